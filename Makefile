@@ -1,0 +1,36 @@
+# `make run` and `make test` need Python 3.11 and make; everything else is installed into .venv.
+PYTHON ?= python3.11
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+TESTS ?= tests
+PYTEST_OPTIONS ?=
+
+.PHONY: run test check lock clean
+
+run: $(INSTALLED)
+	$(BIN)/adarec run --scene sample
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest $(TESTS) $(PYTEST_OPTIONS)
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy adarec_tf components pipeline serving
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $(INSTALLED)
+
+# Exact versions, no addresses.
+lock: $(INSTALLED)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --no-annotate --no-header \
+		--python-version 3.11 --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,376 @@
+"""One frozen dataclass per stage, and the `PipelineConfig` that holds them.
+
+Values are validated on construction. `to_json` and `from_json` carry the settings of a stage to a
+component (TFX parameters are primitive) and into the folder of a run; unknown and missing keys are
+refused.
+Defaults are the paper's (arXiv:2107.07173v2) where a comment does not say otherwise.
+"""
+
+import dataclasses
+import json
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+
+def _check(condition: bool, name: str, requirement: str, received: object) -> None:
+    if not condition:
+        raise ValueError(f"`{name}` should be {requirement}. Received: {name}={received!r}.")
+
+
+def _check_positive_integer(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _check(type(value) is int and value > 0, name, "a positive integer", value)
+
+
+def _check_non_negative_number(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        _check(is_number and value >= 0, name, "a number of at least 0", value)
+
+
+def _check_positive_number(config: object, *names: str) -> None:
+    _check_non_negative_number(config, *names)
+    for name in names:
+        _check(getattr(config, name) > 0, name, "greater than 0", getattr(config, name))
+
+
+def _check_fraction(config: object, *names: str) -> None:
+    _check_non_negative_number(config, *names)
+    for name in names:
+        _check(getattr(config, name) <= 1, name, "between 0 and 1", getattr(config, name))
+
+
+def _check_choice(config: object, name: str, choices: Sequence[str]) -> None:
+    value = getattr(config, name)
+    _check(value in choices, name, f"one of {', '.join(choices)}", value)
+
+
+class JsonConfig:
+    """JSON round trip shared by all stage configs."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The config as plain JSON types, nested configs included."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
+
+    def to_json(self) -> str:
+        """The config as one line of JSON with sorted keys (stable: it is part of cache keys)."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Builds the config from plain JSON types.
+
+        Raises:
+          ValueError: a key is unknown or missing, or a value is not allowed.
+        """
+        hints = typing.get_type_hints(cls)
+        names = [item.name for item in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(names))
+        missing = sorted(set(names) - set(values))
+        if unknown or missing:
+            raise ValueError(
+                f"A {cls.__name__} should have exactly the keys {', '.join(names)}. "
+                f"Received unknown keys {unknown} and no value for {missing}."
+            )
+        return cls(**{name: _from_plain(hints[name], values[name]) for name in names})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Builds the config from what `to_json` returned.
+
+        Raises:
+          ValueError: the text is not a JSON object, or its keys or values are not allowed.
+        """
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError(f"A {cls.__name__} should be a JSON object. Received: {text[:80]!r}.")
+        return cls.from_dict(values)
+
+
+def _from_plain(hint: Any, value: Any) -> Any:
+    if isinstance(hint, type) and issubclass(hint, JsonConfig):
+        return hint.from_dict(value)
+    if typing.get_origin(hint) is tuple:
+        return tuple(value)
+    # JSON (and Kubeflow, for its parameters) turns a whole float into an integer.
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(JsonConfig):
+    """From raw interactions to split histories."""
+
+    user_column: str = "user_id"
+    item_column: str = "item_id"
+    time_column: str = "timestamp"
+    min_user_interactions: int = 3  # leave-one-out needs one each to train, select and test
+    min_item_interactions: int = 1
+    max_length: int = 50  # items of a history a model sees
+    seen: str = "auto"  # are items of the history candidates? `exclude`, `keep`, or by the log
+    max_repeat_share: float = 0.01  # `auto` excludes seen items up to this share of repeats
+
+    SEEN_OPTIONS: ClassVar[tuple[str, ...]] = ("auto", "exclude", "keep")
+
+    def __post_init__(self) -> None:
+        _check_positive_integer(self, "min_item_interactions", "max_length")
+        _check(
+            type(self.min_user_interactions) is int and self.min_user_interactions >= 3,
+            "min_user_interactions",
+            "an integer of at least 3 (one item each to train, select and test)",
+            self.min_user_interactions,
+        )
+        _check_choice(self, "seen", self.SEEN_OPTIONS)
+        _check_fraction(self, "max_repeat_share")
+        columns = (self.user_column, self.item_column, self.time_column)
+        _check(all(columns) and len(set(columns)) == 3, "columns", "three different names", columns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherConfig(JsonConfig):
+    """The architecture of the teacher; `name` is a key of `adarec_tf.teachers.TEACHERS`."""
+
+    name: str = "nextitnet"
+    hidden_dim: int = 128
+    num_blocks: int = 4  # paper: 8 (NextItNet) to 16; 4 reach the same accuracy on short histories
+    kernel_size: int = 3
+    dilations: tuple[int, ...] = (1, 4)  # a block has one convolution a dilation; cycles per block
+    dropout: float = 0.3  # not in the paper: short histories overfit without it
+
+    def __post_init__(self) -> None:
+        _check_positive_integer(self, "hidden_dim", "num_blocks", "kernel_size")
+        _check_fraction(self, "dropout")
+        valid = len(self.dilations) > 0 and all(type(d) is int and d > 0 for d in self.dilations)
+        _check(valid, "dilations", "one or more positive integers", self.dilations)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(JsonConfig):
+    """The fit loop of the teacher: AdamW, linear warm-up then cosine decay, early stopping."""
+
+    max_epochs: int = 30
+    patience: int = 3  # epochs without a better validation NDCG@10 before stopping
+    positions_per_batch: int = 2048  # positions, padding included, so long histories cost no more
+    learning_rate: float = 2e-3
+    warmup_share: float = 0.05  # of all steps
+    weight_decay: float = 0.0
+    clip_norm: float = 5.0
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_positive_integer(self, "max_epochs", "patience", "positions_per_batch")
+        _check_positive_number(self, "learning_rate", "clip_norm")
+        _check_non_negative_number(self, "weight_decay")
+        _check_fraction(self, "warmup_share", "label_smoothing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentConfig(JsonConfig):
+    """The frame of the student: what the genotype does not decide."""
+
+    hidden_dim: int = 32
+    num_cells: int = 2  # paper: 4
+    num_nodes: int = 3
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        _check_positive_integer(self, "hidden_dim", "num_cells", "num_nodes")
+        _check_fraction(self, "dropout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationConfig(JsonConfig):
+    """What the student learns from the teacher, in the search and in the final training."""
+
+    kd_weight: float = 0.5  # γ: (1 - γ) task + γ distillation
+    embedding_weight: float = 1.0
+    hidden_weight: float = 1.0
+    logits_weight: float = 1.0
+    ground_distance: str = "kl"  # of the softmaxed states (paper), or normalised `mse`
+    kd_temperature: float = 1.0
+    mass_update: str = "softmax"  # or `normalise`
+    mass_temperature: float = 1.0
+    mass_momentum: float = 0.9  # share of the old masses kept by an update
+    max_epochs: int = 30
+    patience: int = 3
+    positions_per_batch: int = 2048
+    learning_rate: float = 2e-3
+    warmup_share: float = 0.05
+    weight_decay: float = 0.0
+    clip_norm: float = 5.0
+
+    GROUND_DISTANCES: ClassVar[tuple[str, ...]] = ("kl", "mse")
+    MASS_UPDATES: ClassVar[tuple[str, ...]] = ("softmax", "normalise")
+
+    def __post_init__(self) -> None:
+        _check_fraction(self, "kd_weight", "mass_momentum", "warmup_share")
+        _check_non_negative_number(
+            self, "embedding_weight", "hidden_weight", "logits_weight", "weight_decay"
+        )
+        _check_positive_number(
+            self, "kd_temperature", "mass_temperature", "learning_rate", "clip_norm"
+        )
+        _check_positive_integer(self, "max_epochs", "patience", "positions_per_batch")
+        _check_choice(self, "ground_distance", self.GROUND_DISTANCES)
+        _check_choice(self, "mass_update", self.MASS_UPDATES)
+
+    def training(self) -> TrainingConfig:
+        """The settings of the fit loop alone."""
+        names = [item.name for item in dataclasses.fields(TrainingConfig)]
+        return TrainingConfig(**{n: getattr(self, n) for n in names if hasattr(self, n)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(JsonConfig):
+    """The bi-level search: weights on one half of the training users, alphas on the other."""
+
+    max_epochs: int = 6
+    warmup_epochs: int = 2  # weights alone, before the alphas move
+    patience: int = 2  # epochs with an unchanged genotype before stopping
+    positions_per_batch: int = 2048
+    learning_rate: float = 2e-3
+    alpha_learning_rate: float = 3e-2  # the released code's 2e-5 leaves the alphas where they began
+    weight_decay: float = 0.0
+    warmup_share: float = 0.05  # of the steps, in which the learning rate of the weights rises
+    clip_norm: float = 5.0
+    gumbel_temperature: float = 1.0
+    cost_weight: float = 0.1  # β, on a cost in units of the teacher's encoder
+    # Of the cost; parameters and MACs share the rest. Latency is measured and stored, but varies
+    # from run to run: priced, equal seeds would no longer find equal genotypes.
+    cost_latency_share: float = 0.0
+    validation_users: int = 4096  # that rank candidates; all of them where there are fewer
+    num_candidates: int = 4  # sampled architectures ranked on validation beside the argmax
+
+    def __post_init__(self) -> None:
+        _check_positive_integer(
+            self, "max_epochs", "patience", "positions_per_batch", "validation_users"
+        )
+        _check_non_negative_number(self, "warmup_epochs", "weight_decay", "cost_weight")
+        _check(
+            self.warmup_epochs < self.max_epochs,
+            "warmup_epochs",
+            f"less than max_epochs={self.max_epochs}, so that the alphas are trained at all",
+            self.warmup_epochs,
+        )
+        _check_positive_number(
+            self, "learning_rate", "alpha_learning_rate", "clip_norm", "gumbel_temperature"
+        )
+        _check_fraction(self, "cost_latency_share", "warmup_share")
+        _check_non_negative_number(self, "num_candidates")
+
+    def training(self) -> TrainingConfig:
+        """The settings of the weights' optimiser alone."""
+        names = [item.name for item in dataclasses.fields(TrainingConfig)]
+        return TrainingConfig(**{n: getattr(self, n) for n in names if hasattr(self, n)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(JsonConfig):
+    """What a student must show to be blessed."""
+
+    min_teacher_ndcg_share: float = 0.9  # of the teacher's NDCG@10 on the test targets
+    max_latency_ms: float = 50.0  # p50 of one request, in process
+    latency_requests: int = 200
+
+    def __post_init__(self) -> None:
+        _check_non_negative_number(self, "min_teacher_ndcg_share")
+        _check_positive_number(self, "max_latency_ms")
+        _check_positive_integer(self, "latency_requests")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingConfig(JsonConfig):
+    """How the student is validated and pushed."""
+
+    model_name: str = "student"
+    num_validation_requests: int = 16
+    keep_versions: int = 5  # older pushed versions are deleted
+
+    def __post_init__(self) -> None:
+        _check_positive_integer(self, "num_validation_requests", "keep_versions")
+        _check(bool(self.model_name), "model_name", "a non-empty name", self.model_name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig(JsonConfig):
+    """A whole run: the scene, the seed and every stage."""
+
+    scene: str
+    seed: int = 1
+    data: DataConfig = field(default_factory=DataConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    student: StudentConfig = field(default_factory=StudentConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    serving: ServingConfig = field(default_factory=ServingConfig)
+
+    def __post_init__(self) -> None:
+        _check(bool(self.scene), "scene", "a non-empty name", self.scene)
+        _check(type(self.seed) is int and self.seed >= 0, "seed", "an integer >= 0", self.seed)
+
+    def override(self, assignments: Sequence[str]) -> Self:
+        """Returns a copy with `stage.field=value` (or `field=value`, as in `seed=7`) applied.
+
+        A value is read as JSON where it is JSON, and as text otherwise.
+
+        Raises:
+          ValueError: a key is unknown (the valid ones are named), or a value is not allowed.
+        """
+        values = self.to_dict()
+        for assignment in assignments:
+            key, separator, text = assignment.partition("=")
+            if not separator:
+                raise ValueError(
+                    f"A setting should have the form stage.field=value. Received: {assignment!r}."
+                )
+            _assign(values, key.strip().split("."), text, key.strip())
+        return type(self).from_dict(values)
+
+
+def _assign(values: dict[str, Any], path: Sequence[str], text: str, key: str) -> None:
+    name, rest = path[0], path[1:]
+    if name not in values:
+        raise ValueError(
+            f"`{key}` should be a setting of the run: here one of {', '.join(sorted(values))}. "
+            f"Received: {name!r}."
+        )
+    is_stage = isinstance(values[name], dict)
+    if is_stage != bool(rest):
+        valid = (
+            ", ".join(f"{name}.{field_name}" for field_name in sorted(values[name]))
+            if is_stage
+            else name
+        )
+        raise ValueError(f"`{key}` should be a single field: {valid}. Received: {key}={text}.")
+    if is_stage:
+        _assign(values[name], rest, text, key)
+        return
+    values[name] = _parse_like(values[name], text, key)
+
+
+def _parse_like(old: Any, text: str, key: str) -> Any:
+    """Reads `text` as a value of the same kind as `old`."""
+    if isinstance(old, str):
+        return text
+    try:
+        new = json.loads(text)
+    except json.JSONDecodeError:
+        new = text
+    is_number = isinstance(new, int | float) and not isinstance(new, bool)
+    kinds: dict[type, tuple[str, bool]] = {
+        bool: ("true or false", isinstance(new, bool)),
+        int: ("an integer", is_number and isinstance(new, int)),
+        float: ("a number", is_number),
+        list: ("a JSON list such as [1, 4]", isinstance(new, list)),
+    }
+    expected, matches = kinds[type(old)]
+    if not matches:
+        raise ValueError(f"`{key}` should be {expected}. Received: {key}={text}.")
+    return new
