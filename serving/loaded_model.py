@@ -1,0 +1,230 @@
+"""One version of a model in memory: loading a SavedModel and answering its signatures.
+
+Requests and answers are TensorProtos, and whatever goes wrong is a `ModelError` with the status
+code TensorFlow Serving gives in that case. Which version is served is decided in `model_versions`.
+"""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+
+# A TensorProto may state a huge shape and give one value, which decoding then repeats. 16 Mi
+# elements are beyond anything a message of the largest accepted size could spell out.
+MAX_TENSOR_ELEMENTS = 2**24
+
+_STATUS_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
+
+# TensorFlow Serving answers in these typed fields, so a caller may read them without TensorFlow.
+_VALUE_FIELDS = {
+    types_pb2.DT_STRING: "string_val",
+    types_pb2.DT_FLOAT: "float_val",
+    types_pb2.DT_DOUBLE: "double_val",
+    types_pb2.DT_INT32: "int_val",
+    types_pb2.DT_INT64: "int64_val",
+    types_pb2.DT_BOOL: "bool_val",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class ModelError(Exception):
+    """A model that cannot be loaded, or a request it cannot answer.
+
+    Args:
+      code: gRPC status the server reports.
+      message: one line for the person who asks.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class LoadedModel:
+    """A SavedModel that answers requests; safe to use from several threads.
+
+    Args:
+      version: the number of its folder.
+      loaded: what `tf.saved_model.load` returned. It owns the variables and tables behind the
+        signatures, so it has to live as long as they are called.
+      signature_defs: the signatures as stored in the SavedModel, by name.
+    """
+
+    def __init__(
+        self, version: int, loaded: Any, signature_defs: Mapping[str, meta_graph_pb2.SignatureDef]
+    ) -> None:
+        self.version = version
+        self.signature_defs = dict(signature_defs)
+        self._loaded = loaded
+
+    def predict(
+        self,
+        signature_name: str,
+        inputs: Mapping[str, tensor_pb2.TensorProto],
+        output_filter: Sequence[str] = (),
+    ) -> dict[str, tensor_pb2.TensorProto]:
+        """Runs one signature. As in TensorFlow Serving, shapes are left for the graph to check.
+
+        Args:
+          signature_name: key of a signature; "" means `serving_default`.
+          inputs: one TensorProto per input of the signature, by name; nothing is cast.
+          output_filter: names of the outputs wanted; empty means all.
+
+        Returns:
+          Output name to TensorProto.
+
+        Raises:
+          ModelError: unknown signature, inputs or outputs that do not fit it, or a failed graph.
+        """
+        name = signature_name or DEFAULT_SIGNATURE
+        if name not in self._loaded.signatures:
+            raise ModelError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"Serving signature key {name!r} not found. "
+                f"Known: {', '.join(sorted(self._loaded.signatures.keys()))}.",
+            )
+        signature = self.signature_defs[name]
+        _check_input_names(signature, inputs)
+        wanted = _select_outputs(signature, output_filter)
+        tensors = {key: _decode(key, signature, proto) for key, proto in inputs.items()}
+        try:
+            outputs = self._loaded.signatures[name](**tensors)
+        except tf.errors.OpError as error:
+            message = _on_one_line(error.message)
+            raise ModelError(_STATUS_BY_NUMBER[error.error_code], message) from error
+        return {key: _encode(outputs[key].numpy()) for key in wanted}
+
+
+def load_model(path: Path, version: int) -> LoadedModel:
+    """Loads the SavedModel of one version.
+
+    Args:
+      path: folder with `saved_model.pb`.
+      version: the number the folder is served under.
+
+    Raises:
+      ModelError: with the code TensorFlow Serving reports for the same broken folder.
+    """
+    signature_defs = _read_signature_defs(path)
+    try:
+        loaded = tf.saved_model.load(str(path), tags=[tf.saved_model.SERVING])
+    except Exception as error:
+        # The loader raises many unrelated types (OSError, IndexError, OpError, ...). Whichever it
+        # is, the version is unusable and the reason belongs in its status.
+        logger.debug("Loading %s failed.", path, exc_info=True)
+        message = f"Cannot load {path}: {_on_one_line(str(error))}"
+        raise ModelError(_load_error_code(error), message) from error
+    return LoadedModel(version, loaded, signature_defs)
+
+
+def _read_signature_defs(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
+    """Signatures of the graph tagged for serving, read without building the graph."""
+    if not path.is_dir():
+        raise ModelError(grpc.StatusCode.FAILED_PRECONDITION, f"{path} should be a folder.")
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    except FileNotFoundError as error:
+        raise ModelError(grpc.StatusCode.NOT_FOUND, f"{path} has no saved_model.pb.") from error
+    except OSError as error:
+        raise ModelError(grpc.StatusCode.UNKNOWN, f"Cannot read {path}: {error}") from error
+    except DecodeError as error:
+        message = f"{path / 'saved_model.pb'} is damaged: it is not a SavedModel."
+        raise ModelError(grpc.StatusCode.DATA_LOSS, message) from error
+    for meta_graph in saved_model.meta_graphs:
+        if set(meta_graph.meta_info_def.tags) == {tf.saved_model.SERVING}:
+            return dict(meta_graph.signature_def)
+    message = f"{path / 'saved_model.pb'} has no graph tagged {tf.saved_model.SERVING!r}."
+    raise ModelError(grpc.StatusCode.NOT_FOUND, message)
+
+
+def _on_one_line(message: str) -> str:
+    """What a graph reports, without the preamble and the node TensorFlow puts around it."""
+    reported = message.rpartition("<stack traces unavailable>")[2].partition("[[{{node")[0]
+    return " ".join(reported.split())
+
+
+def _load_error_code(error: Exception) -> grpc.StatusCode:
+    if isinstance(error, tf.errors.OpError):
+        return _STATUS_BY_NUMBER[error.error_code]
+    if isinstance(error, FileNotFoundError):
+        return grpc.StatusCode.NOT_FOUND
+    if isinstance(error, IndexError):  # how TensorFlow's OUT_OF_RANGE arrives: a truncated file
+        return grpc.StatusCode.OUT_OF_RANGE
+    return grpc.StatusCode.UNKNOWN
+
+
+def _check_input_names(
+    signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, tensor_pb2.TensorProto]
+) -> None:
+    missing = sorted(set(signature.inputs) - set(inputs))
+    extra = sorted(set(inputs) - set(signature.inputs))
+    if missing or extra:
+        raise ModelError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"Inputs should be {', '.join(sorted(signature.inputs))}. "
+            f"Missing: {', '.join(missing) or 'none'}. Extra: {', '.join(extra) or 'none'}.",
+        )
+
+
+def _select_outputs(
+    signature: meta_graph_pb2.SignatureDef, output_filter: Sequence[str]
+) -> list[str]:
+    for position, name in enumerate(output_filter):
+        if name not in signature.outputs or name in output_filter[:position]:
+            raise ModelError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"`output_filter` should name outputs of the signature, each once: "
+                f"{', '.join(sorted(signature.outputs))}. Received: {', '.join(output_filter)}.",
+            )
+    return list(output_filter or signature.outputs)
+
+
+def _decode(
+    name: str, signature: meta_graph_pb2.SignatureDef, proto: tensor_pb2.TensorProto
+) -> tf.Tensor:
+    """The tensor behind one input."""
+    expected = signature.inputs[name].dtype
+    if proto.dtype != expected:
+        raise ModelError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"Input {name!r} should be {types_pb2.DataType.Name(expected)}. "
+            f"Received: {types_pb2.DataType.Name(proto.dtype)}.",
+        )
+    sizes = [dim.size for dim in proto.tensor_shape.dim]
+    if min(sizes, default=0) < 0 or math.prod(sizes) > MAX_TENSOR_ELEMENTS:
+        raise ModelError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"Input {name!r} should have at most {MAX_TENSOR_ELEMENTS} elements. "
+            f"Received: shape {sizes}.",
+        )
+    try:
+        return tf.constant(tf.make_ndarray(proto))
+    except (TypeError, ValueError) as error:
+        message = f"Input {name!r} should hold the values of its shape {sizes}: {error}"
+        raise ModelError(grpc.StatusCode.INVALID_ARGUMENT, message) from error
+
+
+def _encode(array: Any) -> tensor_pb2.TensorProto:
+    """TensorProto in typed fields of what `Tensor.numpy()` gave: NumPy values or bytes."""
+    values = np.asarray(array, dtype=object) if isinstance(array, bytes) else np.asarray(array)
+    dtype = tf.dtypes.as_dtype(values.dtype).as_datatype_enum
+    if dtype not in _VALUE_FIELDS:
+        return tf.make_tensor_proto(values)
+    proto = tensor_pb2.TensorProto(dtype=dtype)
+    proto.tensor_shape.SetInParent()
+    for size in values.shape:
+        proto.tensor_shape.dim.add(size=size)
+    getattr(proto, _VALUE_FIELDS[dtype]).extend(values.ravel().tolist())
+    return proto

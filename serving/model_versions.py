@@ -1,0 +1,219 @@
+"""Which version of the model is served: the folder's newest one that works.
+
+Follows TensorFlow Serving's default policy (latest 1). Only folders with numeric names count; a
+version that fails to load leaves the old one serving and is never tried again under its number;
+deleting the newest brings the next one back; a replaced version is unloaded once the requests that
+use it are done. Where the real server would unload the last version because its folder was emptied,
+this one keeps serving it.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+import grpc
+from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
+
+from serving.loaded_model import LoadedModel, ModelError, load_model
+from serving.warm_up import warm_up
+
+# How long a folder that does not load may still be in the making: the real server's five retries,
+# a minute apart.
+COPY_TIME_LIMIT_S = 300.0
+_MAX_VERSION = 2**63 - 1
+
+logger = logging.getLogger(__name__)
+
+
+def find_versions(model_dir: Path) -> dict[int, Path]:
+    """Version number to path, for every entry of the folder whose name is a number.
+
+    Raises:
+      OSError: the folder cannot be listed.
+    """
+    numbered = {
+        int(path.name): path
+        for path in sorted(model_dir.iterdir())
+        if path.name.isascii() and path.name.isdigit()
+    }
+    return {number: path for number, path in numbered.items() if number <= _MAX_VERSION}
+
+
+def load_and_warm_up(path: Path, version: int) -> LoadedModel:
+    """Loads a version and replays its warm-up requests.
+
+    Raises:
+      ModelError: the version cannot be served.
+    """
+    model = load_model(path, version)
+    warm_up(model, path)
+    return model
+
+
+class _FailedAttempt(NamedTuple):
+    first_tried_s: float
+    contents: frozenset[tuple[str, int, int]]
+    error: ModelError
+
+
+@dataclass(eq=False)
+class _Served:
+    model: LoadedModel
+    num_requests: int = 0
+
+
+class ModelVersions:
+    """The versions of one model. `refresh` is for one thread, everything else for any.
+
+    Args:
+      model_name: only used in messages.
+      model_dir: base folder with one numbered folder per version.
+      load: makes a served model of a version's folder, or raises `ModelError`.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        model_dir: Path,
+        load: Callable[[Path, int], LoadedModel] = load_and_warm_up,
+    ) -> None:
+        self._model_name = model_name
+        self._model_dir = model_dir
+        self._load = load
+        self._lock = Lock()
+        self._served: _Served | None = None
+        self._statuses: dict[int, ModelVersionStatus] = {}
+        self._attempts: dict[int, _FailedAttempt] = {}
+        self._given_up: set[int] = set()
+
+    @property
+    def current_version(self) -> int | None:
+        """The version that answers requests, or None before the first one is loaded."""
+        with self._lock:
+            return self._served.model.version if self._served else None
+
+    @property
+    def is_waiting_for_a_copy(self) -> bool:
+        """Whether a version failed to load but may still be in the making."""
+        return bool(self._attempts)
+
+    def refresh(self) -> None:
+        """Looks at the folder once and serves the newest version that loads.
+
+        Raises:
+          OSError: the folder cannot be listed; what is served does not change.
+        """
+        found = find_versions(self._model_dir)
+        for version in set(self._attempts) - set(found):
+            self._give_up(version)
+        for version in sorted(set(found) - self._given_up, reverse=True):
+            if version == self.current_version or self._try_to_load(version, found[version]):
+                return
+
+    @contextlib.contextmanager
+    def lease(self, version: int | None = None) -> Iterator[LoadedModel]:
+        """Holds a model for one request: it is not unloaded before the block ends.
+
+        Args:
+          version: the version asked for; None means the one being served.
+
+        Raises:
+          ModelError: NOT_FOUND, the version is not being served.
+        """
+        with self._lock:
+            served = self._served
+            if served is None or version not in (None, served.model.version):
+                asked = "latest" if version is None else version
+                message = f"Servable not found for request: {self._model_name}, version {asked}."
+                raise ModelError(grpc.StatusCode.NOT_FOUND, message)
+            served.num_requests += 1
+        try:
+            yield served.model
+        finally:
+            with self._lock:
+                served.num_requests -= 1
+                self._mark_if_unloaded(served)
+
+    def statuses(self, version: int | None = None) -> list[ModelVersionStatus]:
+        """State of every version seen so far, newest first, or of the one asked for.
+
+        Raises:
+          ModelError: NOT_FOUND, no such version.
+        """
+        with self._lock:
+            known = sorted(self._statuses, reverse=True) if version is None else [version]
+            if version is not None and version not in self._statuses:
+                message = f"Could not find version {version} of model {self._model_name}."
+                raise ModelError(grpc.StatusCode.NOT_FOUND, message)
+            return [self._statuses[number] for number in known]
+
+    def _try_to_load(self, version: int, path: Path) -> bool:
+        """Loads and serves a version unless it failed before and has not changed since."""
+        contents = _list_contents(path)
+        attempt = self._attempts.get(version)
+        if attempt and (
+            attempt.contents == contents
+            or time.monotonic() - attempt.first_tried_s > COPY_TIME_LIMIT_S
+        ):
+            self._give_up(version)
+            return False
+        with self._lock:
+            self._set_status(version, ModelVersionStatus.LOADING)
+        try:
+            model = self._load(path, version)
+        except ModelError as error:
+            first_tried_s = attempt.first_tried_s if attempt else time.monotonic()
+            self._attempts[version] = _FailedAttempt(first_tried_s, contents, error)
+            return False
+        self._attempts.pop(version, None)
+        self._serve(model)
+        return True
+
+    def _serve(self, model: LoadedModel) -> None:
+        """Sends every new request to `model`; those under way end with the model they have."""
+        with self._lock:
+            replaced, self._served = self._served, _Served(model)
+            self._set_status(model.version, ModelVersionStatus.AVAILABLE)
+            if replaced is not None:
+                self._set_status(replaced.model.version, ModelVersionStatus.UNLOADING)
+                self._mark_if_unloaded(replaced)
+        logger.info("Serving model=%s version=%d", self._model_name, model.version)
+
+    def _give_up(self, version: int) -> None:
+        error = self._attempts.pop(version).error
+        self._given_up.add(version)
+        with self._lock:
+            self._set_status(version, ModelVersionStatus.END, error)
+        logger.warning(
+            "Cannot serve model=%s version=%d: %s", self._model_name, version, error.message
+        )
+
+    def _mark_if_unloaded(self, served: _Served) -> None:
+        """The caller holds the lock."""
+        version = served.model.version
+        is_unloading = self._statuses[version].state == ModelVersionStatus.UNLOADING
+        if served is not self._served and served.num_requests == 0 and is_unloading:
+            self._set_status(version, ModelVersionStatus.END)
+
+    def _set_status(self, version: int, state: int, error: ModelError | None = None) -> None:
+        """The caller holds the lock. Statuses are replaced, never changed: readers keep theirs."""
+        status = ModelVersionStatus(version=version, state=state)
+        if error is not None:
+            status.status.error_code = error.code.value[0]
+            status.status.error_message = error.message
+        self._statuses[version] = status
+
+
+def _list_contents(path: Path) -> frozenset[tuple[str, int, int]]:
+    """Name, size and time of change of all files: differs while a copy is under way."""
+    contents = set()
+    for entry in [path, *path.rglob("*")]:
+        with contextlib.suppress(FileNotFoundError):  # gone between listing and looking
+            details = entry.stat()
+            contents.add((str(entry), details.st_size, details.st_mtime_ns))
+    return frozenset(contents)

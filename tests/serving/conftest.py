@@ -1,0 +1,73 @@
+"""A hand-made bundle with the served signature, whose answers tell which version gave them."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+NUM_ITEMS = 8
+
+
+class TableModel(tf.Module):
+    """Item `i1` is best, `i8` worst; version v adds 1000 v to every score.
+
+    The item id "slow" in a history makes the graph work for a second, "broken" makes it fail.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        self.bonus = tf.Variable(1000.0 * version, trainable=False)
+        self.items = tf.constant([f"i{number}" for number in range(1, NUM_ITEMS + 1)])
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.string, name="history"),
+            tf.TensorSpec([], tf.int32, name="k"),
+            tf.TensorSpec([], tf.bool, name="exclude_seen"),
+        ]
+    )
+    def recommend(self, history, k, exclude_seen):
+        tf.debugging.assert_positive(k, message="`k` should be positive.")
+        tf.debugging.assert_none_equal(history, "broken", message="A broken item.")
+        num_histories = tf.shape(history)[0]
+        seen = tf.reduce_any(history[:, :, tf.newaxis] == self.items, axis=1)
+        table = tf.range(NUM_ITEMS, 0, -1, dtype=tf.float32) + self.bonus
+        scores = tf.where(seen & exclude_seen, -float("inf"), table)
+        scores = tf.concat([scores, tf.fill([num_histories, k], -float("inf"))], axis=1)
+        until = tf.timestamp() + tf.cast(tf.reduce_any(history == "slow"), tf.float64)
+        with tf.control_dependencies(
+            tf.while_loop(lambda now: now < until, lambda now: [tf.timestamp()], [tf.timestamp()])
+        ):
+            best, positions = tf.math.top_k(scores, k)
+        names = tf.gather(tf.concat([self.items, tf.fill([k], "")], axis=0), positions)
+        return {"item_ids": tf.where(tf.math.is_inf(best), "", names), "scores": best}
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Folder of the SavedModel that answers as the version asked for; made once."""
+    folder = tmp_path_factory.mktemp("bundles")
+
+    def make(version: int) -> Path:
+        path = folder / str(version)
+        if not path.exists():
+            model = TableModel(version)
+            tf.saved_model.save(model, str(path), signatures={"serving_default": model.recommend})
+        return path
+
+    return make
+
+
+@pytest.fixture
+def publish(bundle: Callable[[int], Path]) -> Callable[[Path, int], Path]:
+    """Publishes a version as a pusher does: a copy under another name, then a rename."""
+
+    def copy_and_rename(model_dir: Path, version: int) -> Path:
+        model_dir.mkdir(exist_ok=True)
+        unfinished = model_dir / f".tmp-{version}"
+        shutil.copytree(bundle(version), unfinished)
+        return unfinished.rename(model_dir / str(version))
+
+    return copy_and_rename

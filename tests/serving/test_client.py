@@ -1,0 +1,250 @@
+import threading
+from concurrent import futures
+from contextlib import contextmanager
+
+import grpc
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from serving.client import Recommendation, RecommendClient, RecommendError, main, parse_history
+from serving.local_server import serve
+
+SOON_S = 0.5
+
+
+class ScriptedService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Fails with the given codes, one per call, then answers; keeps the requests."""
+
+    def __init__(self, failures=(), outputs=None) -> None:
+        self.failures = list(failures)
+        self.outputs = {"item_ids": [["a"]], "scores": [[1.0]]} if outputs is None else outputs
+        self.requests: list[predict_pb2.PredictRequest] = []
+
+    def Predict(self, request, context):  # noqa: N802
+        self.requests.append(request)
+        if self.failures:
+            context.abort(self.failures.pop(0), "scripted")
+        outputs = {name: tf.make_tensor_proto(value) for name, value in self.outputs.items()}
+        return predict_pb2.PredictResponse(outputs=outputs)
+
+
+@contextmanager
+def running(service: ScriptedService, port: int = 0):
+    server = grpc.server(
+        futures.ThreadPoolExecutor(2), options=[("grpc.max_send_message_length", -1)]
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+@pytest.fixture(scope="module")
+def address(bundle, tmp_path_factory):
+    model_dir = tmp_path_factory.mktemp("models")
+    (model_dir / "0").symlink_to(bundle(0), target_is_directory=True)
+    with serve(model_dir, port=0) as server:
+        yield server.address
+
+
+def test_recommendations_are_named_scored_and_ordered(address):
+    with RecommendClient(address) as client:
+        answers = client.recommend([["i1", "i3"], [], ["unknown"]], k=2)
+    assert answers == [
+        [Recommendation("i2", 7.0), Recommendation("i4", 5.0)],
+        [Recommendation("i1", 8.0), Recommendation("i2", 7.0)],
+        [Recommendation("i1", 8.0), Recommendation("i2", 7.0)],
+    ]
+
+
+def test_seen_items_can_be_kept(address):
+    with RecommendClient(address) as client:
+        ((item,),) = client.recommend([["i1"]], k=1, exclude_seen=False)
+    assert item.item_id == "i1"
+
+
+def test_rows_that_run_out_of_candidates_are_shorter(address):
+    with RecommendClient(address) as client:
+        short, full = client.recommend([[f"i{n}" for n in range(1, 7)], []], k=20)
+    assert [item.item_id for item in short] == ["i7", "i8"]
+    assert len(full) == 8
+
+
+def test_no_histories_no_answers(address):
+    with RecommendClient(address) as client:
+        assert client.recommend([], k=3) == []
+
+
+def test_histories_are_padded_on_the_left():
+    service = ScriptedService(outputs={"item_ids": [["a"], ["é"]], "scores": [[1.0], [2.0]]})
+    with running(service) as address, RecommendClient(address) as client:
+        answers = client.recommend([["x"], ["é", "a,b"]], k=1)
+    history = tf.make_ndarray(service.requests[0].inputs["history"])
+    assert history.tolist() == [[b"", b"x"], ["é".encode(), b"a,b"]]
+    assert answers == [[("a", 1.0)], [("é", 2.0)]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("i1,i2", 1), "`histories` should be a sequence"),
+        ((["i1"], 1), r"`histories\[0\]` should be a sequence"),
+        (([[1]], 1), r"`histories\[0\]` should hold item ids as text. Received: 1"),
+        (([["\ud800"]], 1), "valid Unicode"),
+        (([["i1"]], 0), "`k` should be a positive integer. Received: k=0"),
+        (([["i1"]], 2**31), "`k` should be a positive integer"),
+        (([["i1"]], True), "`k` should be a positive integer"),
+        (([["i1"]], 1, 1), "`exclude_seen` should be True or False"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_sent(arguments, message):
+    service = ScriptedService()
+    with (
+        running(service) as address,
+        RecommendClient(address) as client,
+        pytest.raises(RecommendError, match=message),
+    ):
+        client.recommend(*arguments)
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    "failure", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED]
+)
+def test_passing_failures_are_retried(failure):
+    service = ScriptedService([failure, failure])
+    with running(service) as address, RecommendClient(address) as client:
+        assert client.recommend([["x"]], k=1) == [[("a", 1.0)]]
+    assert len(service.requests) == 3
+
+
+def test_other_failures_are_not_retried():
+    service = ScriptedService([grpc.StatusCode.INVALID_ARGUMENT])
+    with (
+        running(service) as address,
+        RecommendClient(address) as client,
+        pytest.raises(RecommendError, match=r"refused: scripted \(INVALID_ARGUMENT\)"),
+    ):
+        client.recommend([["x"]], k=1)
+    assert len(service.requests) == 1
+
+
+def test_retries_end_with_the_deadline():
+    service = ScriptedService([grpc.StatusCode.RESOURCE_EXHAUSTED] * 100)
+    with (
+        running(service) as address,
+        RecommendClient(address, timeout_s=0.05) as client,
+        pytest.raises(RecommendError, match=r"busy|did not answer within 0\.05 s"),
+    ):
+        client.recommend([["x"]], k=1)
+    assert len(service.requests) <= 5
+
+
+def test_a_server_that_comes_back_is_found_again():
+    with running(ScriptedService()) as address, RecommendClient(address) as client:
+        client.recommend([["x"]], k=1)
+        port = int(address.rsplit(":", 1)[1])
+    with RecommendClient(address) as client:
+        answers = []
+        thread = threading.Thread(target=lambda: answers.extend(client.recommend([["x"]], k=1)))
+        thread.start()
+        thread.join(0.15)
+        with running(ScriptedService(), port):
+            thread.join()
+    assert answers == [[("a", 1.0)]]
+
+
+def test_an_unreachable_server_says_how_to_start_one():
+    with (
+        RecommendClient("127.0.0.1:1", timeout_s=SOON_S) as client,
+        pytest.raises(
+            RecommendError, match=r"No model server answers at 127\.0\.0\.1:1\. .*adarec serve"
+        ),
+    ):
+        client.recommend([["x"]], k=1)
+
+
+def test_a_slow_answer_says_how_to_wait_longer(address):
+    with (
+        RecommendClient(address, timeout_s=0.2) as client,
+        pytest.raises(RecommendError, match=r"did not answer within 0.2 s. Raise the timeout"),
+    ):
+        client.recommend([["slow"]], k=1)
+
+
+def test_an_unknown_model_is_named(address):
+    with (
+        RecommendClient(address, model_name="other") as client,
+        pytest.raises(RecommendError, match="has no model 'other'"),
+    ):
+        client.recommend([["x"]], k=1)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [{"logits": [[1.0]]}, {"item_ids": [["a"]], "scores": [1.0]}, {"item_ids": [], "scores": []}],
+)
+def test_answers_of_another_kind_of_model_are_refused(outputs):
+    with (
+        running(ScriptedService(outputs=outputs)) as address,
+        RecommendClient(address) as client,
+        pytest.raises(RecommendError, match="The model should answer with item_ids and scores"),
+    ):
+        client.recommend([["x"]], k=1)
+
+
+def test_answers_beyond_grpcs_default_limit_arrive():
+    names = [["x" * 6_000_000]]
+    service = ScriptedService(outputs={"item_ids": names, "scores": [[1.0]]})
+    with running(service) as address, RecommendClient(address) as client:
+        ((item,),) = client.recommend([["x"]], k=1)
+    assert len(item.item_id) == 6_000_000
+
+
+def test_model_status_names_states(address):
+    with RecommendClient(address) as client:
+        assert client.model_status() == [(0, "AVAILABLE", 0, "")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"target": ""}, {"target": "x", "model_name": ""}, {"target": "x", "timeout_s": 0}],
+)
+def test_clients_with_bad_arguments_are_refused(arguments):
+    with pytest.raises(RecommendError):
+        RecommendClient(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "history"),
+    [
+        ("", []),
+        ("12,7,31", ["12", "7", "31"]),
+        ('"a,b",c', ["a,b", "c"]),
+        ('"say ""x"""', ['say "x"']),
+    ],
+)
+def test_a_history_is_one_csv_line(text, history):
+    assert parse_history(text) == history
+
+
+@pytest.mark.parametrize("text", ['"open', "a\nb", '"a"b'])
+def test_a_history_that_is_no_csv_line_is_refused(text):
+    with pytest.raises(RecommendError, match="one line of comma-separated item ids"):
+        parse_history(text)
+
+
+def test_the_command_prints_csv(address, capsys):
+    assert main(["--server", address, "--history", "i1,i2", "--k", "2"]) == 0
+    assert capsys.readouterr().out == "item_id,score\ni3,6.0\ni4,5.0\n"
+    assert main(["--server", address, "--history", "i1", "--k", "1", "--keep-seen"]) == 0
+    assert capsys.readouterr().out == "item_id,score\ni1,8.0\n"
+
+
+def test_the_command_reports_errors_in_one_sentence(address, capsys):
+    assert main(["--server", address, "--history", "i1", "--k", "0"]) == 1
+    assert capsys.readouterr().err == "Error: `k` should be a positive integer. Received: k=0.\n"

@@ -1,0 +1,131 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+
+from serving.loaded_model import LoadedModel, ModelError, load_model
+
+
+@pytest.fixture
+def model(bundle) -> LoadedModel:
+    return load_model(bundle(3), version=3)
+
+
+def inputs_of(history=(("i1", "i3"),), k=2, exclude_seen=True) -> dict[str, tensor_pb2.TensorProto]:
+    return {
+        "history": tf.make_tensor_proto(history, dtype=tf.string),
+        "k": tf.make_tensor_proto(k, dtype=tf.int32),
+        "exclude_seen": tf.make_tensor_proto(exclude_seen, dtype=tf.bool),
+    }
+
+
+def code_of(action: Callable[[], object]) -> grpc.StatusCode:
+    with pytest.raises(ModelError) as failure:
+        action()
+    assert failure.value.message
+    return failure.value.code
+
+
+def test_predict_answers_as_the_saved_function(model):
+    outputs = model.predict("", inputs_of())
+    assert tf.make_ndarray(outputs["item_ids"]).tolist() == [[b"i2", b"i4"]]
+    assert tf.make_ndarray(outputs["scores"]).tolist() == [[3007.0, 3005.0]]
+
+
+def test_answers_use_typed_fields(model):
+    outputs = model.predict("serving_default", inputs_of())
+    assert list(outputs["scores"].float_val) == [3007.0, 3005.0]
+    assert list(outputs["item_ids"].string_val) == [b"i2", b"i4"]
+
+
+def test_output_filter_selects_outputs(model):
+    assert set(model.predict("", inputs_of(), ["scores"])) == {"scores"}
+
+
+def test_an_empty_batch_is_answered(model):
+    empty = {**inputs_of(), "history": tf.make_tensor_proto(np.empty((0, 1), object), tf.string)}
+    outputs = model.predict("", empty)
+    assert tf.make_ndarray(outputs["scores"]).shape == (0, 2)
+
+
+def test_unknown_signature_is_a_failed_precondition(model):
+    action = lambda: model.predict("nothing", inputs_of())  # noqa: E731
+    assert code_of(action) == grpc.StatusCode.FAILED_PRECONDITION
+
+
+def missing_input() -> dict[str, tensor_pb2.TensorProto]:
+    inputs = inputs_of()
+    del inputs["k"]
+    return inputs
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        pytest.param(missing_input(), id="missing input"),
+        pytest.param({**inputs_of(), "z": tf.make_tensor_proto(1)}, id="extra input"),
+        pytest.param({**inputs_of(), "k": tf.make_tensor_proto(2, tf.int64)}, id="wrong dtype"),
+        pytest.param({**inputs_of(), "k": tensor_pb2.TensorProto()}, id="no dtype"),
+        pytest.param(inputs_of(k=0), id="refused by the graph"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_invalid_arguments(model, inputs):
+    assert code_of(lambda: model.predict("", inputs)) == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_wrong_dtype_is_named_and_not_cast(model):
+    inputs = {**inputs_of(), "k": tf.make_tensor_proto(2, tf.int64)}
+    with pytest.raises(ModelError, match=r"'k' should be DT_INT32\. Received: DT_INT64"):
+        model.predict("", inputs)
+
+
+@pytest.mark.parametrize("output_filter", [["nothing"], ["scores", "scores"]])
+def test_output_filters_that_do_not_fit_are_invalid_arguments(model, output_filter):
+    code = code_of(lambda: model.predict("", inputs_of(), output_filter))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("sizes", [[2**40], [2**32, 2**32], [-1, 1], [3, 3]])
+def test_shapes_without_their_values_are_refused_before_they_take_memory(model, sizes):
+    proto = tf.make_tensor_proto(["a", "b"] * 5, dtype=tf.string)
+    proto.tensor_shape.ClearField("dim")
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    code = code_of(lambda: model.predict("", {**inputs_of(), "history": proto}))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (lambda path: (path / "saved_model.pb").unlink(), grpc.StatusCode.NOT_FOUND),
+        (lambda path: (path / "saved_model.pb").write_bytes(b""), grpc.StatusCode.NOT_FOUND),
+        (lambda path: truncate(path / "saved_model.pb"), grpc.StatusCode.DATA_LOSS),
+        (
+            lambda path: truncate(path / "variables" / "variables.data-00000-of-00001"),
+            grpc.StatusCode.OUT_OF_RANGE,
+        ),
+        (
+            lambda path: (path / "variables").rename(path / "elsewhere"),
+            grpc.StatusCode.NOT_FOUND,
+        ),
+    ],
+    ids=["no graph", "empty graph", "truncated graph", "truncated variables", "no variables"],
+)
+def test_a_damaged_folder_fails_with_tensorflow_servings_code(tmp_path, publish, damage, code):
+    path = publish(tmp_path, 1)
+    damage(path)
+    assert code_of(lambda: load_model(path, 1)) == code
+
+
+def test_a_plain_file_is_a_failed_precondition(tmp_path):
+    (tmp_path / "1").write_text("not a folder")
+    assert code_of(lambda: load_model(tmp_path / "1", 1)) == grpc.StatusCode.FAILED_PRECONDITION

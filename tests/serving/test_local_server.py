@@ -1,0 +1,229 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from serving import local_server
+from serving.client import RecommendClient, RecommendError
+from serving.local_server import ServingError, main, serve
+
+ROOT = Path(__file__).parents[2]
+
+
+def wait_until(condition: Callable[[], bool], time_limit_s: float = 10.0) -> None:
+    deadline_s = time.monotonic() + time_limit_s
+    while not condition():
+        assert time.monotonic() < deadline_s, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+def served_version(client: RecommendClient) -> int:
+    ((item,),) = client.recommend([["i2"]], k=1)
+    assert item.item_id == "i1"
+    return int(item.score // 1000)
+
+
+def predict_request() -> predict_pb2.PredictRequest:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "student"
+    request.inputs["history"].CopyFrom(tf.make_tensor_proto([["i1"]]))
+    request.inputs["k"].CopyFrom(tf.make_tensor_proto(1))
+    request.inputs["exclude_seen"].CopyFrom(tf.make_tensor_proto(True))
+    return request
+
+
+def test_swaps_under_load_lose_no_request_and_never_go_back(tmp_path, publish):
+    publish(tmp_path, 1)
+    answers: list[list[int]] = [[], []]
+    done = threading.Event()
+    with serve(tmp_path, port=0, poll_interval_s=0.05) as server:
+
+        def ask(seen: list[int]) -> None:
+            with RecommendClient(server.address) as client:
+                while not done.is_set():
+                    seen.append(served_version(client))
+
+        threads = [threading.Thread(target=ask, args=(seen,)) for seen in answers]
+        for thread in threads:
+            thread.start()
+        for version in (2, 3, 4):
+            publish(tmp_path, version)
+            wait_until(lambda version=version: server.version == version)
+        wait_until(lambda: all(seen and seen[-1] == 4 for seen in answers))
+        done.set()
+        for thread in threads:
+            thread.join()
+    for seen in answers:
+        assert seen == sorted(seen)
+        assert seen[0] == 1
+        assert len(seen) > 20
+
+
+def test_a_broken_version_leaves_the_old_one_and_says_why(tmp_path, publish):
+    publish(tmp_path, 1)
+    with (
+        serve(tmp_path, port=0, poll_interval_s=0.05) as server,
+        RecommendClient(server.address) as client,
+    ):
+        broken = tmp_path / ".tmp-2"
+        shutil.copytree(tmp_path / "1", broken)
+        (broken / "saved_model.pb").write_bytes(b"\xff")
+        broken.rename(tmp_path / "2")
+        wait_until(lambda: client.model_status()[0].state == "END")
+        status = client.model_status()[0]
+        assert (status.version, status.error_code) == (2, 15)
+        assert "damaged" in status.error_message
+        assert served_version(client) == 1
+
+
+def test_deleting_the_newest_version_rolls_back(tmp_path, publish):
+    for version in (1, 2):
+        publish(tmp_path, version)
+    with (
+        serve(tmp_path, port=0, poll_interval_s=0.05) as server,
+        RecommendClient(server.address) as client,
+    ):
+        assert served_version(client) == 2
+        shutil.rmtree(tmp_path / "2")
+        wait_until(lambda: served_version(client) == 1)
+        states = {status.version: status.state for status in client.model_status()}
+        assert states == {2: "END", 1: "AVAILABLE"}
+
+
+def test_a_folder_that_vanishes_keeps_the_model_served(tmp_path, publish, caplog):
+    publish(tmp_path / "models", 1)
+    with (
+        serve(tmp_path / "models", port=0, poll_interval_s=0.05) as server,
+        RecommendClient(server.address) as client,
+    ):
+        shutil.rmtree(tmp_path / "models")
+        wait_until(lambda: "Cannot look for new versions" in caplog.text)
+        assert served_version(client) == 1
+        publish(tmp_path / "models", 2)
+        wait_until(lambda: served_version(client) == 2)
+
+
+def test_an_unloadable_newest_version_at_start_falls_back(tmp_path, publish):
+    publish(tmp_path, 1)
+    (tmp_path / "2").mkdir()
+    with serve(tmp_path, port=0) as server:
+        assert server.version == 1
+
+
+def test_a_port_in_use_is_an_error(tmp_path, publish):
+    publish(tmp_path, 1)
+    with (
+        serve(tmp_path, port=0) as server,
+        pytest.raises(ServingError, match=f"Cannot listen on 127.0.0.1:{server.port}"),
+    ):
+        serve(tmp_path, port=server.port)
+
+
+def test_a_stopped_server_frees_its_port_and_refuses_requests(tmp_path, publish):
+    publish(tmp_path, 1)
+    with serve(tmp_path, port=0) as server:
+        port = server.port
+    with (
+        RecommendClient(server.address, timeout_s=0.5) as client,
+        pytest.raises(RecommendError, match="No model server answers"),
+    ):
+        client.recommend([["i1"]], k=1)
+    with serve(tmp_path, port=port) as server:
+        assert server.port == port
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model_name": ""}, "`model_name` should not be empty"),
+        ({"port": 70000}, "Received: port=70000"),
+        ({"poll_interval_s": 0.0}, "`poll_interval_s` should be positive"),
+    ],
+)
+def test_bad_arguments_are_refused(tmp_path, arguments, message):
+    with pytest.raises(ServingError, match=message):
+        serve(tmp_path, **arguments)
+
+
+def test_a_missing_folder_and_an_empty_one_say_what_to_do(tmp_path):
+    with pytest.raises(
+        ServingError, match=r"is not a folder. Push a model there with `adarec run`"
+    ):
+        serve(tmp_path / "nowhere")
+    (tmp_path / ".tmp-1").mkdir()
+    with pytest.raises(ServingError, match=r"has none. Push a model there with `adarec run`"):
+        serve(tmp_path)
+
+
+def test_a_folder_with_broken_versions_only_says_why(tmp_path):
+    (tmp_path / "1").mkdir()
+    with pytest.raises(ServingError, match=r"1 has no saved_model.pb. Push a new version."):
+        serve(tmp_path, port=0, poll_interval_s=0.01)
+
+
+def test_the_command_reports_errors_in_one_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(local_server, "shutdown_event", threading.Event)
+    assert main(["--model-dir", str(tmp_path), "--port", "0"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: `model_dir` should hold a folder")
+    assert "Traceback" not in error
+
+
+def test_sigterm_answers_what_was_accepted_and_exits_with_0(tmp_path, publish):
+    publish(tmp_path / "models", 1)
+    port_file = tmp_path / "port"
+    command = [sys.executable, "-m", "serving.local_server", "--port", "0"]
+    command += ["--model-dir", str(tmp_path / "models"), "--port-file", str(port_file)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env=environment)
+    try:
+        ready = json.loads(server.stdout.readline())
+        wait_until(port_file.exists)
+        assert ready == {
+            "address": f"127.0.0.1:{int(port_file.read_text())}",
+            "model_name": "student",
+            "version": 1,
+        }
+        slow_answers, fast_answers, refusals = [], [], []
+
+        def ask_slowly() -> None:
+            with RecommendClient(ready["address"]) as client:
+                slow_answers.append(client.recommend([["slow"]], k=1))
+
+        def ask_until_refused() -> None:
+            request = predict_request()
+            with grpc.insecure_channel(ready["address"]) as channel:
+                stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+                try:
+                    while True:
+                        fast_answers.append(stub.Predict(request, timeout=5))
+                except grpc.RpcError as refusal:
+                    refusals.append(refusal.code())
+
+        targets = [ask_slowly, *[ask_until_refused] * 4]
+        threads = [threading.Thread(target=target) for target in targets]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.1)
+        wait_until(lambda: len(fast_answers) > 20)
+        server.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert server.wait(timeout=10) == 0
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+    assert [answer[0][0].item_id for answer in slow_answers] == ["i1"]
+    assert refusals == [grpc.StatusCode.UNAVAILABLE] * 4

@@ -1,0 +1,182 @@
+import shutil
+from pathlib import Path
+
+import grpc
+import pytest
+from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
+
+from serving import model_versions
+from serving.loaded_model import LoadedModel, ModelError
+from serving.model_versions import ModelVersions, find_versions
+
+State = ModelVersionStatus
+
+
+class FileLoader:
+    """Loads a version if its folder has a file `complete`; counts the attempts."""
+
+    def __init__(self) -> None:
+        self.attempts: list[int] = []
+
+    def __call__(self, path: Path, version: int) -> LoadedModel:
+        self.attempts.append(version)
+        if not (path / "complete").exists():
+            raise ModelError(grpc.StatusCode.DATA_LOSS, "incomplete")
+        return LoadedModel(version, loaded=None, signature_defs={})
+
+
+@pytest.fixture
+def loader() -> FileLoader:
+    return FileLoader()
+
+
+@pytest.fixture
+def versions(tmp_path, loader) -> ModelVersions:
+    return ModelVersions("student", tmp_path, loader)
+
+
+def add(folder: Path, version: int, *files: str) -> Path:
+    path = folder / str(version)
+    path.mkdir()
+    for file in files:
+        (path / file).touch()
+    return path
+
+
+def states(versions: ModelVersions) -> dict[int, int]:
+    return {status.version: status.state for status in versions.statuses()}
+
+
+def test_only_numeric_names_are_versions(tmp_path):
+    for name in ["3", "12", ".tmp-13", "latest", "1.5", "-4", "²", "9223372036854775808"]:
+        (tmp_path / name).mkdir()
+    assert sorted(find_versions(tmp_path)) == [3, 12]
+
+
+def test_the_numerically_newest_version_is_served_and_only_that(tmp_path, versions, loader):
+    for version in (2, 9, 10):
+        add(tmp_path, version, "complete")
+    versions.refresh()
+    versions.refresh()
+    assert versions.current_version == 10
+    assert loader.attempts == [10]
+    assert states(versions) == {10: State.AVAILABLE}
+
+
+def test_a_new_version_replaces_the_old_one(tmp_path, versions):
+    add(tmp_path, 1, "complete")
+    versions.refresh()
+    add(tmp_path, 2, "complete")
+    versions.refresh()
+    with versions.lease() as model:
+        assert model.version == 2
+    assert [status.version for status in versions.statuses()] == [2, 1]
+    assert states(versions) == {2: State.AVAILABLE, 1: State.END}
+    assert versions.statuses(1)[0].status.error_code == 0
+
+
+def test_the_old_version_is_unloaded_after_its_last_request(tmp_path, versions):
+    add(tmp_path, 1, "complete")
+    versions.refresh()
+    with versions.lease() as outer:
+        with versions.lease():
+            add(tmp_path, 2, "complete")
+            versions.refresh()
+        assert states(versions) == {2: State.AVAILABLE, 1: State.UNLOADING}
+        assert outer.version == 1
+    assert states(versions) == {2: State.AVAILABLE, 1: State.END}
+
+
+def test_a_broken_version_leaves_the_old_one_and_is_given_up(tmp_path, versions, loader):
+    add(tmp_path, 1, "complete")
+    versions.refresh()
+    broken = add(tmp_path, 2)
+    for _ in range(4):
+        versions.refresh()
+    assert versions.current_version == 1
+    assert loader.attempts == [1, 2]
+    (status,) = versions.statuses(2)
+    assert status.state == State.END
+    assert status.status.error_code == grpc.StatusCode.DATA_LOSS.value[0]
+    assert status.status.error_message == "incomplete"
+    (broken / "complete").touch()
+    versions.refresh()
+    assert versions.current_version == 1, "a failed number is never used again"
+
+
+def test_a_higher_number_works_after_a_failed_one(tmp_path, versions):
+    add(tmp_path, 1)
+    add(tmp_path, 2, "complete")
+    add(tmp_path, 3)
+    for _ in range(2):
+        versions.refresh()
+    assert versions.current_version == 2
+    add(tmp_path, 4, "complete")
+    versions.refresh()
+    assert versions.current_version == 4
+
+
+def test_a_copy_under_way_is_tried_again_until_it_is_complete(tmp_path, versions):
+    add(tmp_path, 1, "complete")
+    versions.refresh()
+    path = add(tmp_path, 2)
+    versions.refresh()
+    (path / "half").touch()
+    versions.refresh()
+    assert versions.current_version == 1
+    assert states(versions)[2] == State.LOADING
+    (path / "complete").touch()
+    versions.refresh()
+    assert versions.current_version == 2
+    assert not versions.is_waiting_for_a_copy
+
+
+def test_a_copy_that_never_ends_is_given_up(tmp_path, versions, monkeypatch):
+    monkeypatch.setattr(model_versions, "COPY_TIME_LIMIT_S", 0.0)
+    path = add(tmp_path, 1)
+    versions.refresh()
+    (path / "half").touch()
+    versions.refresh()
+    assert states(versions) == {1: State.END}
+
+
+def test_a_copy_that_is_deleted_is_given_up(tmp_path, versions):
+    path = add(tmp_path, 1)
+    versions.refresh()
+    path.rmdir()
+    versions.refresh()
+    assert states(versions) == {1: State.END}
+
+
+def test_deleting_the_newest_version_rolls_back(tmp_path, versions):
+    for version in (1, 2):
+        add(tmp_path, version, "complete")
+        versions.refresh()
+    shutil.rmtree(tmp_path / "2")
+    versions.refresh()
+    assert versions.current_version == 1
+    assert states(versions) == {2: State.END, 1: State.AVAILABLE}
+
+
+def test_the_last_version_outlives_its_folder(tmp_path, versions):
+    path = add(tmp_path, 1, "complete")
+    versions.refresh()
+    shutil.rmtree(path)
+    versions.refresh()
+    assert versions.current_version == 1
+
+
+@pytest.mark.parametrize("version", [None, 2])
+def test_a_version_that_is_not_served_is_not_found(tmp_path, versions, version):
+    if version:
+        add(tmp_path, 1, "complete")
+        versions.refresh()
+    with pytest.raises(ModelError) as failure, versions.lease(version):
+        pass
+    assert failure.value.code == grpc.StatusCode.NOT_FOUND
+
+
+def test_the_status_of_an_unknown_version_is_not_found(versions):
+    with pytest.raises(ModelError) as failure:
+        versions.statuses(7)
+    assert failure.value.code == grpc.StatusCode.NOT_FOUND

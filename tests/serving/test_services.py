@@ -1,0 +1,179 @@
+"""The API as any client sees it: raw stubs against a running server."""
+
+from typing import Any
+
+import grpc
+import pytest
+import tensorflow as tf
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from serving.local_server import serve
+
+
+@pytest.fixture(scope="module")
+def channel(bundle, tmp_path_factory):
+    model_dir = tmp_path_factory.mktemp("models")
+    (model_dir / "3").symlink_to(bundle(3), target_is_directory=True)
+    with serve(model_dir, port=0) as server, grpc.insecure_channel(server.address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def predictions(channel) -> prediction_service_pb2_grpc.PredictionServiceStub:
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+@pytest.fixture
+def models(channel) -> model_service_pb2_grpc.ModelServiceStub:
+    return model_service_pb2_grpc.ModelServiceStub(channel)
+
+
+@pytest.fixture
+def request_for_i1() -> predict_pb2.PredictRequest:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "student"
+    request.inputs["history"].CopyFrom(tf.make_tensor_proto([["i1"]]))
+    request.inputs["k"].CopyFrom(tf.make_tensor_proto(2))
+    request.inputs["exclude_seen"].CopyFrom(tf.make_tensor_proto(True))
+    return request
+
+
+def code_of(method: Any, request: Any, timeout: float = 5.0) -> grpc.StatusCode:
+    with pytest.raises(grpc.RpcError) as failure:
+        method(request, timeout=timeout)
+    return failure.value.code()
+
+
+def test_predict_tells_the_version_that_answered(predictions, request_for_i1):
+    response = predictions.Predict(request_for_i1, timeout=5)
+    assert tf.make_ndarray(response.outputs["item_ids"]).tolist() == [[b"i2", b"i3"]]
+    assert response.model_spec.name == "student"
+    assert response.model_spec.version.value == 3
+    assert response.model_spec.signature_name == "serving_default"
+
+
+def test_predict_accepts_version_signature_and_output_filter(predictions, request_for_i1):
+    request_for_i1.model_spec.version.value = 3
+    request_for_i1.model_spec.signature_name = "serving_default"
+    request_for_i1.output_filter.append("scores")
+    assert list(predictions.Predict(request_for_i1, timeout=5).outputs) == ["scores"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda r: r.model_spec.ClearField("name"), grpc.StatusCode.INVALID_ARGUMENT),
+        (lambda r: setattr(r.model_spec, "name", "teacher"), grpc.StatusCode.NOT_FOUND),
+        (lambda r: setattr(r.model_spec.version, "value", 2), grpc.StatusCode.NOT_FOUND),
+        (
+            lambda r: setattr(r.model_spec, "version_label", "stable"),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ),
+        (
+            lambda r: setattr(r.model_spec, "signature_name", "other"),
+            grpc.StatusCode.FAILED_PRECONDITION,
+        ),
+        (lambda r: r.output_filter.append("other"), grpc.StatusCode.INVALID_ARGUMENT),
+        (lambda r: r.inputs.pop("k"), grpc.StatusCode.INVALID_ARGUMENT),
+        (
+            lambda r: r.inputs["k"].CopyFrom(tf.make_tensor_proto(1.0)),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ),
+        (
+            lambda r: r.inputs["history"].CopyFrom(tf.make_tensor_proto([["broken"]])),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ),
+    ],
+    ids=[
+        "no name",
+        "unknown model",
+        "unknown version",
+        "label",
+        "unknown signature",
+        "unknown output",
+        "missing input",
+        "wrong dtype",
+        "refused by the graph",
+    ],
+)
+def test_predict_refuses_with_tensorflow_servings_codes(predictions, request_for_i1, change, code):
+    change(request_for_i1)
+    assert code_of(predictions.Predict, request_for_i1) == code
+
+
+def test_a_passed_deadline_is_reported(predictions, request_for_i1):
+    request_for_i1.inputs["history"].CopyFrom(tf.make_tensor_proto([["slow"]]))
+    code = code_of(predictions.Predict, request_for_i1, timeout=0.2)
+    assert code == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_methods_that_are_not_offered_are_unimplemented(channel):
+    method = channel.unary_unary("/tensorflow.serving.PredictionService/Nothing")
+    assert code_of(method, b"") == grpc.StatusCode.UNIMPLEMENTED
+
+
+def metadata_request(**fields: Any) -> get_model_metadata_pb2.GetModelMetadataRequest:
+    request = get_model_metadata_pb2.GetModelMetadataRequest(**fields)
+    request.model_spec.name = "student"
+    return request
+
+
+def test_metadata_describes_the_signature(predictions):
+    request = metadata_request(metadata_field=["signature_def"])
+    response = predictions.GetModelMetadata(request, timeout=5)
+    assert response.model_spec.version.value == 3
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert response.metadata["signature_def"].Unpack(signatures)
+    signature = signatures.signature_def["serving_default"]
+    assert set(signature.inputs) == {"history", "k", "exclude_seen"}
+    assert signature.outputs["scores"].dtype == tf.float32.as_datatype_enum
+
+
+@pytest.mark.parametrize("fields", [[], ["other"], ["signature_def", "other"]])
+def test_metadata_has_one_field_only(predictions, fields):
+    code = code_of(predictions.GetModelMetadata, metadata_request(metadata_field=fields))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_status_lists_the_versions(models):
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = "student"
+    (status,) = models.GetModelStatus(request, timeout=5).model_version_status
+    assert (status.version, status.state) == (3, status.AVAILABLE)
+    assert status.status.error_code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda spec: spec.ClearField("name"), grpc.StatusCode.INVALID_ARGUMENT),
+        (lambda spec: setattr(spec, "name", "teacher"), grpc.StatusCode.NOT_FOUND),
+        (lambda spec: setattr(spec.version, "value", 2), grpc.StatusCode.NOT_FOUND),
+    ],
+    ids=["no name", "unknown model", "unknown version"],
+)
+def test_status_refuses_what_it_does_not_know(models, change, code):
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = "student"
+    change(request.model_spec)
+    assert code_of(models.GetModelStatus, request) == code
+
+
+@pytest.mark.parametrize("service", ["", "PredictionService", "tensorflow.serving.ModelService"])
+def test_health_is_serving(channel, service):
+    stub = health_pb2_grpc.HealthStub(channel)
+    response = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+    assert response.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_health_of_an_unknown_service_is_not_found(channel):
+    stub = health_pb2_grpc.HealthStub(channel)
+    request = health_pb2.HealthCheckRequest(service="teacher")
+    assert code_of(stub.Check, request) == grpc.StatusCode.NOT_FOUND

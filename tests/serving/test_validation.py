@@ -1,0 +1,86 @@
+import json
+
+import pytest
+
+from serving.validation import (
+    RecommendRequest,
+    ValidationError,
+    main,
+    read_requests,
+    validate_bundle,
+)
+
+
+@pytest.fixture
+def requests_file(tmp_path):
+    path = tmp_path / "requests.json"
+    requests = [
+        {"history": ["i1", "i2"], "k": 2, "exclude_seen": True},
+        {"history": [], "k": 1, "exclude_seen": False},
+    ]
+    path.write_text(json.dumps(requests))
+    return path
+
+
+def run(bundle, requests, output, *more) -> int:
+    files = ["--bundle", str(bundle), "--requests", str(requests), "--output", str(output)]
+    return main([*files, *more])
+
+
+@pytest.fixture(autouse=True)
+def _own_signal_handlers(monkeypatch):
+    monkeypatch.setattr("serving.validation.signal.signal", lambda signum, handler: None)
+
+
+def test_a_good_bundle_is_served_asked_and_stopped(bundle, requests_file, tmp_path):
+    output = tmp_path / "answers.json"
+    assert run(bundle(0), requests_file, output) == 0
+    assert json.loads(output.read_text()) == [
+        [{"item_id": "i3", "score": 6.0}, {"item_id": "i4", "score": 5.0}],
+        [{"item_id": "i1", "score": 8.0}],
+    ]
+
+
+@pytest.mark.slow
+def test_a_broken_bundle_fails_with_the_servers_reason(requests_file, tmp_path, capsys):
+    (tmp_path / "bundle").mkdir()
+    output = tmp_path / "answers.json"
+    assert run(tmp_path / "bundle", requests_file, output) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: The bundle cannot be served: ")
+    assert "has no saved_model.pb" in error
+    assert not output.exists()
+
+
+@pytest.mark.slow
+def test_a_failing_request_is_named(bundle):
+    requests = [RecommendRequest(["i1"], 1, True), RecommendRequest(["broken"], 1, True)]
+    with pytest.raises(
+        ValidationError, match=r"Request 1 failed: .*refused: assertion failed: \[A broken item"
+    ):
+        validate_bundle(bundle(0), requests)
+
+
+def test_the_time_limit_ends_the_server(bundle, requests_file):
+    with pytest.raises(ValidationError, match="did not start within the time limit"):
+        validate_bundle(bundle(0), read_requests(requests_file), time_limit_s=0.1)
+
+
+def test_a_missing_bundle_is_refused(requests_file, tmp_path, capsys):
+    assert run(tmp_path / "nowhere", requests_file, tmp_path / "answers.json") == 1
+    assert "The bundle should be a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "Cannot read requests"),
+        ("[]", "at least one request"),
+        ('[{"history": []}]', "request 0 should have exactly the keys history, k, exclude_seen"),
+    ],
+)
+def test_requests_of_another_form_are_refused(tmp_path, text, message):
+    path = tmp_path / "requests.json"
+    path.write_text(text)
+    with pytest.raises(ValidationError, match=message):
+        read_requests(path)
