@@ -1,0 +1,208 @@
+"""The one contract every sequence model keeps, and the parts all of them share.
+
+A sequence model is a Keras model that maps item ids to `SequenceOutputs`, and that has an attribute
+`sequence_embedding` (a `SequenceEmbedding`) whose item table is also its output layer. Teachers,
+supernet and student meet only here: distillation, evaluation and export are written against this.
+"""
+
+from typing import NamedTuple, Protocol
+
+import keras
+import tensorflow as tf
+
+PAD = 0
+# Room below every real score that stays finite, so that differences of masked scores are not NaN.
+MASKED_SCORE = -1e9
+
+
+class SequenceOutputs(NamedTuple):
+    """What a sequence model returns for item ids [B, L].
+
+    Attributes:
+      embedding: float32 [B, L, D], the embedded input; zero at PAD.
+      hidden_states: float32 [B, L, D] for each layer, bottom to top; zero at PAD.
+      final_states: float32 [B, L, D], what the item table is multiplied with; zero at PAD.
+    """
+
+    embedding: tf.Tensor
+    hidden_states: tuple[tf.Tensor, ...]
+    final_states: tf.Tensor
+
+
+class SequenceModel(Protocol):
+    """The contract, as a type: any Keras model of this shape can teach or be taught."""
+
+    sequence_embedding: "SequenceEmbedding"
+    trainable_variables: list[keras.Variable]
+    variables: list[keras.Variable]
+
+    def __call__(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
+        """Maps int [B, L] ids, left-padded, to the outputs of every layer."""
+
+
+def real_positions(item_ids: tf.Tensor) -> tf.Tensor:
+    """Marks the positions that hold an item.
+
+    Args:
+      item_ids: int [B, L].
+
+    Returns:
+      float32 [B, L, 1]: 1 at items, 0 at PAD.
+    """
+    return tf.cast(tf.not_equal(item_ids, PAD), tf.float32)[..., tf.newaxis]
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class SequenceEmbedding(keras.layers.Layer):
+    """Item embedding plus, if asked, a learned embedding of the item's place in its history.
+
+    Places count real items from the oldest one in view, so neither padding nor the batch's length
+    moves them, and a prefix of a history is embedded as it is in the longer one.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        hidden_dim: int,
+        max_length: int,
+        use_positions: bool = True,
+        dropout: float = 0.0,
+        **kwargs: object,
+    ) -> None:
+        """Args: see the attributes of the same names; `max_length` is in items."""
+        super().__init__(**kwargs)
+        self.num_items = num_items
+        self.hidden_dim = hidden_dim
+        self.max_length = max_length
+        self.use_positions = use_positions
+        self.dropout = keras.layers.Dropout(dropout)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the item table [num_items + 1, D] (row 0 is PAD) and the place table."""
+        del input_shape
+        initializer = keras.initializers.RandomNormal(stddev=self.hidden_dim**-0.5)
+        self.item_table = self.add_weight(
+            shape=(self.num_items + 1, self.hidden_dim),
+            initializer=initializer,
+            name="item_table",
+        )
+        if self.use_positions:
+            self.position_table = self.add_weight(
+                shape=(self.max_length, self.hidden_dim),
+                initializer=keras.initializers.RandomNormal(stddev=0.1 * self.hidden_dim**-0.5),
+                name="position_table",
+            )
+
+    def call(self, item_ids: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Embeds item ids.
+
+        Args:
+          item_ids: int [B, L] in 0..num_items.
+          training: whether dropout is on.
+
+        Returns:
+          float32 [B, L, D], zero at PAD.
+        """
+        mask = real_positions(item_ids)
+        # Scaled so that states start at unit size while the tied output starts near uniform.
+        states = tf.gather(self._value(self.item_table), item_ids) * self.hidden_dim**0.5
+        if self.use_positions:
+            places = tf.cumsum(tf.cast(mask[..., 0], tf.int32), axis=1) - 1
+            places = tf.clip_by_value(places, 0, self.max_length - 1)
+            states += tf.gather(self._value(self.position_table), places) * self.hidden_dim**0.5
+        return self.dropout(states, training=training) * mask
+
+    @staticmethod
+    def _value(variable: keras.Variable) -> tf.Tensor:
+        return tf.convert_to_tensor(variable)
+
+    def item_logits(self, states: tf.Tensor) -> tf.Tensor:
+        """Scores every item of the catalogue with the tied item table.
+
+        Args:
+          states: float32 [N, D], final states.
+
+        Returns:
+          float32 [N, num_items]; column j is item j + 1: PAD is never a candidate.
+        """
+        return tf.matmul(states, self._value(self.item_table)[1:], transpose_b=True)
+
+    def get_config(self) -> dict[str, object]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_items": self.num_items,
+            "hidden_dim": self.hidden_dim,
+            "max_length": self.max_length,
+            "use_positions": self.use_positions,
+            "dropout": self.dropout.rate,
+        }
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class CausalConv1D(keras.layers.Layer):
+    """Dilated convolution that sees the present and the past only.
+
+    Written as one matrix product over the concatenated taps: the same sums as `keras.layers.Conv1D`
+    with `padding="causal"`, which on a CPU goes through space-to-batch for dilations above 1.
+    """
+
+    def __init__(
+        self, filters: int, kernel_size: int, dilation_rate: int = 1, **kwargs: object
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.dilation_rate = dilation_rate
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the kernel [kernel_size, D_in, filters] and the bias [filters]."""
+        self.kernel = self.add_weight(
+            shape=(self.kernel_size, int(input_shape[-1] or 0), self.filters),
+            initializer="glorot_uniform",
+            name="kernel",
+        )
+        self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+
+    def call(self, states: tf.Tensor) -> tf.Tensor:
+        """Convolves over positions.
+
+        Args:
+          states: float32 [B, L, D_in], zero at PAD (as before the start of the history).
+
+        Returns:
+          float32 [B, L, filters].
+        """
+        taps = causal_taps(states, self.kernel_size, self.dilation_rate)
+        kernel = tf.convert_to_tensor(self.kernel)
+        flat_kernel = tf.reshape(kernel, [-1, self.filters])
+        return tf.matmul(tf.concat(taps, axis=-1), flat_kernel) + tf.convert_to_tensor(self.bias)
+
+    def get_config(self) -> dict[str, object]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "dilation_rate": self.dilation_rate,
+        }
+
+
+def causal_taps(states: tf.Tensor, kernel_size: int, dilation_rate: int) -> list[tf.Tensor]:
+    """The inputs of a causal window: the states `(kernel_size - 1 - i) * dilation_rate` steps back.
+
+    Args:
+      states: [B, L, D].
+      kernel_size: number of taps.
+      dilation_rate: steps between taps.
+
+    Returns:
+      `kernel_size` tensors [B, L, D], oldest first; zeros before the start.
+    """
+    reach = (kernel_size - 1) * dilation_rate
+    length = tf.shape(states)[1]
+    padded = tf.pad(states, [[0, 0], [reach, 0], [0, 0]])
+    return [
+        padded[:, offset * dilation_rate : offset * dilation_rate + length]
+        for offset in range(kernel_size)
+    ]

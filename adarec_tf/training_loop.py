@@ -1,0 +1,148 @@
+"""The epoch loop shared by the teacher's training and the student's distillation.
+
+The caller owns the step (losses, gradients, optimiser); this owns when to validate, what the best
+weights are, when to stop, and how an interrupted run continues.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from adarec_tf.checkpoint import EpochCheckpoint
+from adarec_tf.config import TrainingConfig
+from adarec_tf.data.examples import Batch
+from adarec_tf.progress import Progress, log_progress
+
+logger = logging.getLogger(__name__)
+
+SELECTION_METRIC = "ndcg@10/full"
+
+EpochRecord = dict[str, float]
+
+
+class FitTask(NamedTuple):
+    """What a fit loop runs.
+
+    Attributes:
+      stage: its name on the screen.
+      model: the weights that are kept where validation was best.
+      optimizer: built; its variables are part of the checkpoint.
+      train_step: one update on a batch; returns the parts of the loss as scalars.
+      epoch_batches: epoch number to the batches of that epoch.
+      validate: the validation metrics of the current weights, `SELECTION_METRIC` among them.
+      extra_variables: further state that the step changes, such as projections and layer masses.
+    """
+
+    stage: str
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    train_step: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+    epoch_batches: Callable[[int], Iterable[Batch]]
+    validate: Callable[[], dict[str, float]]
+    extra_variables: Sequence[keras.Variable | tf.Variable] = ()
+
+
+def build_optimizer(
+    config: TrainingConfig, steps_per_epoch: int, variables: Sequence[keras.Variable]
+) -> keras.optimizers.Optimizer:
+    """AdamW with linear warm-up and cosine decay over the whole training.
+
+    Args:
+      config: rates, clipping, epochs.
+      steps_per_epoch: optimiser steps in an epoch.
+      variables: what it will update; biases, scales and tables of one row are not decayed.
+
+    Returns:
+      A built Keras optimiser.
+    """
+    total_steps = max(1, steps_per_epoch * config.max_epochs)
+    warmup_steps = max(1, math.ceil(config.warmup_share * total_steps))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, total_steps - warmup_steps),
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup_steps,
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip_norm
+    )
+    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+    optimizer.build(variables)
+    return optimizer
+
+
+def fit(task: FitTask, config: TrainingConfig, checkpoint_dir: str) -> list[EpochRecord]:
+    """Trains until the epochs are over or validation stops improving; keeps the best weights.
+
+    Args:
+      task: what to run.
+      config: epochs and patience.
+      checkpoint_dir: a finished epoch is saved here; a fit that was interrupted continues.
+
+    Returns:
+      One record an epoch: loss parts, validation metrics, seconds. The model holds the weights of
+      the epoch with the best validation metric.
+    """
+    best_weights = [tf.Variable(v.value, trainable=False) for v in task.model.weights]
+    checkpoint = EpochCheckpoint(
+        checkpoint_dir,
+        [*task.model.variables, *task.optimizer.variables, *task.extra_variables, *best_weights],
+    )
+    history: list[EpochRecord] = (checkpoint.restore() or {"history": []})["history"]
+    while not _is_finished(history, config):
+        epoch = len(history)
+        record = _run_epoch(task, epoch)
+        if record[SELECTION_METRIC] > _best(history):
+            _copy(task.model.weights, best_weights)
+        history.append(record)
+        checkpoint.save({"history": history})
+        log_progress(
+            logger,
+            Progress(task.stage, epoch + 1, config.max_epochs),
+            "stage=%s epoch=%d %s",
+            task.stage.replace(" ", "_"),
+            epoch + 1,
+            " ".join(f"{name}={value:.4f}" for name, value in record.items()),
+        )
+    for best, variable in zip(best_weights, task.model.weights, strict=True):
+        variable.assign(best)
+    return history
+
+
+def _run_epoch(task: FitTask, epoch: int) -> EpochRecord:
+    start = time.monotonic()
+    sums: dict[str, tf.Tensor] = {}
+    num_steps = 0
+    for batch in task.epoch_batches(epoch):
+        parts = task.train_step(tf.constant(batch.item_ids), tf.constant(batch.labels))
+        sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
+        num_steps += 1
+    record = {name: float(value) / max(1, num_steps) for name, value in sums.items()}
+    not_finite = [name for name, value in record.items() if not math.isfinite(value)]
+    if not_finite:
+        raise ValueError(
+            f"Losses should stay finite. Received: {', '.join(not_finite)} not finite in epoch "
+            f"{epoch + 1} of {task.stage}; lower its learning_rate or clip_norm."
+        )
+    train_seconds = time.monotonic() - start
+    return {**record, **task.validate(), "train_s": train_seconds}
+
+
+def _is_finished(history: list[EpochRecord], config: TrainingConfig) -> bool:
+    values = [record[SELECTION_METRIC] for record in history]
+    since_best = len(values) - 1 - values.index(max(values)) if values else 0
+    return len(history) >= config.max_epochs or since_best >= config.patience
+
+
+def _best(history: list[EpochRecord]) -> float:
+    return max((record[SELECTION_METRIC] for record in history), default=-1.0)
+
+
+def _copy(sources: Sequence[keras.Variable], targets: Sequence[tf.Variable]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.assign(source.value)
