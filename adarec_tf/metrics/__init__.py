@@ -1,0 +1,1 @@
+"""How well scores rank the item a user took next, and the simple models any other must beat."""

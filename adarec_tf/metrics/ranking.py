@@ -1,0 +1,105 @@
+"""Ranking metrics of one target item a user, from its rank among the candidates.
+
+Pure: arrays in, arrays or numbers out. What the candidates are is decided in `protocols`.
+"""
+
+import numpy as np
+
+
+def target_ranks(
+    scores: np.ndarray, targets: np.ndarray, is_excluded: np.ndarray | None = None
+) -> np.ndarray:
+    """Ranks of the targets, counted from 1.
+
+    A tie counts against the target, so that a model which scores all items alike gains nothing. A
+    target that is excluded itself is never shown: it ranks behind the whole catalogue.
+
+    Args:
+      scores: float [B, V]; column j belongs to item j + 1, so PAD is never a candidate.
+      targets: int [B], item ids in 1..V.
+      is_excluded: bool [B, V], which items are no candidates; by default all are.
+
+    Returns:
+      int64 [B], in 1..V + 1.
+
+    Raises:
+      ValueError: a score is NaN (which compares as if it beat every score), a target is no item
+        of the catalogue, or the shapes do not fit.
+    """
+    _check_scores(scores, targets, is_excluded)
+    rows, columns = np.arange(len(targets)), targets - 1
+    is_ahead = scores >= scores[rows, columns][:, None]
+    if is_excluded is None:
+        return is_ahead.sum(axis=1)  # the target itself is the 1 that ranks start from
+    ranks = (is_ahead & ~is_excluded).sum(axis=1)
+    return np.where(is_excluded[rows, columns], scores.shape[1] + 1, ranks)
+
+
+def _check_scores(scores: np.ndarray, targets: np.ndarray, is_excluded: np.ndarray | None) -> None:
+    if scores.ndim != 2 or targets.shape != scores.shape[:1]:
+        raise ValueError(
+            "`scores` should be [B, num_items] and `targets` [B]. "
+            f"Received: scores {scores.shape}, targets {targets.shape}."
+        )
+    if is_excluded is not None and is_excluded.shape != scores.shape:
+        raise ValueError(
+            f"`is_excluded` should have the shape of the scores, {scores.shape}. "
+            f"Received: {is_excluded.shape}."
+        )
+    if np.isnan(scores).any():
+        raise ValueError(
+            "Scores should be numbers. Received: NaN, so the model cannot be ranked; "
+            "look for a diverged training run."
+        )
+    if len(targets) and not 1 <= targets.min() <= targets.max() <= scores.shape[1]:
+        raise ValueError(
+            f"Targets should be item ids in 1..{scores.shape[1]}. "
+            f"Received: {targets.min()}..{targets.max()}."
+        )
+
+
+def hit_rate_at_k(ranks: np.ndarray, k: int) -> float:
+    """Share of the targets among the first k; 0 for no targets at all.
+
+    Args:
+      ranks: int [U], from 1.
+      k: cut-off.
+
+    Raises:
+      ValueError: k is below 1.
+    """
+    return _mean_gain(np.ones(len(ranks)), ranks, k)
+
+
+def ndcg_at_k(ranks: np.ndarray, k: int) -> float:
+    """Mean of 1 / log2(1 + rank) over the targets, 0 behind k.
+
+    With one target a user the ideal gain is 1, so this is the normalised gain already.
+
+    Args:
+      ranks: int [U], from 1.
+      k: cut-off.
+
+    Raises:
+      ValueError: k is below 1.
+    """
+    return _mean_gain(1.0 / np.log2(1.0 + ranks), ranks, k)
+
+
+def mrr_at_k(ranks: np.ndarray, k: int) -> float:
+    """Mean of 1 / rank over the targets, 0 behind k.
+
+    Args:
+      ranks: int [U], from 1.
+      k: cut-off.
+
+    Raises:
+      ValueError: k is below 1.
+    """
+    return _mean_gain(1.0 / ranks, ranks, k)
+
+
+def _mean_gain(gains: np.ndarray, ranks: np.ndarray, k: int) -> float:
+    if k < 1:
+        raise ValueError(f"`k` should be a positive integer. Received: k={k}.")
+    return float(np.where(ranks <= k, gains, 0.0).mean()) if len(ranks) else 0.0

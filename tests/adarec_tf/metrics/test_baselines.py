@@ -1,0 +1,134 @@
+"""Popularity and the Markov chain: by hand, and the published figures of two real scenes."""
+
+import csv
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adarec_tf.data.examples import Histories
+from adarec_tf.metrics.baselines import markov_scorer, popularity_scorer
+from adarec_tf.metrics.protocols import ScoreBatch, evaluate_full
+from tests.adarec_tf.tiny_scene import make_histories
+
+REAL_DATA = Path(__file__).parents[4] / "shared" / "data"
+
+
+TRAIN = make_histories([[1, 2, 1, 2, 3], [], [2, 4], [4], [3, 3]])
+
+
+def score(scorer: ScoreBatch, *item_ids: list[int]) -> np.ndarray:
+    return scorer(np.arange(len(item_ids)), np.array(item_ids, np.int64))
+
+
+def test_popularity_counts_training_interactions() -> None:
+    scores = score(popularity_scorer(TRAIN, 5), [0, 1], [3, 4])
+    np.testing.assert_array_equal(scores, [[2, 3, 3, 2, 0]] * 2)
+
+
+def test_markov_counts_transitions_within_histories_only() -> None:
+    counts = np.floor(score(markov_scorer(TRAIN, 5), [0, 1], [1, 2], [1, 3], [0, 4], [0, 5]))
+    expected = [
+        [0, 2, 0, 0, 0],
+        [1, 0, 1, 1, 0],
+        [0, 0, 1, 0, 0],
+        [0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0],
+    ]
+    np.testing.assert_array_equal(counts, expected)
+
+
+def test_markov_breaks_ties_by_popularity_and_falls_back_to_it() -> None:
+    scores = score(markov_scorer(TRAIN, 5), [1, 2], [0, 0])
+    assert scores[0, 2] > scores[0, 0] == scores[0, 3] > scores[0, 1] > scores[0, 4]
+    np.testing.assert_allclose(scores[1], np.array([2, 3, 3, 2, 0]) / 4, rtol=1e-12)
+
+
+def test_a_large_count_does_not_swallow_the_tie_break() -> None:
+    train = make_histories([[1, 2] * 50_000, [1, 3] * 50_000, [3]])
+    scores = score(markov_scorer(train, 3), [0, 1])
+    assert scores[0, 2] > scores[0, 1]
+
+
+def test_no_training_data_scores_everything_alike() -> None:
+    scores = score(markov_scorer(make_histories([]), 3), [0, 1])
+    np.testing.assert_array_equal(scores, [[0, 0, 0]])
+
+
+def _leave_one_out(scene: str) -> tuple[Histories, Histories, int]:
+    """The train and test splits of a scene's log, whose rows are in time order."""
+    path = REAL_DATA / scene / "interactions.csv.gz"
+    if not path.exists():
+        pytest.skip(f"needs the real log {scene}, which is not part of the repository")
+    users: dict[str, list[int]] = {}
+    item_ids: dict[str, int] = {}
+    with gzip.open(path, "rt") as file:
+        for row in csv.DictReader(file):
+            item_id = item_ids.setdefault(row["item_id"], len(item_ids) + 1)
+            users.setdefault(row["user_id"], []).append(item_id)
+    histories = list(users.values())
+    train = make_histories([history[:-2] for history in histories])
+    test = make_histories(
+        [history[:-1] for history in histories], [history[-1] for history in histories]
+    )
+    return train, test, len(item_ids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scene", "seen", "hit_rate", "ndcg", "tolerance"),
+    [
+        ("beauty", "exclude", 0.0709, 0.0482, 0.0012),
+        ("beauty", "keep", 0.0702, 0.0471, 0.0012),
+        ("ml1m", "exclude", 0.2119, 0.1248, 0.0035),
+    ],
+)
+def test_markov_reproduces_the_measured_figures(
+    scene: str, seen: str, hit_rate: float, ndcg: float, tolerance: float
+) -> None:
+    """The figures count the validation item too and break ties at random, not by popularity.
+
+    The tolerance is three standard deviations of the hit rate over ten draws of the ties.
+    """
+    _, test, num_items = _leave_one_out(scene)
+    markov = markov_scorer(test, num_items)
+    generator = np.random.default_rng(0)
+
+    def score_with_random_ties(rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        counts = np.floor(markov(rows, item_ids))
+        return counts + generator.random(counts.shape)
+
+    metrics = evaluate_full(
+        score_with_random_ties, test, num_items=num_items, max_length=50, seen=seen
+    )
+    assert metrics["hit_rate@10/full"] == pytest.approx(hit_rate, abs=tolerance)
+    assert metrics["ndcg@10/full"] == pytest.approx(ndcg, abs=tolerance)
+
+
+@pytest.mark.slow
+def test_popularity_breaks_ties_better_than_chance() -> None:
+    train, test, num_items = _leave_one_out("beauty")
+    markov = markov_scorer(train, num_items)
+    options = {"num_items": num_items, "max_length": 50, "seen": "exclude", "cutoffs": (10,)}
+    by_popularity = evaluate_full(markov, test, **options)
+    generator = np.random.default_rng(0)
+    at_random = evaluate_full(
+        lambda rows, item_ids: np.floor(markov(rows, item_ids)) + generator.random(num_items),
+        test,
+        **options,
+    )
+    assert by_popularity["hit_rate@10/full"] > at_random["hit_rate@10/full"] + 0.002
+
+
+@pytest.mark.slow
+def test_popularity_reproduces_the_measured_figure() -> None:
+    train, test, num_items = _leave_one_out("ml1m")
+    metrics = evaluate_full(
+        popularity_scorer(train, num_items),
+        test,
+        num_items=num_items,
+        max_length=50,
+        seen="exclude",
+    )
+    assert metrics["hit_rate@10/full"] == pytest.approx(0.037, abs=5e-4)

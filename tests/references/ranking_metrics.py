@@ -1,0 +1,34 @@
+"""Ranking metrics the slow way: candidates counted one by one. Shares no code with the library."""
+
+import math
+
+
+def rank_of_target(scores: list[float], target: int, history: list[int], exclude_seen: bool) -> int:
+    """The place of item `target`; `scores[j]` belongs to item `j + 1`."""
+    if exclude_seen and target in history:
+        return len(scores) + 1
+    rank = 1
+    for item in range(1, len(scores) + 1):
+        if item == target:
+            continue
+        if exclude_seen and item in history:
+            continue
+        if scores[item - 1] >= scores[target - 1]:
+            rank += 1
+    return rank
+
+
+def metrics_of_ranks(ranks: list[int], k: int) -> dict[str, float]:
+    """Hit rate, NDCG and MRR of one target a user."""
+    hits, gains, reciprocals = 0.0, 0.0, 0.0
+    for rank in ranks:
+        if rank > k:
+            continue
+        hits += 1
+        gains += math.log(2) / math.log(1 + rank)
+        reciprocals += 1 / rank
+    return {
+        f"hit_rate@{k}/full": hits / len(ranks),
+        f"ndcg@{k}/full": gains / len(ranks),
+        f"mrr@{k}/full": reciprocals / len(ranks),
+    }
