@@ -1,0 +1,37 @@
+"""Students: the search space's operations, genotypes, and the networks they describe."""
+
+import keras
+import tensorflow as tf
+
+from adarec_tf.config import StudentConfig
+from adarec_tf.students.genotype import Genotype
+from adarec_tf.students.student import Student
+
+__all__ = ["Genotype", "Student", "build_student"]
+
+
+def build_student(
+    genotype: Genotype, config: StudentConfig, num_items: int, max_length: int, *, seed: int
+) -> Student:
+    """Builds the student of a genotype, with fresh weights.
+
+    Args:
+      genotype: its architecture; the number of cells and nodes is the genotype's.
+      config: width and dropout.
+      num_items: items of the catalogue; ids are 1..num_items.
+      max_length: items of a history it sees.
+      seed: of the initial weights.
+
+    Returns:
+      A built model.
+    """
+    keras.utils.set_random_seed(seed)
+    student = Student(
+        genotype=genotype,
+        num_items=num_items,
+        max_length=max_length,
+        hidden_dim=config.hidden_dim,
+        dropout=config.dropout,
+    )
+    student(tf.zeros([1, 1], tf.int64))
+    return student

@@ -1,0 +1,137 @@
+"""The discrete architecture of a student: which operation stands on which edge of which cell."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from adarec_tf.students.primitives import NONE, PRIMITIVES, SKIP
+
+_FORMAT_VERSION = 1
+
+
+class Edge(NamedTuple):
+    """One operation of a cell.
+
+    Attributes:
+      source: the node it reads; 0 is the cell's input.
+      target: the node it adds to; always later than `source`.
+      primitive: a key of `PRIMITIVES`.
+    """
+
+    source: int
+    target: int
+    primitive: str
+
+
+def edge_ends(num_nodes: int) -> list[tuple[int, int]]:
+    """Every (source, target) of a cell: each node reads all earlier ones.
+
+    >>> edge_ends(2)
+    [(0, 1), (0, 2), (1, 2)]
+    """
+    return [(source, target) for target in range(1, num_nodes + 1) for source in range(target)]
+
+
+@dataclass(frozen=True)
+class Genotype:
+    """A student's cells, bottom to top.
+
+    Attributes:
+      num_nodes: intermediate nodes of a cell.
+      cells: for each cell its edges, in the order of `edge_ends(num_nodes)`.
+    """
+
+    num_nodes: int
+    cells: tuple[tuple[Edge, ...], ...]
+
+    def __post_init__(self) -> None:
+        ends = edge_ends(self.num_nodes)
+        if not self.cells:
+            raise ValueError("A genotype should have at least one cell. Received: none.")
+        for index, cell in enumerate(self.cells):
+            received = [(edge.source, edge.target) for edge in cell]
+            if received != ends:
+                raise ValueError(
+                    f"Cell {index} should have the edges {ends}. Received: {received}."
+                )
+            unknown = sorted({edge.primitive for edge in cell} - set(PRIMITIVES))
+            if unknown:
+                raise ValueError(
+                    f"A primitive should be one of {', '.join(PRIMITIVES)}. Received: {unknown}."
+                )
+
+    @classmethod
+    def from_primitives(
+        cls, num_nodes: int, primitives_per_cell: Sequence[Sequence[str]]
+    ) -> "Genotype":
+        """Builds a genotype from the operations of each cell, in the order of `edge_ends`."""
+        ends = edge_ends(num_nodes)
+        for primitives in primitives_per_cell:
+            if len(primitives) != len(ends):
+                raise ValueError(
+                    f"A cell of {num_nodes} nodes should have {len(ends)} operations. "
+                    f"Received: {len(primitives)}."
+                )
+        cells = [
+            tuple(Edge(*pair, name) for pair, name in zip(ends, primitives, strict=True))
+            for primitives in primitives_per_cell
+        ]
+        return cls(num_nodes, tuple(cells))
+
+    @property
+    def is_degenerate(self) -> bool:
+        """Whether no operation looks at more than one position, so order cannot matter."""
+        names = {edge.primitive for cell in self.cells for edge in cell}
+        return names <= {NONE, SKIP}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The genotype as plain JSON types."""
+        return {"format_version": _FORMAT_VERSION, **dataclasses.asdict(self)}
+
+    def to_json(self) -> str:
+        """The genotype as readable JSON."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Genotype":
+        """Reads what `to_json` wrote.
+
+        Raises:
+          ValueError: the text is not a genotype of this version, or not a valid one.
+        """
+        values = json.loads(text)
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Genotype":
+        """Reads what `to_dict` returned; errors as in `from_json`."""
+        if values.get("format_version") != _FORMAT_VERSION or set(values) != {
+            "format_version",
+            "num_nodes",
+            "cells",
+        }:
+            raise ValueError(
+                f"A genotype should have format_version {_FORMAT_VERSION}, num_nodes and cells. "
+                f"Received: {sorted(values)}, format_version={values.get('format_version')!r}."
+            )
+        cells = tuple(tuple(Edge(*edge) for edge in cell) for cell in values["cells"])
+        return cls(values["num_nodes"], cells)
+
+    def describe(self) -> str:
+        """The architecture as text, a line a node; edges of `none` are left out."""
+        lines = []
+        for index, cell in enumerate(self.cells):
+            if index > 0 and cell == self.cells[0]:
+                lines.append(f"cell {index + 1}: as cell 1, with its own weights")
+                continue
+            lines.append(f"cell {index + 1}")
+            for node in range(1, self.num_nodes + 1):
+                terms = [
+                    f"{edge.primitive}({'input' if edge.source == 0 else f'node {edge.source}'})"
+                    for edge in cell
+                    if edge.target == node and edge.primitive != NONE
+                ]
+                lines.append(f"  node {node} = {' + '.join(terms) if terms else '0'}")
+        return "\n".join(lines)

@@ -1,0 +1,107 @@
+"""The operations an edge of a cell can be, by name. All are causal, and all are zero at PAD.
+
+The paper's third family, "causal dilated convolution", differs from the second only by being
+causal. Here every operation is, so the third family takes the next dilation instead (4 after 2).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from adarec_tf.sequence_model import MASKED_SCORE, CausalConv1D, causal_taps
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class Convolution(keras.layers.Layer):
+    """Causal convolution, layer norm, ReLU; width is kept."""
+
+    def __init__(self, kernel_size: int, dilation_rate: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kernel_size = kernel_size
+        self.dilation_rate = dilation_rate
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-6)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the convolution [kernel_size, D, D]."""
+        self.convolution = CausalConv1D(
+            int(input_shape[-1] or 0), self.kernel_size, self.dilation_rate
+        )
+        self.convolution.build(input_shape)
+        self.norm.build(input_shape)
+
+    def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
+        return tf.nn.relu(self.norm(self.convolution(states))) * mask
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class MaxPool(keras.layers.Layer):
+    """Maximum over the present and the two steps before it, real positions only."""
+
+    def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
+        taps = zip(causal_taps(states, 3, 1), causal_taps(mask, 3, 1), strict=True)
+        # The zeros of PAD, and of the time before the start, must not win over negative states.
+        candidates = [tf.where(is_real > 0, tap, MASKED_SCORE) for tap, is_real in taps]
+        return tf.reduce_max(tf.stack(candidates), axis=0) * mask
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class AveragePool(keras.layers.Layer):
+    """Mean over the present and the two steps before it, real positions only."""
+
+    def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
+        num_real = tf.add_n(causal_taps(mask, 3, 1))
+        return tf.add_n(causal_taps(states, 3, 1)) / tf.maximum(num_real, 1.0) * mask
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class Skip(keras.layers.Layer):
+    """Passes its input on."""
+
+    def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Maps states [B, L, D], zero at PAD, to themselves."""
+        del mask
+        return tf.identity(states)
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class Zero(keras.layers.Layer):
+    """No edge at all."""
+
+    def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Maps states [B, L, D] to zeros."""
+        del mask
+        return tf.zeros_like(states)
+
+
+class Primitive(NamedTuple):
+    """An operation of the search space.
+
+    Attributes:
+      build: makes its layer, called as `layer(states [B, L, D], mask [B, L, 1])`.
+      is_causal: whether an output sees its own and earlier positions only.
+    """
+
+    build: Callable[[], keras.layers.Layer]
+    is_causal: bool = True
+
+
+NONE = "none"
+SKIP = "skip"
+
+PRIMITIVES: dict[str, Primitive] = {
+    "conv_3": Primitive(lambda: Convolution(3, 1)),
+    "conv_5": Primitive(lambda: Convolution(5, 1)),
+    "dilated_2_conv_3": Primitive(lambda: Convolution(3, 2)),
+    "dilated_2_conv_5": Primitive(lambda: Convolution(5, 2)),
+    "dilated_4_conv_3": Primitive(lambda: Convolution(3, 4)),
+    "dilated_4_conv_5": Primitive(lambda: Convolution(5, 4)),
+    "max_pool_3": Primitive(MaxPool),
+    "average_pool_3": Primitive(AveragePool),
+    SKIP: Primitive(Skip),
+    NONE: Primitive(Zero),
+}

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adarec_tf.students.genotype import Genotype, edge_ends
+from adarec_tf.students.primitives import PRIMITIVES
+
+
+@st.composite
+def genotypes(draw: st.DrawFn) -> Genotype:
+    num_nodes = draw(st.integers(1, 4))
+    names = st.lists(
+        st.sampled_from(list(PRIMITIVES)),
+        min_size=len(edge_ends(num_nodes)),
+        max_size=len(edge_ends(num_nodes)),
+    )
+    return Genotype.from_primitives(num_nodes, draw(st.lists(names, min_size=1, max_size=3)))
+
+
+@given(genotypes())
+def test_write_read_is_identity(genotype: Genotype) -> None:
+    assert Genotype.from_json(genotype.to_json()) == genotype
+
+
+def test_description_names_what_each_node_sums() -> None:
+    genotype = Genotype.from_primitives(2, [["conv_3", "none", "skip"]] * 2)
+    assert genotype.describe().splitlines() == [
+        "cell 1",
+        "  node 1 = conv_3(input)",
+        "  node 2 = skip(node 1)",
+        "cell 2: as cell 1, with its own weights",
+    ]
+
+
+def test_three_nodes_have_six_edges() -> None:
+    assert len(edge_ends(3)) == 6
+
+
+def test_an_unknown_primitive_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"one of conv_3, .*Received: \['conv_7'\]"):
+        Genotype.from_primitives(1, [["conv_7"]])
+
+
+def test_a_missing_edge_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"should have 3 operations\. Received: 2"):
+        Genotype.from_primitives(2, [["conv_3", "skip"]])
+
+
+def test_another_format_is_refused() -> None:
+    values = json.loads(Genotype.from_primitives(1, [["conv_3"]]).to_json())
+    with pytest.raises(ValueError, match="format_version 1"):
+        Genotype.from_dict({**values, "format_version": 2})
+
+
+@pytest.mark.parametrize(
+    ("names", "is_degenerate"),
+    [(["skip", "none", "skip"], True), (["skip", "none", "max_pool_3"], False)],
+)
+def test_a_genotype_that_cannot_see_order_is_degenerate(
+    names: list[str], is_degenerate: bool
+) -> None:
+    assert Genotype.from_primitives(2, [names]).is_degenerate == is_degenerate
