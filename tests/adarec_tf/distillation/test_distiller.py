@@ -1,0 +1,132 @@
+import itertools
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from adarec_tf.config import DistillationConfig, StudentConfig, TeacherConfig
+from adarec_tf.data.examples import Histories
+from adarec_tf.distillation import distiller
+from adarec_tf.distillation.distiller import distill_student
+from adarec_tf.distillation.objective import DistillationObjective
+from adarec_tf.students import Genotype, build_student
+from adarec_tf.teachers import build_teacher
+from tests.adarec_tf import walk_scene
+
+NUM_ITEMS, LENGTH = walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH
+CONFIG = DistillationConfig(max_epochs=2, patience=2, positions_per_batch=256)
+
+
+def _student() -> keras.Model:
+    genotype = Genotype.from_primitives(2, [["conv_3", "skip", "conv_5"]] * 2)
+    config = StudentConfig(hidden_dim=8, num_cells=2, num_nodes=2)
+    return build_student(genotype, config, NUM_ITEMS, LENGTH, seed=2)
+
+
+def _teacher(num_items: int = NUM_ITEMS) -> keras.Model:
+    config = TeacherConfig(hidden_dim=12, num_blocks=3, dropout=0.0)
+    return build_teacher(config, num_items, LENGTH, seed=1)
+
+
+def _distill(
+    student: keras.Model, scene: dict[str, Histories], folder: Path, **changes: Any
+) -> list[dict[str, float]]:
+    config = DistillationConfig(**{**CONFIG.to_dict(), **changes})
+    return distill_student(
+        student,
+        _teacher(),
+        scene["train"],
+        scene["valid"],
+        config,
+        max_length=LENGTH,
+        seen="exclude",
+        seed=3,
+        checkpoint_dir=str(folder),
+    )
+
+
+def test_every_distillation_term_falls(tmp_path: Path) -> None:
+    changes = {"max_epochs": 6, "patience": 6, "learning_rate": 1e-2, "kd_weight": 1.0}
+    history = _distill(_student(), walk_scene.histories(), tmp_path, **changes)
+    for term in ("embedding_kd", "hidden_kd", "logits_kd"):
+        assert history[-1][term] < history[0][term], term
+
+
+def test_the_teacher_is_not_changed_and_the_student_is(tmp_path: Path) -> None:
+    teacher, student = _teacher(), _student()
+    before = (
+        [v.numpy().copy() for v in teacher.weights],
+        [v.numpy().copy() for v in student.trainable_variables],
+    )
+    scene = walk_scene.histories()
+    distill_student(
+        student, teacher, scene["train"], scene["valid"], CONFIG,
+        max_length=LENGTH, seen="exclude", seed=3, checkpoint_dir=str(tmp_path),
+    )  # fmt: skip
+    for old, variable in zip(before[0], teacher.weights, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+    for old, variable in zip(before[1], student.trainable_variables, strict=True):
+        assert np.any(variable.numpy() != old), variable.path
+
+
+class _KilledError(Exception):
+    pass
+
+
+def test_an_interrupted_distillation_ends_where_an_uninterrupted_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = walk_scene.histories()
+    whole, resumed = _student(), _student()
+    _distill(whole, scene, tmp_path / "whole", max_epochs=3, patience=3)
+    evaluate, calls = distiller.evaluate_full, itertools.count()
+
+    def killed_in_the_second_epoch(*args: Any, **kwargs: Any) -> dict[str, float]:
+        if next(calls) == 1:
+            raise _KilledError
+        return evaluate(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distiller, "evaluate_full", killed_in_the_second_epoch)
+        with pytest.raises(_KilledError):
+            _distill(_student(), scene, tmp_path / "cut", max_epochs=3, patience=3)
+    history = _distill(resumed, scene, tmp_path / "cut", max_epochs=3, patience=3)
+    assert len(history) == 3
+    for expected, variable in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_allclose(variable.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_different_catalogues_are_refused(tmp_path: Path) -> None:
+    scene = walk_scene.histories()
+    with pytest.raises(ValueError, match=r"same items\. Received: 16 and 17"):
+        distill_student(
+            _student(), _teacher(17), scene["train"], scene["valid"], CONFIG,
+            max_length=LENGTH, seen="exclude", seed=3, checkpoint_dir=str(tmp_path),
+        )  # fmt: skip
+
+
+def test_padding_does_not_change_the_objective() -> None:
+    student, teacher = _student(), _teacher()
+    objective = DistillationObjective(student.sequence_embedding, 2, teacher, CONFIG)
+    items = np.random.default_rng(0).integers(1, NUM_ITEMS + 1, (4, 7))
+    totals = []
+    for padding in (0, 3):
+        padded = np.pad(items, [(0, 0), (padding, 0)])
+        item_ids, labels = tf.constant(padded[:, :-1]), tf.constant(padded[:, 1:])
+        labels = tf.where(item_ids == 0, tf.zeros_like(labels), labels)
+        value = objective(student(item_ids), objective.teacher_outputs(item_ids), labels)
+        totals.append([float(value.total), *map(float, value.distillation)])
+    np.testing.assert_allclose(totals[0], totals[1], rtol=1e-5)
+
+
+def test_masses_stay_a_distribution_and_follow_the_cost() -> None:
+    objective = DistillationObjective(_student().sequence_embedding, 2, _teacher(), CONFIG)
+    student_mass, teacher_mass = objective.updated_masses(
+        tf.constant([[0.1, 0.1, 0.1], [0.3, 0.3, 0.3]])
+    )
+    assert student_mass[0] > student_mass[1]
+    assert float(tf.reduce_sum(student_mass)) == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_allclose(teacher_mass, [1 / 3] * 3, atol=1e-6)

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from adarec_tf.distillation.emd import (
+    emd_loss,
+    ground_distance,
+    transport_plan,
+    uniform_mass,
+    update_mass,
+)
+from tests.references.transport import mean_kl, transport_cost
+
+SIZES = st.tuples(st.integers(1, 4), st.integers(1, 6))
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    num_sources, num_targets = draw(SIZES)
+    positive = st.floats(0.0625, 1.0, width=32)
+    source = draw(hnp.arrays(np.float32, num_sources, elements=positive))
+    target = draw(hnp.arrays(np.float32, num_targets, elements=positive))
+    distance = draw(
+        hnp.arrays(np.float32, (num_sources, num_targets), elements=st.floats(0, 5, width=32))
+    )
+    return source / source.sum(), target / target.sum(), distance
+
+
+@settings(max_examples=50, deadline=None)
+@given(problems())
+def test_plan_has_the_masses_as_margins_and_the_optimal_cost(
+    problem: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    source, target, distance = problem
+    plan = transport_plan(*map(tf.constant, problem)).numpy()
+    np.testing.assert_allclose(plan.sum(axis=1), source, atol=1e-6)
+    np.testing.assert_allclose(plan.sum(axis=0), target, atol=1e-6)
+    assert plan.min() >= 0
+    # The margins are made equal in float64, as the linear programme needs them.
+    source64, target64 = source.astype(np.float64), target.astype(np.float64)
+    expected = transport_cost(
+        source64 / source64.sum(), target64 / target64.sum(), distance.astype(np.float64)
+    )
+    np.testing.assert_allclose(emd_loss(plan, distance).numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_plan_by_hand() -> None:
+    plan = transport_plan(
+        tf.constant([0.5, 0.5]), tf.constant([0.25, 0.75]), tf.constant([[0.0, 1.0], [1.0, 0.0]])
+    )
+    np.testing.assert_allclose(plan, [[0.25, 0.25], [0.0, 0.5]], atol=1e-6)
+
+
+def test_gradient_of_the_loss_is_the_plan() -> None:
+    distance = tf.Variable([[0.3, 2.0, 1.0], [1.5, 0.2, 0.4]])
+    source, target = tf.constant([0.5, 0.5]), tf.constant([0.2, 0.5, 0.3])
+
+    @tf.function
+    def gradient() -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            plan = transport_plan(source, target, distance)
+            loss = emd_loss(plan, distance)
+        return tape.gradient(loss, distance), plan
+
+    result, plan = gradient()
+    np.testing.assert_allclose(result, plan, atol=1e-7)
+    step = 1e-3
+    for row in range(2):
+        for column in range(3):
+            shifted = [distance.numpy().astype(np.float64) for _ in range(2)]
+            shifted[0][row, column] += step
+            shifted[1][row, column] -= step
+            higher, lower = (
+                transport_cost(np.array([0.5, 0.5]), np.array([0.2, 0.5, 0.3]), moved)
+                for moved in shifted
+            )
+            assert (higher - lower) / (2 * step) == pytest.approx(
+                float(result[row, column]), abs=1e-5
+            )
+
+
+def test_kl_distance_matches_the_slow_one() -> None:
+    generator = np.random.default_rng(0)
+    student = generator.normal(size=(2, 5, 4)).astype(np.float32)
+    teacher = generator.normal(size=(3, 5, 4)).astype(np.float32)
+    distance = ground_distance(tf.constant(student), tf.constant(teacher), "kl").numpy()
+    expected = [[mean_kl(s, t) for t in teacher] for s in student]
+    np.testing.assert_allclose(distance, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_mse_distance_is_relative_to_the_teacher() -> None:
+    generator = np.random.default_rng(0)
+    student = generator.normal(size=(2, 5, 4)).astype(np.float32)
+    teacher = 100 * generator.normal(size=(3, 5, 4)).astype(np.float32)
+    distance = ground_distance(tf.constant(student), tf.constant(teacher), "mse").numpy()
+    expected = [[((s - t) ** 2).sum() / (t**2).sum() for t in teacher] for s in student]
+    np.testing.assert_allclose(distance, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["kl", "mse"])
+def test_a_layer_is_at_no_distance_from_itself(kind: str) -> None:
+    states = tf.random.stateless_normal([2, 6, 4], [1, 2])
+    distance = ground_distance(states, states, kind).numpy()
+    np.testing.assert_allclose(np.diag(distance), 0.0, atol=1e-5)
+    assert distance[0, 1] > 0.01
+
+
+@pytest.mark.parametrize("kind", ["softmax", "normalise"])
+def test_the_cheaper_layer_gains_mass(kind: str) -> None:
+    mass = update_mass(
+        tf.constant(uniform_mass(3)),
+        tf.constant([0.1, 0.2, 0.6]),
+        kind=kind,
+        temperature=1.0,
+        momentum=0.5,
+    ).numpy()
+    assert mass[0] > mass[1] > mass[2] > 0
+    assert mass.sum() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_full_momentum_keeps_the_mass() -> None:
+    old = tf.constant([0.2, 0.8])
+    new = update_mass(old, tf.constant([1.0, 0.0]), kind="softmax", temperature=1.0, momentum=1.0)
+    np.testing.assert_allclose(new, old, atol=1e-7)
+
+
+def test_masses_do_not_depend_on_the_unit_of_the_distance() -> None:
+    arguments = {"kind": "softmax", "temperature": 1.0, "momentum": 0.0}
+    mass, cost = tf.constant(uniform_mass(2)), tf.constant([0.1, 0.3])
+    np.testing.assert_allclose(
+        update_mass(mass, cost, **arguments), update_mass(mass, 1000 * cost, **arguments), rtol=1e-5
+    )
