@@ -1,0 +1,100 @@
+"""Architecture parameters: sampling one operation an edge, and reading the result off.
+
+`alphas` [E, O] are logits over the operations of each edge, shared by all cells (paper).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.students.genotype import Genotype
+from adarec_tf.students.primitives import PRIMITIVES
+
+OPERATIONS = tuple(PRIMITIVES)
+
+
+class SampledEdges(NamedTuple):
+    """One architecture, drawn.
+
+    Attributes:
+      operations: int32 [E], the index of the operation on each edge.
+      gates: float32 [E], each equal to 1, with the gradient of that operation's probability: the
+        straight-through estimator, computed for the drawn operation alone (GDAS, arXiv:1910.04465).
+    """
+
+    operations: tf.Tensor
+    gates: tf.Tensor
+
+
+def initial_alphas(num_edges: int, seed: int) -> np.ndarray:
+    """float32 [E, O], near zero: every operation is as likely, ties are broken by the seed."""
+    generator = np.random.default_rng(seed)
+    return generator.normal(0.0, 1e-3, (num_edges, len(OPERATIONS))).astype(np.float32)
+
+
+def sample_edges(alphas: tf.Tensor, seed: tf.Tensor, gumbel_temperature: float) -> SampledEdges:
+    """Draws an operation for each edge from softmax(alphas) by the Gumbel trick.
+
+    Args:
+      alphas: float32 [E, O].
+      seed: int32 [2]; equal seeds draw equal noise.
+      gumbel_temperature: of the relaxation that carries the gradient. The draw does not depend on
+        it: what is explored is decided by the scale of the alphas.
+
+    Returns:
+      The architecture and its gates.
+    """
+    uniform = tf.random.stateless_uniform(tf.shape(alphas), seed, minval=1e-9, maxval=1.0)
+    noisy = alphas - tf.math.log(-tf.math.log(uniform))
+    operations = tf.argmax(noisy, axis=-1, output_type=tf.int32)
+    relaxed = tf.nn.softmax(noisy / gumbel_temperature)
+    drawn = tf.gather(relaxed, operations, batch_dims=1)
+    return SampledEdges(operations, tf.stop_gradient(1.0 - drawn) + drawn)
+
+
+def fixed_edges(operations: Sequence[int]) -> SampledEdges:
+    """A given architecture: int [E] operation indices, without a gradient."""
+    indices = tf.constant(list(operations), tf.int32)
+    return SampledEdges(indices, tf.ones_like(indices, tf.float32))
+
+
+def relative_entropy(alphas: np.ndarray) -> float:
+    """Mean entropy of the edges' choices, as a share of the uniform choice's: 1 means undecided."""
+    shifted = alphas - alphas.max(axis=-1, keepdims=True)
+    shares = np.exp(shifted) / np.exp(shifted).sum(axis=-1, keepdims=True)
+    entropy = -(shares * np.log(np.maximum(shares, 1e-30))).sum(axis=-1)
+    return float(entropy.mean() / np.log(alphas.shape[-1]))
+
+
+def derive_genotype(alphas: np.ndarray, *, num_nodes: int, num_cells: int) -> Genotype:
+    """The most likely operation of every edge.
+
+    Args:
+      alphas: float32 [E, O].
+      num_nodes: intermediate nodes of a cell.
+      num_cells: cells, which all get the same operations.
+
+    Returns:
+      The genotype; adding a constant to an edge's alphas does not change it.
+    """
+    return genotype_of(alphas.argmax(axis=-1), num_nodes=num_nodes, num_cells=num_cells)
+
+
+def genotype_of(
+    operations: Sequence[int] | np.ndarray, *, num_nodes: int, num_cells: int
+) -> Genotype:
+    """The genotype of given operation indices, int [E], in all cells."""
+    names = [OPERATIONS[index] for index in operations]
+    return Genotype.from_primitives(num_nodes, [names] * num_cells)
+
+
+def operations_of(genotype: Genotype) -> list[int]:
+    """The operation indices of a genotype whose cells are all alike: the inverse."""
+    return [OPERATIONS.index(edge.primitive) for edge in genotype.cells[0]]
+
+
+def draw_operations(alphas: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Int [E], one architecture drawn from softmax(alphas) on the host."""
+    return (alphas + generator.gumbel(size=alphas.shape)).argmax(axis=-1)

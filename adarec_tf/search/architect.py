@@ -1,0 +1,133 @@
+"""The two steps of the bi-level problem: weights on one half of the users, alphas on the other.
+
+    min over alphas of L_alpha(w*(alphas), alphas),  w*(alphas) = argmin over w of L_weight(w, alphas)
+
+First order: w* is taken as the current weights, so each step is a plain gradient on its own
+variables.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from adarec_tf.config import SearchConfig
+from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
+from adarec_tf.search.alphas import SampledEdges, sample_edges
+from adarec_tf.search.cost import expected_cost
+from adarec_tf.search.supernet import Supernet
+
+SearchStep = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+
+
+class SearchState(NamedTuple):
+    """Everything the search changes.
+
+    Attributes:
+      supernet: its weights are updated by `weight_step` only.
+      objective: its projections likewise; its masses after each weight step.
+      alphas: float32 [E, O], updated by `alpha_step` only.
+      weight_optimizer: built for the weights.
+      alpha_optimizer: built for the alphas.
+    """
+
+    supernet: Supernet
+    objective: DistillationObjective
+    alphas: keras.Variable
+    weight_optimizer: keras.optimizers.Optimizer
+    alpha_optimizer: keras.optimizers.Optimizer
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """The weights: every trainable variable but the alphas."""
+        return [*self.supernet.trainable_variables, *self.objective.trainable_variables]
+
+
+def search_loss(
+    state: SearchState,
+    sampled: SampledEdges,
+    item_ids: tf.Tensor,
+    labels: tf.Tensor,
+    *,
+    training: bool,
+) -> ObjectiveValue:
+    """Task and distillation loss of one sampled student on a batch, without the cost.
+
+    Args:
+      state: supernet and teacher.
+      sampled: the architecture.
+      item_ids: int64 [B, L].
+      labels: int64 [B, L], PAD where there is none.
+      training: whether dropout is on.
+
+    Returns:
+      The objective.
+    """
+    teacher_outputs = state.objective.teacher_outputs(item_ids)
+    outputs = state.supernet(item_ids, sampled, training=training)
+    return state.objective(outputs, teacher_outputs, labels)
+
+
+def build_weight_step(state: SearchState, config: SearchConfig) -> SearchStep:
+    """The inner step: one update of the weights for one sampled architecture.
+
+    Returns:
+      A compiled function of item_ids [B, L], labels [B, L] and a seed int32 [2], which leaves the
+      alphas bit-identical and returns the parts of the loss.
+    """
+    variables = state.weights
+
+    def weight_step(
+        item_ids: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        alphas = tf.convert_to_tensor(state.alphas)
+        sampled = sample_edges(alphas, seed, config.gumbel_temperature)
+        with tf.GradientTape() as tape:
+            value = search_loss(state, sampled, item_ids, labels, training=True)
+        gradients = tape.gradient(
+            value.total,
+            [v.value for v in variables],
+            # An operation that was not drawn stays where it is, but for its optimiser's momentum.
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        state.weight_optimizer.apply(gradients, variables)
+        student_mass, teacher_mass = state.objective.updated_masses(value.layer_costs)
+        state.objective.student_mass.assign(student_mass)
+        state.objective.teacher_mass.assign(teacher_mass)
+        return value.parts()
+
+    return _compiled(weight_step)
+
+
+def build_alpha_step(state: SearchState, config: SearchConfig, prices: tf.Tensor) -> SearchStep:
+    """The outer step: one update of the alphas, on users the weights were not trained on.
+
+    Args:
+      state: what is searched.
+      config: temperature and the weight of the cost.
+      prices: float32 [O], of each operation, in units of the teacher's encoder.
+
+    Returns:
+      A compiled function of item_ids [B, L], labels [B, L] and a seed int32 [2], which leaves the
+      weights bit-identical and returns the parts of the loss.
+    """
+
+    def alpha_step(item_ids: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(state.alphas.value)
+            alphas = tf.convert_to_tensor(state.alphas)
+            sampled = sample_edges(alphas, seed, config.gumbel_temperature)
+            # Without dropout: its noise would drown the difference between two operations.
+            value = search_loss(state, sampled, item_ids, labels, training=False)
+            cost = expected_cost(alphas, prices)
+            total = value.total + config.cost_weight * cost
+        state.alpha_optimizer.apply([tape.gradient(total, state.alphas.value)], [state.alphas])
+        return {"alpha_task": value.task, "cost": cost}
+
+    return _compiled(alpha_step)
+
+
+def _compiled(step: SearchStep) -> SearchStep:
+    batch = tf.TensorSpec([None, None], tf.int64)
+    return tf.function(step, input_signature=[batch, batch, tf.TensorSpec([2], tf.int32)])

@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig, TeacherConfig
+from adarec_tf.data.examples import Histories
+from adarec_tf.search import searcher
+from adarec_tf.search.searcher import SearchResult, search_genotype
+from adarec_tf.teachers import build_teacher
+from tests.adarec_tf import walk_scene
+
+SEARCH = SearchConfig(max_epochs=3, warmup_epochs=1, patience=3, positions_per_batch=256)
+
+
+@pytest.fixture(scope="module")
+def teacher() -> keras.Model:
+    config = TeacherConfig(hidden_dim=8, num_blocks=2, dropout=0.0)
+    return build_teacher(config, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)
+
+
+@pytest.fixture(scope="module")
+def scene() -> dict[str, Histories]:
+    return walk_scene.histories()
+
+
+def _search(
+    teacher: keras.Model, scene: dict[str, Histories], folder: Path, **changes: Any
+) -> SearchResult:
+    return search_genotype(
+        teacher,
+        scene["train"],
+        scene["valid"],
+        student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=1),
+        search=SearchConfig(**{**SEARCH.to_dict(), **changes}),
+        distillation=DistillationConfig(),
+        max_length=walk_scene.MAX_LENGTH,
+        seen="exclude",
+        seed=5,
+        checkpoint_dir=str(folder / "checkpoint"),
+        trace_path=str(folder / "trace.jsonl"),
+    )
+
+
+class _KilledError(Exception):
+    pass
+
+
+def test_an_interrupted_search_finds_what_an_uninterrupted_one_finds(
+    teacher: keras.Model,
+    scene: dict[str, Histories],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "cut").mkdir()
+    whole = _search(teacher, scene, tmp_path)
+    run_epoch = searcher._SearchLoop._run_epoch
+
+    def killed_in_the_third(loop: Any, epoch: int) -> dict[str, Any]:
+        if epoch == 2:
+            raise _KilledError
+        return run_epoch(loop, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(searcher._SearchLoop, "_run_epoch", killed_in_the_third)
+        with pytest.raises(_KilledError):
+            _search(teacher, scene, tmp_path / "cut")
+    resumed = _search(teacher, scene, tmp_path / "cut")
+    assert resumed.genotype == whole.genotype
+    assert resumed.trace[-1]["alphas"] == whole.trace[-1]["alphas"]
+    lines = (tmp_path / "cut" / "trace.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+
+
+def test_alphas_wait_for_the_warm_up(
+    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+) -> None:
+    trace = _search(teacher, scene, tmp_path, max_epochs=2).trace
+    assert [record["alphas_moved"] for record in trace] == [False, True]
+    assert trace[0]["alphas"] != trace[1]["alphas"]
+    assert trace[0]["entropy"] == pytest.approx(1.0, abs=1e-4)
+    assert trace[1]["entropy"] < trace[0]["entropy"]
+
+
+def test_no_candidate_is_blind_to_order_even_if_the_cost_is_all_that_counts(
+    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+) -> None:
+    result = _search(
+        teacher, scene, tmp_path, cost_weight=1e6, alpha_learning_rate=1.0, max_epochs=4
+    )
+    assert not any(genotype.is_degenerate for genotype, _ in result.candidates)
+    assert not result.genotype.is_degenerate
+    metrics = dict(result.candidates)
+    assert metrics[result.genotype] == max(metrics.values())
+
+
+def test_too_few_users_are_an_error(teacher: keras.Model, tmp_path: Path) -> None:
+    lonely = walk_scene.histories(num_users=1)
+    with pytest.raises(ValueError, match="both halves of the users"):
+        _search(teacher, lonely, tmp_path)
