@@ -1,0 +1,231 @@
+"""The bundle: one SavedModel directory with all that serving and people need.
+
+    saved_model.pb, variables/      the served function, see `signatures`
+    assets/vocabulary.txt           raw item keys, one a line, in id order
+    assets.extra/manifest.json      what this is and how it was made
+    assets.extra/genotype.json      the architecture, where one was searched
+    assets.extra/tf_serving_warmup_requests     requests TensorFlow Serving replays on loading
+
+A bundle appears by a rename, so one that exists is complete.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+import adarec_tf
+from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.export.signatures import SIGNATURE, build_served_model
+from adarec_tf.sequence_model import SequenceModel
+
+SCHEMA_VERSION = 1
+MODEL_NAME = "student"
+VOCABULARY_FILE = "vocabulary.txt"
+MANIFEST_FILE = "manifest.json"
+GENOTYPE_FILE = "genotype.json"
+WARMUP_FILE = "tf_serving_warmup_requests"
+# TensorFlow Serving refuses to load a model with more.
+MAX_WARMUP_REQUESTS = 1000
+_WARMUP_K = 10
+
+
+class Recommendation(NamedTuple):
+    """One recommended item: its raw key and its score."""
+
+    item_id: str
+    score: float
+
+
+def write_bundle(
+    model: SequenceModel,
+    vocabulary: ItemVocabulary,
+    directory: str,
+    *,
+    max_length: int,
+    seen: str,
+    genotype_json: str | None,
+    manifest: Mapping[str, Any],
+    warmup_histories: Sequence[Sequence[str]],
+) -> None:
+    """Writes the bundle of a model.
+
+    Args:
+      model: the trained model; what only training uses is left out.
+      vocabulary: of the model's items.
+      directory: the bundle; must not exist yet, or be empty.
+      max_length: items of a history the model sees.
+      seen: `exclude` or `keep`: how the model was evaluated, and clients should ask by default.
+      genotype_json: the architecture of a student, None for a model that was not searched.
+      manifest: what the caller knows (when it was made, data, metrics); must be JSON.
+      warmup_histories: raw item keys, oldest first; one warm-up request each.
+
+    Raises:
+      ValueError: the directory holds something, the vocabulary is not the model's, `seen` is
+        neither option, there are too many warm-up histories, or `manifest` has a key of our own.
+    """
+    _check_bundle(model, vocabulary, directory, seen, warmup_histories)
+    full_manifest = _full_manifest(vocabulary, max_length, seen, manifest)
+    target = Path(directory)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+        bundle = Path(scratch) / "bundle"
+        vocabulary_path = str(Path(scratch) / VOCABULARY_FILE)
+        vocabulary.write(vocabulary_path)
+        served = build_served_model(model, vocabulary_path, max_length=max_length)
+        tf.saved_model.save(served.module, str(bundle), signatures={SIGNATURE: served.recommend})
+        extra = bundle / "assets.extra"
+        extra.mkdir()
+        (extra / MANIFEST_FILE).write_text(full_manifest)
+        if genotype_json is not None:
+            (extra / GENOTYPE_FILE).write_text(genotype_json)
+        if warmup_histories:
+            _write_warmup(extra / WARMUP_FILE, warmup_histories, seen == "exclude")
+        os.rename(bundle, target)
+
+
+def _check_bundle(
+    model: SequenceModel,
+    vocabulary: ItemVocabulary,
+    directory: str,
+    seen: str,
+    warmup_histories: Sequence[Sequence[str]],
+) -> None:
+    if os.path.exists(directory) and (not os.path.isdir(directory) or os.listdir(directory)):
+        raise ValueError(f"A bundle's directory should be new or empty. Received: {directory}.")
+    num_items = model.sequence_embedding.num_items
+    if vocabulary.num_items != num_items:
+        raise ValueError(
+            f"The vocabulary should have the model's {num_items} items. "
+            f"Received: {vocabulary.num_items}."
+        )
+    if seen not in ("exclude", "keep"):
+        raise ValueError(f"`seen` should be one of exclude, keep. Received: seen={seen!r}.")
+    if len(warmup_histories) > MAX_WARMUP_REQUESTS:
+        raise ValueError(
+            f"There should be at most {MAX_WARMUP_REQUESTS} warm-up histories. "
+            f"Received: {len(warmup_histories)}."
+        )
+
+
+def _full_manifest(
+    vocabulary: ItemVocabulary, max_length: int, seen: str, given: Mapping[str, Any]
+) -> str:
+    own = {
+        "schema_version": SCHEMA_VERSION,
+        "signatures": [SIGNATURE],
+        "max_length": max_length,
+        "seen": seen,
+        "num_items": vocabulary.num_items,
+        "library_versions": {
+            "adarec_tf": adarec_tf.__version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+        },
+    }
+    taken = sorted(set(own) & set(given))
+    if taken:
+        raise ValueError(f"`manifest` should not have the keys the bundle sets. Received: {taken}.")
+    return json.dumps({**given, **own}, indent=2, sort_keys=True) + "\n"
+
+
+def _write_warmup(path: Path, histories: Sequence[Sequence[str]], exclude_seen: bool) -> None:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for history in histories:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = MODEL_NAME
+            request.model_spec.signature_name = SIGNATURE
+            for name, tensor in request_tensors([history], _WARMUP_K, exclude_seen).items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(tensor))
+            log = prediction_log_pb2.PredictLog(request=request)
+            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
+
+
+def request_tensors(
+    histories: Sequence[Sequence[str]], k: int, exclude_seen: bool
+) -> dict[str, tf.Tensor]:
+    """The inputs of the served function: histories of any lengths become string [B, N]."""
+    longest = max((len(history) for history in histories), default=0)
+    padded = [[""] * (longest - len(history)) + list(history) for history in histories]
+    return {
+        "history": tf.reshape(tf.constant(padded, tf.string), [len(histories), longest]),
+        "k": tf.constant(k, tf.int32),
+        "exclude_seen": tf.constant(exclude_seen),
+    }
+
+
+class Recommender:
+    """A bundle loaded into this process.
+
+    Attributes:
+      manifest: of the bundle.
+      signature: the served function, tensors in and out; see `signatures.build_served_model`.
+    """
+
+    def __init__(self, bundle_dir: str) -> None:
+        self.manifest = read_manifest(bundle_dir)
+        # Kept, since it owns the lookup tables and a signature alone lets them go.
+        self._loaded = tf.saved_model.load(bundle_dir)
+        self.signature = self._loaded.signatures[SIGNATURE]
+
+    def __call__(
+        self, histories: Sequence[Sequence[str]], k: int, exclude_seen: bool
+    ) -> list[list[Recommendation]]:
+        """Recommends at most k items for each history, best first.
+
+        Args:
+          histories: raw item keys, oldest first; unknown ones are ignored.
+          k: how many items.
+          exclude_seen: whether items of the history are no candidates.
+
+        Raises:
+          tf.errors.InvalidArgumentError: k is below 1.
+        """
+        answer = self.signature(**request_tensors(histories, k, exclude_seen))
+        rows = zip(answer["item_ids"].numpy(), answer["scores"].numpy(), strict=True)
+        return [
+            [
+                Recommendation(key.decode(), float(score))
+                for key, score in zip(keys, scores, strict=True)
+                if key
+            ]
+            for keys, scores in rows
+        ]
+
+
+def load_recommender(bundle_dir: str) -> Recommender:
+    """Loads a bundle into this process; the result is called with histories, k and exclude_seen.
+
+    Raises:
+      ValueError: there is no bundle, or it has another schema.
+    """
+    return Recommender(bundle_dir)
+
+
+def read_manifest(bundle_dir: str) -> dict[str, Any]:
+    """Reads the manifest of a bundle.
+
+    Raises:
+      ValueError: there is no bundle, or it has another schema.
+    """
+    path = Path(bundle_dir) / "assets.extra" / MANIFEST_FILE
+    if not path.exists():
+        raise ValueError(f"A bundle should hold {path}. Received: a directory without it.")
+    manifest = json.loads(path.read_text())
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} should have schema version {SCHEMA_VERSION}. "
+            f"Received: {manifest.get('schema_version')}."
+        )
+    return manifest
+
+
+def bundle_bytes(bundle_dir: str) -> int:
+    """Size of all files of a bundle, in bytes."""
+    return sum(path.stat().st_size for path in Path(bundle_dir).rglob("*") if path.is_file())

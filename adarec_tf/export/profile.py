@@ -1,0 +1,89 @@
+"""What a model costs: parameters, multiply-adds, and the latency of its bundle on this machine."""
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.compute_cost import count_macs
+from adarec_tf.export.bundle import load_recommender, request_tensors
+from adarec_tf.sequence_model import SequenceModel
+
+_WARMUP_REQUESTS = 10
+
+
+class ParameterCount(NamedTuple):
+    """Numbers of floats: all of the model's, and those of its item and position tables."""
+
+    total: int
+    embedding: int
+
+
+class Latency(NamedTuple):
+    """Milliseconds of one request with one history, in process."""
+
+    p50_ms: float
+    p99_ms: float
+
+
+def count_parameters(model: SequenceModel) -> ParameterCount:
+    """Counts the floats a model is made of, trainable or not; dropout's seeds are integers."""
+    table = model.sequence_embedding
+    embedding = _num_elements(table.item_table.shape)
+    if table.use_positions:
+        embedding += _num_elements(table.position_table.shape)
+    total = sum(_num_elements(v.shape) for v in model.variables if "float" in v.dtype)
+    return ParameterCount(total, embedding)
+
+
+def encoder_macs(model: SequenceModel, max_length: int) -> int:
+    """Multiply-adds of encoding one full history; scoring the catalogue is not included.
+
+    Matrix products and convolutions count, as is usual; element-wise work does not.
+
+    Args:
+      model: the sequence model.
+      max_length: items of the history.
+    """
+
+    def encode(item_ids: tf.Tensor) -> tf.Tensor:
+        return model(item_ids, training=False).final_states
+
+    return count_macs(encode, [tf.TensorSpec([1, max_length], tf.int64)])
+
+
+def measure_latency(
+    bundle_dir: str, histories: Sequence[Sequence[str]], *, k: int, num_requests: int
+) -> Latency:
+    """Times the served function on single histories, one after the other, after a warm-up.
+
+    Args:
+      bundle_dir: the bundle; asked with its own default for seen items.
+      histories: raw item keys of real users, cycled over.
+      k: items asked for.
+      num_requests: how many calls to time.
+
+    Raises:
+      ValueError: there are no histories, or `num_requests` is below 1.
+    """
+    if not histories or num_requests < 1:
+        raise ValueError(
+            "Latency should be measured on at least one history and one request. "
+            f"Received: {len(histories)} histories, num_requests={num_requests}."
+        )
+    recommender = load_recommender(bundle_dir)
+    exclude_seen = recommender.manifest["seen"] == "exclude"
+    durations_ms = []
+    for number in range(_WARMUP_REQUESTS + num_requests):
+        request = request_tensors([histories[number % len(histories)]], k, exclude_seen)
+        start = time.perf_counter()
+        recommender.signature(**request)["item_ids"].numpy()
+        durations_ms.append(1000 * (time.perf_counter() - start))
+    p50_ms, p99_ms = np.percentile(durations_ms[_WARMUP_REQUESTS:], [50, 99])
+    return Latency(float(p50_ms), float(p99_ms))
+
+
+def _num_elements(shape: Sequence[int]) -> int:
+    return int(np.prod(shape, dtype=np.int64))

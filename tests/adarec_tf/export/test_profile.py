@@ -1,0 +1,104 @@
+"""Parameters and multiply-adds by hand; latency of a real bundle."""
+
+from pathlib import Path
+
+import keras
+import pytest
+import tensorflow as tf
+
+from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.export import profile
+from adarec_tf.export.bundle import write_bundle
+from adarec_tf.export.profile import count_parameters, encoder_macs, measure_latency
+from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs
+from tests.adarec_tf.tiny_scene import HIDDEN_DIM, KERNEL_SIZE, build_convolution_model
+
+NUM_ITEMS = 11
+MAX_LENGTH = 7
+
+
+class DenseModel(keras.Model):
+    """Two dense layers, the products of which are easy to count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sequence_embedding = SequenceEmbedding(
+            NUM_ITEMS, 4, MAX_LENGTH, use_positions=False, dropout=0.5
+        )
+        self.layers_in_order = [keras.layers.Dense(10), keras.layers.Dense(4)]
+
+    def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
+        states = self.sequence_embedding(item_ids, training=training)
+        wide = self.layers_in_order[0](states)
+        final_states = self.layers_in_order[1](wide)
+        return SequenceOutputs(states, (final_states,), final_states)
+
+
+def build_dense_model() -> DenseModel:
+    model = DenseModel()
+    model(tf.constant([[1]], tf.int64))
+    return model
+
+
+def test_parameters_of_a_dense_model() -> None:
+    counts = count_parameters(build_dense_model())
+    assert counts.embedding == (NUM_ITEMS + 1) * 4
+    assert counts.total == counts.embedding + (4 * 10 + 10) + (10 * 4 + 4)
+
+
+def test_position_table_is_part_of_the_embedding() -> None:
+    counts = count_parameters(build_convolution_model(NUM_ITEMS, MAX_LENGTH))
+    assert counts.embedding == (NUM_ITEMS + 1 + MAX_LENGTH) * HIDDEN_DIM
+    assert counts.total == counts.embedding + KERNEL_SIZE * HIDDEN_DIM**2 + HIDDEN_DIM
+
+
+def test_macs_of_a_dense_model() -> None:
+    assert encoder_macs(build_dense_model(), MAX_LENGTH) == MAX_LENGTH * (4 * 10 + 10 * 4)
+
+
+@pytest.mark.parametrize("max_length", [1, MAX_LENGTH])
+def test_macs_of_a_convolution_include_its_padded_taps(max_length: int) -> None:
+    model = build_convolution_model(NUM_ITEMS, max_length)
+    assert encoder_macs(model, max_length) == max_length * KERNEL_SIZE * HIDDEN_DIM**2
+
+
+@pytest.fixture
+def bundle_dir(tmp_path: Path) -> str:
+    directory = str(tmp_path / "bundle")
+    write_bundle(
+        build_convolution_model(NUM_ITEMS, MAX_LENGTH),
+        ItemVocabulary(tuple(f"i{number}" for number in range(NUM_ITEMS))),
+        directory,
+        max_length=MAX_LENGTH,
+        seen="exclude",
+        genotype_json=None,
+        manifest={},
+        warmup_histories=[],
+    )
+    return directory
+
+
+def test_latency_is_the_percentiles_of_the_timed_calls_in_ms(
+    bundle_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    durations_s = [1.0] * 10 + [0.002] * 99 + [0.5]  # ten of warm-up, then the hundred that count
+    clock = []
+    for duration in durations_s:
+        clock += [0.0, duration]
+    monkeypatch.setattr(profile.time, "perf_counter", iter(clock).__next__)
+    latency = measure_latency(bundle_dir, [["i1"], ["i2", "i3"]], k=3, num_requests=100)
+    assert latency.p50_ms == pytest.approx(2.0)
+    assert 2.0 < latency.p99_ms < 500.0
+
+
+def test_latency_of_a_real_bundle_is_plausible(bundle_dir: str) -> None:
+    latency = measure_latency(bundle_dir, [["i1"], ["i2", "i3"]], k=3, num_requests=20)
+    assert 0 < latency.p50_ms <= latency.p99_ms < 10_000
+
+
+@pytest.mark.parametrize(("histories", "num_requests"), [([], 5), ([["i1"]], 0)])
+def test_nothing_to_measure_is_refused(
+    bundle_dir: str, histories: list[list[str]], num_requests: int
+) -> None:
+    with pytest.raises(ValueError, match="at least one history"):
+        measure_latency(bundle_dir, histories, k=3, num_requests=num_requests)

@@ -1,0 +1,139 @@
+"""The comparison of models and the judgement of the student."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adarec_tf.config import EvaluationConfig
+from adarec_tf.data.examples import SequenceStatistics
+from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.export.bundle import bundle_bytes, write_bundle
+from adarec_tf.export.profile import count_parameters
+from adarec_tf.metrics.baselines import markov_scorer
+from adarec_tf.metrics.protocols import evaluate_full, model_scorer
+from adarec_tf.report.comparison import COST_KEYS, Blessing, Row, compare_models, judge
+from tests.adarec_tf.tiny_scene import build_convolution_model, make_histories
+
+NUM_ITEMS = 12
+MAX_LENGTH = 5
+TRAIN = make_histories([[1, 2, 3, 4], [2, 3, 5], [6, 7, 6, 7, 8]])
+TEST = make_histories([[1, 2, 3], [2, 9], [6, 7, 8, 6, 7, 10]], [4, 3, 8])
+
+
+def compare(tmp_path: Path, test: Any = TEST) -> tuple[dict[str, Row], dict[str, Any]]:
+    vocabulary = ItemVocabulary(tuple(f"item {number}" for number in range(NUM_ITEMS)))
+    models = {
+        "teacher": build_convolution_model(NUM_ITEMS, MAX_LENGTH),
+        "student": build_convolution_model(NUM_ITEMS, MAX_LENGTH + 1),
+    }
+    for name, model in models.items():
+        write_bundle(
+            model,
+            vocabulary,
+            str(tmp_path / name),
+            max_length=MAX_LENGTH,
+            seen="exclude",
+            genotype_json=None,
+            manifest={},
+            warmup_histories=[],
+        )
+    rows = compare_models(
+        models["teacher"],
+        models["student"],
+        TRAIN,
+        test,
+        statistics=SequenceStatistics(
+            num_users=3,
+            num_items=NUM_ITEMS,
+            num_interactions=18,
+            removed={},
+            repeat_share=0.0,
+            seen="exclude",
+            max_length=MAX_LENGTH,
+            data_fingerprint="toy",
+        ),
+        vocabulary=vocabulary,
+        teacher_bundle=str(tmp_path / "teacher"),
+        student_bundle=str(tmp_path / "student"),
+        config=EvaluationConfig(latency_requests=5),
+        k=3,
+    )
+    return rows, models
+
+
+def test_every_model_has_a_full_row_of_its_own_figures(tmp_path: Path) -> None:
+    rows, models = compare(tmp_path)
+    assert list(rows) == ["popularity", "markov", "teacher", "student"]
+    options = {
+        "num_items": NUM_ITEMS,
+        "max_length": MAX_LENGTH,
+        "seen": "exclude",
+        "cutoffs": (3,),
+    }
+    scorers = {
+        "markov": markov_scorer(TRAIN, NUM_ITEMS),
+        **{name: model_scorer(model) for name, model in models.items()},
+    }
+    for name, scorer in scorers.items():
+        metrics = evaluate_full(scorer, TEST, **options)
+        assert {key: rows[name][key] for key in metrics} == pytest.approx(metrics, rel=1e-12)
+    for name, model in models.items():
+        assert set(rows[name]) == {"hit_rate@3/full", "ndcg@3/full", "mrr@3/full", *COST_KEYS}
+        assert rows[name]["parameters"] == count_parameters(model).total
+        assert rows[name]["embedding_parameters"] == count_parameters(model).embedding
+        assert rows[name]["encoder_macs"] == MAX_LENGTH * 3 * 6 * 6
+        assert rows[name]["bundle_bytes"] == bundle_bytes(str(tmp_path / name))
+        assert 0 < rows[name]["latency_p50_ms"] <= rows[name]["latency_p99_ms"]
+    assert rows["teacher"]["parameters"] < rows["student"]["parameters"]
+    for name in ("popularity", "markov"):
+        assert [rows[name][key] for key in COST_KEYS] == [None] * len(COST_KEYS)
+    assert json.loads(json.dumps(rows)) == rows
+
+
+def test_no_test_histories_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one test history"):
+        compare(tmp_path, test=TEST.take(np.zeros(0, int)))
+
+
+def judge_figures(student_ndcg: float, latency_ms: float, teacher_ndcg: float = 0.1) -> Blessing:
+    rows = {
+        "teacher": {"ndcg@10/full": teacher_ndcg, "latency_p50_ms": 9.0},
+        "student": {"ndcg@10/full": student_ndcg, "latency_p50_ms": latency_ms},
+    }
+    config = EvaluationConfig(min_teacher_ndcg_share=0.9, max_latency_ms=5.0)
+    return judge(rows, config)
+
+
+def test_a_student_that_keeps_enough_and_is_fast_is_blessed() -> None:
+    blessing = judge_figures(0.09712, 1.234)
+    assert blessing.is_blessed
+    assert blessing.reasons == (
+        "The student keeps 97.1% of the teacher's NDCG@10 (at least 90.0% asked).",
+        "The student answers in 1.23 ms at the median (at most 5.00 ms asked).",
+    )
+
+
+def test_a_student_that_lost_too_much_is_not_blessed() -> None:
+    blessing = judge_figures(0.08996, 1.0)
+    assert not blessing.is_blessed
+    assert blessing.reasons[0] == (
+        "The student keeps only 89.9% of the teacher's NDCG@10 (at least 90.0% asked)."
+    )
+
+
+def test_a_slow_student_is_not_blessed() -> None:
+    blessing = judge_figures(0.2, 5.01)
+    assert not blessing.is_blessed
+    assert blessing.reasons == (
+        "The student keeps 200.0% of the teacher's NDCG@10 (at least 90.0% asked).",
+        "The student needs too long: it answers in 5.01 ms at the median (at most 5.00 ms asked).",
+    )
+
+
+def test_a_teacher_that_learned_nothing_blesses_no_student() -> None:
+    blessing = judge_figures(0.05, 1.0, teacher_ndcg=0.0)
+    assert not blessing.is_blessed
+    assert "NDCG@10 is 0" in blessing.reasons[0]

@@ -1,0 +1,115 @@
+import copy
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from adarec_tf.report.summary import print_summary
+from adarec_tf.students.genotype import Edge, Genotype
+
+_METRICS = {"hit_rate@10/full": 0.25, "ndcg@10/full": 0.125, "mrr@10/full": 0.0625}
+_NO_COSTS = dict.fromkeys(
+    (
+        "parameters",
+        "embedding_parameters",
+        "encoder_macs",
+        "bundle_bytes",
+        "latency_p50_ms",
+        "latency_p99_ms",
+    )
+)
+_COSTS = {
+    "parameters": 123456,
+    "embedding_parameters": 100000,
+    "encoder_macs": 7890,
+    "bundle_bytes": 2_345_678,
+    "latency_p50_ms": 0.512,
+    "latency_p99_ms": 1.25,
+}
+RESULT: dict[str, Any] = {
+    "scene": "tiny",
+    "seed": 3,
+    "protocol": {"seen": "exclude", "num_users": 1234, "num_items": 56, "num_interactions": 9999},
+    "models": {
+        "popularity": {**_METRICS, **_NO_COSTS},
+        "markov": {**_METRICS, **_NO_COSTS},
+        "teacher": {**_METRICS, **_COSTS},
+        "student": {**_METRICS, **_COSTS, "bundle_bytes": 999},
+    },
+    "genotype": {},
+    "blessed": True,
+    "blessing_reasons": ["Fast enough.", "Accurate enough."],
+    "pushed_version": 4,
+    "removed": {"duplicate_interactions": 1500, "users_with_short_histories": 0},
+    "paths": {"bundle": "/runs/a b/serving/student/4", "keras_model": "/runs/a b/model.keras"},
+    "example_history": ["plain", "with, comma", "it's"],
+}
+
+
+def render(**changes: Any) -> str:
+    import json
+
+    genotype = Genotype(num_nodes=1, cells=((Edge(0, 1, "skip"),),))
+    result = {**copy.deepcopy(RESULT), "genotype": json.loads(genotype.to_json()), **changes}
+    drawn = io.StringIO()
+    print_summary(
+        result,
+        workdir=Path("/runs/a b"),
+        log_path=Path("/runs/a b/logs/1.log"),
+        result_path=Path("/runs/a b/result.json"),
+        console=Console(file=drawn, force_terminal=False, width=140),
+    )
+    return drawn.getvalue()
+
+
+def row(text: str, model: str) -> list[str]:
+    [line] = [line for line in text.splitlines() if model in line.split() and "│" in line]
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_the_table_has_a_row_a_model_in_readable_units() -> None:
+    text = render()
+    assert row(text, "teacher") == [
+        *("teacher", "0.2500", "0.1250", "0.0625"),
+        *("123,456", "100,000", "7,890", "2.3 MB", "0.51 ms", "1.25 ms"),
+    ]
+    assert row(text, "student")[7] == "999 B"
+    assert row(text, "markov")[4:] == ["–"] * 6
+
+
+def test_the_protocol_and_what_was_removed_are_said() -> None:
+    text = render()
+    assert "1,234 users" in text
+    assert "full catalogue of 56 items; items of the history are no candidates" in text
+    assert "Removed from the log: duplicate interactions: 1,500." in text
+    assert "stay candidates" in render(protocol={**RESULT["protocol"], "seen": "keep"})
+    assert "Removed from the log: nothing." in render(removed={"duplicate_interactions": 0})
+
+
+def test_a_pushed_student_is_followed_by_commands_to_copy() -> None:
+    text = render()
+    assert "Blessed and pushed as version 4:\n  Fast enough.\n  Accurate enough.\n" in text
+    assert "  adarec serve --workdir '/runs/a b'\n" in text
+    history = "'plain,\"with, comma\",it'\"'\"'s'"
+    assert f"  adarec recommend --history {history} --k 10\n" in text
+
+
+def test_an_unblessed_student_says_why_and_is_not_offered() -> None:
+    text = render(blessed=False, blessing_reasons=["Too slow."], pushed_version=None)
+    assert "Not blessed and not pushed:\n  Too slow.\n" in text
+    assert "adarec serve" not in text
+
+
+def test_the_genotype_is_readable() -> None:
+    assert "Student found:\n  cell 1\n    node 1 = skip(input)\n" in render()
+
+
+@pytest.mark.parametrize("pushed_version", [4, None])
+def test_the_last_line_is_the_path_of_the_result(pushed_version: int | None) -> None:
+    assert render(pushed_version=pushed_version).splitlines()[-1] == "/runs/a b/result.json"
+
+
+def test_brackets_in_names_are_not_markup() -> None:
+    assert "[red]x[/red],b" in render(example_history=["[red]x[/red]", "b"])
