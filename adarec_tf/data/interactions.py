@@ -1,0 +1,215 @@
+"""Readers of raw interaction logs: CSV, TSV and Parquet files to checked Arrow blocks.
+
+A log is a file or a folder of files with a column each for the user, the item and the time; other
+columns are ignored. Ids are text, exactly as written (`007` and `NA` survive); an id that is empty
+or spelled `nan`, `NaN` or `null` counts as missing. Whatever is wrong with a log is one
+`InteractionsError` that names the file and the line or row. Filters and orders are in `sequences`.
+
+Blocks are read and checked by Arrow's kernels; only a block found bad is looked at row by row.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adarec_tf.data.interaction_files import (
+    InteractionColumns,
+    InteractionsError,
+    list_input_files,
+    place_of_row,
+    read_blocks,
+)
+
+__all__ = [
+    "DEFAULT_COLUMNS",
+    "FRACTIONAL_TIME_SCALE",
+    "INTERACTION_SCHEMA",
+    "MISSING_IDS",
+    "InteractionColumns",
+    "InteractionsError",
+    "LogSummary",
+    "inspect_log",
+    "list_input_files",
+    "read_interactions",
+]
+
+DEFAULT_COLUMNS = InteractionColumns()
+INTERACTION_SCHEMA = pa.schema(
+    [("user_id", pa.string()), ("item_id", pa.string()), ("timestamp", pa.int64())]
+)
+# Spelled-out missing values that exports of data frames leave behind.
+MISSING_IDS = ("", "nan", "NaN", "null")
+# One whole unit in millionths: keeps the order of fractional times in an int64.
+FRACTIONAL_TIME_SCALE = 1_000_000
+_BLOCK_BYTES = 8 << 20
+_MAX_INT64 = np.iinfo(np.int64).max
+
+
+class LogSummary(NamedTuple):
+    """What a first look at a whole log found.
+
+    Attributes:
+      num_interactions: rows in all files.
+      time_scale: what `read_interactions` should multiply times by to get integers: 1, or
+        `FRACTIONAL_TIME_SCALE` if some time of the log has a fraction.
+    """
+
+    num_interactions: int
+    time_scale: int
+
+
+class _Block(NamedTuple):
+    users: pa.Array  # string
+    items: pa.Array  # string
+    times: pa.Array  # int64; float64 if some time of the block has a fraction
+
+
+def inspect_log(
+    files: Sequence[str],
+    columns: InteractionColumns = DEFAULT_COLUMNS,
+    block_bytes: int = _BLOCK_BYTES,
+) -> LogSummary:
+    """Reads a whole log once to check every row, so that nothing is written from a bad log.
+
+    Args:
+      files: from `list_input_files`.
+      columns: the names of the columns.
+      block_bytes: how much of a text file to hold in memory at once.
+
+    Returns:
+      The number of rows and the time scale, which must be the same for all files.
+
+    Raises:
+      InteractionsError: as `read_interactions`; or times with fractions are too large to keep.
+    """
+    num_interactions, largest, has_fractions = 0, 0.0, False
+    for file in files:
+        for block in _checked_blocks(file, columns, block_bytes):
+            num_interactions += len(block.times)
+            has_fractions = has_fractions or pa.types.is_floating(block.times.type)
+            bounds = pc.min_max(block.times).as_py()
+            largest = max(largest, abs(bounds["min"]), abs(bounds["max"]))
+    if has_fractions and largest * FRACTIONAL_TIME_SCALE > _MAX_INT64:
+        raise InteractionsError(
+            f"`{columns.time}` should be whole, or below {_MAX_INT64 // FRACTIONAL_TIME_SCALE:.1e} "
+            f"to keep the order of fractions. Received: fractions, and {largest:g}."
+        )
+    return LogSummary(num_interactions, FRACTIONAL_TIME_SCALE if has_fractions else 1)
+
+
+def read_interactions(
+    path: str,
+    columns: InteractionColumns = DEFAULT_COLUMNS,
+    *,
+    time_scale: int = 1,
+    block_bytes: int = _BLOCK_BYTES,
+) -> Iterator[pa.RecordBatch]:
+    """Reads one file of a log block by block, in the order of its rows.
+
+    The kind and the delimiter follow from the extension: `.csv` (commas), `.tsv` (tabs), either
+    with `.gz`, and `.parquet`. Text is UTF-8 with a header line; fields may be quoted with `"`.
+    Times are whole or decimal numbers in any unit, only their order matters; Parquet may also have
+    dates and timestamps, which become microseconds.
+
+    Args:
+      path: a file.
+      columns: the names of the columns.
+      time_scale: `LogSummary.time_scale` of the log the file belongs to.
+      block_bytes: how much of a text file to hold in memory at once.
+
+    Yields:
+      Batches with `INTERACTION_SCHEMA`: user_id and item_id string, timestamp int64
+      (time x `time_scale`, rounded).
+
+    Raises:
+      InteractionsError: the file is missing, empty, broken, of an unknown kind, without a column,
+        or a row has a wrong number of fields, a missing id, an id with a line break, or a time that
+        is not a number.
+    """
+    for block in _checked_blocks(path, columns, block_bytes):
+        try:
+            timestamps = _scaled(block.times, time_scale)
+        except pa.ArrowInvalid as error:
+            raise InteractionsError(
+                f"{path}: `time_scale` should make every time an integer of 64 bits. "
+                f"Received: time_scale={time_scale} ({error})."
+            ) from error
+        yield pa.RecordBatch.from_arrays(
+            [block.users, block.items, timestamps], schema=INTERACTION_SCHEMA
+        )
+
+
+def _scaled(times: pa.Array, time_scale: int) -> pa.Array:
+    if time_scale == 1:
+        return times.cast(pa.int64())
+    if pa.types.is_integer(times.type):
+        return pc.multiply_checked(times, pa.scalar(time_scale, pa.int64()))
+    return pc.round(pc.multiply(times, float(time_scale))).cast(pa.int64())
+
+
+def _checked_blocks(path: str, columns: InteractionColumns, block_bytes: int) -> Iterator[_Block]:
+    num_rows = 0
+    for raw in read_blocks(path, columns, block_bytes):
+        block = _Block(raw.column(0), raw.column(1), _numbers(raw.column(2)))
+        problem = _first_problem(block, columns)
+        if problem is not None:
+            row, name, requirement = problem
+            received = raw.column(columns.index(name))[row].as_py()
+            raise InteractionsError(
+                f"{path}, {place_of_row(path, num_rows + row)}: `{name}` should {requirement}. "
+                f"Received: {received!r}."
+            )
+        num_rows += len(block.times)
+        yield block
+    if num_rows == 0:
+        raise InteractionsError(f"{path} should hold interactions. Received: no rows.")
+
+
+def _first_problem(block: _Block, columns: InteractionColumns) -> tuple[int, str, str] | None:
+    """Row in the block, column name and what should hold, of the first bad row."""
+    problems = []
+    for name, ids in ((columns.user, block.users), (columns.item, block.items)):
+        is_missing = pc.is_in(ids, pa.array([*MISSING_IDS, None], pa.string()))
+        has_break = pc.match_substring_regex(ids, "[\r\n]")
+        problems.append((is_missing, name, "be an id, not a missing value"))
+        problems.append((has_break, name, "have no line break in an id"))
+    problems.append((pc.is_null(block.times), columns.time, "be a number, such as unix seconds"))
+    found = [(pc.index(mask, True).as_py(), name, text) for mask, name, text in problems]
+    return min((problem for problem in found if problem[0] >= 0), default=None)
+
+
+def _numbers(times: pa.Array) -> pa.Array:
+    """Times as int64, as float64 if one has a fraction; null where there is no finite number."""
+    if pa.types.is_integer(times.type):
+        return times
+    if pa.types.is_string(times.type):
+        text = pc.utf8_trim_whitespace(times)
+        # Arrow would read 0x10 as a number.
+        text = pc.if_else(pc.match_substring(text, "x", ignore_case=True), "", text)
+        try:
+            return text.cast(pa.int64())
+        except pa.ArrowInvalid:
+            times = _floats(text)
+    times = pc.if_else(pc.is_finite(times), times, pa.scalar(None, pa.float64()))
+    try:
+        return times.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return times
+
+
+def _floats(text: pa.Array) -> pa.Array:
+    try:
+        return text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        # Some row is no number: find out which, one by one.
+        return pa.concat_arrays([_float_or_null(text.slice(row, 1)) for row in range(len(text))])
+
+
+def _float_or_null(text: pa.Array) -> pa.Array:
+    try:
+        return text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return pa.nulls(1, pa.float64())

@@ -1,0 +1,36 @@
+"""The custom artifact types of the pipeline, and the names of the files inside each artifact.
+
+Kubeflow imports an artifact type by its `TYPE_NAME` as a class path, so the names are
+`components.<Class>` and `components/__init__.py` re-exports the classes. Types declare no
+properties (Kubeflow's driver refuses declared ones); figures travel as custom properties.
+"""
+
+from tfx.types import artifact
+
+SEQUENCE_STATISTICS_FILE = "statistics.json"
+VOCABULARY_FILE = "vocabulary.txt"
+GENOTYPE_FILE = "genotype.json"
+SEARCH_TRACE_FILE = "search_trace.jsonl"
+METRICS_FILE = "metrics.json"
+# A model artifact holds the served bundle and, beside it, the Keras model for applications.
+BUNDLE_DIR = "bundle"
+KERAS_MODEL_FILE = "model.keras"
+TRAINING_HISTORY_FILE = "history.json"
+
+
+class Sequences(artifact.Artifact):
+    """Split histories: `Split-{train,valid,test}/part-*.gz` TFRecords and `statistics.json`."""
+
+    TYPE_NAME = "components.Sequences"
+
+
+class Vocabulary(artifact.Artifact):
+    """`vocabulary.txt`: one raw item key a line, in id order from 1."""
+
+    TYPE_NAME = "components.Vocabulary"
+
+
+class Genotype(artifact.Artifact):
+    """`genotype.json`: the architecture found, and `search_trace.jsonl`: how it was found."""
+
+    TYPE_NAME = "components.Genotype"

@@ -1,0 +1,180 @@
+import binascii
+import re
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adarec_tf.config import DataConfig
+from adarec_tf.data import sequences
+from adarec_tf.data.examples import Histories
+from adarec_tf.data.vocabulary import PAD, ItemVocabulary
+from tests.references import sequences as reference
+from tests.strategies import interactions
+
+Row = tuple[str, str, int]
+
+
+class Result(NamedTuple):
+    histories: Histories
+    splits: sequences.Splits
+    vocabulary: ItemVocabulary
+    removed: dict[str, int]
+
+
+def as_table(rows: list[Row]) -> pa.Table:
+    users, items, times = zip(*rows, strict=True) if rows else ((), (), ())
+    return pa.table(
+        [list(users), list(items), list(times), list(range(len(rows)))],
+        schema=sequences.LOG_SCHEMA,
+    )
+
+
+def run_steps(table: pa.Table, min_items: int, min_users: int) -> Result:
+    unique = sequences.remove_duplicates(table)
+    counts = sequences.count_keys(unique.interactions["item_id"])
+    items = sequences.filter_min_counts(unique.interactions, "item_id", counts, min_items)
+    counts = sequences.count_keys(items.interactions["user_id"])
+    users = sequences.filter_min_counts(items.interactions, "user_id", counts, min_users)
+    kept = sequences.order_by_time(users.interactions)
+    vocabulary = ItemVocabulary.from_counts(*sequences.count_keys(kept["item_id"]))
+    histories = sequences.to_histories(kept, vocabulary)
+    removed = {
+        "duplicate_interactions": unique.num_interactions,
+        "interactions_of_rare_items": items.num_interactions,
+        "users_with_short_histories": users.num_keys,
+        "interactions_of_short_histories": users.num_interactions,
+    }
+    return Result(histories, sequences.split_leave_one_out(histories), vocabulary, removed)
+
+
+def decoded(splits: sequences.Splits, vocabulary: ItemVocabulary) -> dict:
+    """The splits as the reference gives them, after checking that they tell the same story."""
+    result = {}
+    for user, key in enumerate(splits.train.user_keys):
+        train, valid, test = (vocabulary.decode(split.history(user)) for split in splits)
+        [valid_target] = vocabulary.decode([splits.valid.targets[user]])
+        [test_target] = vocabulary.decode([splits.test.targets[user]])
+        assert valid == train
+        assert test == [*train, valid_target]
+        result[key.decode()] = (train, valid_target, test_target)
+    return result
+
+
+@settings(deadline=None, max_examples=100)
+@given(interactions(), st.integers(1, 4), st.integers(3, 5))
+def test_steps_agree_with_the_reference(rows: list[Row], min_items: int, min_users: int) -> None:
+    result = run_steps(as_table(rows), min_items, min_users)
+    histories, vocabulary, removed = reference.split_log(rows, min_items, min_users)
+    assert list(result.vocabulary.keys) == vocabulary
+    assert result.removed == removed
+    assert decoded(result.splits, result.vocabulary) == histories
+    users = [key.decode() for key in result.histories.user_keys]
+    assert users == sorted(histories, key=str.encode)
+    if histories:
+        train = result.splits.train
+        share = sequences.repeat_share(sequences.count_repeats(train), len(train.item_ids))
+        expected = reference.repeat_share([items for items, _, _ in histories.values()])
+        assert share == pytest.approx(expected, rel=1e-12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(interactions(with_ties=False), st.randoms())
+def test_input_order_never_changes_sequences(rows: list[Row], random: st.DataObject) -> None:
+    expected = run_steps(as_table(rows), 1, 3)
+    shuffled = list(rows)
+    random.shuffle(shuffled)
+    result = run_steps(as_table(shuffled), 1, 3)
+    assert result.vocabulary == expected.vocabulary
+    for ours, theirs in zip(result.histories, expected.histories, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_ties_in_time_are_decided_by_arrival_and_not_by_row_order() -> None:
+    table = as_table([("u", "b", 5), ("u", "a", 5), ("u", "c", 1)])
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        ordered = sequences.order_by_time(table.take(order))
+        assert ordered["item_id"].to_pylist() == ["c", "b", "a"]
+
+
+def test_of_duplicates_the_first_to_arrive_stays() -> None:
+    table = as_table([("u", "a", 1), ("u", "b", 1), ("u", "a", 1), ("v", "a", 1), ("u", "a", 2)])
+    filtered = sequences.remove_duplicates(table.take([2, 4, 3, 1, 0]))
+    assert filtered.num_interactions == 1
+    assert sorted(filtered.interactions["arrival"].to_pylist()) == [0, 1, 3, 4]
+
+
+def test_partitions_keep_users_together_and_do_not_change() -> None:
+    users = pa.array(["ann", "bob", "ann", "zoë", "bob"])
+    partitions = sequences.partition_users(users, 8)
+    assert partitions[0] == partitions[2]
+    assert partitions[1] == partitions[4]
+    # A change here would move users to other shards of existing artifacts.
+    keys = ["ann", "bob", "ann", "zoë", "bob"]
+    assert partitions.tolist() == [binascii.crc32(key.encode()) % 8 for key in keys]
+    assert partitions.tolist() == [3, 0, 3, 4, 0]
+
+
+@settings(deadline=None, max_examples=50)
+@given(interactions(), st.integers(1, 60))
+def test_counts_of_parts_add_up(rows: list[Row], cut: int) -> None:
+    whole = sequences.count_keys(as_table(rows)["item_id"])
+    merged = sequences.merge_counts(
+        sequences.count_keys(as_table(part)["item_id"]) for part in (rows[:cut], rows[cut:])
+    )
+    assert dict(zip(merged.keys.to_pylist(), merged.counts, strict=True)) == dict(
+        zip(whole.keys.to_pylist(), whole.counts, strict=True)
+    )
+    assert len(sequences.merge_counts([]).keys) == 0
+
+
+def histories_of(*items: list[int]) -> Histories:
+    lengths = [len(history) for history in items]
+    return Histories(
+        np.array([b"u%d" % user for user in range(len(items))], object),
+        np.array([item for history in items for item in history], np.int64),
+        np.cumsum([0, *lengths]),
+        np.full(len(items), PAD),
+    )
+
+
+def test_a_history_too_short_to_split_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"at least 3 items.*a history of 2"):
+        sequences.split_leave_one_out(histories_of([1, 2, 3], [1, 2]))
+
+
+def test_repeats_are_counted_within_a_history() -> None:
+    assert sequences.count_repeats(histories_of([1, 2, 1, 1], [2, 3], [])) == 2
+    assert sequences.repeat_share(0, 0) == 0
+
+
+def test_seen_items_are_excluded_where_next_to_nobody_repeats() -> None:
+    assert sequences.resolve_seen("auto", 0.01, 0.01) == "exclude"
+    assert sequences.resolve_seen("auto", 0.02, 0.01) == "keep"
+    assert sequences.resolve_seen("keep", 0.0, 0.01) == "keep"
+    assert sequences.resolve_seen("exclude", 0.9, 0.01) == "exclude"
+
+
+def test_the_fingerprint_sees_content_and_not_parts() -> None:
+    first, second = histories_of([1, 2, 3], [4, 5, 6]), histories_of([1, 2, 3])
+    rest = Histories(first.user_keys[1:], first.item_ids[3:], np.array([0, 3]), first.targets[1:])
+    whole = sequences.digest_histories(first)
+    parts = [sequences.digest_histories(part) for part in (rest, second)]
+    assert sequences.add_digests(parts) == whole
+    assert sequences.digest_histories(histories_of([1, 3, 2], [4, 5, 6])) != whole
+    keys = ItemVocabulary(("a", "b")), ItemVocabulary(("a", "c"))
+    prints = {sequences.data_fingerprint(whole, vocabulary) for vocabulary in keys}
+    assert len(prints) == 2
+    assert all(re.fullmatch("[0-9a-f]{64}", text) for text in prints)
+
+
+def test_a_log_with_nothing_left_is_refused_with_what_was_removed() -> None:
+    removed = {"users_with_short_histories": 7}
+    with pytest.raises(ValueError, match=r"0 users and 0 items.*7 users with short histories"):
+        sequences.check_enough_is_left(0, 0, removed, DataConfig())
+    with pytest.raises(ValueError, match="9 users and 1 items"):
+        sequences.check_enough_is_left(9, 1, removed, DataConfig())
+    sequences.check_enough_is_left(1, 2, removed, DataConfig())

@@ -1,0 +1,90 @@
+"""A tiny scene as artifacts: sequences, vocabulary, and a model that was never trained."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.types import artifact, standard_artifacts
+
+from adarec_tf.config import TeacherConfig
+from adarec_tf.data.examples import (
+    SequenceStatistics,
+    read_histories,
+    serialize_history,
+    write_statistics,
+)
+from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.teachers import build_teacher
+from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
+from components.model_artifact import write_model
+
+NUM_USERS, NUM_ITEMS, MAX_LENGTH = 24, 16, 8
+
+
+def make_artifact(kind: type[artifact.Artifact], path: Path) -> artifact.Artifact:
+    path.mkdir(parents=True, exist_ok=True)
+    made = kind()
+    made.uri = str(path)
+    return made
+
+
+@pytest.fixture(scope="session")
+def statistics() -> SequenceStatistics:
+    return SequenceStatistics(
+        num_users=NUM_USERS,
+        num_items=NUM_ITEMS,
+        num_interactions=NUM_USERS * 6,
+        removed={"duplicate_interactions": 0},
+        repeat_share=0.0,
+        seen="exclude",
+        max_length=MAX_LENGTH,
+        data_fingerprint="f" * 64,
+    )
+
+
+@pytest.fixture(scope="session")
+def sequences(
+    tmp_path_factory: pytest.TempPathFactory, statistics: SequenceStatistics
+) -> Sequences:
+    """Every user walks through the items in order, from a start of its own."""
+    root = tmp_path_factory.mktemp("sequences")
+    walks = (np.arange(NUM_USERS)[:, None] + np.arange(6)) % NUM_ITEMS + 1
+    for split, length in (("train", 4), ("valid", 4), ("test", 5)):
+        (root / f"Split-{split}").mkdir()
+        path = root / f"Split-{split}" / "part-00000-of-00001.gz"
+        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+            for user, walk in enumerate(walks):
+                target = 0 if split == "train" else int(walk[length])
+                writer.write(serialize_history(b"user-%02d" % user, walk[:length], target))
+    write_statistics(str(root), statistics)
+    return make_artifact(Sequences, root)
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+    root = tmp_path_factory.mktemp("vocabulary")
+    keys = tuple(f"item, {number}" for number in range(1, NUM_ITEMS + 1))
+    ItemVocabulary(keys).write(str(root / VOCABULARY_FILE))
+    return make_artifact(Vocabulary, root)
+
+
+@pytest.fixture(scope="session")
+def model(
+    tmp_path_factory: pytest.TempPathFactory,
+    sequences: Sequences,
+    vocabulary: Vocabulary,
+    statistics: SequenceStatistics,
+) -> standard_artifacts.Model:
+    made = make_artifact(standard_artifacts.Model, tmp_path_factory.mktemp("model"))
+    config = TeacherConfig(hidden_dim=8, num_blocks=1)
+    write_model(
+        made.uri,
+        build_teacher(config, NUM_ITEMS, MAX_LENGTH, seed=0),
+        [{"task": 2.5}],
+        statistics=statistics,
+        vocabulary=ItemVocabulary.read(str(Path(vocabulary.uri, VOCABULARY_FILE))),
+        test=read_histories(sequences.uri, "test"),
+        manifest={"role": "teacher", "seed": 0},
+    )
+    return made

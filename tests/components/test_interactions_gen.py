@@ -1,0 +1,111 @@
+import gzip
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+from tfx import v1 as tfx
+from tfx.components.example_gen.component import FileBasedExampleGen
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import standard_artifacts
+
+from adarec_tf.data.interactions import InteractionColumns, InteractionsError
+from components.interactions_gen import InteractionsGenExecutor, interactions_gen
+
+HEADER = "user_id,item_id,timestamp\n"
+Example = tuple[str, str, int, int]
+
+
+def run_executor(component: FileBasedExampleGen, directory: Path) -> standard_artifacts.Examples:
+    """Runs the component's executor as a local run does, without the rest of TFX."""
+    examples = standard_artifacts.Examples()
+    examples.uri = str(directory / "examples")
+    context = base_beam_executor.BaseBeamExecutor.Context(
+        make_beam_pipeline_fn=lambda: beam.Pipeline(runner="FnApiRunner")
+    )
+    properties: dict[str, Any] = dict(component.spec.exec_properties)
+    InteractionsGenExecutor(context).Do({}, {"examples": [examples]}, properties)
+    return examples
+
+
+def read_examples(examples: standard_artifacts.Examples) -> list[Example]:
+    files = sorted(Path(examples.uri, "Split-all").glob("*.gz"))
+    found = []
+    for record in tf.data.TFRecordDataset([str(file) for file in files], "GZIP"):
+        feature = tf.train.Example.FromString(record.numpy()).features.feature
+        assert set(feature) == {"user_id", "item_id", "timestamp", "arrival"}
+        [user] = feature["user_id"].bytes_list.value
+        [item] = feature["item_id"].bytes_list.value
+        [time] = feature["timestamp"].int64_list.value
+        [arrival] = feature["arrival"].int64_list.value
+        found.append((user.decode(), item.decode(), time, arrival))
+    return found
+
+
+def test_a_file_becomes_examples_in_one_split(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER + "u,007,5\nzoë,NA,-1\n")
+    examples = run_executor(interactions_gen(str(log)), tmp_path)
+    assert read_examples(examples) == [("u", "007", 5, 0), ("zoë", "NA", -1, 1)]
+    assert examples.split_names == '["all"]'
+    assert examples.get_int_custom_property("num_interactions") == 2
+    assert examples.get_string_custom_property("payload_format") == "FORMAT_TF_EXAMPLE"
+
+
+def test_arrivals_rise_through_the_files_of_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    (folder / "b.csv.gz").write_bytes(gzip.compress((HEADER + "u,b,0.5\nu,c,7\n").encode()))
+    (folder / "a.tsv").write_text(HEADER.replace(",", "\t") + "u\ta\t9\n")
+    (folder / ".hidden").touch()
+    found = read_examples(run_executor(interactions_gen(str(folder)), tmp_path))
+    by_arrival = sorted(found, key=lambda example: example[3])
+    # One fraction anywhere scales the times of all files.
+    assert [example[:3] for example in by_arrival] == [
+        ("u", "a", 9_000_000),
+        ("u", "b", 500_000),
+        ("u", "c", 7_000_000),
+    ]
+    assert len({example[3] for example in found}) == 3
+
+
+def test_columns_are_named_by_the_caller(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("when,what,who\n5,i,u\n")
+    component = interactions_gen(str(log), InteractionColumns("who", "what", "when"))
+    assert read_examples(run_executor(component, tmp_path)) == [("u", "i", 5, 0)]
+
+
+def test_a_bad_row_stops_before_anything_is_written(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER + "u,i,1\nu,i,soon\n")
+    with pytest.raises(InteractionsError, match=r"log\.csv, line 3: `timestamp` should be"):
+        run_executor(interactions_gen(str(log)), tmp_path)
+    assert not (tmp_path / "examples").exists()
+
+
+def test_other_code_or_columns_are_another_cache_key(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER)
+    configs = {
+        interactions_gen(str(log), columns, code).spec.exec_properties["custom_config"]
+        for columns in (InteractionColumns(), InteractionColumns("a", "b", "c"))
+        for code in ("1", "2")
+    }
+    assert len(configs) == 4
+
+
+def test_it_compiles_for_kubeflow(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER)
+    component = interactions_gen(str(log), code_fingerprint="abc")
+    pipeline = tfx.dsl.Pipeline("interactions", str(tmp_path / "root"), components=[component])
+    config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(default_image="image")
+    runner = tfx.orchestration.experimental.KubeflowV2DagRunner(
+        config=config, output_dir=str(tmp_path), output_filename="pipeline.json"
+    )
+    runner.run(pipeline)
+    compiled = (tmp_path / "pipeline.json").read_text()
+    assert "components.interactions_gen.InteractionsGenExecutor" in compiled
+    assert "abc" in compiled

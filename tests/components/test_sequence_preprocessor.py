@@ -1,0 +1,182 @@
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from tfx import v1 as tfx
+from tfx.types import standard_artifacts
+
+from adarec_tf.config import DataConfig
+from adarec_tf.data.examples import SPLITS, SequenceStatistics, read_histories, read_statistics
+from adarec_tf.data.vocabulary import ItemVocabulary
+from components import Sequences, Vocabulary
+from components.sequence_preprocessor import SequencePreprocessor, preprocess
+from tests.references import sequences as reference
+from tests.strategies import interactions
+
+Row = tuple[str, str, int]
+LOG: list[Row] = [
+    *[("ann", item, time) for time, item in enumerate(["a", "b", "c", "a", "rare"])],
+    *[("bob", item, 7) for item in ["c", "b", "a", "d"]],
+    ("bob", "c", 7),  # a duplicate
+    *[("zoë", item, -time) for time, item in enumerate(["d", "b", "a"])],
+    ("short", "a", 1),
+]
+
+
+def write_examples(directory: Path, rows: list[Row], num_files: int = 1) -> str:
+    """Writes shards as InteractionsGen does: rows dealt out to the files, last file first."""
+    directory.mkdir(parents=True)
+    for file in reversed(range(num_files)):
+        path = str(directory / f"data_tfrecord-{file:05d}.gz")
+        with tf.io.TFRecordWriter(path, "GZIP") as writer:
+            for arrival in reversed(range(file, len(rows), num_files)):
+                writer.write(serialize(*rows[arrival], arrival))
+    return str(directory)
+
+
+def serialize(user: str, item: str, time: int, arrival: int) -> bytes:
+    def of_bytes(value: str) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+
+    def of_int(value: int) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    feature = {
+        "user_id": of_bytes(user),
+        "item_id": of_bytes(item),
+        "timestamp": of_int(time),
+        "arrival": of_int(arrival),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def run(
+    directory: Path, rows: list[Row], num_files: int = 1, workers: int = 1, **config: Any
+) -> SequenceStatistics:
+    examples_dir = write_examples(directory / "examples", rows, num_files)
+    options = beam.options.pipeline_options.PipelineOptions(
+        runner="FnApiRunner", direct_num_workers=workers, direct_running_mode="multi_threading"
+    )
+    return preprocess(
+        beam.Pipeline(options=options),
+        examples_dir,
+        str(directory / "sequences"),
+        str(directory / "vocabulary"),
+        DataConfig(**config),
+    )
+
+
+def decoded(directory: Path) -> dict[str, tuple[list[str], str, str]]:
+    vocabulary = ItemVocabulary.read(str(directory / "vocabulary" / "vocabulary.txt"))
+    train, valid, test = (read_histories(str(directory / "sequences"), name) for name in SPLITS)
+    result = {}
+    for user, key in enumerate(train.user_keys):
+        assert key == valid.user_keys[user] == test.user_keys[user]
+        [valid_target] = vocabulary.decode([valid.targets[user]])
+        [test_target] = vocabulary.decode([test.targets[user]])
+        assert vocabulary.decode(test.history(user)) == [
+            *vocabulary.decode(valid.history(user)),
+            valid_target,
+        ]
+        items = vocabulary.decode(train.history(user))
+        assert items == vocabulary.decode(valid.history(user))
+        result[key.decode()] = (items, valid_target, test_target)
+    return result
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    files = [*directory.glob("sequences/**/*"), *directory.glob("vocabulary/*")]
+    return {str(file.relative_to(directory)): file.read_bytes() for file in files if file.is_file()}
+
+
+def test_sequences_agree_with_the_reference(tmp_path: Path) -> None:
+    statistics = run(tmp_path, LOG, min_item_interactions=2)
+    histories, vocabulary, removed = reference.split_log(LOG, 2, 3)
+    assert decoded(tmp_path) == histories
+    assert (tmp_path / "vocabulary" / "vocabulary.txt").read_text().split() == vocabulary
+    assert statistics.removed == removed
+    assert statistics.num_users == 3
+    assert statistics.num_items == len(vocabulary)
+    assert statistics.num_interactions == sum(len(h) + 2 for h, _, _ in histories.values())
+    assert statistics.repeat_share == reference.repeat_share([h for h, _, _ in histories.values()])
+    assert statistics.seen == "exclude"
+    assert statistics == read_statistics(str(tmp_path / "sequences"))
+
+
+def test_every_shard_of_every_split_is_there(tmp_path: Path) -> None:
+    run(tmp_path, LOG)
+    for split in SPLITS:
+        files = sorted(file.name for file in (tmp_path / "sequences" / f"Split-{split}").iterdir())
+        assert files == [f"part-{shard:05d}-of-00008.gz" for shard in range(8)]
+
+
+def test_shards_and_workers_never_change_a_byte(tmp_path: Path) -> None:
+    run(tmp_path / "one", LOG)
+    expected = contents(tmp_path / "one")
+    assert len(expected) == 3 * 8 + 2
+    for name, num_files, workers in (("files", 5, 1), ("both", 3, 3)):
+        run(tmp_path / name, LOG, num_files, workers)
+        assert contents(tmp_path / name) == expected
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=8)
+@given(interactions(with_ties=False, max_rows=40))
+def test_input_order_never_changes_sequences(rows: list[Row]) -> None:
+    # Enough for every log to leave someone.
+    rows = [*rows, *[("always", f"i{number}", 2 * 10**9 + number) for number in range(3)]]
+    with TemporaryDirectory() as directory:
+        first = run(Path(directory) / "a", rows)
+        second = run(Path(directory) / "b", rows[::-1], num_files=2)
+        assert first == second
+        assert contents(Path(directory) / "a") == contents(Path(directory) / "b")
+
+
+def test_seen_items_stay_where_users_repeat(tmp_path: Path) -> None:
+    repeating = [("u", item, time) for time, item in enumerate("abab" * 3)]
+    assert run(tmp_path, repeating).seen == "keep"
+
+
+def test_a_log_with_nothing_left_is_one_plain_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"0 users and 0 items.*Bring a longer log"):
+        run(tmp_path, LOG[:2])
+
+
+def test_the_component_fills_its_artifacts(tmp_path: Path) -> None:
+    examples = standard_artifacts.Examples()
+    examples.uri, examples.split_names = str(tmp_path), '["all"]'
+    write_examples(tmp_path / "Split-all", LOG)
+    sequences, vocabulary = Sequences(), Vocabulary()
+    sequences.uri, vocabulary.uri = str(tmp_path / "sequences"), str(tmp_path / "vocabulary")
+    SequencePreprocessor.test_call(
+        examples=examples,
+        sequences=sequences,
+        vocabulary=vocabulary,
+        data_config=DataConfig().to_json(),
+        beam_pipeline=beam.Pipeline(runner="FnApiRunner"),
+    )
+    assert sequences.get_int_custom_property("num_users") == 3
+    assert sequences.get_int_custom_property("removed_duplicate_interactions") == 1
+    assert sequences.get_string_custom_property("seen") in ("exclude", "keep")
+    assert vocabulary.get_int_custom_property("num_items") == 5
+
+
+def test_it_compiles_for_kubeflow(tmp_path: Path) -> None:
+    importer = tfx.dsl.Importer("uri", standard_artifacts.Examples).with_id("examples")
+    component = SequencePreprocessor(
+        examples=importer.outputs["result"],
+        data_config=DataConfig().to_json(),
+        code_fingerprint="abc",
+    )
+    pipeline = tfx.dsl.Pipeline("p", str(tmp_path / "root"), components=[importer, component])
+    runner = tfx.orchestration.experimental.KubeflowV2DagRunner(
+        tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(default_image="image"),
+        output_dir=str(tmp_path),
+        output_filename="pipeline.json",
+    )
+    runner.run(pipeline)
+    assert "components.sequence_preprocessor" in (tmp_path / "pipeline.json").read_text()
