@@ -1,4 +1,4 @@
-"""Checkpoints at the ends of epochs, from which an interrupted loop continues as if never stopped."""
+"""Checkpoints at the ends of epochs: an interrupted loop continues as if it had never stopped."""
 
 import json
 from collections.abc import Sequence

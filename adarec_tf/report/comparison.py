@@ -9,7 +9,7 @@ from adarec_tf.data.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import bundle_bytes
 from adarec_tf.export.profile import count_parameters, encoder_macs, measure_latency
 from adarec_tf.metrics.baselines import markov_scorer, popularity_scorer
-from adarec_tf.metrics.protocols import evaluate_full, model_scorer
+from adarec_tf.metrics.protocols import catalogue_coverage, evaluate_full, model_scorer
 from adarec_tf.sequence_model import SequenceModel
 
 # Keys of a row beside the ranking metrics; a baseline, which is never served, has none of them.
@@ -61,7 +61,8 @@ def compare_models(
 
     Returns:
       A row each for `popularity`, `markov`, `teacher` and `student`: `hit_rate@k/full`,
-      `ndcg@k/full`, `mrr@k/full` and `COST_KEYS`, None where a baseline has no such figure.
+      `ndcg@k/full`, `mrr@k/full`, `catalogue_coverage@k/full` and `COST_KEYS`, None where a
+      baseline has no such figure.
 
     Raises:
       ValueError: there are no test histories, or a model gives NaN.
@@ -76,8 +77,14 @@ def compare_models(
         "student": model_scorer(student),
     }
     requests = _request_histories(test, vocabulary, config.latency_requests)
+    coverage_key = f"catalogue_coverage@{k}/full"
     costs = {
-        name: _costs(model, bundle, requests, statistics.max_length, config.latency_requests, k)
+        name: {
+            coverage_key: catalogue_coverage(
+                model, test, max_length=statistics.max_length, seen=statistics.seen, k=k
+            ),
+            **_costs(model, bundle, requests, statistics.max_length, config.latency_requests, k),
+        }
         for name, model, bundle in (
             ("teacher", teacher, teacher_bundle),
             ("student", student, student_bundle),
@@ -93,7 +100,7 @@ def compare_models(
                 seen=statistics.seen,
                 cutoffs=(k,),
             ),
-            **costs.get(name, dict.fromkeys(COST_KEYS)),
+            **costs.get(name, dict.fromkeys((coverage_key, *COST_KEYS))),
         }
         for name, scorer in scorers.items()
     }

@@ -1,6 +1,7 @@
 """The two steps of the bi-level problem: weights on one half of the users, alphas on the other.
 
-    min over alphas of L_alpha(w*(alphas), alphas),  w*(alphas) = argmin over w of L_weight(w, alphas)
+    min over alphas of  L_alpha(w*(alphas), alphas)
+    where  w*(alphas) = argmin over w of  L_weight(w, alphas)
 
 First order: w* is taken as the current weights, so each step is a plain gradient on its own
 variables.

@@ -1,6 +1,7 @@
 """The network that holds every operation on every edge, and computes one of them at a time."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from adarec_tf.config import StudentConfig
@@ -8,20 +9,35 @@ from adarec_tf.search.alphas import OPERATIONS, SampledEdges
 from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs, real_positions
 from adarec_tf.students.genotype import edge_ends
 from adarec_tf.students.primitives import PRIMITIVES
-from adarec_tf.students.student import CellOutput
+from adarec_tf.students.student import CellOutput, Student
+
+_CONVOLUTIONS = [name for name in OPERATIONS if PRIMITIVES[name].kernel_size > 0]
+_WEIGHTLESS = [name for name in OPERATIONS if PRIMITIVES[name].kernel_size == 0]
+_NUM_TAPS = max(PRIMITIVES[name].kernel_size for name in _CONVOLUTIONS)
+_NORM_EPSILON = 1e-6
 
 
 class MixedOp(keras.layers.Layer):
-    """All operations of one edge; only the one asked for runs (the released code runs all ten)."""
+    """All operations of one edge, of which one counts.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations = [PRIMITIVES[name].build() for name in OPERATIONS]
+    The released code runs all ten. Here the convolutions keep their weights in one stack, and the
+    one drawn is gathered from it and computed alone; pools cost next to nothing and are computed
+    always. Stacks also keep the graph small: a layer per convolution made it seven times as large.
+    """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates the weights of every operation."""
-        for operation in self.operations:
-            operation.build(input_shape)
+        """Creates the stacks: kernels [C, taps, D, D], oldest tap first; vectors [C, D]."""
+        hidden_dim = int(input_shape[-1] or 0)
+        vectors = (len(_CONVOLUTIONS), hidden_dim)
+        self.kernels = self.add_weight(
+            shape=(len(_CONVOLUTIONS), _NUM_TAPS, hidden_dim, hidden_dim),
+            initializer=_stacked_glorot_uniform,
+            name="kernels",
+        )
+        self.biases = self.add_weight(shape=vectors, initializer="zeros", name="biases")
+        self.norm_scales = self.add_weight(shape=vectors, initializer="ones", name="norm_scales")
+        self.norm_offsets = self.add_weight(shape=vectors, initializer="zeros", name="norm_offsets")
+        self.weightless = [PRIMITIVES[name].build() for name in _WEIGHTLESS]
 
     def call(
         self, states: tf.Tensor, mask: tf.Tensor, operation: tf.Tensor, gate: tf.Tensor
@@ -31,14 +47,72 @@ class MixedOp(keras.layers.Layer):
         Args:
           states: float32 [B, L, D].
           mask: float32 [B, L, 1].
-          operation: int32 scalar, which one.
+          operation: int32 scalar, its index in `OPERATIONS`.
           gate: float32 scalar, equal to 1; carries the gradient of the choice.
 
         Returns:
           float32 [B, L, D].
         """
-        branches = [lambda layer=layer: layer(states, mask) for layer in self.operations]
-        return gate * tf.switch_case(operation, branches)
+        is_drawn = tf.unstack(tf.one_hot(operation, len(OPERATIONS)))
+        places = [OPERATIONS.index(name) for name in _CONVOLUTIONS]
+        is_convolution = tf.add_n([is_drawn[place] for place in places])
+        index = tf.argmax(tf.stack([is_drawn[place] for place in places]))
+        result = is_convolution * self._convolve(states, index)
+        for name, layer in zip(_WEIGHTLESS, self.weightless, strict=True):
+            result += is_drawn[OPERATIONS.index(name)] * layer(states, mask)
+        return gate * result * mask
+
+    def _convolve(self, states: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        """The convolution with this index in `_CONVOLUTIONS`, layer norm and ReLU."""
+        kernel = tf.gather(tf.convert_to_tensor(self.kernels) * _TAP_MASKS, index)
+        taps = _dilated_taps(states, tf.gather(_DILATIONS, index))
+        products = tf.matmul(tf.concat(taps, axis=-1), tf.reshape(kernel, [-1, states.shape[-1]]))
+        products += tf.gather(tf.convert_to_tensor(self.biases), index)
+        mean, variance = tf.nn.moments(products, axes=[-1], keepdims=True)
+        return tf.nn.relu(
+            tf.nn.batch_normalization(
+                products,
+                mean,
+                variance,
+                offset=tf.gather(tf.convert_to_tensor(self.norm_offsets), index),
+                scale=tf.gather(tf.convert_to_tensor(self.norm_scales), index),
+                variance_epsilon=_NORM_EPSILON,
+            )
+        )
+
+
+def _tap_masks() -> np.ndarray:
+    """float32 [C, taps, 1, 1]: a kernel of fewer taps uses the newest ones."""
+    masks = np.zeros((len(_CONVOLUTIONS), _NUM_TAPS, 1, 1), np.float32)
+    for row, name in enumerate(_CONVOLUTIONS):
+        masks[row, _NUM_TAPS - PRIMITIVES[name].kernel_size :] = 1.0
+    return masks
+
+
+_TAP_MASKS = _tap_masks()
+_DILATIONS = np.array([PRIMITIVES[name].dilation_rate for name in _CONVOLUTIONS], np.int32)
+
+
+def _dilated_taps(states: tf.Tensor, dilation_rate: tf.Tensor) -> list[tf.Tensor]:
+    """As `causal_taps`, for a dilation known only when the graph runs."""
+    reach = (_NUM_TAPS - 1) * int(_DILATIONS.max())
+    padded = tf.pad(states, [[0, 0], [reach, 0], [0, 0]])
+    starts = [reach - (_NUM_TAPS - 1 - tap) * dilation_rate for tap in range(_NUM_TAPS)]
+    size = tf.shape(states)
+    return [
+        tf.ensure_shape(tf.slice(padded, [0, start, 0], size), states.shape) for start in starts
+    ]
+
+
+def _stacked_glorot_uniform(shape: tuple[int, ...], dtype: str) -> tf.Tensor:
+    """Each kernel [taps, D, D] as if it were drawn alone, by the number of taps it uses."""
+    initializer = keras.initializers.GlorotUniform()
+    kernels = []
+    for name in _CONVOLUTIONS:
+        num_taps = PRIMITIVES[name].kernel_size
+        drawn = initializer((num_taps, *shape[2:]), dtype)
+        kernels.append(tf.pad(drawn, [[shape[1] - num_taps, 0], [0, 0], [0, 0]]))
+    return tf.stack(kernels)
 
 
 class SearchCell(keras.layers.Layer):
@@ -53,7 +127,8 @@ class SearchCell(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights of every edge."""
-        for layer in (*self.edges, self.combine):
+        layers: list[keras.layers.Layer] = [*self.edges, self.combine]
+        for layer in layers:
             layer.build(input_shape)
 
     def call(
@@ -95,3 +170,31 @@ class Supernet(keras.Model):
             states = cell(states, mask, sampled, training=training)
             hidden_states.append(states)
         return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
+
+
+def inherit_weights(student: Student, supernet: Supernet) -> None:
+    """Gives a derived student the weights its operations had in the supernet.
+
+    Args:
+      student: a built student whose width, cells and nodes are the supernet's; it is changed.
+      supernet: where the weights come from.
+    """
+    _copy_weights(supernet.sequence_embedding, student.sequence_embedding)
+    _copy_weights(supernet.final_norm, student.final_norm)
+    for search_cell, cell in zip(supernet.cells, student.cells, strict=True):
+        _copy_weights(search_cell.combine, cell.combine)
+        for edge, operation in zip(cell.edges, cell.operations, strict=True):
+            if edge.primitive not in _CONVOLUTIONS:
+                continue
+            mixed = search_cell.edges[search_cell.ends.index((edge.source, edge.target))]
+            index = _CONVOLUTIONS.index(edge.primitive)
+            num_unused = _NUM_TAPS - PRIMITIVES[edge.primitive].kernel_size
+            operation.convolution.kernel.assign(mixed.kernels[index][num_unused:])
+            operation.convolution.bias.assign(mixed.biases[index])
+            operation.norm.gamma.assign(mixed.norm_scales[index])
+            operation.norm.beta.assign(mixed.norm_offsets[index])
+
+
+def _copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
+    for old, new in zip(source.weights, target.weights, strict=True):
+        new.assign(old)

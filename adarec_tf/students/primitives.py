@@ -83,23 +83,31 @@ class Primitive(NamedTuple):
 
     Attributes:
       build: makes its layer, called as `layer(states [B, L, D], mask [B, L, 1])`.
+      kernel_size: taps of its convolution; 0 if it has no weights.
+      dilation_rate: steps between the taps; 0 if it has no weights.
       is_causal: whether an output sees its own and earlier positions only.
     """
 
     build: Callable[[], keras.layers.Layer]
+    kernel_size: int = 0
+    dilation_rate: int = 0
     is_causal: bool = True
+
+
+def _convolution(kernel_size: int, dilation_rate: int) -> Primitive:
+    return Primitive(lambda: Convolution(kernel_size, dilation_rate), kernel_size, dilation_rate)
 
 
 NONE = "none"
 SKIP = "skip"
 
 PRIMITIVES: dict[str, Primitive] = {
-    "conv_3": Primitive(lambda: Convolution(3, 1)),
-    "conv_5": Primitive(lambda: Convolution(5, 1)),
-    "dilated_2_conv_3": Primitive(lambda: Convolution(3, 2)),
-    "dilated_2_conv_5": Primitive(lambda: Convolution(5, 2)),
-    "dilated_4_conv_3": Primitive(lambda: Convolution(3, 4)),
-    "dilated_4_conv_5": Primitive(lambda: Convolution(5, 4)),
+    "conv_3": _convolution(3, 1),
+    "conv_5": _convolution(5, 1),
+    "dilated_2_conv_3": _convolution(3, 2),
+    "dilated_2_conv_5": _convolution(5, 2),
+    "dilated_4_conv_3": _convolution(3, 4),
+    "dilated_4_conv_5": _convolution(5, 4),
     "max_pool_3": Primitive(MaxPool),
     "average_pool_3": Primitive(AveragePool),
     SKIP: Primitive(Skip),
