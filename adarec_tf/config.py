@@ -155,7 +155,7 @@ class TrainingConfig(JsonConfig):
 
     max_epochs: int = 30
     patience: int = 3  # epochs without a better validation NDCG@10 before stopping
-    positions_per_batch: int = 2048  # positions, padding included, so long histories cost no more
+    positions_per_batch: int = 1024  # positions, padding included, so long histories cost no more
     learning_rate: float = 2e-3
     warmup_share: float = 0.05  # of all steps
     weight_decay: float = 0.0
@@ -198,7 +198,7 @@ class DistillationConfig(JsonConfig):
     mass_momentum: float = 0.9  # share of the old masses kept by an update
     max_epochs: int = 30
     patience: int = 3
-    positions_per_batch: int = 2048
+    positions_per_batch: int = 1024
     learning_rate: float = 2e-3
     warmup_share: float = 0.05
     weight_decay: float = 0.0
@@ -229,17 +229,19 @@ class DistillationConfig(JsonConfig):
 class SearchConfig(JsonConfig):
     """The bi-level search: weights on one half of the training users, alphas on the other."""
 
-    max_epochs: int = 6
-    warmup_epochs: int = 2  # weights alone, before the alphas move
+    max_epochs: int = 10
+    # Weights alone, before the alphas move: an operation without weights is good at once, and wins
+    # against convolutions that have not been trained yet.
+    warmup_epochs: int = 5
     patience: int = 2  # epochs with an unchanged genotype before stopping
-    positions_per_batch: int = 2048
+    positions_per_batch: int = 1024
     learning_rate: float = 2e-3
     alpha_learning_rate: float = 3e-2  # the released code's 2e-5 leaves the alphas where they began
     weight_decay: float = 0.0
     warmup_share: float = 0.05  # of the steps, in which the learning rate of the weights rises
     clip_norm: float = 5.0
     gumbel_temperature: float = 1.0
-    cost_weight: float = 0.1  # β, on a cost in units of the teacher's encoder
+    cost_weight: float = 0.05  # β, on a cost in units of the teacher's encoder
     # Of the cost; parameters and MACs share the rest. Latency is measured and stored, but varies
     # from run to run: priced, equal seeds would no longer find equal genotypes.
     cost_latency_share: float = 0.0

@@ -6,7 +6,12 @@ import tensorflow as tf
 
 from adarec_tf.config import StudentConfig
 from adarec_tf.search.alphas import OPERATIONS, SampledEdges
-from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs, real_positions
+from adarec_tf.sequence_model import (
+    SequenceEmbedding,
+    SequenceOutputs,
+    real_positions,
+    taps_product,
+)
 from adarec_tf.students.genotype import edge_ends
 from adarec_tf.students.primitives import PRIMITIVES
 from adarec_tf.students.student import CellOutput, Student
@@ -66,7 +71,7 @@ class MixedOp(keras.layers.Layer):
         """The convolution with this index in `_CONVOLUTIONS`, layer norm and ReLU."""
         kernel = tf.gather(tf.convert_to_tensor(self.kernels) * _TAP_MASKS, index)
         taps = _dilated_taps(states, tf.gather(_DILATIONS, index))
-        products = tf.matmul(tf.concat(taps, axis=-1), tf.reshape(kernel, [-1, states.shape[-1]]))
+        products = taps_product(taps, kernel)
         products += tf.gather(tf.convert_to_tensor(self.biases), index)
         mean, variance = tf.nn.moments(products, axes=[-1], keepdims=True)
         return tf.nn.relu(
