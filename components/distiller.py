@@ -1,0 +1,88 @@
+"""StudentDistiller: sequences + teacher + genotype → student model."""
+
+import os
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.io import fileio
+from tfx.types.standard_artifacts import Model
+
+from adarec_tf.config import DistillationConfig, StudentConfig
+from adarec_tf.data.examples import read_histories, read_statistics
+from adarec_tf.distillation.distiller import distill_student
+from adarec_tf.students import build_student
+from adarec_tf.students.genotype import Genotype
+from components import artifacts
+from components.checkpoints import file_fingerprint, resumable
+from components.model_artifact import read_model, read_vocabulary, write_model
+
+
+@component
+def StudentDistiller(  # noqa: N802 (a component is named as a class)
+    sequences: InputArtifact[artifacts.Sequences],
+    vocabulary: InputArtifact[artifacts.Vocabulary],
+    teacher: InputArtifact[Model],
+    genotype: InputArtifact[artifacts.Genotype],
+    model: OutputArtifact[Model],
+    student_config: Parameter[str],
+    distillation_config: Parameter[str],
+    seed: Parameter[int],
+    code_fingerprint: Parameter[str],
+    checkpoint_dir: Parameter[str],
+) -> None:
+    """Trains the student that the genotype describes, with the teacher's help.
+
+    Args:
+      sequences: split histories.
+      vocabulary: their items.
+      teacher: what the student learns from.
+      genotype: the student's architecture.
+      model: the trained student.
+      student_config: JSON of `StudentConfig`.
+      distillation_config: JSON of `DistillationConfig`.
+      seed: of weights, dropout and batches.
+      code_fingerprint: of the code this runs, so that the cache sees changes.
+      checkpoint_dir: where an interrupted training continues from.
+    """
+    seed = int(seed)  # Kubeflow passes numbers as floats
+    statistics = read_statistics(sequences.uri)
+    with fileio.open(os.path.join(genotype.uri, artifacts.GENOTYPE_FILE)) as file:
+        architecture = Genotype.from_json(file.read())
+    student = build_student(
+        architecture,
+        StudentConfig.from_json(student_config),
+        statistics.num_items,
+        statistics.max_length,
+        seed=seed,
+    )
+    identity = (
+        student_config,
+        distillation_config,
+        architecture.to_json(),
+        seed,
+        code_fingerprint,
+        statistics.data_fingerprint,
+        file_fingerprint(os.path.join(teacher.uri, artifacts.KERAS_MODEL_FILE)),
+    )
+    with resumable(checkpoint_dir, "student", *identity) as checkpoint:
+        training_history = distill_student(
+            student,
+            read_model(teacher.uri),
+            read_histories(sequences.uri, "train"),
+            read_histories(sequences.uri, "valid"),
+            DistillationConfig.from_json(distillation_config),
+            max_length=statistics.max_length,
+            seen=statistics.seen,
+            seed=seed,
+            checkpoint_dir=checkpoint,
+        )
+        write_model(
+            model.uri,
+            student,
+            training_history,
+            statistics=statistics,
+            vocabulary=read_vocabulary(vocabulary.uri),
+            test=read_histories(sequences.uri, "test"),
+            manifest={"role": "student", "student_config": student_config, "seed": seed},
+            genotype_json=architecture.to_json(),
+        )

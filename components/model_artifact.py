@@ -1,0 +1,84 @@
+"""Reading and writing a `Model` artifact: served bundle, Keras model, training history."""
+
+import json
+import os
+from collections.abc import Sequence
+
+import keras
+from tfx.dsl.io import fileio
+
+import adarec_tf.students
+import adarec_tf.teachers  # noqa: F401  (both register their Keras classes for loading)
+from adarec_tf.data.examples import Histories, SequenceStatistics
+from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.export.bundle import write_bundle
+from components.artifacts import (
+    BUNDLE_DIR,
+    KERAS_MODEL_FILE,
+    TRAINING_HISTORY_FILE,
+    VOCABULARY_FILE,
+)
+
+# The warm-up of a server needs a history of every shape that is common, not many of them.
+_NUM_WARMUP_HISTORIES = 8
+
+
+def read_vocabulary(uri: str) -> ItemVocabulary:
+    """Reads a `Vocabulary` artifact."""
+    return ItemVocabulary.read(os.path.join(uri, VOCABULARY_FILE))
+
+
+def read_model(uri: str) -> keras.Model:
+    """Loads the Keras model of a `Model` artifact."""
+    return keras.saving.load_model(os.path.join(uri, KERAS_MODEL_FILE), compile=False)
+
+
+def bundle_dir(uri: str) -> str:
+    """Where the bundle of a `Model` artifact is."""
+    return os.path.join(uri, BUNDLE_DIR)
+
+
+def raw_histories(
+    histories: Histories, vocabulary: ItemVocabulary, num_histories: int
+) -> list[list[str]]:
+    """The first histories as raw item keys, as a client would send them."""
+    users = range(min(num_histories, histories.num_users))
+    return [vocabulary.decode(histories.history(user)) for user in users]
+
+
+def write_model(
+    uri: str,
+    model: keras.Model,
+    training_history: Sequence[dict[str, float]],
+    *,
+    statistics: SequenceStatistics,
+    vocabulary: ItemVocabulary,
+    test: Histories,
+    manifest: dict[str, str | int],
+    genotype_json: str | None = None,
+) -> None:
+    """Writes a `Model` artifact.
+
+    Args:
+      uri: the artifact's folder.
+      model: a trained sequence model.
+      training_history: one record an epoch.
+      statistics: of the sequences it was trained on.
+      vocabulary: the items it knows.
+      test: where the warm-up requests of the bundle come from.
+      manifest: what made the model; stored in the bundle.
+      genotype_json: the architecture, for a student.
+    """
+    write_bundle(
+        model,
+        vocabulary,
+        bundle_dir(uri),
+        max_length=statistics.max_length,
+        seen=statistics.seen,
+        genotype_json=genotype_json,
+        manifest={**manifest, "data_fingerprint": statistics.data_fingerprint},
+        warmup_histories=raw_histories(test, vocabulary, _NUM_WARMUP_HISTORIES),
+    )
+    model.save(os.path.join(uri, KERAS_MODEL_FILE))
+    with fileio.open(os.path.join(uri, TRAINING_HISTORY_FILE), "w") as file:
+        file.write(json.dumps(list(training_history), indent=2) + "\n")

@@ -1,0 +1,78 @@
+"""StudentSearcher: sequences + teacher → genotype."""
+
+import os
+
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.io import fileio
+from tfx.types.standard_artifacts import Model
+
+from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig
+from adarec_tf.data.examples import read_histories, read_statistics
+from adarec_tf.search.searcher import search_genotype
+from components.artifacts import (
+    GENOTYPE_FILE,
+    KERAS_MODEL_FILE,
+    SEARCH_TRACE_FILE,
+    Genotype,
+    Sequences,
+)
+from components.checkpoints import file_fingerprint, resumable
+from components.model_artifact import read_model
+
+
+@component
+def StudentSearcher(  # noqa: N802 (a component is named as a class)
+    sequences: InputArtifact[Sequences],
+    teacher: InputArtifact[Model],
+    genotype: OutputArtifact[Genotype],
+    student_config: Parameter[str],
+    search_config: Parameter[str],
+    distillation_config: Parameter[str],
+    seed: Parameter[int],
+    code_fingerprint: Parameter[str],
+    checkpoint_dir: Parameter[str],
+) -> None:
+    """Searches the architecture of the student.
+
+    Args:
+      sequences: split histories.
+      teacher: whose behaviour guides the search.
+      genotype: the architecture found and the trace of the search.
+      student_config: JSON of `StudentConfig`.
+      search_config: JSON of `SearchConfig`.
+      distillation_config: JSON of `DistillationConfig`.
+      seed: of weights, samples and batches.
+      code_fingerprint: of the code this runs, so that the cache sees changes.
+      checkpoint_dir: where an interrupted search continues from.
+    """
+    seed = int(seed)  # Kubeflow passes numbers as floats
+    statistics = read_statistics(sequences.uri)
+    identity = (
+        student_config,
+        search_config,
+        distillation_config,
+        seed,
+        code_fingerprint,
+        statistics.data_fingerprint,
+        file_fingerprint(os.path.join(teacher.uri, KERAS_MODEL_FILE)),
+    )
+    with resumable(checkpoint_dir, "search", *identity) as checkpoint:
+        # Beside the checkpoint: the trace of an interrupted search is continued as well.
+        trace_path = os.path.join(checkpoint, SEARCH_TRACE_FILE)
+        result = search_genotype(
+            read_model(teacher.uri),
+            read_histories(sequences.uri, "train"),
+            read_histories(sequences.uri, "valid"),
+            student=StudentConfig.from_json(student_config),
+            search=SearchConfig.from_json(search_config),
+            distillation=DistillationConfig.from_json(distillation_config),
+            max_length=statistics.max_length,
+            seen=statistics.seen,
+            seed=seed,
+            checkpoint_dir=checkpoint,
+            trace_path=trace_path,
+        )
+        fileio.copy(trace_path, os.path.join(genotype.uri, SEARCH_TRACE_FILE), overwrite=True)
+        with fileio.open(os.path.join(genotype.uri, GENOTYPE_FILE), "w") as file:
+            file.write(result.genotype.to_json() + "\n")

@@ -1,0 +1,81 @@
+"""StudentSearcher, StudentDistiller and Evaluator, one after the other as in the pipeline."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
+
+from adarec_tf.config import DistillationConfig, EvaluationConfig, SearchConfig, StudentConfig
+from adarec_tf.students.genotype import Genotype
+from components import artifacts
+from components.artifacts import Sequences, Vocabulary
+from components.blessings import read_blessing
+from components.distiller import StudentDistiller
+from components.evaluator import Evaluator
+from components.model_artifact import bundle_dir, read_model
+from components.student_searcher import StudentSearcher
+
+STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=1)
+SEARCH = SearchConfig(max_epochs=2, warmup_epochs=1, num_candidates=0)
+DISTILLATION = DistillationConfig(max_epochs=1)
+
+
+@pytest.mark.slow
+def test_from_a_teacher_to_a_judged_student(
+    tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary, model: Model
+) -> None:
+    made = {
+        "genotype": artifacts.Genotype(),
+        "student": Model(),
+        "evaluation": ModelEvaluation(),
+        "blessing": ModelBlessing(),
+    }
+    for name, artifact in made.items():
+        artifact.uri = str(tmp_path / name)
+        Path(artifact.uri).mkdir()
+    checkpoints = tmp_path / "checkpoints"
+    shared = {
+        "sequences": sequences,
+        "student_config": STUDENT.to_json(),
+        "distillation_config": DISTILLATION.to_json(),
+        "seed": 1,
+        "code_fingerprint": "code",
+        "checkpoint_dir": str(checkpoints),
+        "teacher": model,
+    }
+
+    StudentSearcher.test_call(genotype=made["genotype"], search_config=SEARCH.to_json(), **shared)
+    genotype = Genotype.from_json(Path(made["genotype"].uri, "genotype.json").read_text())
+    assert genotype.num_nodes == 1
+    trace = Path(made["genotype"].uri, "search_trace.jsonl").read_text().splitlines()
+    assert len(trace) == 2
+
+    StudentDistiller.test_call(
+        vocabulary=vocabulary, genotype=made["genotype"], model=made["student"], **shared
+    )
+    student = read_model(made["student"].uri)
+    assert student.sequence_embedding.hidden_dim == 4
+    stored = Path(bundle_dir(made["student"].uri), "assets.extra", "genotype.json").read_text()
+    assert Genotype.from_json(stored) == genotype
+    assert list(checkpoints.iterdir()) == []
+
+    Evaluator.test_call(
+        sequences=sequences,
+        vocabulary=vocabulary,
+        teacher=model,
+        student=made["student"],
+        evaluation=made["evaluation"],
+        blessing=made["blessing"],
+        evaluation_config=EvaluationConfig(
+            min_teacher_ndcg_share=1000.0, latency_requests=5
+        ).to_json(),
+        code_fingerprint="code",
+    )
+    metrics = json.loads(Path(made["evaluation"].uri, "metrics.json").read_text())
+    assert list(metrics) == ["popularity", "markov", "teacher", "student"]
+    # Every user walks on to the next item, which is all a Markov chain has to know.
+    assert metrics["markov"]["hit_rate@10/full"] == 1.0
+    is_blessed, reasons = read_blessing(made["blessing"])
+    assert not is_blessed
+    assert any("100000.0% asked" in reason for reason in reasons)
