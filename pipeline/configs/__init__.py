@@ -1,0 +1,48 @@
+"""The scenes: one module each, whose docstring says what the run aims at and how to start it.
+
+A run without a scene of its own (`adarec run --data FILE`) has the defaults of `PipelineConfig`.
+"""
+
+import os
+import re
+from collections.abc import Callable
+
+from adarec_tf.config import PipelineConfig
+from pipeline.configs.beauty import beauty
+from pipeline.configs.ml1m import ml1m
+from pipeline.configs.ml_latest_small import ml_latest_small
+from pipeline.configs.nowplaying import nowplaying
+from pipeline.configs.retailrocket import retailrocket
+from pipeline.configs.sample import sample
+from pipeline.configs.smoke import smoke
+
+SCENES: dict[str, Callable[[], PipelineConfig]] = {
+    "beauty": beauty,
+    "ml1m": ml1m,
+    "ml_latest_small": ml_latest_small,
+    "nowplaying": nowplaying,
+    "retailrocket": retailrocket,
+    "sample": sample,
+    "smoke": smoke,
+}
+_CUSTOM_SCENE = "custom"
+
+
+def scene_config(scene: str) -> PipelineConfig:
+    """The settings of a scene.
+
+    Raises:
+      ValueError: there is no such scene; those there are are named.
+    """
+    if scene not in SCENES:
+        raise ValueError(
+            f"The scene should be one of {', '.join(sorted(SCENES))}. Received: {scene!r}."
+        )
+    return SCENES[scene]()
+
+
+def custom_config(data_path: str | os.PathLike[str]) -> PipelineConfig:
+    """The settings of a log that has no scene; it is named after the file or folder."""
+    name = os.path.basename(os.path.abspath(data_path)).partition(".")[0].lower()
+    name = re.sub(r"[^a-z0-9_-]+", "_", name).strip("_-")
+    return PipelineConfig(scene=name or _CUSTOM_SCENE)

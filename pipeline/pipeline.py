@@ -1,0 +1,187 @@
+"""The pipeline: raw interactions → sequences → teacher → genotype → student → served version."""
+
+from typing import Any, NamedTuple
+
+from tfx.components import SchemaGen, StatisticsGen
+from tfx.orchestration import metadata
+from tfx.orchestration.pipeline import Pipeline
+
+from adarec_tf.config import PipelineConfig
+from adarec_tf.data.interactions import InteractionColumns
+from components.distiller import StudentDistiller
+from components.evaluator import Evaluator
+from components.infra_validator import InfraValidator
+from components.interactions_gen import interactions_gen
+from components.interactions_validator import InteractionsValidator
+from components.pusher import Pusher
+from components.sequence_preprocessor import SequencePreprocessor
+from components.student_searcher import StudentSearcher
+from components.teacher_trainer import TeacherTrainer
+from pipeline.fingerprint import source_fingerprint
+
+# Beam's default runner looks for a Go binary on the internet before it falls back to this one.
+BEAM_PIPELINE_ARGS = ["--runner=FnApiRunner"]
+
+
+class _DataStages(NamedTuple):
+    """From a raw log to sequences; the last of them gives `sequences` and `vocabulary`."""
+
+    interactions: Any
+    statistics: Any
+    schema: Any
+    validator: Any
+    preprocessor: Any
+
+
+class _ModelStages(NamedTuple):
+    """From sequences to a teacher, an architecture and a student."""
+
+    teacher: Any
+    searcher: Any
+    student: Any
+
+
+class _ReleaseStages(NamedTuple):
+    """From a student to a version that a server picks up."""
+
+    evaluator: Any
+    infra_validator: Any
+    pusher: Any
+
+
+def create_pipeline(
+    config: PipelineConfig,
+    *,
+    data_path: str,
+    pipeline_root: str,
+    serving_dir: str,
+    checkpoint_dir: str,
+    metadata_path: str | None = None,
+) -> Pipeline:
+    """Wires the components.
+
+    Args:
+      config: the run's settings.
+      data_path: a file or folder of raw interactions.
+      pipeline_root: where artifacts are written.
+      serving_dir: where blessed students are pushed; a server watches it.
+      checkpoint_dir: where an interrupted stage continues from.
+      metadata_path: SQLite file of ML Metadata; None where the orchestrator brings its own.
+
+    Returns:
+      The pipeline, for a runner.
+    """
+    data = _data_stages(config, data_path)
+    models = _model_stages(config, data.preprocessor, checkpoint_dir)
+    release = _release_stages(config, data.preprocessor, models, serving_dir)
+    connection = None
+    if metadata_path is not None:
+        connection = metadata.sqlite_metadata_connection_config(metadata_path)
+    return Pipeline(
+        pipeline_name=pipeline_name(config.scene),
+        pipeline_root=pipeline_root,
+        components=[*data, *models, *release],
+        enable_cache=True,
+        metadata_connection_config=connection,
+        beam_pipeline_args=BEAM_PIPELINE_ARGS,
+    )
+
+
+def pipeline_name(scene: str) -> str:
+    """The pipeline's name: Kubeflow allows lower-case letters, digits and hyphens."""
+    return f"adarec-{scene}".lower().replace("_", "-")
+
+
+def _data_stages(config: PipelineConfig, data_path: str) -> _DataStages:
+    interactions = interactions_gen(
+        data_path,
+        InteractionColumns(
+            config.data.user_column, config.data.item_column, config.data.time_column
+        ),
+        code_fingerprint=source_fingerprint("components.interactions_gen"),
+    )
+    examples = interactions.outputs["examples"]
+
+    statistics = StatisticsGen(examples=examples)
+
+    schema = SchemaGen(statistics=statistics.outputs["statistics"])
+
+    validator = InteractionsValidator(
+        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
+    )
+
+    preprocessor = SequencePreprocessor(
+        examples=examples,
+        data_config=config.data.to_json(),
+        code_fingerprint=source_fingerprint("components.sequence_preprocessor"),
+    )
+    # Whatever follows needs sequences: anomalies stop the run before anything is trained.
+    preprocessor.add_upstream_node(validator)
+    return _DataStages(interactions, statistics, schema, validator, preprocessor)
+
+
+def _model_stages(config: PipelineConfig, preprocessor: Any, checkpoint_dir: str) -> _ModelStages:
+    teacher = TeacherTrainer(
+        sequences=preprocessor.outputs["sequences"],
+        vocabulary=preprocessor.outputs["vocabulary"],
+        teacher_config=config.teacher.to_json(),
+        training_config=config.training.to_json(),
+        seed=config.seed,
+        code_fingerprint=source_fingerprint("components.teacher_trainer"),
+        checkpoint_dir=checkpoint_dir,
+    )
+
+    searcher = StudentSearcher(
+        sequences=preprocessor.outputs["sequences"],
+        teacher=teacher.outputs["model"],
+        student_config=config.student.to_json(),
+        search_config=config.search.to_json(),
+        distillation_config=config.distillation.to_json(),
+        seed=config.seed,
+        code_fingerprint=source_fingerprint("components.student_searcher"),
+        checkpoint_dir=checkpoint_dir,
+    )
+
+    student = StudentDistiller(
+        sequences=preprocessor.outputs["sequences"],
+        vocabulary=preprocessor.outputs["vocabulary"],
+        teacher=teacher.outputs["model"],
+        genotype=searcher.outputs["genotype"],
+        student_config=config.student.to_json(),
+        distillation_config=config.distillation.to_json(),
+        seed=config.seed,
+        code_fingerprint=source_fingerprint("components.distiller"),
+        checkpoint_dir=checkpoint_dir,
+    )
+    return _ModelStages(teacher, searcher, student)
+
+
+def _release_stages(
+    config: PipelineConfig, preprocessor: Any, models: _ModelStages, serving_dir: str
+) -> _ReleaseStages:
+    evaluator = Evaluator(
+        sequences=preprocessor.outputs["sequences"],
+        vocabulary=preprocessor.outputs["vocabulary"],
+        teacher=models.teacher.outputs["model"],
+        student=models.student.outputs["model"],
+        evaluation_config=config.evaluation.to_json(),
+        code_fingerprint=source_fingerprint("components.evaluator"),
+    )
+
+    infra_validator = InfraValidator(
+        model=models.student.outputs["model"],
+        sequences=preprocessor.outputs["sequences"],
+        vocabulary=preprocessor.outputs["vocabulary"],
+        num_requests=config.serving.num_validation_requests,
+        code_fingerprint=source_fingerprint("components.infra_validator", "serving.validation"),
+    )
+
+    pusher = Pusher(
+        model=models.student.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"],
+        serving_dir=serving_dir,
+        keep_versions=config.serving.keep_versions,
+        code_fingerprint=source_fingerprint("components.pusher"),
+    )
+    return _ReleaseStages(evaluator, infra_validator, pusher)

@@ -1,0 +1,49 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+from adarec_tf.config import PipelineConfig
+from adarec_tf.data.datasets import DATASETS
+from pipeline.configs import SCENES, custom_config, scene_config
+
+FOLDER = Path(__file__).parents[2] / "pipeline" / "configs"
+
+
+@pytest.mark.parametrize("name", sorted(SCENES))
+def test_a_scene_survives_the_way_through_json(name: str) -> None:
+    config = scene_config(name)
+    assert config.scene == name
+    assert PipelineConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize("name", sorted(SCENES))
+def test_a_scene_says_what_it_aims_at_and_how_it_is_run(name: str) -> None:
+    docstring = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text()))
+    assert docstring is not None
+    assert "Aim: " in docstring
+    assert f"adarec run --scene {name}" in docstring
+
+
+def test_every_module_and_every_dataset_is_a_scene() -> None:
+    modules = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
+    assert modules == set(SCENES)
+    assert set(DATASETS) <= set(SCENES)
+
+
+def test_an_unknown_scene_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"one of beauty, .*, smoke. Received: 'nope'"):
+        scene_config("nope")
+
+
+@pytest.mark.parametrize(
+    ("path", "scene"),
+    [
+        ("/data/My Log.csv.gz", "my_log"),
+        ("clicks.parquet", "clicks"),
+        ("/data/logs/", "logs"),
+        ("日本.csv", "custom"),
+    ],
+)
+def test_a_log_without_a_scene_is_named_after_its_file(path: str, scene: str) -> None:
+    assert custom_config(path).scene == scene

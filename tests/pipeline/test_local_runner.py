@@ -1,0 +1,103 @@
+"""What a run does around its stages; the stages themselves run in `tests/e2e`."""
+
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adarec_tf.config import PipelineConfig
+from pipeline import local_runner
+from pipeline.local_runner import RunFailedError, RunInterruptedError, main, run_pipeline
+from pipeline.screen import STAGE_STARTED
+from pipeline.workdir import Workdir
+
+CONFIG = PipelineConfig(scene="smoke")
+
+
+def replace_stages(monkeypatch: pytest.MonkeyPatch, run: Callable[[Workdir], Any]) -> None:
+    monkeypatch.setattr(local_runner, "_run_stages", lambda config, data, folder: run(folder))
+
+
+def log_of(workdir: Path) -> str:
+    [log] = (workdir / "logs").iterdir()
+    return log.read_text()
+
+
+def test_a_run_leaves_its_config_and_says_where_everything_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_stages(monkeypatch, lambda folder: {"scene": "smoke"})
+    finished = run_pipeline(CONFIG, None, tmp_path)
+    assert finished.result == {"scene": "smoke"}
+    assert finished.result_path == tmp_path / "result.json"
+    assert finished.log_path.exists()
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["scene"] == "smoke"
+
+
+def test_a_failure_names_the_stage_the_cause_and_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(folder: Workdir) -> None:
+        logging.getLogger("absl").warning(STAGE_STARTED, "InteractionsGen")
+        raise ValueError("log.csv, line 3 should have 3 fields. Received: 2.")
+
+    replace_stages(monkeypatch, fail)
+    with pytest.raises(RunFailedError) as failure:
+        run_pipeline(CONFIG, None, tmp_path)
+    [log] = (tmp_path / "logs").iterdir()
+    assert str(failure.value) == (
+        "'Read the interactions' failed: log.csv, line 3 should have 3 fields. Received: 2. "
+        f"Log: {log}"
+    )
+    assert "Read the interactions" in capfd.readouterr().out
+    assert "Traceback" in log_of(tmp_path)  # for whoever needs more than the sentence
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_that_it_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_number: signal.Signals
+) -> None:
+    replace_stages(monkeypatch, lambda folder: os.kill(os.getpid(), signal_number))
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(RunInterruptedError, match="The same command continues where it was"):
+        run_pipeline(CONFIG, None, tmp_path)
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_nothing_is_made_for_data_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="existing file or folder"):
+        run_pipeline(CONFIG, tmp_path / "gone.csv", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (RunFailedError("It failed."), 1, "Error: It failed.\n"),
+        (RunInterruptedError("Stopped."), 130, "Stopped.\n"),
+        (ValueError("No folder."), 1, "Error: No folder.\n"),
+    ],
+)
+def test_exit_codes(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    code: int,
+    message: str,
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(local_runner, "run_pipeline", fail)
+    assert main(["--config", "smoke"]) == code
+    assert capsys.readouterr().err == message
+
+
+def test_an_unknown_config_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--config", "nope"]) == 1
+    assert "one of beauty" in capsys.readouterr().err

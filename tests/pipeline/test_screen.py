@@ -1,0 +1,140 @@
+import inspect
+import io
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from adarec_tf.progress import Progress
+from pipeline.screen import STAGE_CACHED, STAGE_FINISHED, STAGE_STARTED, Screen, redirected_output
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def drawn() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def screen(drawn: io.StringIO) -> Screen:
+    return Screen(Console(file=drawn, force_terminal=False, width=120))
+
+
+def send(screen: Screen, message: str, *args: object, level: int = logging.INFO) -> None:
+    record = logging.LogRecord("absl", level, "", 0, message, args, None)
+    screen.handle(record)
+
+
+def test_a_stage_is_one_line_in_plain_words(screen: Screen, drawn: io.StringIO) -> None:
+    send(screen, STAGE_STARTED, "TeacherTrainer")
+    send(screen, "Going to run a new execution %d", 3)
+    send(screen, STAGE_FINISHED, "TeacherTrainer")
+    [line] = drawn.getvalue().splitlines()
+    assert line.split() == ["6/11", "Train", "the", "teacher", "done", "0.0", "s"]
+
+
+def test_a_cached_stage_says_so_and_the_next_one_does_not(
+    screen: Screen, drawn: io.StringIO
+) -> None:
+    for node_id, is_cached in (("SchemaGen", True), ("Evaluator", False)):
+        send(screen, STAGE_STARTED, node_id)
+        if is_cached:
+            send(screen, STAGE_CACHED, 5)
+        send(screen, STAGE_FINISHED, node_id)
+    first, second = drawn.getvalue().splitlines()
+    assert "cached" in first
+    assert "done" in second
+    assert "cached" not in second
+
+
+def test_a_failed_stage_is_still_named_afterwards(screen: Screen, drawn: io.StringIO) -> None:
+    send(screen, STAGE_STARTED, "Pusher")
+    screen.stage_failed()
+    assert "Push the student" in drawn.getvalue()
+    assert "failed" in drawn.getvalue()
+    assert screen.running_stage == "Pusher"
+
+
+def test_progress_is_plain_lines_without_a_terminal(screen: Screen, drawn: io.StringIO) -> None:
+    record = logging.LogRecord("adarec_tf.x", logging.INFO, "", 0, "epoch=1", (), None)
+    record.progress = Progress("teacher", 1, 12)
+    screen.handle(record)
+    record.levelno = logging.DEBUG  # steps inside an epoch would be too many lines
+    screen.handle(record)
+    assert drawn.getvalue().split() == ["teacher:", "1", "of", "12"]
+    assert "\x1b" not in drawn.getvalue()
+
+
+def test_progress_is_a_bar_on_a_terminal() -> None:
+    drawn = io.StringIO()
+    with Screen(Console(file=drawn, force_terminal=True, width=100)) as screen:
+        send(screen, STAGE_STARTED, "TeacherTrainer")
+        record = logging.LogRecord("adarec_tf.x", logging.INFO, "", 0, "epoch=3", (), None)
+        record.progress = Progress("teacher", 3, 12)
+        screen.handle(record)
+        send(screen, STAGE_FINISHED, "TeacherTrainer")
+    assert "3/12" in drawn.getvalue()
+    assert "\x1b" in drawn.getvalue()
+
+
+def test_the_lines_waited_for_are_those_tfx_writes() -> None:
+    from tfx.orchestration.local import local_dag_runner
+    from tfx.orchestration.portable import launcher
+
+    for message in (STAGE_STARTED, STAGE_FINISHED):
+        assert f"logging.info('{message}'" in inspect.getsource(local_dag_runner)
+    assert f"logging.info('{STAGE_CACHED}'" in inspect.getsource(launcher)
+
+
+WRITE_EVERYWHERE = """
+import logging, os, sys
+from pathlib import Path
+from adarec_tf.progress import Progress, log_progress
+from pipeline.screen import redirected_output
+
+logger = logging.getLogger("adarec_tf.somewhere")
+with redirected_output(Path(sys.argv[1])) as console:
+    os.write(1, b"from C on 1\\n")
+    os.write(2, b"from C on 2\\n")
+    print("from Python", flush=True)
+    print("from Python too", file=sys.stderr)
+    log_progress(logger, Progress("teacher", 1, 2), "epoch=%d", 1)
+    logger.debug("step=1")
+    console.print("[red]for people[/red]")
+print("afterwards")
+"""
+
+
+def test_everything_written_goes_to_the_log_and_then_to_the_screen_again(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    command = [sys.executable, "-c", WRITE_EVERYWHERE, str(log)]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout == "for people\nafterwards\n"
+    assert shown.stderr == ""
+    text = log.read_text()
+    for line in ("from C on 1", "from C on 2", "from Python\n", "from Python too"):
+        assert line in text
+    assert " INFO adarec_tf.somewhere: epoch=1\n" in text
+    assert "step=1" not in text
+
+
+def test_output_is_restored_after_an_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt), redirected_output(tmp_path / "run.log"):
+        raise KeyboardInterrupt
+    os.write(1, b"visible\n")
+    assert capfd.readouterr().out == "visible\n"
+
+
+def test_the_screen_module_does_not_import_tensorflow() -> None:
+    code = (
+        "import sys, pipeline.local_runner, pipeline.screen\n"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'tfx', 'keras')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
