@@ -1,0 +1,199 @@
+"""The command line, `adarec`: every command is one call into the pipeline or into serving.
+
+Both are imported inside the commands, so that `--help` and a wrong argument answer at once.
+"""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from adarec_tf import __version__
+
+# The one folder below which runs are kept unless --workdir says otherwise.
+RUNS_DIR = Path("runs")
+DEFAULT_SCENE = "sample"
+
+
+class _Commands(click.Group):
+    """Prints our errors as one line; click prints its own (usage, exit code 2)."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            place = f": {error.filename}" if error.filename else ""
+            raise click.ClickException(f"{error.strerror or error}{place}") from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="adarec")
+def main() -> None:
+    """Scene-adaptive sequential recommenders: teacher, searched student, distillation, serving."""
+    # Before these are first imported: TensorFlow writes notices about this machine's CPU, gRPC its
+    # errors (which are raised as well), and other libraries warn of the end of Python versions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+_set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="STAGE.FIELD=VALUE",
+    help="Change one setting, e.g. --set training.max_epochs=5. Repeatable.",
+)
+
+
+@main.command()
+@click.option("--scene", help="A scene of pipeline/configs: its settings.  [default: sample]")
+@click.option("--data", type=click.Path(path_type=Path), help="A log: a file or folder of files.")
+@click.option("--user-column", help="Name of the log's user column.")
+@click.option("--item-column", help="Name of the log's item column.")
+@click.option("--time-column", help="Name of the log's time column.")
+@click.option("--workdir", type=click.Path(path_type=Path), help="[default: runs/<scene>]")
+@click.option("--seed", type=int, help="Of everything random.")
+@_set_option
+def run(
+    scene: str | None,
+    data: Path | None,
+    workdir: Path | None,
+    seed: int | None,
+    settings: tuple[str, ...],
+    **columns: str | None,
+) -> None:
+    """Run the pipeline from a log of interactions to a student that can be served.
+
+    What an earlier run in the same workdir has done is not done again; an interrupted run
+    continues. Without --scene and --data the built-in sample scene is run.
+    """
+    from pipeline.configs import custom_config, scene_config
+    from pipeline.local_runner import EXIT_INTERRUPTED, RunInterruptedError, run_pipeline
+
+    config = custom_config(data) if data and not scene else scene_config(scene or DEFAULT_SCENE)
+    given = [f"data.{name}={value}" for name, value in columns.items() if value is not None]
+    given += [f"seed={seed}"] if seed is not None else []
+    config = config.override([*given, *settings])
+    try:
+        finished = run_pipeline(config, data, workdir or RUNS_DIR / config.scene)
+    except RunInterruptedError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    from adarec_tf.report.summary import print_summary
+
+    print_summary(
+        finished.result,
+        workdir=finished.workdir,
+        log_path=finished.log_path,
+        result_path=finished.result_path,
+    )
+
+
+@main.command()
+@click.option("--workdir", type=click.Path(path_type=Path), help="Serve what this run pushed.")
+@click.option("--model-dir", type=click.Path(path_type=Path), help="Serve this folder's versions.")
+@click.option("--model-name", help="The name that requests give.  [default: as it was pushed]")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8500, show_default=True, help="0 takes any free port.")
+def serve(
+    workdir: Path | None, model_dir: Path | None, model_name: str | None, host: str, port: int
+) -> None:
+    """Serve a pushed student over gRPC (TensorFlow Serving's API) until told to stop.
+
+    Without --workdir and --model-dir: the newest run below runs/. New versions are picked up.
+    """
+    if workdir and model_dir:
+        raise click.UsageError("--workdir and --model-dir exclude each other.")
+    folder = model_dir or _pushed_models(workdir)
+    from serving.local_server import serve as start_server
+    from serving.local_server import shutdown_event
+
+    shutdown_requested = shutdown_event()
+    with start_server(folder, model_name or folder.absolute().name, port, host) as server:
+        click.echo(
+            f"Serving {folder} version {server.version} as {server.model_name!r} on "
+            f"{server.address}. Ctrl-C stops it."
+        )
+        sys.stdout.flush()
+        shutdown_requested.wait()
+
+
+def _pushed_models(workdir: Path | None) -> Path:
+    """The serving folder of a run, or of the newest run."""
+    where = workdir / "serving" if workdir else RUNS_DIR / "*" / "serving"
+    roots = [workdir / "serving"] if workdir else list(RUNS_DIR.glob("*/serving"))
+    folders = [
+        folder
+        for root in roots
+        for folder in root.glob("*")
+        if any(version.name.isdecimal() for version in folder.glob("*"))
+    ]
+    if not folders:
+        raise ValueError(
+            f"There should be a pushed student in {where}. Received: none; run `adarec run` first."
+        )
+    # A push renames a version into the folder, which sets the folder's time.
+    return max(folders, key=lambda folder: folder.stat().st_mtime)
+
+
+@main.command()
+@click.option("--history", required=True, help="Raw item ids, oldest first: a,b,c.")
+@click.option("--k", default=10, show_default=True, help="How many items.")
+@click.option("--server", default="localhost:8500", show_default=True, help="HOST:PORT.")
+@click.option("--model-name", default="student", show_default=True)
+@click.option("--keep-seen", is_flag=True, help="Recommend items of the history as well.")
+def recommend(history: str, k: int, server: str, model_name: str, keep_seen: bool) -> None:
+    """Ask a running server for the next items of one history."""
+    from serving.client import RecommendClient, RecommendError, parse_history
+
+    try:
+        with RecommendClient(server, model_name) as client:
+            [items] = client.recommend([parse_history(history)], k, exclude_seen=not keep_seen)
+    except RecommendError as error:
+        raise click.ClickException(str(error)) from error
+    if not sys.stdout.isatty():
+        for item in items:
+            click.echo(f"{item.item_id}\t{item.score:.6g}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("rank", "item", "score")
+    for rank, item in enumerate(items, start=1):
+        table.add_row(str(rank), item.item_id, f"{item.score:.4f}")
+    Console().print(table)
+
+
+@main.command("compile")
+@click.option("--target", type=click.Choice(["kubeflow"]), required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="FILE.yaml")
+@click.option("--scene", default=DEFAULT_SCENE, show_default=True)
+@click.option("--image", help="Container image of every step, with this project installed.")
+@click.option("--root", help="Folder of checkpoints and pushed versions inside the containers.")
+@click.option("--data", "data_path", help="The log inside the containers.")
+@_set_option
+def compile_(
+    target: str,
+    output: Path,
+    scene: str,
+    settings: tuple[str, ...],
+    **options: str | None,
+) -> None:
+    """Compile the pipeline for another orchestrator."""
+    del target  # there is one
+    from pipeline.configs import scene_config
+    from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.screen import redirected_output
+
+    config = scene_config(scene).override(settings)
+    given = {name: value for name, value in options.items() if value is not None}
+    # What TFX writes while it is imported helps nobody; errors are exceptions.
+    with redirected_output(Path(os.devnull)):
+        compile_pipeline(config, output, **given)
+    click.echo(output)

@@ -1,0 +1,155 @@
+"""What a run prints at its end: how the models compare, the student found, what to do next."""
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from adarec_tf.students.genotype import Genotype
+
+# Wide enough for the table where there is no terminal to ask.
+_PLAIN_WIDTH = 140
+_UNITS = ("B", "kB", "MB", "GB")
+_MISSING = "–"
+
+
+def print_summary(
+    result: Mapping[str, Any],
+    *,
+    workdir: Path,
+    log_path: Path,
+    result_path: Path,
+    console: Console | None = None,
+) -> None:
+    """Prints a finished run for people; the last line is the path of `result.json`.
+
+    Args:
+      result: the content of `result.json`.
+      workdir: the run's folder.
+      log_path: the run's log.
+      result_path: where `result.json` is.
+      console: where to; standard output if None.
+    """
+    if console is None:
+        is_terminal = sys.stdout.isatty()
+        console = Console(
+            force_terminal=is_terminal, width=None if is_terminal else _PLAIN_WIDTH, highlight=False
+        )
+    console.print()
+    console.print(comparison_table(result))
+    # Lines with paths and commands are not wrapped: they are there to be copied.
+    for line in (
+        _protocol_line(result),
+        _removed_line(result),
+        "",
+        *genotype_lines(result),
+        "",
+        *_release_lines(result),
+        "",
+        *_place_lines(result, workdir, log_path),
+        "",
+        *_next_lines(result, workdir),
+    ):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    console.print(str(result_path), soft_wrap=True, markup=False, highlight=False)
+
+
+def comparison_table(result: Mapping[str, Any]) -> Table:
+    """One row a model, from `result["models"]`."""
+    table = Table(title=f"Scene {result['scene']}, seed {result['seed']}", title_justify="left")
+    table.add_column("model")
+    for name in (
+        *("HR@10", "NDCG@10", "MRR@10"),
+        *("parameters", "of which embedding", "encoder MACs", "bundle", "p50", "p99"),
+    ):
+        table.add_column(name, justify="right")
+    for name, row in result["models"].items():
+        table.add_row(
+            name,
+            *(f"{row[metric]:.4f}" for metric in _METRICS),
+            *(_count(row[key]) for key in ("parameters", "embedding_parameters", "encoder_macs")),
+            _size(row["bundle_bytes"]),
+            *(_milliseconds(row[key]) for key in ("latency_p50_ms", "latency_p99_ms")),
+        )
+    return table
+
+
+_METRICS = ("hit_rate@10/full", "ndcg@10/full", "mrr@10/full")
+
+
+def genotype_lines(result: Mapping[str, Any]) -> list[str]:
+    """The student's architecture in words."""
+    genotype = Genotype.from_json(json.dumps(result["genotype"]))
+    return ["Student found:", *(f"  {line}" for line in genotype.describe().splitlines())]
+
+
+def _protocol_line(result: Mapping[str, Any]) -> str:
+    protocol = result["protocol"]
+    seen = {"exclude": "are no candidates", "keep": "stay candidates"}[protocol["seen"]]
+    return (
+        f"Protocol: leave-one-out, test targets of {protocol['num_users']:,} users, ranked among "
+        f"the full catalogue of {protocol['num_items']:,} items; items of the history {seen}. "
+        f"Latency: one request in process."
+    )
+
+
+def _removed_line(result: Mapping[str, Any]) -> str:
+    removed = [
+        f"{name.replace('_', ' ')}: {count:,}" for name, count in result["removed"].items() if count
+    ]
+    return f"Removed from the log: {'; '.join(removed) or 'nothing'}."
+
+
+def _release_lines(result: Mapping[str, Any]) -> list[str]:
+    version = result["pushed_version"]
+    verdict = "Blessed" if result["blessed"] else "Not blessed"
+    push = f"pushed as version {version}" if version is not None else "not pushed"
+    return [f"{verdict} and {push}:", *(f"  {reason}" for reason in result["blessing_reasons"])]
+
+
+def _place_lines(result: Mapping[str, Any], workdir: Path, log_path: Path) -> list[str]:
+    return [
+        f"workdir      {workdir}",
+        f"bundle       {result['paths']['bundle']}",
+        f"Keras model  {result['paths']['keras_model']}",
+        f"log          {log_path}",
+    ]
+
+
+def _next_lines(result: Mapping[str, Any], workdir: Path) -> list[str]:
+    if result["pushed_version"] is None:
+        return ["Next: change what the reasons above name, e.g. with --set, and run again."]
+    history = ",".join(_csv_field(item) for item in result["example_history"])
+    return [
+        "Next:",
+        f"  adarec serve --workdir {shlex.quote(str(workdir))}",
+        f"  adarec recommend --history {shlex.quote(history)} --k 10",
+        "",
+    ]
+
+
+def _csv_field(item: str) -> str:
+    is_plain = not any(character in item for character in ',"\n')
+    return item if is_plain else '"' + item.replace('"', '""') + '"'
+
+
+def _count(value: int | None) -> str:
+    return _MISSING if value is None else f"{value:,}"
+
+
+def _size(value: int | None) -> str:
+    if value is None:
+        return _MISSING
+    size, unit = float(value), 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.{1 if unit else 0}f} {_UNITS[unit]}"
+
+
+def _milliseconds(value: float | None) -> str:
+    return _MISSING if value is None else f"{value:.2f} ms"

@@ -1,0 +1,153 @@
+"""The command line without its long work, which `tests/e2e` runs."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+
+from adarec_tf import __version__, cli
+from adarec_tf.config import PipelineConfig
+from pipeline import local_runner
+
+ROOT = Path(__file__).parents[2]
+
+
+def invoke(*arguments: str) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(cli.main, arguments)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[PipelineConfig, Path | None, Path]]:
+    """What `adarec run` passes on; no run takes place."""
+    calls: list[tuple[PipelineConfig, Path | None, Path]] = []
+
+    def record(config: PipelineConfig, data: Path | None, workdir: Path) -> None:
+        calls.append((config, data, workdir))
+        raise local_runner.RunFailedError("stop here")
+
+    monkeypatch.setattr(local_runner, "run_pipeline", record)
+    return calls
+
+
+@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_does_not_wait_for_tensorflow(command: Sequence[str]) -> None:
+    code = (
+        "import sys\nfrom adarec_tf.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "finally:\n    assert not {'tensorflow', 'tfx', 'keras', 'grpc'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout or done.stdout == f"adarec, version {__version__}\n"
+
+
+def test_run_without_arguments_is_the_sample_scene(
+    runs: list[tuple[PipelineConfig, Path | None, Path]],
+) -> None:
+    invoke("run")
+    [(config, data, workdir)] = runs
+    assert (config.scene, data, workdir) == ("sample", None, Path("runs/sample"))
+
+
+def test_run_passes_on_columns_seed_and_settings(
+    runs: list[tuple[PipelineConfig, Path | None, Path]],
+) -> None:
+    invoke(
+        *("run", "--data", "my log.csv", "--user-column", "who", "--time-column", "when"),
+        *("--seed", "9", "--set", "training.max_epochs=3", "--set", "data.seen=keep"),
+        *("--workdir", "elsewhere"),
+    )
+    [(config, data, workdir)] = runs
+    assert config.scene == "my_log"
+    assert (config.data.user_column, config.data.item_column) == ("who", "item_id")
+    assert config.data.time_column == "when"
+    assert config.seed == 9
+    assert config.training.max_epochs == 3
+    assert config.data.seen == "keep"
+    assert (data, workdir) == (Path("my log.csv"), Path("elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--scene", "nope"], "The scene should be one of beauty"),
+        (["run", "--scene", "beauty"], "'beauty' should have its log given with --data"),
+        (["run", "--data", "gone.csv"], "--data should be an existing file or folder"),
+        (["run", "--set", "training.epochs=3"], "here one of clip_norm, label_smoothing"),
+        (["run", "--set", "training.max_epochs=0"], "should be a positive integer"),
+        (["run", "--set", "training.max_epochs"], "should have the form stage.field=value"),
+        (["run", "--seed", "-1"], "`seed` should be an integer >= 0"),
+        (["run", "--workdir", "file/run"], "The workdir should be a folder that can be written"),
+        (["serve"], "There should be a pushed student in runs/*/serving"),
+        (["serve", "--workdir", "empty"], "There should be a pushed student in empty/serving"),
+        (["compile", "--target", "kubeflow", "-o", "a.json"], "should end in .yaml or .yml"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_1(
+    tmp_path: Path, arguments: Sequence[str], message: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    result = invoke(*arguments)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert result.output.startswith("Error: ")
+    assert result.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--unknown"],
+        ["serve", "--workdir", "a", "--model-dir", "b"],
+        ["recommend"],
+        ["compile", "--target", "airflow", "-o", "a.yaml"],
+    ],
+)
+def test_a_wrong_usage_is_exit_code_2(arguments: Sequence[str]) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "Usage:" in result.output
+
+
+def test_an_interrupted_run_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: Any) -> None:
+        raise local_runner.RunInterruptedError("It continues.")
+
+    monkeypatch.setattr(local_runner, "run_pipeline", interrupt)
+    result = invoke("run")
+    assert result.exit_code == 130
+    assert result.output == "It continues.\n"
+
+
+def test_serve_finds_the_newest_push(tmp_path: Path) -> None:
+    for age, run in ((300, "old"), (100, "new"), (200, "older")):
+        folder = tmp_path / "runs" / run / "serving" / "student"
+        (folder / "1").mkdir(parents=True)
+        stamp = folder.stat().st_mtime - age
+        os.utime(folder, (stamp, stamp))
+    (tmp_path / "runs" / "empty" / "serving" / "student").mkdir(parents=True)
+    assert cli._pushed_models(None) == Path("runs/new/serving/student")
+    assert cli._pushed_models(Path("runs/old")) == Path("runs/old/serving/student")
+
+
+def test_recommend_without_a_server_says_what_to_do() -> None:
+    result = invoke("recommend", "--history", "a,b", "--server", "localhost:1")
+    assert result.exit_code == 1
+    assert "adarec serve" in result.output
+    assert result.output.count("\n") == 1

@@ -1,0 +1,92 @@
+"""One run of the smoke scene through the command line, shared by the tests that look at it."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from adarec_tf.data.datasets import generate_sample_scene
+
+ROOT = Path(__file__).parents[2]
+ADAREC = (sys.executable, "-m", "adarec_tf")
+# Column names of its own, and a file without compression: as a user might bring it.
+COLUMNS = ("--user-column", "viewer", "--item-column", "video", "--time-column", "watched at")
+
+
+class Run(NamedTuple):
+    """A finished `adarec run`."""
+
+    workdir: Path
+    done: subprocess.CompletedProcess[str]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def adarec(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end, as a user does without a terminal."""
+    return subprocess.run(
+        [*ADAREC, *arguments],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+def start_adarec(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """Starts a command whose lines are read while it runs."""
+    return subprocess.Popen(
+        [*ADAREC, *arguments],
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> str:
+    """Reads lines until one holds the text."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return line
+    assert process.stderr is not None
+    raise AssertionError(f"{text!r} was not among {lines}; errors: {process.stderr.read()}")
+
+
+@pytest.fixture(scope="session")
+def raw_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("raw") / "watched.csv"
+    table = generate_sample_scene(num_users=200, num_items=150)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*COLUMNS[1::2], "remark"])
+        writer.writerows(
+            (*row, "a remark, quoted")
+            for row in zip(*(column.to_pylist() for column in table.columns), strict=True)
+        )
+    return path
+
+
+def smoke_arguments(raw_log: Path, workdir: Path) -> tuple[str, ...]:
+    return (
+        *("run", "--scene", "smoke", "--data", str(raw_log), *COLUMNS),
+        *("--workdir", str(workdir)),
+    )
+
+
+@pytest.fixture(scope="session")
+def smoke_run(raw_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    workdir = tmp_path_factory.mktemp("smoke") / "run"
+    return Run(workdir, adarec(*smoke_arguments(raw_log, workdir), cwd=workdir.parent))

@@ -1,0 +1,49 @@
+"""A run that is killed or stopped continues, and ends as if it never had been."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Run, adarec, smoke_arguments, start_adarec, wait_for_line
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_run_killed_in_its_search_finds_the_same_student(
+    smoke_run: Run, raw_log: Path, tmp_path: Path
+) -> None:
+    assert smoke_run.done.returncode == 0, smoke_run.done.stderr
+    workdir = tmp_path / "killed"
+    arguments = smoke_arguments(raw_log, workdir)
+    first = start_adarec(*arguments, cwd=tmp_path)
+    wait_for_line(first, "search: 1 of 2")
+    first.kill()
+    assert first.wait() == -signal.SIGKILL
+    assert any((workdir / "checkpoints").iterdir())
+
+    second = adarec(*arguments, cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    lines = [line.strip() for line in second.stdout.splitlines()]
+    assert "search: 1 of 2" not in lines  # that epoch was not done twice
+    assert "search: 2 of 2" in lines
+    assert any("Train the teacher" in line and "cached" in line for line in lines)
+    result = json.loads((workdir / "result.json").read_text())
+    expected = json.loads((smoke_run.workdir / "result.json").read_text())
+    assert result["genotype"] == expected["genotype"]
+    assert result["models"]["student"]["ndcg@10/full"] == pytest.approx(
+        expected["models"]["student"]["ndcg@10/full"], rel=1e-5
+    )
+
+
+def test_a_stopped_run_says_that_it_can_go_on(raw_log: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "stopped"
+    run = start_adarec(*smoke_arguments(raw_log, workdir), cwd=tmp_path)
+    wait_for_line(run, "Compute statistics")
+    run.send_signal(signal.SIGINT)
+    output, errors = run.communicate(timeout=120)
+    assert run.returncode == 130
+    assert "interrupted" in output
+    assert errors.startswith("The run was interrupted. The same command continues where it was.")
+    assert errors.count("\n") == 1
