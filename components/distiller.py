@@ -2,6 +2,7 @@
 
 import os
 
+import tensorflow as tf
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
@@ -44,6 +45,8 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted training continues from.
     """
+    # Sums in parallel threads come in any order otherwise, and equal seeds part ways.
+    tf.config.experimental.enable_op_determinism()
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
     with fileio.open(os.path.join(genotype.uri, artifacts.GENOTYPE_FILE)) as file:

@@ -1,5 +1,6 @@
 """TeacherTrainer: sequences → teacher model."""
 
+import tensorflow as tf
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
@@ -36,6 +37,8 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted training continues from.
     """
+    # Sums in parallel threads come in any order otherwise, and equal seeds part ways.
+    tf.config.experimental.enable_op_determinism()
     seed = int(seed)  # Kubeflow passes numbers as floats
     config = TeacherConfig.from_json(teacher_config)
     statistics = read_statistics(sequences.uri)

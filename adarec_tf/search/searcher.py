@@ -274,7 +274,8 @@ class _SearchLoop:
 
     def _derive(self, alphas: np.ndarray) -> Genotype:
         student = self._settings.student
-        return derive_genotype(alphas, num_nodes=student.num_nodes, num_cells=student.num_cells)
+        genotype = derive_genotype(alphas, num_nodes=student.num_nodes, num_cells=student.num_cells)
+        return genotype.without_dead_edges()
 
     def candidates(self) -> list[Genotype]:
         """The likeliest architecture and some drawn ones, none of them blind to order."""
@@ -288,7 +289,7 @@ class _SearchLoop:
                     draw_operations(alphas, generator),
                     num_nodes=student.num_nodes,
                     num_cells=student.num_cells,
-                )
+                ).without_dead_edges()
             )
         distinct = [genotype for genotype in dict.fromkeys(found) if not genotype.is_degenerate]
         if not distinct:

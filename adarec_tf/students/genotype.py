@@ -86,6 +86,21 @@ class Genotype:
         names = {edge.primitive for cell in self.cells for edge in cell}
         return names <= {NONE, SKIP}
 
+    def without_dead_edges(self) -> "Genotype":
+        """The same cells without edges that start at a node nothing flows into.
+
+        >>> print(Genotype.from_primitives(2, [["none", "skip", "conv_3"]]).describe())
+        cell 1
+          node 1 = 0
+          node 2 = skip(input) + conv_3(node 1)
+        >>> genotype = Genotype.from_primitives(2, [["none", "skip", "conv_3"]])
+        >>> print(genotype.without_dead_edges().describe())
+        cell 1
+          node 1 = 0
+          node 2 = skip(input)
+        """
+        return dataclasses.replace(self, cells=tuple(map(_without_dead_edges, self.cells)))
+
     def to_dict(self) -> dict[str, Any]:
         """The genotype as plain JSON types."""
         return {"format_version": _FORMAT_VERSION, **dataclasses.asdict(self)}
@@ -135,3 +150,13 @@ class Genotype:
                 ]
                 lines.append(f"  node {node} = {' + '.join(terms) if terms else '0'}")
         return "\n".join(lines)
+
+
+def _without_dead_edges(cell: tuple[Edge, ...]) -> tuple[Edge, ...]:
+    alive = {0}
+    edges = []
+    for edge in cell:  # in the order of targets, so that sources are known before they are read
+        is_live = edge.source in alive and edge.primitive != NONE
+        edges.append(edge if is_live else edge._replace(primitive=NONE))
+        alive |= {edge.target} if is_live else set()
+    return tuple(edges)

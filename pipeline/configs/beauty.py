@@ -6,7 +6,14 @@ Data: 22,363 users, 12,101 items, 198,502 interactions; columns user_id, item_id
 Command: `adarec run --scene beauty --data interactions.csv.gz`.
 """
 
-from adarec_tf.config import PipelineConfig
+from adarec_tf.config import (
+    DistillationConfig,
+    PipelineConfig,
+    SearchConfig,
+    StudentConfig,
+    TeacherConfig,
+    TrainingConfig,
+)
 from adarec_tf.data.datasets import DATASETS
 
 
@@ -15,4 +22,10 @@ def beauty() -> PipelineConfig:
     return PipelineConfig(
         scene="beauty",
         data=DATASETS["beauty"].config,
+        # Short histories: a wide and shallow teacher, and much dropout.
+        teacher=TeacherConfig(hidden_dim=128, num_blocks=2, dropout=0.5),
+        training=TrainingConfig(max_epochs=16, learning_rate=1e-3),
+        student=StudentConfig(hidden_dim=32, dropout=0.2),
+        search=SearchConfig(max_epochs=8, warmup_epochs=4),
+        distillation=DistillationConfig(max_epochs=16),
     )

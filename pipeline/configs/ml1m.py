@@ -20,7 +20,7 @@ def ml1m() -> PipelineConfig:
     return PipelineConfig(
         scene="ml1m",
         data=DATASETS["ml1m"].config,
-        training=TrainingConfig(positions_per_batch=8192),
-        search=SearchConfig(positions_per_batch=8192),
-        distillation=DistillationConfig(positions_per_batch=8192),
+        training=TrainingConfig(max_epochs=20, positions_per_batch=2048),
+        search=SearchConfig(positions_per_batch=2048),
+        distillation=DistillationConfig(positions_per_batch=2048),
     )

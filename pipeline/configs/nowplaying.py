@@ -9,6 +9,7 @@ from adarec_tf.config import (
     DistillationConfig,
     PipelineConfig,
     SearchConfig,
+    TeacherConfig,
     TrainingConfig,
 )
 from adarec_tf.data.datasets import DATASETS
@@ -19,7 +20,9 @@ def nowplaying() -> PipelineConfig:
     return PipelineConfig(
         scene="nowplaying",
         data=DATASETS["nowplaying"].config,
-        training=TrainingConfig(positions_per_batch=4096),
-        search=SearchConfig(positions_per_batch=4096),
-        distillation=DistillationConfig(positions_per_batch=4096),
+        # The softmax over the whole catalogue is what an epoch costs: narrow models, few epochs.
+        teacher=TeacherConfig(hidden_dim=64, num_blocks=2),
+        training=TrainingConfig(max_epochs=8, positions_per_batch=2048),
+        search=SearchConfig(max_epochs=4, warmup_epochs=2, positions_per_batch=2048),
+        distillation=DistillationConfig(max_epochs=8, positions_per_batch=2048),
     )

@@ -25,6 +25,6 @@ def sample() -> PipelineConfig:
         # Small batches: an epoch of this scene is short, and updates are what it lacks.
         training=TrainingConfig(max_epochs=10, positions_per_batch=512),
         student=StudentConfig(hidden_dim=32),
-        search=SearchConfig(max_epochs=10, warmup_epochs=5, positions_per_batch=512),
-        distillation=DistillationConfig(max_epochs=14, positions_per_batch=512, learning_rate=3e-3),
+        search=SearchConfig(max_epochs=12, warmup_epochs=6, positions_per_batch=512),
+        distillation=DistillationConfig(max_epochs=20, positions_per_batch=512, learning_rate=3e-3),
     )

@@ -62,3 +62,18 @@ def test_a_genotype_that_cannot_see_order_is_degenerate(
     names: list[str], is_degenerate: bool
 ) -> None:
     assert Genotype.from_primitives(2, [names]).is_degenerate == is_degenerate
+
+
+def test_dead_edges_go_and_living_ones_stay() -> None:
+    genotype = Genotype.from_primitives(
+        3, [["none", "conv_3", "max_pool_3", "none", "conv_5", "skip"]]
+    )
+    names = [edge.primitive for edge in genotype.without_dead_edges().cells[0]]
+    assert names == ["none", "conv_3", "none", "none", "none", "skip"]
+
+
+def test_a_chain_of_dead_nodes_goes_whole() -> None:
+    genotype = Genotype.from_primitives(3, [["none", "none", "conv_3", "none", "skip", "conv_5"]])
+    names = [edge.primitive for edge in genotype.without_dead_edges().cells[0]]
+    assert names == ["none"] * 6
+    assert genotype.without_dead_edges().is_degenerate

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import StudentConfig
+from adarec_tf.config import StudentConfig, TrainingConfig
 from adarec_tf.students import Genotype, Student, build_student
+from adarec_tf.teachers.training import train_teacher
+from tests.adarec_tf import walk_scene
 
 CONFIG = StudentConfig(hidden_dim=8, num_cells=2, num_nodes=2, dropout=0.1)
 GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]] * 2)
@@ -26,6 +28,24 @@ def test_saved_student_loads_with_one_call_and_answers_alike(tmp_path: Path) -> 
     np.testing.assert_allclose(
         loaded(item_ids).final_states, student(item_ids).final_states, rtol=1e-6
     )
+
+
+def test_a_loaded_student_can_be_trained_on(tmp_path: Path) -> None:
+    path = tmp_path / "student.keras"
+    _student().save(path)
+    loaded = keras.saving.load_model(path)
+    scene = walk_scene.histories()
+    history = train_teacher(
+        loaded,
+        scene["train"],
+        scene["valid"],
+        TrainingConfig(max_epochs=5, patience=5, learning_rate=1e-2, positions_per_batch=128),
+        max_length=walk_scene.MAX_LENGTH,
+        seen="keep",
+        seed=1,
+        checkpoint_dir=str(tmp_path / "checkpoint"),
+    )
+    assert history[-1]["task"] < 0.9 * history[0]["task"]
 
 
 def test_gradients_reach_every_weight() -> None:

@@ -1,0 +1,34 @@
+"""The sample scene as `make run` runs it: its ranking quality must stay at the golden figures."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT, adarec
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+GOLDEN = json.loads((ROOT / "tests" / "golden" / "sample_scene.json").read_text())
+
+
+def test_ranking_quality_is_that_of_the_golden_run(tmp_path: Path) -> None:
+    done = adarec("run", "--scene", "sample", "--workdir", str(tmp_path / "run"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    for model, metrics in GOLDEN["models"].items():
+        tolerance = GOLDEN["tolerance"][model]
+        for metric, value in metrics.items():
+            assert result["models"][model][metric] == pytest.approx(value, abs=tolerance), (
+                model,
+                metric,
+            )
+    # What the scene is made for: order matters, and the student keeps what the teacher knows.
+    ndcg = {model: row["ndcg@10/full"] for model, row in result["models"].items()}
+    assert ndcg["popularity"] < ndcg["markov"] < ndcg["student"]
+    assert ndcg["markov"] < ndcg["teacher"]
+    assert result["blessed"] is True
+    assert result["pushed_version"] == 1
+    student, teacher = result["models"]["student"], result["models"]["teacher"]
+    assert student["encoder_macs"] < teacher["encoder_macs"] / 5
+    assert student["parameters"] < teacher["parameters"] / 5
