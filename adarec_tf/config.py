@@ -8,6 +8,7 @@ Defaults are the paper's (arXiv:2107.07173v2) where a comment does not say other
 
 import dataclasses
 import json
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,8 @@ def _check_non_negative_number(config: object, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        _check(is_number and value >= 0, name, "a number of at least 0", value)
+        is_valid = is_number and math.isfinite(value) and value >= 0
+        _check(is_valid, name, "a finite number of at least 0", value)
 
 
 def _check_positive_number(config: object, *names: str) -> None:
@@ -42,6 +44,17 @@ def _check_fraction(config: object, *names: str) -> None:
     _check_non_negative_number(config, *names)
     for name in names:
         _check(getattr(config, name) <= 1, name, "between 0 and 1", getattr(config, name))
+
+
+def _check_share_below_one(config: object, name: str) -> None:
+    _check_fraction(config, name)
+    _check(getattr(config, name) < 1, name, "less than 1", getattr(config, name))
+
+
+def _check_non_negative_integer(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _check(type(value) is int and value >= 0, name, "an integer of at least 0", value)
 
 
 def _check_choice(config: object, name: str, choices: Sequence[str]) -> None:
@@ -144,7 +157,7 @@ class TeacherConfig(JsonConfig):
 
     def __post_init__(self) -> None:
         _check_positive_integer(self, "hidden_dim", "num_blocks", "kernel_size")
-        _check_fraction(self, "dropout")
+        _check_share_below_one(self, "dropout")
         valid = len(self.dilations) > 0 and all(type(d) is int and d > 0 for d in self.dilations)
         _check(valid, "dilations", "one or more positive integers", self.dilations)
 
@@ -179,8 +192,14 @@ class StudentConfig(JsonConfig):
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_positive_integer(self, "hidden_dim", "num_cells", "num_nodes")
-        _check_fraction(self, "dropout")
+        _check_positive_integer(self, "hidden_dim", "num_cells")
+        _check(
+            type(self.num_nodes) is int and self.num_nodes >= 2,
+            "num_nodes",
+            "an integer of at least 2: the norm of a cell hides which operation feeds a lone node",
+            self.num_nodes,
+        )
+        _check_share_below_one(self, "dropout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,8 +261,8 @@ class SearchConfig(JsonConfig):
     clip_norm: float = 5.0
     gumbel_temperature: float = 1.0
     cost_weight: float = 0.05  # β, on a cost in units of the teacher's encoder
-    # Of the cost; parameters and MACs share the rest. Latency is measured and stored, but varies
-    # from run to run: priced, equal seeds would no longer find equal genotypes.
+    # Of the cost; parameters and MACs share the rest. Latency is measured and put into the trace,
+    # but varies from run to run: priced, equal seeds would no longer find equal genotypes.
     cost_latency_share: float = 0.0
     validation_users: int = 4096  # that rank candidates; all of them where there are fewer
     num_candidates: int = 4  # sampled architectures ranked on validation beside the argmax
@@ -252,7 +271,8 @@ class SearchConfig(JsonConfig):
         _check_positive_integer(
             self, "max_epochs", "patience", "positions_per_batch", "validation_users"
         )
-        _check_non_negative_number(self, "warmup_epochs", "weight_decay", "cost_weight")
+        _check_non_negative_number(self, "weight_decay", "cost_weight")
+        _check_non_negative_integer(self, "warmup_epochs", "num_candidates")
         _check(
             self.warmup_epochs < self.max_epochs,
             "warmup_epochs",
@@ -263,7 +283,6 @@ class SearchConfig(JsonConfig):
             self, "learning_rate", "alpha_learning_rate", "clip_norm", "gumbel_temperature"
         )
         _check_fraction(self, "cost_latency_share", "warmup_share")
-        _check_non_negative_number(self, "num_candidates")
 
     def training(self) -> TrainingConfig:
         """The settings of the weights' optimiser alone."""

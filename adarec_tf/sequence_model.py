@@ -5,6 +5,7 @@ A sequence model is a Keras model that maps item ids to `SequenceOutputs`, and t
 supernet and student meet only here: distillation, evaluation and export are written against this.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import keras
@@ -229,3 +230,12 @@ def taps_product(taps: list[tf.Tensor], kernel: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(
         tf.reshape(products, [size[0], size[1], filters]), [*window.shape[:2], filters]
     )
+
+
+def ordered_sum(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Sums tensors of one shape in their order.
+
+    `tf.add_n` begins with whichever buffer it may overwrite, which depends on the timing of
+    threads: the same inputs then differ in their last bit from call to call.
+    """
+    return tf.reduce_sum(tf.stack(list(tensors)), axis=0)

@@ -55,25 +55,44 @@ def build_optimizer(
     Args:
       config: rates, clipping, epochs.
       steps_per_epoch: optimiser steps in an epoch.
-      variables: what it will update; biases, scales and tables of one row are not decayed.
+      variables: what it will update; biases and the parameters of norms are not decayed.
 
     Returns:
       A built Keras optimiser.
     """
     total_steps = max(1, steps_per_epoch * config.max_epochs)
-    warmup_steps = max(1, math.ceil(config.warmup_share * total_steps))
+    warmup_steps = math.ceil(config.warmup_share * total_steps)
+    # The first step is step 0: a rate of 0 there would waste it.
     schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
+        initial_learning_rate=config.learning_rate / max(1, warmup_steps),
         decay_steps=max(1, total_steps - warmup_steps),
-        warmup_target=config.learning_rate,
+        warmup_target=config.learning_rate if warmup_steps > 0 else None,
         warmup_steps=warmup_steps,
     )
     optimizer = keras.optimizers.AdamW(
         schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip_norm
     )
-    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+    optimizer.exclude_from_weight_decay(
+        var_list=[v for v in variables if len(v.shape) < 2],
+        # The supernet stacks the vectors of its operations.
+        var_names=["biases", "norm_scales", "norm_offsets"],
+    )
     optimizer.build(variables)
     return optimizer
+
+
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: Sequence[tf.Tensor | tf.IndexedSlices],
+    variables: Sequence[keras.Variable],
+) -> None:
+    """One update, after adding up the gradients of rows that were looked up more than once.
+
+    Keras takes the norm of sparse gradients slice by slice: clipped as they come, a table whose
+    few rows are looked up often would escape clipping.
+    """
+    dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    optimizer.apply(dense, variables)
 
 
 def fit(task: FitTask, config: TrainingConfig, checkpoint_dir: str) -> list[EpochRecord]:

@@ -2,7 +2,6 @@
 
 import os
 
-import tensorflow as tf
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
@@ -15,6 +14,7 @@ from adarec_tf.students import build_student
 from adarec_tf.students.genotype import Genotype
 from components import artifacts
 from components.checkpoints import file_fingerprint, resumable
+from components.determinism import deterministic_operations
 from components.model_artifact import read_model, read_vocabulary, write_model
 
 
@@ -45,8 +45,6 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted training continues from.
     """
-    # Sums in parallel threads come in any order otherwise, and equal seeds part ways.
-    tf.config.experimental.enable_op_determinism()
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
     with fileio.open(os.path.join(genotype.uri, artifacts.GENOTYPE_FILE)) as file:
@@ -67,7 +65,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
         statistics.data_fingerprint,
         file_fingerprint(os.path.join(teacher.uri, artifacts.KERAS_MODEL_FILE)),
     )
-    with resumable(checkpoint_dir, "student", *identity) as checkpoint:
+    with resumable(checkpoint_dir, "student", *identity) as checkpoint, deterministic_operations():
         training_history = distill_student(
             student,
             read_model(teacher.uri),

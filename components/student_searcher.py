@@ -2,7 +2,6 @@
 
 import os
 
-import tensorflow as tf
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
@@ -19,6 +18,7 @@ from components.artifacts import (
     Sequences,
 )
 from components.checkpoints import file_fingerprint, resumable
+from components.determinism import deterministic_operations
 from components.model_artifact import read_model
 
 
@@ -47,8 +47,6 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted search continues from.
     """
-    # Sums in parallel threads come in any order otherwise, and equal seeds part ways.
-    tf.config.experimental.enable_op_determinism()
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
     identity = (
@@ -60,7 +58,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         statistics.data_fingerprint,
         file_fingerprint(os.path.join(teacher.uri, KERAS_MODEL_FILE)),
     )
-    with resumable(checkpoint_dir, "search", *identity) as checkpoint:
+    with resumable(checkpoint_dir, "search", *identity) as checkpoint, deterministic_operations():
         # Beside the checkpoint: the trace of an interrupted search is continued as well.
         trace_path = os.path.join(checkpoint, SEARCH_TRACE_FILE)
         result = search_genotype(

@@ -1,6 +1,5 @@
 """TeacherTrainer: sequences → teacher model."""
 
-import tensorflow as tf
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
@@ -11,6 +10,7 @@ from adarec_tf.teachers import build_teacher
 from adarec_tf.teachers.training import train_teacher
 from components.artifacts import Sequences, Vocabulary
 from components.checkpoints import resumable
+from components.determinism import deterministic_operations
 from components.model_artifact import read_vocabulary, write_model
 
 
@@ -37,8 +37,6 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted training continues from.
     """
-    # Sums in parallel threads come in any order otherwise, and equal seeds part ways.
-    tf.config.experimental.enable_op_determinism()
     seed = int(seed)  # Kubeflow passes numbers as floats
     config = TeacherConfig.from_json(teacher_config)
     statistics = read_statistics(sequences.uri)
@@ -50,7 +48,7 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
         code_fingerprint,
         statistics.data_fingerprint,
     )
-    with resumable(checkpoint_dir, "teacher", *identity) as checkpoint:
+    with resumable(checkpoint_dir, "teacher", *identity) as checkpoint, deterministic_operations():
         training_history = train_teacher(
             teacher,
             read_histories(sequences.uri, "train"),

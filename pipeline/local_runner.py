@@ -105,6 +105,7 @@ def _run_stages(
     config: PipelineConfig, data_path: str | os.PathLike[str] | None, folder: Workdir
 ) -> dict[str, Any]:
     # Imported here, when standard error is the log: see the module's docstring.
+    import tensorflow as tf
     from absl import logging as absl_logging
     from tfx.dsl.compiler.compiler import Compiler
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
@@ -113,6 +114,9 @@ def _run_stages(
     from pipeline.results import collect_result
 
     absl_logging.set_verbosity(absl_logging.INFO)  # the screen reads TFX's own lines
+    # One operation at a time, on all cores: sums of gradients begin with whichever tensor is free
+    # to be overwritten, so that equal seeds train equal models only if operations keep their order.
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     pipeline = create_pipeline(
         config,
         data_path=os.path.abspath(locate_data(config.scene, data_path, folder.data)),

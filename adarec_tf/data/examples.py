@@ -8,7 +8,7 @@ into batches without a Python loop over users.
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from adarec_tf.sequence_model import PAD
 SPLITS = ("train", "valid", "test")
 STATISTICS_FILE = "statistics.json"
 _COMPRESSION = "GZIP"
-# A step is traced once a length; powers of two and their middles waste at most a third of a row.
+# Few different lengths, so that batches are full; a third of a long row is waste at most.
 BUCKET_LENGTHS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 
@@ -268,6 +268,21 @@ def next_item_batches(
         yield Batch(item_ids, labels)
 
 
+def count_batches(batches: Iterable[Batch]) -> int:
+    """How many batches an epoch has.
+
+    Raises:
+      ValueError: none at all.
+    """
+    num_batches = sum(1 for _ in batches)
+    if num_batches == 0:
+        raise ValueError(
+            "Training needs histories of at least two items besides the validation and the test "
+            "item. Received: none; lower the minimum counts or bring a longer log."
+        )
+    return num_batches
+
+
 def target_batches(
     histories: Histories, *, max_length: int, positions_per_batch: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -283,12 +298,14 @@ def target_batches(
     """
     inputs = np.minimum(histories.lengths, max_length)
     users = np.argsort(inputs, kind="stable")
+    inputs = inputs[users]
     start = 0
     while start < len(users):
-        length = bucket_length(int(inputs[users[start]]), max_length)
+        length = bucket_length(int(inputs[start]), max_length)
         stop = start + max(1, positions_per_batch // length)
         # Rows of the next bucket wait for the next batch.
-        stop = min(stop, int(np.searchsorted(inputs[users], length, side="right")))
+        if length < max_length:
+            stop = min(stop, int(np.searchsorted(inputs, length, side="right")))
         rows = users[start:stop]
         yield rows, pad_rows(histories, rows, length)
         start = stop
@@ -299,7 +316,9 @@ def split_halves(histories: Histories) -> tuple[Histories, Histories]:
 
     The half of a user depends on the user alone, so it survives new data and reordering.
     """
-    buckets = tf.strings.to_hash_bucket_fast(tf.constant(list(histories.user_keys)), 2).numpy()
+    buckets = tf.strings.to_hash_bucket_fast(
+        tf.constant(list(histories.user_keys), tf.string), 2
+    ).numpy()
     return histories.take(np.flatnonzero(buckets == 0)), histories.take(
         np.flatnonzero(buckets == 1)
     )

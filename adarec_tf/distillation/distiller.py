@@ -9,10 +9,10 @@ import keras
 import tensorflow as tf
 
 from adarec_tf.config import DistillationConfig
-from adarec_tf.data.examples import Batch, Histories, next_item_batches
+from adarec_tf.data.examples import Batch, Histories, count_batches, next_item_batches
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.metrics.protocols import evaluate_full, model_scorer
-from adarec_tf.training_loop import EpochRecord, FitTask, build_optimizer, fit
+from adarec_tf.training_loop import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
 
 
 def distill_student(
@@ -37,14 +37,16 @@ def distill_student(
       config: the terms' weights and the fit loop.
       max_length: items the models see.
       seen: `exclude` or `keep`, for the validation metric.
-      seed: of dropout, projections and the order of the batches.
+      seed: of projections and the order of the batches; dropout follows the seed the student was
+        built with.
       checkpoint_dir: where an interrupted training continues from.
 
     Returns:
       One record an epoch, with the parts of the loss.
 
     Raises:
-      ValueError: student and teacher know different numbers of items, or a loss is not finite.
+      ValueError: student and teacher know different numbers of items, there is nothing to train
+        on, or a loss is not finite.
     """
     sizes = [model.sequence_embedding.num_items for model in (student, teacher)]
     if sizes[0] != sizes[1]:
@@ -67,7 +69,7 @@ def distill_student(
         )
 
     variables = [*student.trainable_variables, *objective.trainable_variables]
-    optimizer = build_optimizer(training, sum(1 for _ in epoch_batches(0)), variables)
+    optimizer = build_optimizer(training, count_batches(epoch_batches(0)), variables)
     scorer = model_scorer(student)
     task = FitTask(
         stage="distillation",
@@ -97,7 +99,7 @@ def _train_step(
         with tf.GradientTape() as tape:
             value = objective(student(item_ids, training=True), teacher_outputs, labels)
         gradients = tape.gradient(value.total, [v.value for v in variables])
-        optimizer.apply(gradients, variables)
+        apply_gradients(optimizer, gradients, variables)
         student_mass, teacher_mass = objective.updated_masses(value.layer_costs)
         objective.student_mass.assign(student_mass)
         objective.teacher_mass.assign(teacher_mass)

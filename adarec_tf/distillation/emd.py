@@ -9,6 +9,8 @@ import numpy as np
 import ot
 import tensorflow as tf
 
+_MASS_FLOOR = 1e-3  # added to every share before they are made to sum to 1
+
 
 def ground_distance(student_states: tf.Tensor, teacher_states: tf.Tensor, kind: str) -> tf.Tensor:
     """Distance of every student layer to every teacher layer.
@@ -113,4 +115,6 @@ def update_mass(
     else:
         share = (1.0 / price) / tf.reduce_sum(1.0 / price)
     updated = momentum * mass + (1.0 - momentum) * share
-    return updated / tf.reduce_sum(updated)
+    # A layer without mass pays nothing, looks cheap, and would take all of it back: never quite 0.
+    smoothed = updated / tf.reduce_sum(updated) + _MASS_FLOOR
+    return smoothed / tf.reduce_sum(smoothed)

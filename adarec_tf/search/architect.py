@@ -18,6 +18,7 @@ from adarec_tf.distillation.objective import DistillationObjective, ObjectiveVal
 from adarec_tf.search.alphas import SampledEdges, sample_edges
 from adarec_tf.search.cost import expected_cost
 from adarec_tf.search.supernet import Supernet
+from adarec_tf.training_loop import apply_gradients
 
 SearchStep = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
@@ -92,7 +93,7 @@ def build_weight_step(state: SearchState, config: SearchConfig) -> SearchStep:
             # An operation that was not drawn stays where it is, but for its optimiser's momentum.
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        state.weight_optimizer.apply(gradients, variables)
+        apply_gradients(state.weight_optimizer, gradients, variables)
         student_mass, teacher_mass = state.objective.updated_masses(value.layer_costs)
         state.objective.student_mass.assign(student_mass)
         state.objective.teacher_mass.assign(teacher_mass)

@@ -48,7 +48,8 @@ class SearchResult(NamedTuple):
     Attributes:
       genotype: the architecture chosen on validation.
       candidates: every architecture compared at the end, with its validation metric.
-      trace: one record an epoch: alphas, entropy, masses, losses, genotype, validation.
+      trace: one record an epoch: alphas, entropy, masses, losses, genotype, validation, and the
+        measured costs of the operations.
     """
 
     genotype: Genotype
@@ -83,7 +84,7 @@ def search_genotype(
       seen: `exclude` or `keep`, for the validation metric.
       seed: equal seed, config and data find the equal genotype.
       checkpoint_dir: where an interrupted search continues from.
-      trace_path: a JSON line an epoch is written here.
+      trace_path: the trace is written here when the search ends, a JSON line an epoch.
 
     Returns:
       The genotype and how it came about.
@@ -127,9 +128,11 @@ class _SearchLoop:
         keras.utils.set_random_seed(settings.seed)
         self._state = self._initial_state(teacher)
         search = settings.search
+        self._costs = measure_costs(settings.student.hidden_dim, settings.max_length)
+        teacher_cost = measure_encoder(teacher, settings.max_length)
         prices = relative_costs(
-            measure_costs(settings.student.hidden_dim, settings.max_length),
-            measure_encoder(teacher, settings.max_length),
+            self._costs,
+            teacher_cost,
             num_cells=settings.student.num_cells,
             latency_share=search.cost_latency_share,
         )
@@ -259,6 +262,7 @@ class _SearchLoop:
             "teacher_mass": self._state.objective.teacher_mass.numpy().tolist(),
             "alphas": alphas.tolist(),
             "genotype": genotype.to_dict(),
+            "costs": {name: cost._asdict() for name, cost in self._costs.items()},
             "train_s": time.monotonic() - start,
         }
 

@@ -9,12 +9,13 @@ from adarec_tf.search.alphas import OPERATIONS, SampledEdges
 from adarec_tf.sequence_model import (
     SequenceEmbedding,
     SequenceOutputs,
+    ordered_sum,
     real_positions,
     taps_product,
 )
 from adarec_tf.students.genotype import edge_ends
 from adarec_tf.students.primitives import PRIMITIVES
-from adarec_tf.students.student import CellOutput, Student
+from adarec_tf.students.student import CellOutput
 
 _CONVOLUTIONS = [name for name in OPERATIONS if PRIMITIVES[name].kernel_size > 0]
 _WEIGHTLESS = [name for name in OPERATIONS if PRIMITIVES[name].kernel_size == 0]
@@ -27,7 +28,11 @@ class MixedOp(keras.layers.Layer):
 
     The released code runs all ten. Here the convolutions keep their weights in one stack, and the
     one drawn is gathered from it and computed alone; pools cost next to nothing and are computed
-    always. Stacks also keep the graph small: a layer per convolution made it seven times as large.
+    always. Stacks also keep the graph small: with a layer a convolution, tracing took ten times as
+    long.
+
+    The norm of a cell's output removes a factor common to all its edges. So a gate's gradient says
+    what an edge adds beside the others, not how good the cell is; hence cells of two nodes or more.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -111,11 +116,11 @@ def _dilated_taps(states: tf.Tensor, dilation_rate: tf.Tensor) -> list[tf.Tensor
 
 def _stacked_glorot_uniform(shape: tuple[int, ...], dtype: str) -> tf.Tensor:
     """Each kernel [taps, D, D] as if it were drawn alone, by the number of taps it uses."""
-    initializer = keras.initializers.GlorotUniform()
     kernels = []
     for name in _CONVOLUTIONS:
         num_taps = PRIMITIVES[name].kernel_size
-        drawn = initializer((num_taps, *shape[2:]), dtype)
+        # A new one each time: an initializer draws the same values whenever it is called.
+        drawn = keras.initializers.GlorotUniform()((num_taps, *shape[2:]), dtype)
         kernels.append(tf.pad(drawn, [[shape[1] - num_taps, 0], [0, 0], [0, 0]]))
     return tf.stack(kernels)
 
@@ -149,7 +154,7 @@ class SearchCell(keras.layers.Layer):
                 )
                 if end == target
             ]
-            nodes.append(tf.add_n(terms))
+            nodes.append(ordered_sum(terms))
         return self.combine(states, nodes[1:], mask, training=training)
 
 
@@ -175,31 +180,3 @@ class Supernet(keras.Model):
             states = cell(states, mask, sampled, training=training)
             hidden_states.append(states)
         return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
-
-
-def inherit_weights(student: Student, supernet: Supernet) -> None:
-    """Gives a derived student the weights its operations had in the supernet.
-
-    Args:
-      student: a built student whose width, cells and nodes are the supernet's; it is changed.
-      supernet: where the weights come from.
-    """
-    _copy_weights(supernet.sequence_embedding, student.sequence_embedding)
-    _copy_weights(supernet.final_norm, student.final_norm)
-    for search_cell, cell in zip(supernet.cells, student.cells, strict=True):
-        _copy_weights(search_cell.combine, cell.combine)
-        for edge, operation in zip(cell.edges, cell.operations, strict=True):
-            if edge.primitive not in _CONVOLUTIONS:
-                continue
-            mixed = search_cell.edges[search_cell.ends.index((edge.source, edge.target))]
-            index = _CONVOLUTIONS.index(edge.primitive)
-            num_unused = _NUM_TAPS - PRIMITIVES[edge.primitive].kernel_size
-            operation.convolution.kernel.assign(mixed.kernels[index][num_unused:])
-            operation.convolution.bias.assign(mixed.biases[index])
-            operation.norm.gamma.assign(mixed.norm_scales[index])
-            operation.norm.beta.assign(mixed.norm_offsets[index])
-
-
-def _copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
-    for old, new in zip(source.weights, target.weights, strict=True):
-        new.assign(old)

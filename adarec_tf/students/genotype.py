@@ -47,6 +47,10 @@ class Genotype:
     cells: tuple[tuple[Edge, ...], ...]
 
     def __post_init__(self) -> None:
+        if type(self.num_nodes) is not int or self.num_nodes < 1:
+            raise ValueError(
+                f"`num_nodes` should be a positive integer. Received: num_nodes={self.num_nodes!r}."
+            )
         ends = edge_ends(self.num_nodes)
         if not self.cells:
             raise ValueError("A genotype should have at least one cell. Received: none.")
@@ -103,7 +107,8 @@ class Genotype:
 
     def to_dict(self) -> dict[str, Any]:
         """The genotype as plain JSON types."""
-        return {"format_version": _FORMAT_VERSION, **dataclasses.asdict(self)}
+        cells = [[list(edge) for edge in cell] for cell in self.cells]
+        return {"format_version": _FORMAT_VERSION, "num_nodes": self.num_nodes, "cells": cells}
 
     def to_json(self) -> str:
         """The genotype as readable JSON."""
@@ -122,16 +127,20 @@ class Genotype:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Genotype":
         """Reads what `to_dict` returned; errors as in `from_json`."""
-        if values.get("format_version") != _FORMAT_VERSION or set(values) != {
-            "format_version",
-            "num_nodes",
-            "cells",
-        }:
+        keys = {"format_version", "num_nodes", "cells"}
+        is_genotype = isinstance(values, dict) and set(values) == keys
+        if not is_genotype or values["format_version"] != _FORMAT_VERSION:
             raise ValueError(
                 f"A genotype should have format_version {_FORMAT_VERSION}, num_nodes and cells. "
-                f"Received: {sorted(values)}, format_version={values.get('format_version')!r}."
+                f"Received: {json.dumps(values)[:200]}."
             )
-        cells = tuple(tuple(Edge(*edge) for edge in cell) for cell in values["cells"])
+        try:
+            cells = tuple(tuple(Edge(*edge) for edge in cell) for cell in values["cells"])
+        except TypeError as error:
+            raise ValueError(
+                "A genotype's cells should be lists of edges [source, target, primitive]. "
+                f"Received: {json.dumps(values['cells'])[:200]}."
+            ) from error
         return cls(values["num_nodes"], cells)
 
     def describe(self) -> str:

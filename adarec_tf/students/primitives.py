@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from adarec_tf.sequence_model import MASKED_SCORE, CausalConv1D, causal_taps
+from adarec_tf.sequence_model import MASKED_SCORE, CausalConv1D, causal_taps, ordered_sum
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
@@ -54,8 +54,8 @@ class AveragePool(keras.layers.Layer):
 
     def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
-        num_real = tf.add_n(causal_taps(mask, 3, 1))
-        return tf.add_n(causal_taps(states, 3, 1)) / tf.maximum(num_real, 1.0) * mask
+        num_real = ordered_sum(causal_taps(mask, 3, 1))
+        return ordered_sum(causal_taps(states, 3, 1)) / tf.maximum(num_real, 1.0) * mask
 
 
 @keras.saving.register_keras_serializable("adarec_tf")

@@ -5,7 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs, real_positions
+from adarec_tf.sequence_model import (
+    SequenceEmbedding,
+    SequenceOutputs,
+    ordered_sum,
+    real_positions,
+)
 from adarec_tf.students.genotype import Edge, Genotype
 from adarec_tf.students.primitives import NONE, PRIMITIVES
 
@@ -36,7 +41,7 @@ class CellOutput(keras.layers.Layer):
     ) -> tf.Tensor:
         """Combines nodes, each [B, L, D], with the input [B, L, D]; zero where mask is."""
         shares = tf.unstack(tf.nn.softmax(tf.convert_to_tensor(self.node_logits)))
-        mixed = tf.add_n([share * node for share, node in zip(shares, nodes, strict=True)])
+        mixed = ordered_sum([share * node for share, node in zip(shares, nodes, strict=True)])
         branch = self.dropout(tf.nn.relu(self.norm(mixed)), training=training)
         return cell_input + branch * mask
 
@@ -66,7 +71,7 @@ class Cell(keras.layers.Layer):
                 for edge, operation in zip(self.edges, self.operations, strict=True)
                 if edge.target == target
             ]
-            nodes.append(tf.add_n(terms) if terms else tf.zeros_like(states))
+            nodes.append(ordered_sum(terms) if terms else tf.zeros_like(states))
         return self.combine(states, nodes[1:], mask, training=training)
 
 

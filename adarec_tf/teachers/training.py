@@ -4,10 +4,10 @@ import keras
 import tensorflow as tf
 
 from adarec_tf.config import TrainingConfig
-from adarec_tf.data.examples import Histories, next_item_batches
+from adarec_tf.data.examples import Histories, count_batches, next_item_batches
 from adarec_tf.metrics.protocols import evaluate_full, model_scorer
 from adarec_tf.next_item_loss import labelled_positions, next_item_loss
-from adarec_tf.training_loop import EpochRecord, FitTask, build_optimizer, fit
+from adarec_tf.training_loop import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
 
 
 def train_teacher(
@@ -30,7 +30,7 @@ def train_teacher(
       config: the fit loop.
       max_length: items the model sees.
       seen: `exclude` or `keep`, for the validation metric.
-      seed: of dropout and the order of the batches.
+      seed: of the order of the batches; dropout follows the seed the model was built with.
       checkpoint_dir: where an interrupted training continues from.
 
     Returns:
@@ -49,12 +49,7 @@ def train_teacher(
             epoch=epoch,
         )
 
-    num_steps = sum(1 for _ in epoch_batches(0))
-    if num_steps == 0:
-        raise ValueError(
-            "Training needs histories of at least two items besides the validation and the test "
-            "item. Received: none; lower the minimum counts or bring a longer log."
-        )
+    num_steps = count_batches(epoch_batches(0))
     scorer = model_scorer(model)
     optimizer = build_optimizer(config, num_steps, model.trainable_variables)
     task = FitTask(
@@ -88,7 +83,8 @@ def _train_step(model: keras.Model, optimizer: keras.optimizers.Optimizer, smoot
                 model.sequence_embedding, states, positions.labels, smoothing
             )
         variables = model.trainable_variables
-        optimizer.apply(tape.gradient(task_loss, [v.value for v in variables]), variables)
+        gradients = tape.gradient(task_loss, [v.value for v in variables])
+        apply_gradients(optimizer, gradients, variables)
         return {"task": task_loss}
 
     return train_step

@@ -1,4 +1,7 @@
-"""The leak tests, over every teacher, every primitive, a derived student and the supernet."""
+"""The leak tests, over every teacher, every primitive, a derived student and the supernet.
+
+The supernet is compared bit by bit for every operation; on noise it trains what the students train.
+"""
 
 import math
 from collections.abc import Callable
@@ -51,6 +54,10 @@ def _check(states: leaks.States) -> None:
     leaks.check_later_items_change_nothing(states, item_ids, NUM_ITEMS)
     leaks.check_left_padding_changes_nothing(states, item_ids)
     leaks.check_rows_are_independent(states, item_ids)
+
+
+def test_every_primitive_is_declared_causal() -> None:
+    assert all(primitive.is_causal for primitive in PRIMITIVES.values())
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -92,7 +92,7 @@ def test_entropy_is_one_when_undecided_and_zero_when_decided() -> None:
     assert relative_entropy(100 * np.eye(3, len(OPERATIONS))) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_fixed_edges_have_no_gradient() -> None:
+def test_fixed_edges_are_the_given_ones_with_open_gates() -> None:
     sampled = fixed_edges([1, 2, 3])
     np.testing.assert_array_equal(sampled.operations, [1, 2, 3])
     np.testing.assert_array_equal(sampled.gates, 1.0)

@@ -12,6 +12,8 @@ from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.teachers import build_teacher
 from tests.adarec_tf import walk_scene
 
+pytestmark = pytest.mark.slow
+
 SEARCH = SearchConfig(max_epochs=3, warmup_epochs=1, patience=3, positions_per_batch=256)
 
 
@@ -33,7 +35,7 @@ def _search(
         teacher,
         scene["train"],
         scene["valid"],
-        student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=1),
+        student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2),
         search=SearchConfig(**{**SEARCH.to_dict(), **changes}),
         distillation=DistillationConfig(),
         max_length=walk_scene.MAX_LENGTH,
@@ -72,6 +74,33 @@ def test_an_interrupted_search_finds_what_an_uninterrupted_one_finds(
     assert resumed.trace[-1]["alphas"] == whole.trace[-1]["alphas"]
     lines = (tmp_path / "cut" / "trace.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+
+
+def test_a_search_resumed_before_a_stable_stop_stops_where_the_uninterrupted_one_does(
+    teacher: keras.Model,
+    scene: dict[str, Histories],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "cut").mkdir()
+    # Alphas that hardly move keep their genotype, so the search is stable after `patience` epochs.
+    changes = {"alpha_learning_rate": 1e-9, "patience": 1, "max_epochs": 9}
+    whole = _search(teacher, scene, tmp_path, **changes)
+    assert len(whole.trace) == 3
+    run_epoch = searcher._SearchLoop._run_epoch
+
+    def killed_in_the_third(loop: Any, epoch: int) -> dict[str, Any]:
+        if epoch == 2:
+            raise _KilledError
+        return run_epoch(loop, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(searcher._SearchLoop, "_run_epoch", killed_in_the_third)
+        with pytest.raises(_KilledError):
+            _search(teacher, scene, tmp_path / "cut", **changes)
+    resumed = _search(teacher, scene, tmp_path / "cut", **changes)
+    assert len(resumed.trace) == 3
+    assert resumed.genotype == whole.genotype
 
 
 def test_alphas_wait_for_the_warm_up(

@@ -4,9 +4,11 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.config import StudentConfig
+from adarec_tf.search import supernet as supernet_module
 from adarec_tf.search.alphas import OPERATIONS, SampledEdges, fixed_edges, genotype_of
-from adarec_tf.search.supernet import Supernet, inherit_weights
-from adarec_tf.students import build_student
+from adarec_tf.search.supernet import Supernet
+from adarec_tf.students import Student, build_student
+from adarec_tf.students.primitives import PRIMITIVES
 
 NUM_ITEMS, LENGTH, NUM_EDGES = 16, 20, 3
 CONFIG = StudentConfig(hidden_dim=6, num_cells=2, num_nodes=2, dropout=0.0)
@@ -26,6 +28,34 @@ def supernet() -> Supernet:
     return result
 
 
+def _inherit_weights(student: Student, supernet: Supernet) -> None:
+    """Gives a derived student the weights its operations had in the supernet.
+
+    Args:
+      student: a built student whose width, cells and nodes are the supernet's; it is changed.
+      supernet: where the weights come from.
+    """
+    _copy_weights(supernet.sequence_embedding, student.sequence_embedding)
+    _copy_weights(supernet.final_norm, student.final_norm)
+    for search_cell, cell in zip(supernet.cells, student.cells, strict=True):
+        _copy_weights(search_cell.combine, cell.combine)
+        for edge, operation in zip(cell.edges, cell.operations, strict=True):
+            if edge.primitive not in supernet_module._CONVOLUTIONS:
+                continue
+            mixed = search_cell.edges[search_cell.ends.index((edge.source, edge.target))]
+            index = supernet_module._CONVOLUTIONS.index(edge.primitive)
+            num_unused = supernet_module._NUM_TAPS - PRIMITIVES[edge.primitive].kernel_size
+            operation.convolution.kernel.assign(mixed.kernels[index][num_unused:])
+            operation.convolution.bias.assign(mixed.biases[index])
+            operation.norm.gamma.assign(mixed.norm_scales[index])
+            operation.norm.beta.assign(mixed.norm_offsets[index])
+
+
+def _copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
+    for old, new in zip(source.weights, target.weights, strict=True):
+        new.assign(old)
+
+
 @pytest.mark.parametrize(
     "operations",
     [*([index] * NUM_EDGES for index in range(len(OPERATIONS))), [3, 6, 8], [9, 1, 7], [5, 8, 2]],
@@ -35,7 +65,7 @@ def test_a_derived_student_with_inherited_weights_answers_as_the_supernet(
 ) -> None:
     genotype = genotype_of(operations, num_nodes=2, num_cells=2)
     student = build_student(genotype, CONFIG, NUM_ITEMS, LENGTH, seed=1)
-    inherit_weights(student, supernet)
+    _inherit_weights(student, supernet)
     expected = supernet(ITEM_IDS, fixed_edges(operations))
     outputs = student(ITEM_IDS)
     for ours, theirs in zip(outputs.hidden_states, expected.hidden_states, strict=True):
@@ -61,3 +91,12 @@ def test_a_gate_scales_its_edge(supernet: Supernet) -> None:
     nothing = supernet(ITEM_IDS, fixed_edges([9, 9, 9]))
     assert np.any(on.hidden_states[0] != off.hidden_states[0])
     np.testing.assert_allclose(off.hidden_states[0], nothing.hidden_states[0], atol=1e-6)
+
+
+def test_no_two_operations_start_alike(supernet: Supernet) -> None:
+    keras.utils.set_random_seed(4)
+    fresh = Supernet(CONFIG, NUM_ITEMS, LENGTH)
+    fresh(ITEM_IDS, fixed_edges([0] * NUM_EDGES))
+    kernels = np.concatenate([np.array(e.kernels) for cell in fresh.cells for e in cell.edges])
+    newest_taps = {kernel[-1].tobytes() for kernel in kernels}
+    assert len(newest_taps) == len(kernels)

@@ -48,10 +48,20 @@ def test_a_missing_edge_is_refused() -> None:
         Genotype.from_primitives(2, [["conv_3", "skip"]])
 
 
-def test_another_format_is_refused() -> None:
+def test_what_is_no_genotype_of_this_format_is_refused() -> None:
     values = json.loads(Genotype.from_primitives(1, [["conv_3"]]).to_json())
-    with pytest.raises(ValueError, match="format_version 1"):
-        Genotype.from_dict({**values, "format_version": 2})
+    for other in ({**values, "format_version": 2}, [], {**values, "more": 1}):
+        with pytest.raises(ValueError, match="format_version 1"):
+            Genotype.from_json(json.dumps(other))
+    with pytest.raises(ValueError, match=r"edges \[source, target, primitive\]"):
+        Genotype.from_dict({**values, "cells": [[[0, 1]]]})
+    with pytest.raises(ValueError, match="positive integer"):
+        Genotype.from_dict({**values, "num_nodes": 0, "cells": [[]]})
+
+
+@given(genotypes())
+def test_the_plain_form_is_that_of_json(genotype: Genotype) -> None:
+    assert genotype.to_dict() == json.loads(genotype.to_json())
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,11 @@ def test_training_stops_when_validation_does_not_improve(tmp_path: Path) -> None
 
 
 def test_equal_seeds_train_equal_weights(tmp_path: Path) -> None:
-    models = [_teacher("nextitnet") for _ in range(2)]
+    architecture = TeacherConfig(hidden_dim=12, num_blocks=2, dropout=0.2)
+    models = [
+        build_teacher(architecture, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)
+        for _ in range(2)
+    ]
     config = TrainingConfig(max_epochs=2, positions_per_batch=128)
     for number, model in enumerate(models):
         _train(model, tmp_path / str(number), config)

@@ -1,0 +1,96 @@
+"""Runs the whole pipeline on a scene, and stores what it found with how and where it was found.
+
+    python tests/benchmarks/run_scene.py --scene beauty --data interactions.csv.gz
+
+writes `tests/benchmarks/results/scene_<scene>.json` and prints the rows that stand in the README.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[2]
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory_gib": round(num_bytes / 2**30),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def run_scene(scene: str, data: str | None, workdir: Path) -> dict[str, Any]:
+    """Runs `adarec run` from nothing; raises if it fails."""
+    arguments = ["run", "--scene", scene, *(["--data", data] if data else [])]
+    start = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-m", "adarec_tf", *arguments, "--workdir", str(workdir)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    wall_s = time.monotonic() - start
+    config = json.loads((workdir / "config.json").read_text())
+    result = json.loads((workdir / "result.json").read_text())
+    names = [f"<log>/{Path(data).name}"] if data else []
+    shown = ["run", "--scene", scene, *(["--data", *names] if data else [])]
+    return {
+        "command": shlex.join(["adarec", *shown]),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": machine(),
+        "wall_s": round(wall_s, 1),
+        "config": config,
+        "result": {key: value for key, value in result.items() if key != "paths"},
+    }
+
+
+def table_rows(stored: dict[str, Any]) -> list[str]:
+    """The Markdown rows of one stored run."""
+    result = stored["result"]
+    rows = []
+    for name, row in result["models"].items():
+        metrics = [f"{row[f'{metric}@10/full']:.4f}" for metric in ("hit_rate", "ndcg", "mrr")]
+        costs = ["", "", "", ""]
+        if row["parameters"] is not None:
+            costs = [
+                f"{row['parameters']:,}",
+                f"{row['encoder_macs']:,}",
+                f"{row['bundle_bytes'] / 1e6:.2f} MB",
+                f"{row['latency_p50_ms']:.2f} / {row['latency_p99_ms']:.2f} ms",
+            ]
+        rows.append("| " + " | ".join([result["scene"], name, *metrics, *costs]) + " |")
+    return rows
+
+
+def main() -> None:
+    """Runs a scene, stores and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scene", required=True)
+    parser.add_argument("--data")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        stored = run_scene(options.scene, options.data, Path(folder) / options.scene)
+    path = RESULTS / f"scene_{options.scene}.json"
+    path.write_text(json.dumps(stored, indent=2) + "\n")
+    print(f"{stored['command']}: {stored['wall_s']} s")
+    print("\n".join(table_rows(stored)))
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
