@@ -16,7 +16,7 @@ from components.evaluator import Evaluator
 from components.model_artifact import bundle_dir, read_model
 from components.student_searcher import StudentSearcher
 
-STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=1)
+STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2)
 SEARCH = SearchConfig(max_epochs=2, warmup_epochs=1, num_candidates=0)
 DISTILLATION = DistillationConfig(max_epochs=1)
 
@@ -47,7 +47,7 @@ def test_from_a_teacher_to_a_judged_student(
 
     StudentSearcher.test_call(genotype=made["genotype"], search_config=SEARCH.to_json(), **shared)
     genotype = Genotype.from_json(Path(made["genotype"].uri, "genotype.json").read_text())
-    assert genotype.num_nodes == 1
+    assert genotype.num_nodes == STUDENT.num_nodes
     trace = Path(made["genotype"].uri, "search_trace.jsonl").read_text().splitlines()
     assert len(trace) == 2
 
