@@ -39,11 +39,13 @@ def test_a_run_killed_in_its_search_finds_the_same_student(
 
 def test_a_stopped_run_says_that_it_can_go_on(raw_log: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "stopped"
-    run = start_adarec(*smoke_arguments(raw_log, workdir), cwd=tmp_path)
-    wait_for_line(run, "Compute statistics")
+    # A training that outlasts any delay of the signal, so that it arrives within that stage.
+    endless = ("--set", "training.max_epochs=10000", "--set", "training.patience=10000")
+    run = start_adarec(*smoke_arguments(raw_log, workdir), *endless, cwd=tmp_path)
+    wait_for_line(run, "teacher: 1 of 10000")
     run.send_signal(signal.SIGINT)
     output, errors = run.communicate(timeout=120)
     assert run.returncode == 130
-    assert "interrupted" in output
+    assert any("Train the teacher" in line and "interrupted" in line for line in output.splitlines())
     assert errors.startswith("The run was interrupted. The same command continues where it was.")
     assert errors.count("\n") == 1
