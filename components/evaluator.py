@@ -34,14 +34,14 @@ def Evaluator(  # noqa: N802 (a component is named as a class)
       vocabulary: their items.
       teacher: the trained teacher.
       student: the trained student.
-      evaluation: `metrics.json`, one row of figures a model.
+      evaluation: `metrics.json`, a row of figures a model, slices, intervals and a paired test.
       blessing: whether the student may be served, and why.
       evaluation_config: JSON of `EvaluationConfig`.
       code_fingerprint: of the code this runs, so that the cache sees changes.
     """
     del code_fingerprint  # a part of the cache key alone
     config = EvaluationConfig.from_json(evaluation_config)
-    rows = compare_models(
+    comparison = compare_models(
         read_model(teacher.uri),
         read_model(student.uri),
         read_histories(sequences.uri, "train"),
@@ -52,8 +52,8 @@ def Evaluator(  # noqa: N802 (a component is named as a class)
         student_bundle=bundle_dir(student.uri),
         config=config,
     )
-    verdict = judge(rows, config)
+    verdict = judge(comparison.rows, config)
     fileio.makedirs(evaluation.uri)
     with fileio.open(os.path.join(evaluation.uri, METRICS_FILE), "w") as file:
-        file.write(json.dumps(rows, indent=2) + "\n")
+        file.write(json.dumps(comparison.to_dict(), indent=2) + "\n")
     write_blessing(blessing, is_blessed=verdict.is_blessed, reasons=verdict.reasons)

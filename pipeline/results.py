@@ -51,21 +51,22 @@ def collect_result(config: PipelineConfig, metadata_path: str | os.PathLike[str]
         stages[name].outputs["blessing"].custom_properties
         for name in ("Evaluator", "InfraValidator")
     ]
-    [history] = raw_histories(read_histories(sequences_dir, "test"), vocabulary, 1)
+    test = read_histories(sequences_dir, "test")
+    [history] = raw_histories(test, vocabulary, 1)
     return {
         "scene": config.scene,
         "seed": config.seed,
         "protocol": {
             "ranking": "full",
-            "split": "leave-one-out",
+            "split": config.data.split.replace("_", "-"),
             "targets": "test",
             "seen": statistics.seen,
-            "num_users": statistics.num_users,
+            "num_users": test.num_users,
             "num_items": statistics.num_items,
             "num_interactions": statistics.num_interactions,
             "max_length": statistics.max_length,
         },
-        "models": _read_json(stages["Evaluator"].outputs["evaluation"].uri, METRICS_FILE),
+        **_read_json(stages["Evaluator"].outputs["evaluation"].uri, METRICS_FILE),
         "genotype": _read_json(genotype_dir, GENOTYPE_FILE),
         "blessed": all(blessing["blessed"].int_value == 1 for blessing in blessings),
         "blessing_reasons": [

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_recommenders.layers.factorized_top_k import BruteForce
 
 from adarec_tf.data.examples import Histories, target_batches
-from adarec_tf.metrics.ranking import hit_rate_at_k, mrr_at_k, ndcg_at_k, target_ranks
+from adarec_tf.metrics.ranking import metrics_of_ranks, target_ranks
 from adarec_tf.sequence_model import SequenceModel
 
 # Rows of the histories (int [B]) and their item ids (int64 [B, L], left-padded) to scores
@@ -21,7 +20,7 @@ ScoreBatch = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 CUTOFFS = (1, 5, 10, 20)
 _SEEN_OPTIONS = ("exclude", "keep")
-_POSITIONS_PER_BATCH = 8192
+POSITIONS_PER_BATCH = 8192
 _MAX_SCORES = 2**24  # scores held at once: 64 MiB of float32
 
 
@@ -33,7 +32,7 @@ def evaluate_full(
     max_length: int,
     seen: str,
     cutoffs: Sequence[int] = CUTOFFS,
-    positions_per_batch: int = _POSITIONS_PER_BATCH,
+    positions_per_batch: int = POSITIONS_PER_BATCH,
 ) -> dict[str, float]:
     """Ranks each target among the full catalogue; each user counts once.
 
@@ -61,10 +60,7 @@ def evaluate_full(
         seen=seen,
         positions_per_batch=positions_per_batch,
     )
-    metrics = {"hit_rate": hit_rate_at_k, "ndcg": ndcg_at_k, "mrr": mrr_at_k}
-    return {
-        f"{name}@{k}/full": metric(ranks, k) for k in cutoffs for name, metric in metrics.items()
-    }
+    return metrics_of_ranks(ranks, cutoffs=cutoffs, protocol="full")
 
 
 def ranks_full(
@@ -74,7 +70,7 @@ def ranks_full(
     num_items: int,
     max_length: int,
     seen: str,
-    positions_per_batch: int = _POSITIONS_PER_BATCH,
+    positions_per_batch: int = POSITIONS_PER_BATCH,
 ) -> np.ndarray:
     """The rank of each user's target; two models' ranks can be compared user by user.
 
@@ -86,57 +82,17 @@ def ranks_full(
     Raises:
       ValueError: as `evaluate_full`.
     """
-    _check_seen(seen)
     ranks = np.zeros(histories.num_users, np.int64)
-    for rows, item_ids in _batches(histories, num_items, max_length, positions_per_batch):
-        is_excluded = _is_seen(histories, rows, num_items) if seen == "exclude" else None
+    for rows, item_ids in score_batches(
+        histories,
+        num_items=num_items,
+        max_length=max_length,
+        positions_per_batch=positions_per_batch,
+    ):
+        is_excluded = excluded_items(histories, rows, num_items=num_items, seen=seen)
         scores = score_batch(rows, item_ids)
         ranks[rows] = target_ranks(scores, histories.targets[rows], is_excluded)
     return ranks
-
-
-def catalogue_coverage(
-    model: SequenceModel,
-    histories: Histories,
-    *,
-    max_length: int,
-    seen: str,
-    k: int,
-    positions_per_batch: int = _POSITIONS_PER_BATCH,
-) -> float:
-    """Share of the catalogue that at least one user is shown among the first k.
-
-    Args:
-      model: the model, with its tied item table.
-      histories: the valid or test split; targets are not used.
-      max_length: items of a history the model sees.
-      seen: `exclude` or `keep`: whether items of the history are candidates.
-      k: length of a recommendation.
-      positions_per_batch: B x L aimed at.
-
-    Returns:
-      In 0..1; reported as `catalogue_coverage@k/full`.
-
-    Raises:
-      ValueError: `seen` is neither option.
-    """
-    _check_seen(seen)
-    item_table = tf.convert_to_tensor(model.sequence_embedding.item_table)
-    num_items = model.sequence_embedding.num_items
-    index = BruteForce().index(item_table[1:], tf.range(num_items))
-    last_states = _last_states(model)
-    is_shown = np.zeros(num_items, bool)
-    for rows, item_ids in _batches(histories, num_items, max_length, positions_per_batch):
-        is_seen = np.zeros((len(rows), num_items), bool)
-        if seen == "exclude":
-            is_seen = _is_seen(histories, rows, num_items)
-        # Not `query_with_exclusions`: it compares every pair of a candidate and an exclusion, and
-        # fails where the two outnumber the catalogue. Asking for enough to drop some is the same.
-        num_asked = min(num_items, k + int(is_seen.sum(axis=1).max()))
-        columns = index(last_states(item_ids), k=num_asked)[1].numpy()
-        is_allowed = ~np.take_along_axis(is_seen, columns, axis=1)
-        is_shown[columns[is_allowed & (is_allowed.cumsum(axis=1) <= k)]] = True
-    return float(is_shown.mean())
 
 
 def model_scorer(model: SequenceModel) -> ScoreBatch:
@@ -148,7 +104,7 @@ def model_scorer(model: SequenceModel) -> ScoreBatch:
     Returns:
       A `ScoreBatch` around one `tf.function` of dynamic shape.
     """
-    last_states = _last_states(model)
+    last_states = last_states_of(model)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64)])
     def score(item_ids: tf.Tensor) -> tf.Tensor:
@@ -157,7 +113,9 @@ def model_scorer(model: SequenceModel) -> ScoreBatch:
     return lambda rows, item_ids: score(item_ids).numpy()
 
 
-def _last_states(model: SequenceModel) -> Callable[[tf.Tensor], tf.Tensor]:
+def last_states_of(model: SequenceModel) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A `tf.function` from item ids (int64 [B, L]) to the model's last final states [B, D]."""
+
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64)])
     def last_states(item_ids: tf.Tensor) -> tf.Tensor:
         return model(item_ids, training=False).final_states[:, -1]
@@ -165,10 +123,24 @@ def _last_states(model: SequenceModel) -> Callable[[tf.Tensor], tf.Tensor]:
     return last_states
 
 
-def _batches(
-    histories: Histories, num_items: int, max_length: int, positions_per_batch: int
+def score_batches(
+    histories: Histories,
+    *,
+    num_items: int,
+    max_length: int,
+    positions_per_batch: int = POSITIONS_PER_BATCH,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The batches of `target_batches`, cut where their scores would not fit `_MAX_SCORES`."""
+    """The batches of `target_batches`, cut where the scores of one would need too much memory.
+
+    Args:
+      histories: the valid or test split.
+      num_items: size of the catalogue.
+      max_length: items of a history the model sees.
+      positions_per_batch: B x L aimed at.
+
+    Yields:
+      Rows of the histories (int [B]) and their item ids (int64 [B, L]).
+    """
     size = max(1, _MAX_SCORES // num_items)
     for rows, item_ids in target_batches(
         histories, max_length=max_length, positions_per_batch=positions_per_batch
@@ -177,16 +149,30 @@ def _batches(
             yield rows[start : start + size], item_ids[start : start + size]
 
 
-def _is_seen(histories: Histories, rows: np.ndarray, num_items: int) -> np.ndarray:
-    """Bool [B, num_items], the items of the whole histories."""
-    is_seen = np.zeros((len(rows), num_items), bool)
-    for place, row in enumerate(rows):
-        is_seen[place, histories.history(row) - 1] = True
-    return is_seen
+def excluded_items(
+    histories: Histories, rows: np.ndarray, *, num_items: int, seen: str
+) -> np.ndarray | None:
+    """Which items these users are not shown.
 
+    Args:
+      histories: the valid or test split.
+      rows: int [B], which users.
+      num_items: size of the catalogue.
+      seen: `exclude` or `keep`: whether items of the history are candidates.
 
-def _check_seen(seen: str) -> None:
+    Returns:
+      bool [B, num_items], the items of the whole histories; None where all are candidates.
+
+    Raises:
+      ValueError: `seen` is neither option.
+    """
     if seen not in _SEEN_OPTIONS:
         raise ValueError(
             f"`seen` should be one of {', '.join(_SEEN_OPTIONS)}. Received: seen={seen!r}."
         )
+    if seen == "keep":
+        return None
+    is_seen = np.zeros((len(rows), num_items), bool)
+    for place, row in enumerate(rows):
+        is_seen[place, histories.history(row) - 1] = True
+    return is_seen

@@ -3,6 +3,8 @@
 Pure: arrays in, arrays or numbers out. What the candidates are is decided in `protocols`.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 
@@ -68,7 +70,7 @@ def hit_rate_at_k(ranks: np.ndarray, k: int) -> float:
     Raises:
       ValueError: k is below 1.
     """
-    return _mean_gain(np.ones(len(ranks)), ranks, k)
+    return _mean(user_gains("hit_rate", ranks, k))
 
 
 def ndcg_at_k(ranks: np.ndarray, k: int) -> float:
@@ -83,7 +85,7 @@ def ndcg_at_k(ranks: np.ndarray, k: int) -> float:
     Raises:
       ValueError: k is below 1.
     """
-    return _mean_gain(1.0 / np.log2(1.0 + ranks), ranks, k)
+    return _mean(user_gains("ndcg", ranks, k))
 
 
 def mrr_at_k(ranks: np.ndarray, k: int) -> float:
@@ -96,10 +98,62 @@ def mrr_at_k(ranks: np.ndarray, k: int) -> float:
     Raises:
       ValueError: k is below 1.
     """
-    return _mean_gain(1.0 / ranks, ranks, k)
+    return _mean(user_gains("mrr", ranks, k))
 
 
-def _mean_gain(gains: np.ndarray, ranks: np.ndarray, k: int) -> float:
+def user_gains(metric: str, ranks: np.ndarray, k: int) -> np.ndarray:
+    """What each user adds to a metric: the metric is the mean of these.
+
+    Args:
+      metric: one of `METRICS`.
+      ranks: int [U], from 1.
+      k: cut-off.
+
+    Returns:
+      float64 [U], 0 behind k.
+
+    Raises:
+      ValueError: k is below 1, or the metric is unknown.
+    """
     if k < 1:
         raise ValueError(f"`k` should be a positive integer. Received: k={k}.")
-    return float(np.where(ranks <= k, gains, 0.0).mean()) if len(ranks) else 0.0
+    if metric not in _GAINS:
+        raise ValueError(
+            f"`metric` should be one of {', '.join(METRICS)}. Received: metric={metric!r}."
+        )
+    return np.where(ranks <= k, _GAINS[metric](ranks), 0.0)
+
+
+def metrics_of_ranks(
+    ranks: np.ndarray, *, cutoffs: Sequence[int], protocol: str
+) -> dict[str, float]:
+    """All metrics at all cut-offs, by name.
+
+    Args:
+      ranks: int [U], from 1.
+      cutoffs: values of k.
+      protocol: how the candidates were chosen, the last part of a name.
+
+    Returns:
+      `hit_rate@k/protocol`, `ndcg@k/protocol` and `mrr@k/protocol` for each cut-off.
+
+    Raises:
+      ValueError: a cut-off is below 1.
+    """
+    return {
+        f"{metric}@{k}/{protocol}": _mean(user_gains(metric, ranks, k))
+        for k in cutoffs
+        for metric in METRICS
+    }
+
+
+_GAINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "hit_rate": lambda ranks: np.ones(len(ranks)),
+    "ndcg": lambda ranks: 1.0 / np.log2(1.0 + ranks),
+    "mrr": lambda ranks: 1.0 / ranks,
+}
+METRICS = tuple(_GAINS)
+
+
+def _mean(gains: np.ndarray) -> float:
+    return float(gains.mean()) if len(gains) else 0.0

@@ -8,8 +8,7 @@ from adarec_tf.data.examples import Histories, SequenceStatistics
 from adarec_tf.data.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import bundle_bytes
 from adarec_tf.export.profile import count_parameters, encoder_macs, measure_latency
-from adarec_tf.metrics.baselines import markov_scorer, popularity_scorer
-from adarec_tf.metrics.protocols import catalogue_coverage, evaluate_full, model_scorer
+from adarec_tf.report.accuracy import Accuracy, measure_accuracy
 from adarec_tf.sequence_model import SequenceModel
 
 # Keys of a row beside the ranking metrics; a baseline, which is never served, has none of them.
@@ -23,6 +22,23 @@ COST_KEYS = (
 )
 # One model's figures, by metric or cost.
 Row = dict[str, float | int | None]
+
+
+class Comparison(NamedTuple):
+    """How baselines, teacher and student compare.
+
+    Attributes:
+      rows: a row each for `popularity`, `markov`, `item_knn`, `teacher` and `student`: the figures
+        of `Accuracy.rows` and `COST_KEYS`, None where a baseline has no such figure.
+      accuracy: slices, intervals and the paired test behind the rows.
+    """
+
+    rows: dict[str, Row]
+    accuracy: Accuracy
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rows as `models`, and what else `Accuracy` has, as plain JSON types."""
+        return {"models": self.rows, **self.accuracy.to_dict()}
 
 
 class Blessing(NamedTuple):
@@ -44,7 +60,7 @@ def compare_models(
     student_bundle: str,
     config: EvaluationConfig,
     k: int = 10,
-) -> dict[str, Row]:
+) -> Comparison:
     """Measures baselines, teacher and student on the same test targets.
 
     Args:
@@ -57,53 +73,27 @@ def compare_models(
       teacher_bundle: the teacher's bundle directory.
       student_bundle: the student's bundle directory.
       config: how many requests the latency is measured on.
-      k: cut-off of the metrics, and items asked for in a request.
-
-    Returns:
-      A row each for `popularity`, `markov`, `teacher` and `student`: `hit_rate@k/full`,
-      `ndcg@k/full`, `mrr@k/full`, `catalogue_coverage@k/full` and `COST_KEYS`, None where a
-      baseline has no such figure.
+      k: cut-off of slices, coverage and popularity, and items asked for in a request.
 
     Raises:
       ValueError: there are no test histories, or a model gives NaN.
     """
     if test.num_users == 0:
         raise ValueError("Models should be compared on at least one test history. Received: none.")
-    num_items = statistics.num_items
-    scorers = {
-        "popularity": popularity_scorer(train, num_items),
-        "markov": markov_scorer(train, num_items),
-        "teacher": model_scorer(teacher),
-        "student": model_scorer(student),
-    }
+    accuracy = measure_accuracy(teacher, student, train, test, statistics=statistics, k=k)
     requests = _request_histories(test, vocabulary, config.latency_requests)
-    coverage_key = f"catalogue_coverage@{k}/full"
     costs = {
-        name: {
-            coverage_key: catalogue_coverage(
-                model, test, max_length=statistics.max_length, seen=statistics.seen, k=k
-            ),
-            **_costs(model, bundle, requests, statistics.max_length, config.latency_requests, k),
-        }
+        name: _costs(model, bundle, requests, statistics.max_length, config.latency_requests, k)
         for name, model, bundle in (
             ("teacher", teacher, teacher_bundle),
             ("student", student, student_bundle),
         )
     }
-    return {
-        name: {
-            **evaluate_full(
-                scorer,
-                test,
-                num_items=num_items,
-                max_length=statistics.max_length,
-                seen=statistics.seen,
-                cutoffs=(k,),
-            ),
-            **costs.get(name, dict.fromkeys((coverage_key, *COST_KEYS))),
-        }
-        for name, scorer in scorers.items()
+    rows = {
+        name: {**row, **costs.get(name, dict.fromkeys(COST_KEYS))}
+        for name, row in accuracy.rows.items()
     }
+    return Comparison(rows, accuracy)
 
 
 def _request_histories(
@@ -140,7 +130,7 @@ def judge(
     """Decides whether the student may be served.
 
     Args:
-      rows: what `compare_models` returned for the same k.
+      rows: those of `compare_models`.
       config: what is asked of the student.
       k: cut-off of the NDCG compared.
     """

@@ -45,6 +45,7 @@ def print_summary(
     # Lines with paths and commands are not wrapped: they are there to be copied.
     for line in (
         _protocol_line(result),
+        _interval_line(result),
         _removed_line(result),
         "",
         *genotype_lines(result),
@@ -91,11 +92,29 @@ def genotype_lines(result: Mapping[str, Any]) -> list[str]:
 def _protocol_line(result: Mapping[str, Any]) -> str:
     protocol = result["protocol"]
     seen = {"exclude": "are no candidates", "keep": "stay candidates"}[protocol["seen"]]
+    split = {
+        "leave-one-out": "leave-one-out, test targets",
+        "global-time": "global time split, first items after the cut",
+    }[protocol["split"]]
     return (
-        f"Protocol: leave-one-out, test targets of {protocol['num_users']:,} users, ranked among "
+        f"Protocol: {split} of {protocol['num_users']:,} users, ranked among "
         f"the full catalogue of {protocol['num_items']:,} items; items of the history {seen}. "
         f"Latency: one request in process."
     )
+
+
+def _interval_line(result: Mapping[str, Any]) -> str:
+    intervals = {model: of_model["ndcg@10/full"] for model, of_model in result["intervals"].items()}
+    shown = (f"{name} {_range(intervals[name])}" for name in ("teacher", "student"))
+    test = result["student_against_teacher"]["ndcg@10/full"]
+    return (
+        f"NDCG@10, 95% interval over users: {', '.join(shown)}; student minus teacher "
+        f"{test['difference']:+.4f} ({_range(test, '+')}), paired p = {test['p_value']:.4f}."
+    )
+
+
+def _range(interval: Mapping[str, float], sign: str = "") -> str:
+    return f"{interval['low']:{sign}.4f} to {interval['high']:{sign}.4f}"
 
 
 def _removed_line(result: Mapping[str, Any]) -> str:

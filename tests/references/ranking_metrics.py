@@ -32,3 +32,27 @@ def metrics_of_ranks(ranks: list[int], k: int) -> dict[str, float]:
         f"ndcg@{k}/full": gains / len(ranks),
         f"mrr@{k}/full": reciprocals / len(ranks),
     }
+
+
+def metrics_among(ranks: list[int], k: int, protocol: str) -> dict[str, float]:
+    """`metrics_of_ranks` under another protocol's name."""
+    return {
+        name.replace("/full", f"/{protocol}"): value
+        for name, value in metrics_of_ranks(ranks, k).items()
+    }
+
+
+def shown_items(scores: list[float], history: list[int], exclude_seen: bool, k: int) -> list[int]:
+    """The best k candidates, one taken after the other; the lower id first where scores tie."""
+    candidates = [
+        item for item in range(1, len(scores) + 1) if not (exclude_seen and item in history)
+    ]
+    shown: list[int] = []
+    while candidates and len(shown) < k:
+        best = candidates[0]
+        for item in candidates:
+            if scores[item - 1] > scores[best - 1]:
+                best = item
+        candidates.remove(best)
+        shown.append(best)
+    return shown

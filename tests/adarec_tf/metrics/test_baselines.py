@@ -1,4 +1,4 @@
-"""Popularity and the Markov chain: by hand, and the published figures of two real scenes."""
+"""The baselines: by hand, by slow loops, and the published figures of two real scenes."""
 
 import csv
 import gzip
@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from adarec_tf.data.examples import Histories
-from adarec_tf.metrics.baselines import markov_scorer, popularity_scorer
+from adarec_tf.metrics import baselines
+from adarec_tf.metrics.baselines import item_knn_scorer, markov_scorer, popularity_scorer
 from adarec_tf.metrics.protocols import ScoreBatch, evaluate_full
 from tests.adarec_tf.tiny_scene import make_histories
+from tests.references import item_knn as reference
 
 REAL_DATA = Path(__file__).parents[4] / "shared" / "data"
 
@@ -54,6 +56,55 @@ def test_a_large_count_does_not_swallow_the_tie_break() -> None:
 def test_no_training_data_scores_everything_alike() -> None:
     scores = score(markov_scorer(make_histories([]), 3), [0, 1])
     np.testing.assert_array_equal(scores, [[0, 0, 0]])
+
+
+def random_histories(seed: int, num_users: int, num_items: int) -> list[list[int]]:
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(0, 9, num_users)
+    return [generator.integers(1, num_items + 1, length).tolist() for length in lengths]
+
+
+@pytest.mark.parametrize(("num_last", "num_neighbours"), [(1, 2), (3, 4), (10, 100)])
+@pytest.mark.parametrize("max_pairs", [2**24, 30])
+def test_item_knn_agrees_with_slow_loops(
+    num_last: int, num_neighbours: int, max_pairs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "_MAX_PAIRS", max_pairs)
+    num_items = 14
+    histories = random_histories(5, 30, num_items - 2)  # the last two items are nobody's
+    scorer = item_knn_scorer(
+        make_histories(histories), num_items, num_last=num_last, num_neighbours=num_neighbours
+    )
+    asked = [[3], [14], [1, 2, 3, 4, 5], [7, 7, 2], [9, 13, 1]]
+    length = max(map(len, asked))
+    scores = score(scorer, *([0] * (length - len(history)) + history for history in asked))
+    expected = [
+        reference.score_candidates(histories, history, num_items, num_last, num_neighbours)
+        for history in asked
+    ]
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=2e-9)
+
+
+def test_item_knn_breaks_ties_by_popularity_below_any_real_score() -> None:
+    # Items 1 and 2 stand together once in many histories, 4 and 5 are equally similar to 3.
+    train = make_histories([[1, 2], *[[1]] * 500, *[[2]] * 500, [3, 4], [3, 5], *[[6]] * 2000, [7]])
+    scores = score(item_knn_scorer(train, 7, num_last=10), [0] * 10 + [1] + [0] * 9)
+    assert np.argsort(-scores[0]).tolist()[:2] == [1, 5]
+    scores = score(item_knn_scorer(train, 7), [0, 3], [0, 0])
+    assert scores[0, 3] == scores[0, 4] > scores[0, 5] > scores[0, 0] == scores[0, 1]
+    assert scores[0, 2] > scores[0, 6] > 0  # an item is not its own neighbour
+    assert np.argsort(-scores[1]).tolist()[0] == 5
+
+
+def test_item_knn_without_data_scores_everything_alike() -> None:
+    scores = score(item_knn_scorer(make_histories([]), 3), [0, 1])
+    np.testing.assert_array_equal(scores, [[0, 0, 0]])
+
+
+@pytest.mark.parametrize("name", ["num_last", "num_neighbours"])
+def test_item_knn_needs_items_to_look_at(name: str) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` should be a positive integer"):
+        item_knn_scorer(TRAIN, 5, **{name: 0})
 
 
 def _leave_one_out(scene: str) -> tuple[Histories, Histories, int]:

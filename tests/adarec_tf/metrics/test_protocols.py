@@ -7,12 +7,7 @@ import tensorflow_recommenders as tfrs
 
 from adarec_tf.data.examples import Histories
 from adarec_tf.metrics import protocols
-from adarec_tf.metrics.protocols import (
-    catalogue_coverage,
-    evaluate_full,
-    model_scorer,
-    ranks_full,
-)
+from adarec_tf.metrics.protocols import evaluate_full, model_scorer, ranks_full
 from tests.adarec_tf.tiny_scene import (
     ConvolutionModel,
     build_convolution_model,
@@ -158,32 +153,3 @@ def test_hit_rate_equals_that_of_tensorflow_recommenders(model: ConvolutionModel
     expected = [float(value) for value in theirs.result()]
     assert 0 < expected[1] < expected[2] < 1
     assert [metrics[f"hit_rate@{k}/full"] for k in (1, 5, 10)] == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize("seen", ["exclude", "keep"])
-def test_coverage_counts_items_that_anyone_is_shown(
-    model: ConvolutionModel, histories: Histories, seen: str
-) -> None:
-    k = 2
-    histories = histories.take(np.array([2, 3, 4]))  # the first has seen nearly everything
-    shown: set[int] = set()
-    for user in range(histories.num_users):
-        history = histories.history(user)
-        logits = model.sequence_embedding.item_logits(
-            model(history[None, -MAX_LENGTH:]).final_states[:, -1]
-        )[0].numpy()
-        candidates = [
-            item
-            for item in np.argsort(-logits, kind="stable") + 1
-            if seen == "keep" or item not in history
-        ]
-        shown.update(candidates[:k])
-    coverage = catalogue_coverage(model, histories, max_length=MAX_LENGTH, seen=seen, k=k)
-    assert coverage == pytest.approx(len(shown) / NUM_ITEMS)
-    assert coverage < 1
-
-
-def test_coverage_of_a_user_with_fewer_candidates_than_slots(model: ConvolutionModel) -> None:
-    histories = make_histories([list(range(1, NUM_ITEMS))], [NUM_ITEMS])
-    coverage = catalogue_coverage(model, histories, max_length=MAX_LENGTH, seen="exclude", k=10)
-    assert coverage == pytest.approx(1 / NUM_ITEMS)

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adarec_tf.metrics.ranking import hit_rate_at_k, mrr_at_k, ndcg_at_k, target_ranks
+from adarec_tf.metrics.ranking import (
+    METRICS,
+    hit_rate_at_k,
+    mrr_at_k,
+    ndcg_at_k,
+    target_ranks,
+    user_gains,
+)
+from adarec_tf.metrics.ranking import metrics_of_ranks as metrics_by_name
 from tests.references.ranking_metrics import metrics_of_ranks, rank_of_target
 
 NUM_ITEMS = 6
@@ -110,3 +118,19 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 def test_a_cutoff_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="k=0"):
         hit_rate_at_k(np.array([1]), 0)
+
+
+def test_gains_of_users_average_to_the_metrics() -> None:
+    ranks = np.array([1, 3, 11, 2, 40])
+    metrics = metrics_by_name(ranks, cutoffs=(1, 10), protocol="sampled7")
+    assert len(metrics) == 2 * len(METRICS)
+    for k in (1, 10):
+        for name in METRICS:
+            gains = user_gains(name, ranks, k)
+            assert gains[ranks > k].tolist() == [0.0] * int((ranks > k).sum())
+            assert metrics[f"{name}@{k}/sampled7"] == pytest.approx(gains.mean(), rel=1e-12)
+
+
+def test_an_unknown_metric_is_refused() -> None:
+    with pytest.raises(ValueError, match="one of hit_rate, ndcg, mrr"):
+        user_gains("map", np.array([1]), 10)

@@ -12,9 +12,9 @@ from adarec_tf.data.examples import SequenceStatistics
 from adarec_tf.data.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import bundle_bytes, write_bundle
 from adarec_tf.export.profile import count_parameters
-from adarec_tf.metrics.baselines import markov_scorer
+from adarec_tf.metrics.baselines import item_knn_scorer, markov_scorer
 from adarec_tf.metrics.protocols import evaluate_full, model_scorer
-from adarec_tf.report.comparison import COST_KEYS, Blessing, Row, compare_models, judge
+from adarec_tf.report.comparison import COST_KEYS, Blessing, Comparison, compare_models, judge
 from tests.adarec_tf.tiny_scene import build_convolution_model, make_histories
 
 NUM_ITEMS = 12
@@ -23,7 +23,7 @@ TRAIN = make_histories([[1, 2, 3, 4], [2, 3, 5], [6, 7, 6, 7, 8]])
 TEST = make_histories([[1, 2, 3], [2, 9], [6, 7, 8, 6, 7, 10]], [4, 3, 8])
 
 
-def compare(tmp_path: Path, test: Any = TEST) -> tuple[dict[str, Row], dict[str, Any]]:
+def compare(tmp_path: Path, test: Any = TEST) -> tuple[Comparison, dict[str, Any]]:
     vocabulary = ItemVocabulary(tuple(f"item {number}" for number in range(NUM_ITEMS)))
     models = {
         "teacher": build_convolution_model(NUM_ITEMS, MAX_LENGTH),
@@ -40,7 +40,7 @@ def compare(tmp_path: Path, test: Any = TEST) -> tuple[dict[str, Row], dict[str,
             manifest={},
             warmup_histories=[],
         )
-    rows = compare_models(
+    comparison = compare_models(
         models["teacher"],
         models["student"],
         TRAIN,
@@ -61,37 +61,42 @@ def compare(tmp_path: Path, test: Any = TEST) -> tuple[dict[str, Row], dict[str,
         config=EvaluationConfig(latency_requests=5),
         k=3,
     )
-    return rows, models
+    return comparison, models
 
 
 def test_every_model_has_a_full_row_of_its_own_figures(tmp_path: Path) -> None:
-    rows, models = compare(tmp_path)
-    assert list(rows) == ["popularity", "markov", "teacher", "student"]
+    comparison, models = compare(tmp_path)
+    rows = comparison.rows
+    assert list(rows) == ["popularity", "markov", "item_knn", "teacher", "student"]
     options = {
         "num_items": NUM_ITEMS,
         "max_length": MAX_LENGTH,
         "seen": "exclude",
-        "cutoffs": (3,),
+        "cutoffs": (1, 3, 5, 10, 20),
     }
     scorers = {
         "markov": markov_scorer(TRAIN, NUM_ITEMS),
+        "item_knn": item_knn_scorer(TRAIN, NUM_ITEMS),
         **{name: model_scorer(model) for name, model in models.items()},
     }
     for name, scorer in scorers.items():
         metrics = evaluate_full(scorer, TEST, **options)
         assert {key: rows[name][key] for key in metrics} == pytest.approx(metrics, rel=1e-12)
     for name, model in models.items():
-        ranking = {"hit_rate@3/full", "ndcg@3/full", "mrr@3/full", "catalogue_coverage@3/full"}
-        assert set(rows[name]) == ranking | set(COST_KEYS)
+        shown = {"catalogue_coverage@3/full", "mean_recommended_popularity@3/full"}
+        assert set(rows[name]) == set(metrics) | shown | set(COST_KEYS)
         assert rows[name]["parameters"] == count_parameters(model).total
         assert rows[name]["embedding_parameters"] == count_parameters(model).embedding
         assert rows[name]["encoder_macs"] == MAX_LENGTH * 3 * 6 * 6
         assert rows[name]["bundle_bytes"] == bundle_bytes(str(tmp_path / name))
         assert 0 < rows[name]["latency_p50_ms"] <= rows[name]["latency_p99_ms"]
     assert rows["teacher"]["parameters"] < rows["student"]["parameters"]
-    for name in ("popularity", "markov"):
+    for name in ("popularity", "markov", "item_knn"):
+        assert set(rows[name]) == set(rows["teacher"])
         assert [rows[name][key] for key in COST_KEYS] == [None] * len(COST_KEYS)
-    assert json.loads(json.dumps(rows)) == rows
+    plain = comparison.to_dict()
+    assert plain["models"] == rows
+    assert json.loads(json.dumps(plain)) == plain
 
 
 def test_no_test_histories_are_refused(tmp_path: Path) -> None:

@@ -31,12 +31,27 @@ _COSTS = {
 RESULT: dict[str, Any] = {
     "scene": "tiny",
     "seed": 3,
-    "protocol": {"seen": "exclude", "num_users": 1234, "num_items": 56, "num_interactions": 9999},
+    "protocol": {
+        "split": "leave-one-out",
+        "seen": "exclude",
+        "num_users": 1234,
+        "num_items": 56,
+        "num_interactions": 9999,
+    },
     "models": {
         "popularity": {**_METRICS, **_NO_COSTS},
         "markov": {**_METRICS, **_NO_COSTS},
+        "item_knn": {**_METRICS, **_NO_COSTS},
         "teacher": {**_METRICS, **_COSTS},
         "student": {**_METRICS, **_COSTS, "bundle_bytes": 999},
+    },
+    "intervals": {
+        "popularity": {"ndcg@10/full": {"mean": 0.125, "low": 0.1, "high": 0.2}},
+        "teacher": {"ndcg@10/full": {"mean": 0.125, "low": 0.11, "high": 0.14}},
+        "student": {"ndcg@10/full": {"mean": 0.125, "low": 0.12, "high": 0.13}},
+    },
+    "student_against_teacher": {
+        "ndcg@10/full": {"difference": 0.01, "low": -0.005, "high": 0.025, "p_value": 0.1872}
     },
     "genotype": {},
     "blessed": True,
@@ -76,12 +91,22 @@ def test_the_table_has_a_row_a_model_in_readable_units() -> None:
         *("123,456", "100,000", "7,890", "2.3 MB", "0.51 ms", "1.25 ms"),
     ]
     assert row(text, "student")[7] == "999 B"
-    assert row(text, "markov")[4:] == ["–"] * 6
+    for name in ("markov", "item_knn"):
+        assert row(text, name)[4:] == ["–"] * 6
+
+
+def test_the_headline_has_its_interval_and_the_students_distance_its_test() -> None:
+    assert (
+        "NDCG@10, 95% interval over users: teacher 0.1100 to 0.1400, student 0.1200 to 0.1300; "
+        "student minus teacher +0.0100 (-0.0050 to +0.0250), paired p = 0.1872.\n"
+    ) in render()
 
 
 def test_the_protocol_and_what_was_removed_are_said() -> None:
     text = render()
-    assert "1,234 users" in text
+    assert "Protocol: leave-one-out, test targets of 1,234 users, ranked" in text
+    split_in_time = render(protocol={**RESULT["protocol"], "split": "global-time"})
+    assert "global time split, first items after the cut of 1,234 users, ranked" in split_in_time
     assert "full catalogue of 56 items; items of the history are no candidates" in text
     assert "Removed from the log: duplicate interactions: 1,500." in text
     assert "stay candidates" in render(protocol={**RESULT["protocol"], "seen": "keep"})
