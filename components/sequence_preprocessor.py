@@ -19,14 +19,17 @@ from tfx.types import artifact_utils
 from tfx_bsl.coders import example_coder
 
 from adarec_tf.config import DataConfig
+from adarec_tf.data import global_time_split
 from adarec_tf.data import sequences as log
 from adarec_tf.data.examples import (
     Histories,
     SequenceStatistics,
+    read_histories,
     read_statistics,
     serialize_history,
     write_statistics,
 )
+from adarec_tf.data.global_time_split import TimeCuts
 from adarec_tf.data.vocabulary import ItemVocabulary
 from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
 from components.interactions_gen import SPLIT
@@ -74,7 +77,7 @@ def SequencePreprocessor(  # noqa: N802 (a component is named as a class)
       beam_pipeline: made by TFX from the Beam arguments of the pipeline.
 
     Raises:
-      ValueError: the filters left nothing to learn from.
+      ValueError: the filters left nothing to learn from, or a split in time no targets.
     """
     del code_fingerprint  # only part of the cache key
     config = DataConfig.from_json(data_config)
@@ -84,6 +87,7 @@ def SequencePreprocessor(  # noqa: N802 (a component is named as a class)
         sequences.set_int_custom_property(f"removed_{name}", count)
     for name in ("num_users", "num_items", "num_interactions"):
         sequences.set_int_custom_property(name, getattr(statistics, name))
+    sequences.set_string_custom_property("split", config.split)
     sequences.set_string_custom_property("seen", statistics.seen)
     sequences.set_string_custom_property("data_fingerprint", statistics.data_fingerprint)
     vocabulary.set_int_custom_property("num_items", statistics.num_items)
@@ -103,13 +107,13 @@ def preprocess(
       examples_dir: the folder of the examples' TFRecords.
       sequences_dir: gets `Split-{train,valid,test}/part-*.gz` and the statistics.
       vocabulary_dir: gets the vocabulary.
-      config: filters and the policy for seen items.
+      config: filters, how to split, and the policy for seen items.
 
     Returns:
       The statistics written beside the sequences.
 
     Raises:
-      ValueError: the filters left nothing to learn from.
+      ValueError: the filters left nothing to learn from, or a split in time no targets.
     """
     for split in log.Splits._fields:
         tf.io.gfile.makedirs(_split_dir(sequences_dir, split))
@@ -118,18 +122,24 @@ def preprocess(
         partitions = _partitions(pipeline, examples_dir)
         item_counts = _count_items(partitions, "All")
         partitions |= "Filter" >> beam.Map(_filter, beam.pvalue.AsSingleton(item_counts), config)
+        cuts = beam.pvalue.AsSingleton(_time_cuts(pipeline, partitions, config))
+        known = partitions | "KnownInTraining" >> beam.Map(_known_in_training, cuts)
         vocabulary = beam.pvalue.AsSingleton(
-            _count_items(partitions, "Kept")
+            _count_items(known, "Kept")
             | "WriteVocabulary" >> beam.Map(_write_vocabulary, vocabulary_dir)
         )
         _ = (
             partitions
-            | "WriteShards" >> beam.Map(_write_shard, vocabulary, sequences_dir)
+            | "WriteShards" >> beam.Map(_write_shard, vocabulary, cuts, sequences_dir)
             | "SumMeasures" >> beam.CombineGlobally(_sum_measures).without_defaults()
-            | "WriteStatistics" >> beam.Map(_write_statistics, vocabulary, sequences_dir, config)
+            | "WriteStatistics"
+            >> beam.Map(_write_statistics, vocabulary, cuts, sequences_dir, config)
         )
     # After the run, not inside: an error raised in Beam reaches the user wrapped in its own.
     statistics = read_statistics(sequences_dir)
+    if config.split == "global_time" and statistics.num_users > 0:
+        valid, test = (read_histories(sequences_dir, name) for name in ("valid", "test"))
+        global_time_split.check_targets_are_left(valid, test, statistics.removed)
     log.check_enough_is_left(statistics.num_users, statistics.num_items, statistics.removed, config)
     return statistics
 
@@ -152,6 +162,37 @@ def _count_items(partitions: beam.PCollection, name: str) -> beam.PCollection:
         | f"CountItems{name}" >> beam.Map(_item_counts)
         | f"MergeCounts{name}" >> beam.CombineGlobally(log.merge_counts)
     )
+
+
+def _time_cuts(
+    pipeline: beam.Pipeline, partitions: beam.PCollection, config: DataConfig
+) -> beam.PCollection:
+    """The one `TimeCuts` of a global time split; None for leave-one-out."""
+    if config.split == "leave_one_out":
+        return pipeline | "NoTimeCuts" >> beam.Create([None])
+    return (
+        partitions
+        | "CountTimes" >> beam.Map(_time_counts)
+        | "MergeTimeCounts" >> beam.CombineGlobally(global_time_split.merge_time_counts)
+        | "FindTimeCuts"
+        >> beam.Map(
+            global_time_split.find_time_cuts,
+            valid_time_share=config.valid_time_share,
+            test_time_share=config.test_time_share,
+        )
+    )
+
+
+def _time_counts(partition: _Partition) -> global_time_split.TimeCounts:
+    return global_time_split.count_times(partition.interactions["timestamp"].to_numpy())
+
+
+def _known_in_training(partition: _Partition, cuts: TimeCuts | None) -> _Partition:
+    """The interactions whose items make the vocabulary: all, unless a cut hides the future."""
+    if cuts is None:
+        return partition
+    interactions = global_time_split.training_interactions(partition.interactions, cuts)
+    return partition._replace(interactions=interactions)
 
 
 def _item_counts(partition: _Partition) -> log.KeyCounts:
@@ -204,10 +245,10 @@ def _write_vocabulary(counts: log.KeyCounts, vocabulary_dir: str) -> ItemVocabul
 
 
 def _write_shard(
-    partition: _Partition, vocabulary: ItemVocabulary, sequences_dir: str
+    partition: _Partition, vocabulary: ItemVocabulary, cuts: TimeCuts | None, sequences_dir: str
 ) -> _Measures:
     histories = log.to_histories(partition.interactions, vocabulary)
-    splits = log.split_leave_one_out(histories)
+    splits, removed = _split(histories, partition.interactions, cuts)
     shard = f"part-{partition.shard:05d}-of-{_NUM_SHARDS:05d}.gz"
     for name, split in splits._asdict().items():
         _write_histories(os.path.join(_split_dir(sequences_dir, name), shard), split)
@@ -217,7 +258,17 @@ def _write_shard(
         num_train_interactions=len(splits.train.item_ids),
         num_repeats=log.count_repeats(splits.train),
         digest=log.digest_histories(histories),
-        removed=partition.removed,
+        removed={**partition.removed, **removed},
+    )
+
+
+def _split(
+    histories: Histories, interactions: pa.Table, cuts: TimeCuts | None
+) -> tuple[log.Splits, dict[str, int]]:
+    if cuts is None:
+        return log.split_leave_one_out(histories), {}
+    return global_time_split.split_global_time(
+        histories, interactions["timestamp"].to_numpy(), cuts
     )
 
 
@@ -243,7 +294,11 @@ def _sum_measures(shards: Iterable[_Measures]) -> _Measures:
 
 
 def _write_statistics(
-    measures: _Measures, vocabulary: ItemVocabulary, sequences_dir: str, config: DataConfig
+    measures: _Measures,
+    vocabulary: ItemVocabulary,
+    cuts: TimeCuts | None,
+    sequences_dir: str,
+    config: DataConfig,
 ) -> None:
     share = log.repeat_share(measures.num_repeats, measures.num_train_interactions)
     statistics = SequenceStatistics(
@@ -254,7 +309,7 @@ def _write_statistics(
         repeat_share=share,
         seen=log.resolve_seen(config.seen, share, config.max_repeat_share),
         max_length=config.max_length,
-        data_fingerprint=log.data_fingerprint(measures.digest, vocabulary),
+        data_fingerprint=log.data_fingerprint(measures.digest, vocabulary, cuts or ()),
     )
     write_statistics(sequences_dir, statistics)
 

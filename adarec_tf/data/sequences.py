@@ -2,7 +2,8 @@
 
 Interactions are Arrow tables with the columns of `LOG_SCHEMA`; `arrival` is the row's place in the
 log and decides ties in time. The order of the steps is `remove_duplicates`, `filter_min_counts` of
-items, then of users (one pass each), `order_by_time`, `to_histories`, `split_leave_one_out`.
+items, then of users (one pass each), `order_by_time`, `to_histories`, `split_leave_one_out` (or
+that of `global_time_split`).
 
 All functions work on a part of the users as well as on all of them, as long as the interactions of
 a user stay together (`partition_users`) and counts of items are merged first (`merge_counts`).
@@ -53,7 +54,7 @@ class KeyCounts(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """Leave-one-out parts of the same users, in the same order."""
+    """The parts of the users' histories; leave-one-out gives the same users in the same order."""
 
     train: Histories
     valid: Histories
@@ -138,7 +139,7 @@ def to_histories(interactions: pa.Table, vocabulary: ItemVocabulary) -> Historie
 
     Args:
       interactions: from `order_by_time`.
-      vocabulary: knows every item of the interactions.
+      vocabulary: the items; those it does not know become `UNKNOWN`.
 
     Returns:
       One history a user, in the users' order; no targets (PAD).
@@ -235,12 +236,13 @@ def add_digests(digests: Iterable[int]) -> int:
     return sum(digests) % _DIGEST_MODULUS
 
 
-def data_fingerprint(digest: int, vocabulary: ItemVocabulary) -> str:
-    """SHA-256, in hex, of all histories and the vocabulary their ids stand for.
+def data_fingerprint(digest: int, vocabulary: ItemVocabulary, cuts: tuple[int, ...] = ()) -> str:
+    """SHA-256, in hex, of all histories, the vocabulary their ids stand for, and cuts in time.
 
     Equal for equal content, whatever the files, their order and the number of parts.
     """
     content = digest.to_bytes(32, "little") + "\n".join(vocabulary.keys).encode()
+    content += "".join(f"\n\n{cut}" for cut in cuts).encode()  # no key holds a line break
     return hashlib.sha256(content).hexdigest()
 
 

@@ -88,6 +88,27 @@ def decoded(directory: Path) -> dict[str, tuple[list[str], str, str]]:
     return result
 
 
+def decoded_in_time(directory: Path) -> reference.TimeSplit:
+    vocabulary = ItemVocabulary.read(str(directory / "vocabulary" / "vocabulary.txt"))
+    splits = {name: read_histories(str(directory / "sequences"), name) for name in SPLITS}
+    items = {
+        name: {
+            key.decode(): vocabulary.decode(split.history(user))
+            for user, key in enumerate(split.user_keys)
+        }
+        for name, split in splits.items()
+    }
+    targets = {
+        name: dict(zip(items[name], vocabulary.decode(splits[name].targets), strict=True))
+        for name in ("valid", "test")
+    }
+    valid, test = (
+        {user: (items[name][user], target) for user, target in of_split.items()}
+        for name, of_split in targets.items()
+    )
+    return reference.TimeSplit(items["train"], valid, test, list(vocabulary.keys), {})
+
+
 def contents(directory: Path) -> dict[str, bytes]:
     files = [*directory.glob("sequences/**/*"), *directory.glob("vocabulary/*")]
     return {str(file.relative_to(directory)): file.read_bytes() for file in files if file.is_file()}
@@ -139,6 +160,48 @@ def test_input_order_never_changes_sequences(rows: list[Row]) -> None:
 def test_seen_items_stay_where_users_repeat(tmp_path: Path) -> None:
     repeating = [("u", item, time) for time, item in enumerate("abab" * 3)]
     assert run(tmp_path, repeating).seen == "keep"
+
+
+SPREAD: list[Row] = [
+    *[("ann", item, time) for time, item in enumerate(["a", "b", "a", "c"])],
+    *[("bob", item, 2 + 2 * time) for time, item in enumerate(["b", "a", "c", "new", "b"])],
+    *[("cyd", item, 1 + 3 * time) for time, item in enumerate(["c", "a", "b"])],
+    *[("late", item, 8 + time) for time, item in enumerate(["a", "b", "c"])],
+    *[("new taste", item, time) for item, time in [("a", 0), ("b", 7), ("new", 9)]],
+]
+
+
+def test_one_cut_in_time_agrees_with_the_reference(tmp_path: Path) -> None:
+    kept, removed = reference.filter_log(SPREAD, 1, 3)
+    # 18 rows: the test period wants 1.8 of them, with the validation period 7.2.
+    expected = reference.split_in_time(kept, 8, 2)
+    statistics = run(
+        tmp_path, SPREAD, split="global_time", valid_time_share=0.3, test_time_share=0.1
+    )
+    assert decoded_in_time(tmp_path) == expected._replace(removed={})
+    assert statistics.removed == removed | expected.removed
+    assert "new" not in expected.vocabulary
+    assert expected.test == {"bob": (["b", "a", "c"], "b"), "late": (["a", "b"], "c")}
+    assert expected.removed["valid_users_without_history"] == 1
+    assert expected.removed["valid_targets_unknown_in_training"] == 1
+    assert statistics.num_items == len(expected.vocabulary)
+    assert statistics.repeat_share == reference.repeat_share(list(expected.train.values()))
+    other = run(
+        tmp_path / "b", SPREAD, split="global_time", valid_time_share=0.2, test_time_share=0.2
+    )
+    assert other.data_fingerprint != statistics.data_fingerprint
+
+
+def test_workers_never_change_a_byte_of_a_split_in_time(tmp_path: Path) -> None:
+    run(tmp_path / "one", SPREAD, split="global_time")
+    run(tmp_path / "many", SPREAD, 3, 3, split="global_time")
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
+
+
+def test_a_cut_that_leaves_no_targets_is_one_plain_error(tmp_path: Path) -> None:
+    at_once = [(user, item, 5) for user in ("u", "v") for item in "abc"]
+    with pytest.raises(ValueError, match=r"Received: 0 and 0.*`test_time_share`"):
+        run(tmp_path, at_once, split="global_time")
 
 
 def test_a_log_with_nothing_left_is_one_plain_error(tmp_path: Path) -> None:
