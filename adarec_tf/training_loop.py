@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from adarec_tf.checkpoint import EpochCheckpoint
 from adarec_tf.config import TrainingConfig
 from adarec_tf.data.examples import Batch
+from adarec_tf.devices import is_chief, mean_over_replicas
 from adarec_tf.progress import Progress, log_progress
+from adarec_tf.sequence_model import PAD
+from adarec_tf.training_log import TrainingLog
 
 logger = logging.getLogger(__name__)
 
@@ -89,23 +93,39 @@ def apply_gradients(
     """One update, after adding up the gradients of rows that were looked up more than once.
 
     Keras takes the norm of sparse gradients slice by slice: clipped as they come, a table whose
-    few rows are looked up often would escape clipping.
+    few rows are looked up often would escape clipping. Likewise it clips what one replica has, and
+    adds the replicas up afterwards: where there are several, each hands in its part of what is
+    clipped already.
     """
     dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync > 1:
+        whole = replica.all_reduce(tf.distribute.ReduceOp.SUM, dense)
+        clipped, _ = tf.clip_by_global_norm(whole, optimizer.global_clipnorm)
+        dense = [gradient / replica.num_replicas_in_sync for gradient in clipped]
     optimizer.apply(dense, variables)
 
 
-def fit(task: FitTask, config: TrainingConfig, checkpoint_dir: str) -> list[EpochRecord]:
+def fit(
+    task: FitTask, config: TrainingConfig, checkpoint_dir: str, log_dir: str | None = None
+) -> list[EpochRecord]:
     """Trains until the epochs are over or validation stops improving; keeps the best weights.
+
+    Of several workers the chief writes, and all of them read its checkpoints.
 
     Args:
       task: what to run.
       config: epochs and patience.
       checkpoint_dir: a finished epoch is saved here; a fit that was interrupted continues.
+      log_dir: where TensorBoard finds the records; None writes none.
 
     Returns:
-      One record an epoch: loss parts, validation metrics, seconds. The model holds the weights of
-      the epoch with the best validation metric.
+      One record an epoch: loss parts, validation metrics, learning rate at its end, labelled
+      positions a second, seconds of training. The model holds the weights of the epoch with the
+      best validation metric.
+
+    Raises:
+      ValueError: a loss is not finite, or the workers continue from different epochs.
     """
     best_weights = [tf.Variable(v.value, trainable=False) for v in task.model.weights]
     checkpoint = EpochCheckpoint(
@@ -113,20 +133,26 @@ def fit(task: FitTask, config: TrainingConfig, checkpoint_dir: str) -> list[Epoc
         [*task.model.variables, *task.optimizer.variables, *task.extra_variables, *best_weights],
     )
     history: list[EpochRecord] = (checkpoint.restore() or {"history": []})["history"]
+    strategy = task.model.distribute_strategy
+    _check_same_epoch(strategy, len(history), checkpoint_dir)
+    writes_files = is_chief(strategy)
+    log = TrainingLog(log_dir if writes_files else None, history)
     while not _is_finished(history, config):
         epoch = len(history)
         record = _run_epoch(task, epoch)
         if record[SELECTION_METRIC] > _best(history):
             _copy(task.model.weights, best_weights)
         history.append(record)
-        checkpoint.save({"history": history})
+        if writes_files:
+            checkpoint.save({"history": history})
+        log.append(record)
         log_progress(
             logger,
             Progress(task.stage, epoch + 1, config.max_epochs),
             "stage=%s epoch=%d %s",
             task.stage.replace(" ", "_"),
             epoch + 1,
-            " ".join(f"{name}={value:.4f}" for name, value in record.items()),
+            " ".join(f"{name}={value:.6g}" for name, value in record.items()),
         )
     for best, variable in zip(best_weights, task.model.weights, strict=True):
         variable.assign(best)
@@ -136,11 +162,12 @@ def fit(task: FitTask, config: TrainingConfig, checkpoint_dir: str) -> list[Epoc
 def _run_epoch(task: FitTask, epoch: int) -> EpochRecord:
     start = time.monotonic()
     sums: dict[str, tf.Tensor] = {}
-    num_steps = 0
+    num_steps = num_positions = 0
     for batch in task.epoch_batches(epoch):
         parts = task.train_step(tf.constant(batch.item_ids), tf.constant(batch.labels))
         sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
         num_steps += 1
+        num_positions += np.count_nonzero(batch.labels != PAD)
     record = {name: float(value) / max(1, num_steps) for name, value in sums.items()}
     not_finite = [name for name, value in record.items() if not math.isfinite(value)]
     if not_finite:
@@ -149,7 +176,24 @@ def _run_epoch(task: FitTask, epoch: int) -> EpochRecord:
             f"{epoch + 1} of {task.stage}; lower its learning_rate or clip_norm."
         )
     train_seconds = time.monotonic() - start
-    return {**record, **task.validate(), "train_s": train_seconds}
+    return {
+        **record,
+        **mean_over_replicas(task.model.distribute_strategy, task.validate()),
+        "learning_rate": float(task.optimizer.learning_rate),
+        "positions_per_second": num_positions / train_seconds,
+        "train_s": train_seconds,
+    }
+
+
+def _check_same_epoch(
+    strategy: tf.distribute.Strategy, num_finished: int, checkpoint_dir: str
+) -> None:
+    if mean_over_replicas(strategy, {"finished": num_finished})["finished"] != num_finished:
+        raise ValueError(
+            "`checkpoint_dir` should be one folder that all workers see. "
+            f"Received: {checkpoint_dir}, where this worker finds {num_finished} finished epochs "
+            "and others do not."
+        )
 
 
 def _is_finished(history: list[EpochRecord], config: TrainingConfig) -> bool:

@@ -13,13 +13,16 @@ from tfx.dsl.io import fileio
 
 
 @contextlib.contextmanager
-def resumable(checkpoint_dir: str, stage: str, *identity: str | int) -> Iterator[str]:
+def resumable(
+    checkpoint_dir: str, stage: str, *identity: str | int, is_owner: bool = True
+) -> Iterator[str]:
     """A checkpoint folder for a block; deleted when the block succeeds, kept when it does not.
 
     Args:
       checkpoint_dir: where the folders of all stages are.
       stage: readable first part of the folder's name.
       *identity: everything the result depends on: configs, seed, code, content of the inputs.
+      is_owner: whether this process may delete the folder; of several workers, one does.
 
     Yields:
       The path of the folder.
@@ -28,7 +31,8 @@ def resumable(checkpoint_dir: str, stage: str, *identity: str | int) -> Iterator
     path = os.path.join(checkpoint_dir, f"{stage}-{digest[:16]}")
     fileio.makedirs(path)
     yield path
-    fileio.rmtree(path)
+    if is_owner:
+        fileio.rmtree(path)
 
 
 def file_fingerprint(path: str) -> str:

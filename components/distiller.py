@@ -30,6 +30,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     seed: Parameter[int],
     code_fingerprint: Parameter[str],
     checkpoint_dir: Parameter[str],
+    log_dir: Parameter[str],
 ) -> None:
     """Trains the student that the genotype describes, with the teacher's help.
 
@@ -44,6 +45,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
       seed: of weights, dropout and batches.
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted training continues from.
+      log_dir: where TensorBoard finds a folder of each stage.
     """
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
@@ -76,6 +78,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             seen=statistics.seen,
             seed=seed,
             checkpoint_dir=checkpoint,
+            log_dir=os.path.join(log_dir, "student"),
         )
         write_model(
             model.uri,

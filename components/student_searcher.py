@@ -33,6 +33,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
     seed: Parameter[int],
     code_fingerprint: Parameter[str],
     checkpoint_dir: Parameter[str],
+    log_dir: Parameter[str],
 ) -> None:
     """Searches the architecture of the student.
 
@@ -46,6 +47,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
       seed: of weights, samples and batches.
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted search continues from.
+      log_dir: where TensorBoard finds a folder of each stage.
     """
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
@@ -72,6 +74,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
             seen=statistics.seen,
             seed=seed,
             checkpoint_dir=checkpoint,
+            log_dir=os.path.join(log_dir, "search"),
             trace_path=trace_path,
         )
         fileio.copy(trace_path, os.path.join(genotype.uri, SEARCH_TRACE_FILE), overwrite=True)

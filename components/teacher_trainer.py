@@ -1,11 +1,14 @@
 """TeacherTrainer: sequences → teacher model."""
 
+import os
+
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config import TeacherConfig, TrainingConfig
 from adarec_tf.data.examples import read_histories, read_statistics
+from adarec_tf.devices import choose_strategy, is_chief
 from adarec_tf.teachers import build_teacher
 from adarec_tf.teachers.training import train_teacher
 from components.artifacts import Sequences, Vocabulary
@@ -24,8 +27,11 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
     seed: Parameter[int],
     code_fingerprint: Parameter[str],
     checkpoint_dir: Parameter[str],
+    log_dir: Parameter[str],
 ) -> None:
-    """Trains the teacher that `teacher_config` describes.
+    """Trains the teacher that `teacher_config` describes, on all devices there are.
+
+    Where several workers run this step together, the chief alone writes the model.
 
     Args:
       sequences: split histories.
@@ -36,11 +42,14 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
       seed: of weights, dropout and batches.
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted training continues from.
+      log_dir: where TensorBoard finds a folder of each stage.
     """
+    strategy = choose_strategy()  # first: see its docstring
     seed = int(seed)  # Kubeflow passes numbers as floats
     config = TeacherConfig.from_json(teacher_config)
     statistics = read_statistics(sequences.uri)
-    teacher = build_teacher(config, statistics.num_items, statistics.max_length, seed=seed)
+    with strategy.scope():
+        teacher = build_teacher(config, statistics.num_items, statistics.max_length, seed=seed)
     identity = (
         teacher_config,
         training_config,
@@ -48,7 +57,10 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
         code_fingerprint,
         statistics.data_fingerprint,
     )
-    with resumable(checkpoint_dir, "teacher", *identity) as checkpoint, deterministic_operations():
+    with (
+        resumable(checkpoint_dir, "teacher", *identity, is_owner=is_chief(strategy)) as checkpoint,
+        deterministic_operations(),
+    ):
         training_history = train_teacher(
             teacher,
             read_histories(sequences.uri, "train"),
@@ -58,7 +70,10 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
             seen=statistics.seen,
             seed=seed,
             checkpoint_dir=checkpoint,
+            log_dir=os.path.join(log_dir, "teacher"),
         )
+        if not is_chief(strategy):
+            return
         write_model(
             model.uri,
             teacher,

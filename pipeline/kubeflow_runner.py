@@ -1,8 +1,9 @@
 """Compiles the same pipeline for Kubeflow Pipelines 2: a PipelineSpec 2.1 in YAML.
 
 Nothing is run or uploaded here. Where artifacts go is not in the file: it is the pipeline root that
-a run is submitted with. Three paths are: those of the raw log, of checkpoints and of pushed
-versions, as the containers see them; by default on a volume mounted at `/mnt/adarec` in every step.
+a run is submitted with. Four paths are: those of the raw log, of checkpoints, of TensorBoard's logs
+and of pushed versions, as the containers see them; by default on a volume mounted at `/mnt/adarec`
+in every step.
 """
 
 from pathlib import Path
@@ -27,7 +28,7 @@ def compile_pipeline(
       config: the run's settings.
       output_path: the file, ending in `.yaml` or `.yml`.
       image: container image of every step, with this project installed.
-      root: folder of checkpoints and pushed versions inside the containers.
+      root: folder of checkpoints, logs and pushed versions inside the containers.
       data_path: the raw log inside the containers; `<root>/data/interactions.csv` if None.
 
     Raises:
@@ -50,6 +51,7 @@ def compile_pipeline(
         pipeline_root=f"{root}/pipeline",
         serving_dir=f"{root}/serving/{config.serving.model_name}",
         checkpoint_dir=f"{root}/checkpoints",
+        log_dir=f"{root}/tensorboard",
     )
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         config=kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(

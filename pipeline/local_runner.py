@@ -79,7 +79,7 @@ def run_pipeline(
     check_data_path(config.scene, data_path)
     folder = Workdir(workdir)
     with folder.locked():
-        folder.write_config(config)
+        folder.write_config(config, data_path)
         log_path = folder.new_log()
         with redirected_output(log_path) as console, Screen(console) as screen:
             try:
@@ -123,6 +123,7 @@ def _run_stages(
         pipeline_root=str(folder.pipeline),
         serving_dir=str(folder.serving(config.serving.model_name)),
         checkpoint_dir=str(folder.checkpoints),
+        log_dir=str(folder.tensorboard),
         metadata_path=str(folder.metadata),
     )
     compiled = Compiler().compile(pipeline)

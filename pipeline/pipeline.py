@@ -56,6 +56,7 @@ def create_pipeline(
     pipeline_root: str,
     serving_dir: str,
     checkpoint_dir: str,
+    log_dir: str,
     metadata_path: str | None = None,
 ) -> Pipeline:
     """Wires the components.
@@ -66,13 +67,14 @@ def create_pipeline(
       pipeline_root: where artifacts are written.
       serving_dir: where blessed students are pushed; a server watches it.
       checkpoint_dir: where an interrupted stage continues from.
+      log_dir: where the stages that train write for TensorBoard.
       metadata_path: SQLite file of ML Metadata; None where the orchestrator brings its own.
 
     Returns:
       The pipeline, for a runner.
     """
     data = _data_stages(config, data_path)
-    models = _model_stages(config, data.preprocessor, checkpoint_dir)
+    models = _model_stages(config, data.preprocessor, checkpoint_dir, log_dir)
     release = _release_stages(config, data.preprocessor, models, serving_dir)
     connection = None
     if metadata_path is not None:
@@ -120,7 +122,9 @@ def _data_stages(config: PipelineConfig, data_path: str) -> _DataStages:
     return _DataStages(interactions, statistics, schema, validator, preprocessor)
 
 
-def _model_stages(config: PipelineConfig, preprocessor: Any, checkpoint_dir: str) -> _ModelStages:
+def _model_stages(
+    config: PipelineConfig, preprocessor: Any, checkpoint_dir: str, log_dir: str
+) -> _ModelStages:
     teacher = TeacherTrainer(
         sequences=preprocessor.outputs["sequences"],
         vocabulary=preprocessor.outputs["vocabulary"],
@@ -129,6 +133,7 @@ def _model_stages(config: PipelineConfig, preprocessor: Any, checkpoint_dir: str
         seed=config.seed,
         code_fingerprint=source_fingerprint("components.teacher_trainer"),
         checkpoint_dir=checkpoint_dir,
+        log_dir=log_dir,
     )
 
     searcher = StudentSearcher(
@@ -140,6 +145,7 @@ def _model_stages(config: PipelineConfig, preprocessor: Any, checkpoint_dir: str
         seed=config.seed,
         code_fingerprint=source_fingerprint("components.student_searcher"),
         checkpoint_dir=checkpoint_dir,
+        log_dir=log_dir,
     )
 
     student = StudentDistiller(
@@ -152,6 +158,7 @@ def _model_stages(config: PipelineConfig, preprocessor: Any, checkpoint_dir: str
         seed=config.seed,
         code_fingerprint=source_fingerprint("components.distiller"),
         checkpoint_dir=checkpoint_dir,
+        log_dir=log_dir,
     )
     return _ModelStages(teacher, searcher, student)
 

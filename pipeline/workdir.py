@@ -6,9 +6,10 @@ Paths are relative to the folder:
 - `pipeline/`: the artifacts of every stage
 - `metadata.sqlite`: which artifacts were made from what (ML Metadata)
 - `checkpoints/`: where an interrupted stage continues
+- `tensorboard/<stage>/`: losses and metrics, epoch by epoch, of the last training of a stage
 - `serving/<model>/<version>/`: pushed versions, as TensorFlow Serving expects them
 - `logs/`: one file a run, with everything that was written
-- `config.json`: settings, seed and package versions of the last run
+- `config.json`: settings, seed, path of the raw log and package versions of the last run
 - `result.json`: figures of the last finished run
 """
 
@@ -48,6 +49,7 @@ class Workdir:
         self.pipeline = self.root / "pipeline"
         self.metadata = self.root / "metadata.sqlite"
         self.checkpoints = self.root / "checkpoints"
+        self.tensorboard = self.root / "tensorboard"
         self.logs = self.root / "logs"
         self.result = self.root / "result.json"
         self.config = self.root / "config.json"
@@ -60,11 +62,19 @@ class Workdir:
         """The log of a run that starts now."""
         return self.logs / f"run-{datetime.now():%Y%m%d-%H%M%S-%f}.log"
 
-    def write_config(self, config: PipelineConfig) -> None:
-        """Writes what repeats the run: settings, seed, versions of Python and of key packages."""
+    def write_config(
+        self, config: PipelineConfig, data_path: str | os.PathLike[str] | None
+    ) -> None:
+        """Writes what repeats the run: settings, seed, data, versions of Python and key packages.
+
+        Args:
+          config: the run's settings.
+          data_path: the raw log; None if it is generated.
+        """
         record = {
             "config": config.to_dict(),
             "seed": config.seed,
+            "data_path": None if data_path is None else os.path.abspath(data_path),
             "python": platform.python_version(),
             "versions": {name: _version(name) for name in _VERSIONED_PACKAGES},
         }

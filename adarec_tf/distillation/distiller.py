@@ -26,6 +26,7 @@ def distill_student(
     seen: str,
     seed: int,
     checkpoint_dir: str,
+    log_dir: str | None = None,
 ) -> list[EpochRecord]:
     """Trains a student with distillation; it ends with the best weights on validation.
 
@@ -40,6 +41,7 @@ def distill_student(
       seed: of projections and the order of the batches; dropout follows the seed the student was
         built with.
       checkpoint_dir: where an interrupted training continues from.
+      log_dir: where TensorBoard finds the records; None writes none.
 
     Returns:
       One record an epoch, with the parts of the loss.
@@ -82,7 +84,7 @@ def distill_student(
         ),
         extra_variables=objective.variables,
     )
-    return fit(task, training, checkpoint_dir)
+    return fit(task, training, checkpoint_dir, log_dir)
 
 
 def _train_step(

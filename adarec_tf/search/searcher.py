@@ -31,8 +31,10 @@ from adarec_tf.search.alphas import (
 from adarec_tf.search.architect import SearchState, build_alpha_step, build_weight_step
 from adarec_tf.search.cost import measure_costs, measure_encoder, relative_costs
 from adarec_tf.search.supernet import Supernet
+from adarec_tf.sequence_model import PAD
 from adarec_tf.students.genotype import Genotype, edge_ends
 from adarec_tf.students.primitives import NONE, SKIP
+from adarec_tf.training_log import TrainingLog
 from adarec_tf.training_loop import SELECTION_METRIC, build_optimizer
 
 logger = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ def search_genotype(
     seed: int,
     checkpoint_dir: str,
     trace_path: str,
+    log_dir: str | None = None,
 ) -> SearchResult:
     """Searches the student's architecture for one scene.
 
@@ -85,6 +88,7 @@ def search_genotype(
       seed: equal seed, config and data find the equal genotype.
       checkpoint_dir: where an interrupted search continues from.
       trace_path: the trace is written here when the search ends, a JSON line an epoch.
+      log_dir: where TensorBoard finds the numbers of the trace; None writes none.
 
     Returns:
       The genotype and how it came about.
@@ -98,7 +102,7 @@ def search_genotype(
         valid,
         _Settings(student, search, distillation, max_length, seen, seed),
     )
-    trace = loop.run(checkpoint_dir, trace_path)
+    trace = loop.run(checkpoint_dir, trace_path, log_dir)
     candidates = [(genotype, loop.validate(genotype)) for genotype in loop.candidates()]
     best = max(candidates, key=lambda candidate: candidate[1])[0]
     return SearchResult(best, candidates, trace)
@@ -206,7 +210,9 @@ class _SearchLoop:
         )
         return metrics[SELECTION_METRIC]
 
-    def run(self, checkpoint_dir: str, trace_path: str) -> list[dict[str, Any]]:
+    def run(
+        self, checkpoint_dir: str, trace_path: str, log_dir: str | None
+    ) -> list[dict[str, Any]]:
         """Runs the epochs that are left; returns and writes the whole trace."""
         state = self._state
         checkpoint = EpochCheckpoint(
@@ -220,10 +226,12 @@ class _SearchLoop:
             ],
         )
         trace: list[dict[str, Any]] = (checkpoint.restore() or {"trace": []})["trace"]
+        log = TrainingLog(log_dir, map(_scalars, trace))
         while not self._is_finished(trace):
             trace.append(self._run_epoch(len(trace)))
             checkpoint.save({"trace": trace})
-            self._log(trace[-1])
+            log.append(_scalars(trace[-1]))
+            self._log_progress(trace[-1])
         with tf.io.gfile.GFile(trace_path, "w") as file:
             file.write("".join(json.dumps(record) + "\n" for record in trace))
         return trace
@@ -239,23 +247,28 @@ class _SearchLoop:
         start = time.monotonic()
         alphas_move = epoch >= self._settings.search.warmup_epochs
         parts: list[dict[str, tf.Tensor]] = []
+        num_positions = 0
         alpha_batches = self._alpha_batches(epoch)
         for step, batch in enumerate(self._batches(self._halves[0], epoch)):
             seeds = self._step_seeds(epoch, step)
+            num_positions += np.count_nonzero(batch.labels != PAD)
             parts.append(
                 self._weight_step(tf.constant(batch.item_ids), tf.constant(batch.labels), seeds[0])
             )
             if alphas_move:
                 alpha_batch = next(alpha_batches)
+                num_positions += np.count_nonzero(alpha_batch.labels != PAD)
                 parts[-1] |= self._alpha_step(
                     tf.constant(alpha_batch.item_ids), tf.constant(alpha_batch.labels), seeds[1]
                 )
+        losses = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+        train_seconds = time.monotonic() - start
         alphas = self._state.alphas.numpy()
         genotype = self._derive(alphas)
         return {
             "epoch": epoch + 1,
             "alphas_moved": alphas_move,
-            **{name: float(np.mean([part[name] for part in parts])) for name in parts[0]},
+            **losses,
             SELECTION_METRIC: self.validate(genotype),
             "entropy": relative_entropy(alphas),
             "student_mass": self._state.objective.student_mass.numpy().tolist(),
@@ -263,7 +276,9 @@ class _SearchLoop:
             "alphas": alphas.tolist(),
             "genotype": genotype.to_dict(),
             "costs": {name: cost._asdict() for name, cost in self._costs.items()},
-            "train_s": time.monotonic() - start,
+            "learning_rate": float(self._state.weight_optimizer.learning_rate),
+            "positions_per_second": num_positions / train_seconds,
+            "train_s": train_seconds,
         }
 
     def _alpha_batches(self, epoch: int) -> Iterator[Batch]:
@@ -306,12 +321,23 @@ class _SearchLoop:
         repaired[0, [OPERATIONS.index(name) for name in (NONE, SKIP)]] = -np.inf
         return repaired
 
-    def _log(self, record: dict[str, Any]) -> None:
+    def _log_progress(self, record: dict[str, Any]) -> None:
         numbers = {name: value for name, value in record.items() if isinstance(value, float)}
         log_progress(
             logger,
             Progress("search", record["epoch"], self._settings.search.max_epochs),
             "stage=search epoch=%d %s",
             record["epoch"],
-            " ".join(f"{name}={value:.4f}" for name, value in numbers.items()),
+            " ".join(f"{name}={value:.6g}" for name, value in numbers.items()),
         )
+
+
+def _scalars(record: dict[str, Any]) -> dict[str, float]:
+    """The numbers of an epoch's record, and the mass of each layer by a name of its own."""
+    numbers = {name: value for name, value in record.items() if isinstance(value, float)}
+    masses = {
+        f"{name}/layer_{layer}": mass
+        for name in ("student_mass", "teacher_mass")
+        for layer, mass in enumerate(record[name], start=1)
+    }
+    return {**numbers, **masses}

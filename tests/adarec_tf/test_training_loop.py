@@ -1,10 +1,22 @@
+from collections.abc import Iterator
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from adarec_tf.config import TrainingConfig
-from adarec_tf.training_loop import apply_gradients, build_optimizer
+from adarec_tf.data.examples import Batch
+from adarec_tf.training_loop import (
+    SELECTION_METRIC,
+    EpochRecord,
+    FitTask,
+    apply_gradients,
+    build_optimizer,
+    fit,
+)
+from tests.event_files import read_scalars
 
 
 def test_rows_looked_up_often_are_clipped_as_what_they_add_up_to() -> None:
@@ -39,3 +51,55 @@ def test_biases_and_norms_are_not_decayed() -> None:
     apply_gradients(optimizer, [tf.zeros(v.shape) for v in variables], variables)
     decayed = {v.name: bool(np.any(np.array(v) < 1)) for v in variables}
     assert decayed == {"kernel": True, "bias": False, "norm_scales": False, "biases": False}
+
+
+class _KilledError(Exception):
+    pass
+
+
+def _fit(folder: Path, killed_in_epoch: int | None = None) -> list[EpochRecord]:
+    """Three epochs that change nothing, of two batches with three labelled positions each."""
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.build([None, 1])
+    config = TrainingConfig(max_epochs=3, patience=3, warmup_share=0.0, learning_rate=0.5)
+    optimizer = build_optimizer(config, 2, model.trainable_variables)
+
+    def train_step(item_ids: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        optimizer.apply([tf.zeros(v.shape) for v in model.weights], model.trainable_variables)
+        return {"task": tf.reduce_mean(tf.cast(item_ids, tf.float32))}
+
+    def epoch_batches(epoch: int) -> Iterator[Batch]:
+        labels = np.array([[0, 2], [3, 4]])
+        for _ in range(2):
+            yield Batch(np.full([2, 2], epoch + 1), labels)
+        if epoch + 1 == killed_in_epoch:
+            raise _KilledError
+
+    task = FitTask(
+        "teacher", model, optimizer, train_step, epoch_batches, lambda: {SELECTION_METRIC: 0.5}
+    )
+    return fit(task, config, str(folder / "checkpoint"), str(folder / "log"))
+
+
+def test_a_record_says_how_fast_and_at_which_rate(tmp_path: Path) -> None:
+    history = _fit(tmp_path)
+    assert [record["task"] for record in history] == [1.0, 2.0, 3.0]
+    for record in history:
+        # Labels alone count, not what is padded.
+        assert record["positions_per_second"] * record["train_s"] == pytest.approx(6)
+    # Cosine decay of 0.5 over six steps, after two, four and all of them.
+    rates = [record["learning_rate"] for record in history]
+    assert rates == pytest.approx([0.375, 0.125, 0.0], abs=1e-6)
+
+
+def test_the_log_of_an_interrupted_fit_is_that_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    with pytest.raises(_KilledError):
+        _fit(tmp_path, killed_in_epoch=3)
+    history = _fit(tmp_path)
+    assert len(history) == 3
+    logged = read_scalars(tmp_path / "log")
+    assert set(logged) == set(history[0])
+    for name, points in logged.items():
+        assert [epoch for epoch, _ in points] == [1, 2, 3]
+        expected = [record[name] for record in history]
+        assert [value for _, value in points] == pytest.approx(expected, rel=1e-6)

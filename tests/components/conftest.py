@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tfx.types import artifact, standard_artifacts
 
-from adarec_tf.config import TeacherConfig
+from adarec_tf.config import NextItNetConfig
 from adarec_tf.data.examples import (
     SequenceStatistics,
     read_histories,
@@ -77,7 +77,7 @@ def model(
     statistics: SequenceStatistics,
 ) -> standard_artifacts.Model:
     made = make_artifact(standard_artifacts.Model, tmp_path_factory.mktemp("model"))
-    config = TeacherConfig(hidden_dim=8, num_blocks=1)
+    config = NextItNetConfig(hidden_dim=8, num_blocks=1)
     write_model(
         made.uri,
         build_teacher(config, NUM_ITEMS, MAX_LENGTH, seed=0),

@@ -40,3 +40,11 @@ def test_the_fingerprint_of_a_file_is_of_its_content(tmp_path: Path) -> None:
         (tmp_path / name).write_text(content)
     fingerprints = [file_fingerprint(str(tmp_path / name)) for name in "abc"]
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
+
+
+def test_a_worker_leaves_the_folder_to_its_owner(tmp_path: Path) -> None:
+    with resumable(str(tmp_path), "teacher", "config", 1) as folder:
+        with resumable(str(tmp_path), "teacher", "config", 1, is_owner=False) as same:
+            assert same == folder
+        assert Path(folder).exists()
+    assert not Path(folder).exists()

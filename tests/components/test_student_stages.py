@@ -15,6 +15,7 @@ from components.distiller import StudentDistiller
 from components.evaluator import Evaluator
 from components.model_artifact import bundle_dir, read_model
 from components.student_searcher import StudentSearcher
+from tests.event_files import read_scalars
 
 STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2)
 SEARCH = SearchConfig(max_epochs=2, warmup_epochs=1, num_candidates=0)
@@ -42,6 +43,7 @@ def test_from_a_teacher_to_a_judged_student(
         "seed": 1,
         "code_fingerprint": "code",
         "checkpoint_dir": str(checkpoints),
+        "log_dir": str(tmp_path / "tensorboard"),
         "teacher": model,
     }
 
@@ -59,6 +61,8 @@ def test_from_a_teacher_to_a_judged_student(
     stored = Path(bundle_dir(made["student"].uri), "assets.extra", "genotype.json").read_text()
     assert Genotype.from_json(stored) == genotype
     assert list(checkpoints.iterdir()) == []
+    assert len(read_scalars(tmp_path / "tensorboard" / "search")["entropy"]) == 2
+    assert len(read_scalars(tmp_path / "tensorboard" / "student")["hidden_kd"]) == 1
 
     Evaluator.test_call(
         sequences=sequences,
@@ -73,9 +77,10 @@ def test_from_a_teacher_to_a_judged_student(
         code_fingerprint="code",
     )
     metrics = json.loads(Path(made["evaluation"].uri, "metrics.json").read_text())
-    assert list(metrics) == ["popularity", "markov", "teacher", "student"]
+    assert list(metrics) == ["models", "slices", "intervals", "student_against_teacher"]
+    assert list(metrics["models"]) == ["popularity", "markov", "item_knn", "teacher", "student"]
     # Every user walks on to the next item, which is all a Markov chain has to know.
-    assert metrics["markov"]["hit_rate@10/full"] == 1.0
+    assert metrics["models"]["markov"]["hit_rate@10/full"] == 1.0
     is_blessed, reasons = read_blessing(made["blessing"])
     assert not is_blessed
     assert any("100000.0% asked" in reason for reason in reasons)

@@ -4,11 +4,12 @@ from pathlib import Path
 import pytest
 from tfx.types.standard_artifacts import Model
 
-from adarec_tf.config import TeacherConfig, TrainingConfig
+from adarec_tf.config import NextItNetConfig, TrainingConfig
 from adarec_tf.export.bundle import load_recommender
 from components import teacher_trainer
 from components.artifacts import Sequences, Vocabulary
 from components.model_artifact import bundle_dir, read_model
+from tests.event_files import read_scalars
 
 
 def train(tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary, checkpoints: Path) -> Model:
@@ -18,11 +19,12 @@ def train(tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary, checkpoi
         sequences=sequences,
         vocabulary=vocabulary,
         model=model,
-        teacher_config=TeacherConfig(hidden_dim=8, num_blocks=1).to_json(),
+        teacher_config=NextItNetConfig(hidden_dim=8, num_blocks=1).to_json(),
         training_config=TrainingConfig(max_epochs=2).to_json(),
         seed=1,
         code_fingerprint="code",
         checkpoint_dir=str(checkpoints),
+        log_dir=str(tmp_path / "tensorboard"),
     )
     return model
 
@@ -52,3 +54,5 @@ def test_an_interrupted_training_continues_and_then_cleans_up(
     assert read_model(model.uri).sequence_embedding.num_items == 16
     [items] = load_recommender(bundle_dir(model.uri))([["item, 1", "item, 2"]], 3, True)
     assert len(items) == 3
+    logged = read_scalars(tmp_path / "tensorboard" / "teacher")
+    assert [epoch for epoch, _ in logged["ndcg@10/full"]] == [1, 2]

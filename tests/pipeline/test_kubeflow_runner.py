@@ -54,6 +54,8 @@ def test_paths_are_those_of_the_containers(spec: pipeline_spec_pb2.PipelineSpec)
     trainer = spec.root.dag.tasks["TeacherTrainer"].inputs.parameters
     checkpoint_dir = trainer["checkpoint_dir"].runtime_value.constant.string_value
     assert checkpoint_dir == "/mnt/adarec/checkpoints"
+    log_dir = trainer["log_dir"].runtime_value.constant.string_value
+    assert log_dir == "/mnt/adarec/tensorboard"
 
 
 def test_every_step_runs_in_the_given_image(spec: pipeline_spec_pb2.PipelineSpec) -> None:

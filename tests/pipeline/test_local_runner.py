@@ -36,7 +36,9 @@ def test_a_run_leaves_its_config_and_says_where_everything_is(
     assert finished.result == {"scene": "smoke"}
     assert finished.result_path == tmp_path / "result.json"
     assert finished.log_path.exists()
-    assert json.loads((tmp_path / "config.json").read_text())["config"]["scene"] == "smoke"
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["config"]["scene"] == "smoke"
+    assert written["data_path"] is None  # generated
 
 
 def test_a_failure_names_the_stage_the_cause_and_the_log(
