@@ -57,9 +57,12 @@ def _check_non_negative_integer(config: object, *names: str) -> None:
         _check(type(value) is int and value >= 0, name, "an integer of at least 0", value)
 
 
-def _check_choice(config: object, name: str, choices: Sequence[str]) -> None:
-    value = getattr(config, name)
+def _check_choice_of(name: str, value: object, choices: Sequence[str]) -> None:
     _check(value in choices, name, f"one of {', '.join(choices)}", value)
+
+
+def _check_choice(config: object, name: str, choices: Sequence[str]) -> None:
+    _check_choice_of(name, getattr(config, name), choices)
 
 
 class JsonConfig:
@@ -127,8 +130,16 @@ class DataConfig(JsonConfig):
     max_length: int = 50  # items of a history a model sees
     seen: str = "auto"  # are items of the history candidates? `exclude`, `keep`, or by the log
     max_repeat_share: float = 0.01  # `auto` excludes seen items up to this share of repeats
+    # `leave_one_out`: the last items of each user are the targets. `global_time`: one cut in time
+    # for all users, so that nothing is trained on that was not known when a target was taken.
+    split: str = "leave_one_out"
+    # Of the interactions, the last ones in time are the test period, those before the validation
+    # period. Only `global_time` reads these.
+    valid_time_share: float = 0.1
+    test_time_share: float = 0.1
 
     SEEN_OPTIONS: ClassVar[tuple[str, ...]] = ("auto", "exclude", "keep")
+    SPLIT_OPTIONS: ClassVar[tuple[str, ...]] = ("leave_one_out", "global_time")
 
     def __post_init__(self) -> None:
         _check_positive_integer(self, "min_item_interactions", "max_length")
@@ -140,26 +151,123 @@ class DataConfig(JsonConfig):
         )
         _check_choice(self, "seen", self.SEEN_OPTIONS)
         _check_fraction(self, "max_repeat_share")
+        _check_choice(self, "split", self.SPLIT_OPTIONS)
+        _check_positive_number(self, "valid_time_share", "test_time_share")
+        _check(
+            self.valid_time_share + self.test_time_share < 1,
+            "valid_time_share",
+            f"less than 1 with test_time_share={self.test_time_share}: the rest is for training",
+            self.valid_time_share,
+        )
         columns = (self.user_column, self.item_column, self.time_column)
         _check(all(columns) and len(set(columns)) == 3, "columns", "three different names", columns)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherConfig(JsonConfig):
-    """The architecture of the teacher; `name` is a key of `adarec_tf.teachers.TEACHERS`."""
+    """The architecture of the teacher: what every one has; a subclass adds what its own needs.
 
-    name: str = "nextitnet"
+    `name` is a key of `adarec_tf.teachers.TEACHERS`, and says which class reads the JSON.
+    """
+
+    name: str
     hidden_dim: int = 128
-    num_blocks: int = 4  # paper: 8 (NextItNet) to 16; 4 reach the same accuracy on short histories
-    kernel_size: int = 3
-    dilations: tuple[int, ...] = (1, 4)  # a block has one convolution a dilation; cycles per block
-    dropout: float = 0.3  # not in the paper: short histories overfit without it
+    num_blocks: int = 2
+    dropout: float = 0.3  # not in the papers' released code: short histories overfit without it
+
+    KINDS: ClassVar[dict[str, type["TeacherConfig"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # The field's default, which is on the class before `dataclass` decorates it.
+        name = cls.__dict__.get("name", "")
+        if name:
+            TeacherConfig.KINDS[name] = cls
 
     def __post_init__(self) -> None:
-        _check_positive_integer(self, "hidden_dim", "num_blocks", "kernel_size")
+        kind = self.kind(self.name)
+        _check(type(self) is kind, "teacher.name", f"that of a {type(self).__name__}", self.name)
+        _check_positive_integer(self, "hidden_dim", "num_blocks")
         _check_share_below_one(self, "dropout")
+
+    @classmethod
+    def kind(cls, name: str) -> type["TeacherConfig"]:
+        """The config class of a teacher.
+
+        Raises:
+          ValueError: no teacher has this name.
+        """
+        _check_choice_of("teacher.name", name, sorted(cls.KINDS))
+        return cls.KINDS[name]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Builds the config of the teacher that `values["name"]` names.
+
+        Raises:
+          ValueError: there is no such teacher, a key is unknown or missing, or a value not allowed.
+        """
+        if cls is not TeacherConfig:
+            return super().from_dict(values)
+        return typing.cast(Self, cls.kind(values.get("name", "")).from_dict(values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextItNetConfig(TeacherConfig):
+    """Dilated causal convolutions."""
+
+    name: str = "nextitnet"
+    num_blocks: int = 4  # paper: 8 to 16; 4 reach the same accuracy on short histories
+    kernel_size: int = 3
+    dilations: tuple[int, ...] = (1, 4)  # a block has one convolution a dilation; cycles per block
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive_integer(self, "kernel_size")
         valid = len(self.dilations) > 0 and all(type(d) is int and d > 0 for d in self.dilations)
         _check(valid, "dilations", "one or more positive integers", self.dilations)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AttentionConfig(TeacherConfig):
+    """What the teachers with attention share."""
+
+    name: str = ""
+    num_heads: int = 2
+    feed_forward_dim: int = 512  # inside a block
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive_integer(self, "num_heads", "feed_forward_dim")
+        _check(
+            self.hidden_dim % self.num_heads == 0,
+            "num_heads",
+            f"a divisor of hidden_dim={self.hidden_dim}",
+            self.num_heads,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SASRecConfig(_AttentionConfig):
+    """Causal self-attention."""
+
+    name: str = "sasrec"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BERT4RecConfig(_AttentionConfig):
+    """Self-attention in both directions, trained on masked items."""
+
+    name: str = "bert4rec"
+    mask_probability: float = 0.2  # of an item of a training history; the last always is masked
+    # Of next-item training with a causal mask, after the masked-item training: without it the model
+    # is no teacher, only a recommender.
+    fine_tune_epochs: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_share_below_one(self, "mask_probability")
+        _check_non_negative_integer(self, "fine_tune_epochs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,13 +281,35 @@ class TrainingConfig(JsonConfig):
     warmup_share: float = 0.05  # of all steps
     weight_decay: float = 0.0
     clip_norm: float = 5.0
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.0  # of the full softmax
+    # `softmax` over the catalogue; `sampled_softmax` (with logQ correction) or `gbce` over a sample
+    # of it, for catalogues of a size where the logits of every item cost most of a step.
+    loss: str = "softmax"
+    num_negatives: int = 1024  # of a sampled loss, shared by the positions of a batch
+    gbce_calibration: float = 0.75  # t of gBCE: 0 is plain BCE, 1 as calibrated as softmax
+    compute_dtype: str = "float32"  # of the catalogue logits: `bfloat16` where the CPU has it
+    windows: str = "last"  # of a history longer than a model sees, or `all` of it in windows
+
+    WINDOWS: ClassVar[tuple[str, ...]] = ("last", "all")
+    LOSSES: ClassVar[tuple[str, ...]] = ("softmax", "sampled_softmax", "gbce")
+    COMPUTE_DTYPES: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
 
     def __post_init__(self) -> None:
-        _check_positive_integer(self, "max_epochs", "patience", "positions_per_batch")
+        _check_positive_integer(
+            self, "max_epochs", "patience", "positions_per_batch", "num_negatives"
+        )
         _check_positive_number(self, "learning_rate", "clip_norm")
         _check_non_negative_number(self, "weight_decay")
-        _check_fraction(self, "warmup_share", "label_smoothing")
+        _check_fraction(self, "warmup_share", "label_smoothing", "gbce_calibration")
+        _check_choice(self, "loss", self.LOSSES)
+        _check_choice(self, "compute_dtype", self.COMPUTE_DTYPES)
+        _check_choice(self, "windows", self.WINDOWS)
+        _check(
+            self.label_smoothing == 0 or self.loss == "softmax",
+            "label_smoothing",
+            "0 with a sampled loss",
+            self.label_smoothing,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,7 +454,7 @@ class PipelineConfig(JsonConfig):
     scene: str
     seed: int = 1
     data: DataConfig = field(default_factory=DataConfig)
-    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    teacher: TeacherConfig = field(default_factory=NextItNetConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -345,14 +475,28 @@ class PipelineConfig(JsonConfig):
           ValueError: a key is unknown (the valid ones are named), or a value is not allowed.
         """
         values = self.to_dict()
-        for assignment in assignments:
-            key, separator, text = assignment.partition("=")
-            if not separator:
-                raise ValueError(
-                    f"A setting should have the form stage.field=value. Received: {assignment!r}."
-                )
-            _assign(values, key.strip().split("."), text, key.strip())
+        settings = [_parse_assignment(assignment) for assignment in assignments]
+        for key, text in settings:
+            if key == "teacher.name":
+                values["teacher"] = _other_teacher(values["teacher"], text)
+        for key, text in settings:
+            _assign(values, key.split("."), text, key)
         return type(self).from_dict(values)
+
+
+def _parse_assignment(assignment: str) -> tuple[str, str]:
+    key, separator, text = assignment.partition("=")
+    if not separator:
+        raise ValueError(
+            f"A setting should have the form stage.field=value. Received: {assignment!r}."
+        )
+    return key.strip(), text
+
+
+def _other_teacher(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """The settings of another kind of teacher: what both have is kept, the rest is by default."""
+    defaults = TeacherConfig.kind(name)(name=name).to_dict()
+    return {**defaults, **{k: v for k, v in values.items() if k in defaults}, "name": name}
 
 
 def _assign(values: dict[str, Any], path: Sequence[str], text: str, key: str) -> None:

@@ -68,22 +68,32 @@ class SequenceEmbedding(keras.layers.Layer):
         max_length: int,
         use_positions: bool = True,
         dropout: float = 0.0,
+        has_mask: bool = False,
         **kwargs: object,
     ) -> None:
-        """Args: see the attributes of the same names; `max_length` is in items."""
+        """Args: see the attributes of the same names; `max_length` is in items.
+
+        `has_mask` adds the row of `mask_id`, for models that are trained on masked items.
+        """
         super().__init__(**kwargs)
         self.num_items = num_items
         self.hidden_dim = hidden_dim
         self.max_length = max_length
         self.use_positions = use_positions
+        self.has_mask = has_mask
         self.dropout = keras.layers.Dropout(dropout)
 
+    @property
+    def mask_id(self) -> int:
+        """What stands for a masked item: the id after the last item's."""
+        return self.num_items + 1
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates the item table [num_items + 1, D] (row 0 is PAD) and the place table."""
+        """Creates the item table (row 0 is PAD, the last may be the mask) and the place table."""
         del input_shape
         initializer = keras.initializers.RandomNormal(stddev=self.hidden_dim**-0.5)
         self.item_table = self.add_weight(
-            shape=(self.num_items + 1, self.hidden_dim),
+            shape=(self.num_items + 1 + self.has_mask, self.hidden_dim),
             initializer=initializer,
             name="item_table",
         )
@@ -98,7 +108,7 @@ class SequenceEmbedding(keras.layers.Layer):
         """Embeds item ids.
 
         Args:
-          item_ids: int [B, L] in 0..num_items.
+          item_ids: int [B, L] in 0..num_items, or `mask_id` if there is a mask.
           training: whether dropout is on.
 
         Returns:
@@ -126,10 +136,13 @@ class SequenceEmbedding(keras.layers.Layer):
         Returns:
           float32 [N, num_items]; column j is item j + 1: PAD is never a candidate.
         """
+        return tf.matmul(states, self.item_vectors(), transpose_b=True)
+
+    def item_vectors(self) -> tf.Tensor:
+        """The items' rows of the tied table: float32 [num_items, D]; row j is item j + 1."""
         table = self._value(self.item_table)
         # `tf.slice`, not `table[1:]`, whose gradient is slow.
-        items = tf.slice(table, [1, 0], [self.num_items, self.hidden_dim])
-        return tf.matmul(states, items, transpose_b=True)
+        return tf.slice(table, [1, 0], [self.num_items, self.hidden_dim])
 
     def get_config(self) -> dict[str, object]:
         """The constructor's arguments."""
@@ -140,6 +153,7 @@ class SequenceEmbedding(keras.layers.Layer):
             "max_length": self.max_length,
             "use_positions": self.use_positions,
             "dropout": self.dropout.rate,
+            "has_mask": self.has_mask,
         }
 
 

@@ -211,13 +211,45 @@ def pad_rows(
     Returns:
       int64 [B, L].
     """
-    if len(histories.item_ids) == 0:
-        return np.full((len(users), length), PAD, np.int64)
-    ends = histories.row_splits[users + 1] - num_dropped
-    starts = np.maximum(histories.row_splits[users], ends - length)
-    columns = ends[:, None] - np.arange(length, 0, -1)[None, :]
+    stops = histories.row_splits[users + 1] - num_dropped
+    return _pad(histories.item_ids, histories.row_splits[users], stops, length)
+
+
+def _pad(item_ids: np.ndarray, starts: np.ndarray, stops: np.ndarray, length: int) -> np.ndarray:
+    """The last `length` of `item_ids[start:stop]`, a left-padded row for each pair."""
+    if len(item_ids) == 0:
+        return np.full((len(stops), length), PAD, np.int64)
+    columns = stops[:, None] - np.arange(length, 0, -1)[None, :]
     is_real = columns >= starts[:, None]
-    return np.where(is_real, histories.item_ids[np.where(is_real, columns, 0)], PAD)
+    return np.where(is_real, item_ids[np.where(is_real, columns, 0)], PAD)
+
+
+class _Windows(NamedTuple):
+    """Stretches of histories: `item_ids[start:stop]` is the input, one later are the labels."""
+
+    starts: np.ndarray
+    stops: np.ndarray
+
+
+def _windows(
+    histories: Histories, max_length: int, windows: str, generator: np.random.Generator
+) -> _Windows:
+    """The inputs of an epoch, of 1 to `max_length` items each."""
+    firsts, lasts = histories.row_splits[:-1], histories.row_splits[1:] - 1
+    has_label = lasts > firsts
+    firsts, lasts = firsts[has_label], lasts[has_label]
+    if windows == "last":
+        return _Windows(np.maximum(firsts, lasts - max_length), lasts)
+    sizes = lasts - firsts
+    # The newest window of a long history has a random size, so that cuts move between epochs.
+    newest = np.where(sizes > max_length, generator.integers(1, max_length + 1, len(sizes)), sizes)
+    counts = 1 + -(-(sizes - newest) // max_length)
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    stops = np.repeat(lasts, counts) - np.where(
+        place > 0, np.repeat(newest, counts) + (place - 1) * max_length, 0
+    )
+    lengths = np.where(place > 0, max_length, np.repeat(newest, counts))
+    return _Windows(np.maximum(np.repeat(firsts, counts), stops - lengths), stops)
 
 
 def bucket_length(longest: int, max_length: int) -> int:
@@ -232,6 +264,7 @@ def next_item_batches(
     positions_per_batch: int,
     seed: int,
     epoch: int,
+    windows: str = "last",
 ) -> Iterator[Batch]:
     """One epoch of next-item training: every history of two or more items, once, by length.
 
@@ -241,31 +274,81 @@ def next_item_batches(
 
     Args:
       histories: the train split, or a half of it.
-      max_length: items a model sees; longer histories keep their last ones.
+      max_length: items a model sees at once.
       positions_per_batch: B x L aimed at.
       seed: of the shuffling.
       epoch: which epoch, from 0.
+      windows: `last`: of a longer history the last `max_length` items alone; `all`: every item, in
+        windows of up to `max_length` that are cut elsewhere in every epoch.
 
     Yields:
       Batches in random order.
     """
     generator = np.random.default_rng([seed, epoch])
-    inputs = np.minimum(histories.lengths - 1, max_length)
-    users = np.flatnonzero(inputs > 0)
+    windows_of_epoch = _windows(histories, max_length, windows, generator)
+    for starts, stops, length in _cut_by_length(
+        windows_of_epoch, max_length, positions_per_batch, generator
+    ):
+        item_ids = _pad(histories.item_ids, starts, stops, length)
+        yield Batch(item_ids, _pad(histories.item_ids, starts + 1, stops + 1, length))
+
+
+def masked_item_batches(
+    histories: Histories,
+    *,
+    max_length: int,
+    positions_per_batch: int,
+    seed: int,
+    epoch: int,
+    windows: str = "last",
+    mask_id: int,
+    mask_probability: float,
+) -> Iterator[Batch]:
+    """One epoch of masked-item training: some items of each row are hidden, and are its labels.
+
+    The last item of a row always is: that is where the next item is predicted later.
+
+    Args:
+      histories: the train split.
+      max_length: items a model sees at once.
+      positions_per_batch: B x L aimed at.
+      seed: of the shuffling and of the masks.
+      epoch: which epoch, from 0.
+      windows: see `next_item_batches`.
+      mask_id: what stands for a masked item.
+      mask_probability: of each item but the last.
+
+    Yields:
+      Batches in random order.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    # An input and its last label.
+    windows_of_epoch = _windows(histories, max_length - 1, windows, generator)
+    for starts, stops, length in _cut_by_length(
+        windows_of_epoch, max_length - 1, positions_per_batch, generator
+    ):
+        items = _pad(histories.item_ids, starts, stops + 1, length + 1)
+        is_masked = (generator.random(items.shape) < mask_probability) & (items != PAD)
+        is_masked[:, -1] = True
+        yield Batch(np.where(is_masked, mask_id, items), np.where(is_masked, items, PAD))
+
+
+def _cut_by_length(
+    windows: _Windows, max_length: int, positions_per_batch: int, generator: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Starts, stops and the padded length of the batches of an epoch, in random order."""
+    inputs = windows.stops - windows.starts
     # Random order within equal lengths: batches differ from epoch to epoch.
-    users = users[np.lexsort((generator.random(len(users)), inputs[users]))]
-    padded = np.array([bucket_length(n, max_length) for n in range(max_length + 1)])[inputs[users]]
+    order = np.lexsort((generator.random(len(inputs)), inputs))
+    padded = np.array([bucket_length(n, max_length) for n in range(max_length + 1)])[inputs[order]]
     cuts = []
     for length in np.unique(padded):
-        rows = users[padded == length]
+        rows = order[padded == length]
         size = max(1, positions_per_batch // int(length))
         cuts += [(rows[i : i + size], int(length)) for i in range(0, len(rows), size)]
     for index in generator.permutation(len(cuts)):
         rows, length = cuts[index]
-        item_ids = pad_rows(histories, rows, length, num_dropped=1)
-        # A row that is not full has one more label than items: the first item follows nothing.
-        labels = np.where(item_ids != PAD, pad_rows(histories, rows, length), PAD)
-        yield Batch(item_ids, labels)
+        yield windows.starts[rows], windows.stops[rows], length
 
 
 def count_batches(batches: Iterable[Batch]) -> int:

@@ -66,8 +66,8 @@ class NextItNetBlock(keras.layers.Layer):
 class NextItNet(keras.Model):
     """Causal convolutional teacher.
 
-    Args are those of `TeacherConfig`, and the scene's `num_items` and `max_length`. `dilations` are
-    those of one block; every block has the same, as in the released teacher (1, 4).
+    Args are those of `NextItNetConfig`, and the scene's `num_items` and `max_length`. `dilations`
+    are those of one block; every block has the same, as in the released teacher (1, 4).
     """
 
     def __init__(

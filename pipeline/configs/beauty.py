@@ -10,10 +10,10 @@ Command: `adarec run --scene beauty --data interactions.csv.gz`.
 
 from adarec_tf.config import (
     DistillationConfig,
+    NextItNetConfig,
     PipelineConfig,
     SearchConfig,
     StudentConfig,
-    TeacherConfig,
     TrainingConfig,
 )
 from adarec_tf.data.datasets import DATASETS
@@ -25,7 +25,7 @@ def beauty() -> PipelineConfig:
         scene="beauty",
         data=DATASETS["beauty"].config,
         # Short histories: a wide and shallow teacher, and much dropout.
-        teacher=TeacherConfig(hidden_dim=128, num_blocks=2, dropout=0.5),
+        teacher=NextItNetConfig(hidden_dim=128, num_blocks=2, dropout=0.5),
         training=TrainingConfig(max_epochs=16, learning_rate=1e-3),
         student=StudentConfig(hidden_dim=64, dropout=0.3),
         search=SearchConfig(max_epochs=8, warmup_epochs=5, positions_per_batch=512),

@@ -7,9 +7,9 @@ Command: `adarec run --scene retailrocket --data interactions.csv.gz`.
 
 from adarec_tf.config import (
     DistillationConfig,
+    NextItNetConfig,
     PipelineConfig,
     SearchConfig,
-    TeacherConfig,
     TrainingConfig,
 )
 from adarec_tf.data.datasets import DATASETS
@@ -21,7 +21,7 @@ def retailrocket() -> PipelineConfig:
         scene="retailrocket",
         data=DATASETS["retailrocket"].config,
         # The softmax over the whole catalogue is what an epoch costs: narrow models, few epochs.
-        teacher=TeacherConfig(hidden_dim=64, num_blocks=2),
+        teacher=NextItNetConfig(hidden_dim=64, num_blocks=2),
         training=TrainingConfig(max_epochs=8, positions_per_batch=2048),
         search=SearchConfig(max_epochs=4, warmup_epochs=2, positions_per_batch=2048),
         distillation=DistillationConfig(max_epochs=8, positions_per_batch=2048),

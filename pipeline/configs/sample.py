@@ -7,10 +7,10 @@ Command: `adarec run --scene sample`.
 
 from adarec_tf.config import (
     DistillationConfig,
+    NextItNetConfig,
     PipelineConfig,
     SearchConfig,
     StudentConfig,
-    TeacherConfig,
     TrainingConfig,
 )
 from adarec_tf.data.datasets import DATASETS
@@ -21,7 +21,7 @@ def sample() -> PipelineConfig:
     return PipelineConfig(
         scene="sample",
         data=DATASETS["sample"].config,
-        teacher=TeacherConfig(hidden_dim=128, num_blocks=4, dropout=0.2),
+        teacher=NextItNetConfig(hidden_dim=128, num_blocks=4, dropout=0.2),
         # Small batches: an epoch of this scene is short, and updates are what it lacks.
         training=TrainingConfig(max_epochs=10, positions_per_batch=512),
         student=StudentConfig(hidden_dim=32),

@@ -9,11 +9,11 @@ from adarec_tf.config import (
     DataConfig,
     DistillationConfig,
     EvaluationConfig,
+    NextItNetConfig,
     PipelineConfig,
     SearchConfig,
     ServingConfig,
     StudentConfig,
-    TeacherConfig,
     TrainingConfig,
 )
 
@@ -23,7 +23,7 @@ def smoke() -> PipelineConfig:
     return PipelineConfig(
         scene="smoke",
         data=DataConfig(max_length=16),
-        teacher=TeacherConfig(hidden_dim=16, num_blocks=1),
+        teacher=NextItNetConfig(hidden_dim=16, num_blocks=1),
         training=TrainingConfig(max_epochs=2),
         student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2),
         search=SearchConfig(max_epochs=2, warmup_epochs=1, num_candidates=1),

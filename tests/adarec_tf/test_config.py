@@ -5,9 +5,12 @@ import pytest
 from adarec_tf.config import (
     DataConfig,
     DistillationConfig,
+    NextItNetConfig,
     PipelineConfig,
+    SASRecConfig,
     SearchConfig,
     TeacherConfig,
+    TrainingConfig,
 )
 
 CONFIG = PipelineConfig(scene="test", seed=4)
@@ -46,6 +49,9 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ("student.num_nodes=1", "at least 2"),
         ("teacher.dilations=4", "a JSON list"),
         ("data.seen=sometimes", "one of auto, exclude, keep"),
+        ("data.split=random", "one of leave_one_out, global_time"),
+        ("data.test_time_share=0", "greater than 0"),
+        ("data.test_time_share=0.9", "less than 1 with test_time_share=0.9"),
         ("search.warmup_epochs=99", "less than max_epochs"),
         ("teacher.hidden_dim", "the form stage.field=value"),
     ],
@@ -77,4 +83,33 @@ def test_values_are_checked_on_construction() -> None:
     with pytest.raises(ValueError, match="three different names"):
         DataConfig(user_column="item_id")
     with pytest.raises(ValueError, match="positive integers"):
-        TeacherConfig(dilations=())
+        NextItNetConfig(dilations=())
+
+
+def test_another_teacher_is_one_word_and_keeps_what_both_have() -> None:
+    changed = CONFIG.override(["teacher.num_heads=4", "teacher.name=sasrec", "seed=3"]).teacher
+    assert isinstance(changed, SASRecConfig)
+    assert changed.num_heads == 4
+    assert changed.hidden_dim == CONFIG.teacher.hidden_dim
+    assert changed.num_blocks == CONFIG.teacher.num_blocks
+
+
+def test_a_setting_of_another_teacher_is_an_error_that_names_the_valid_ones() -> None:
+    with pytest.raises(ValueError, match=r"one of dilations, dropout.*Received: 'num_heads'"):
+        CONFIG.override(["teacher.num_heads=4"])
+
+
+@pytest.mark.parametrize("kind", TeacherConfig.KINDS.values())
+def test_every_teachers_config_survives_json(kind: type[TeacherConfig]) -> None:
+    config = kind(hidden_dim=24)  # type: ignore[call-arg]
+    assert TeacherConfig.from_json(config.to_json()) == config
+
+
+def test_a_config_of_one_teacher_does_not_take_the_name_of_another() -> None:
+    with pytest.raises(ValueError, match="that of a SASRecConfig"):
+        SASRecConfig(name="nextitnet")
+
+
+def test_smoothing_and_a_sampled_loss_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="`label_smoothing` should be 0 with a sampled loss"):
+        TrainingConfig(loss="gbce", label_smoothing=0.1)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import StudentConfig, TeacherConfig
+from adarec_tf.config import StudentConfig
 from adarec_tf.next_item_loss import cross_entropy
 from adarec_tf.search.alphas import OPERATIONS, SampledEdges, fixed_edges
 from adarec_tf.search.supernet import Supernet
@@ -29,7 +29,7 @@ MIXED = ("conv_3", "max_pool_3", "dilated_2_conv_3", "skip", "dilated_4_conv_5",
 
 
 def _teacher(name: str) -> keras.Model:
-    config = TeacherConfig(name=name, hidden_dim=HIDDEN_DIM, num_blocks=2, dropout=0.0)
+    config = TEACHERS[name][0](name=name, hidden_dim=HIDDEN_DIM, num_blocks=2, dropout=0.0)
     model = build_teacher(config, NUM_ITEMS, LENGTH, seed=1)
     for variable in model.trainable_variables:  # a residual scale of zero would hide a leak
         if variable.name == "residual_scale":

@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from adarec_tf.data.examples import (
     Histories,
     SequenceStatistics,
     bucket_length,
+    masked_item_batches,
     next_item_batches,
     pad_rows,
     read_histories,
@@ -50,6 +52,76 @@ def test_an_epoch_holds_every_next_item_of_every_history_once(
         if len(row) > 1
     ]
     assert sorted(pairs) == sorted(expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(HISTORIES, st.integers(1, 24), st.integers(0, 3))
+def test_windows_of_whole_histories_hold_every_next_item_once(
+    rows: list[list[int]], max_length: int, epoch: int
+) -> None:
+    # Distinct items, so that a pair says where it stands.
+    distinct = [
+        [100 * user + place + 1 for place in range(len(row))] for user, row in enumerate(rows)
+    ]
+    pairs = []
+    for batch in next_item_batches(
+        _histories(distinct),
+        max_length=max_length,
+        positions_per_batch=32,
+        seed=1,
+        epoch=epoch,
+        windows="all",
+    ):
+        is_real = batch.labels != 0
+        np.testing.assert_array_equal(is_real, batch.item_ids != 0)
+        pairs += zip(batch.item_ids[is_real], batch.labels[is_real], strict=True)
+    expected = [pair for row in distinct for pair in itertools.pairwise(row)]
+    assert sorted(pairs) == sorted(expected)
+
+
+def test_windows_are_cut_elsewhere_in_every_epoch() -> None:
+    histories = _histories([list(range(1, 51))])
+
+    def first_items(epoch: int) -> list[int]:
+        batches = next_item_batches(
+            histories, max_length=10, positions_per_batch=10, seed=1, epoch=epoch, windows="all"
+        )
+        return sorted(int(batch.item_ids.max(axis=1)[0]) for batch in batches)
+
+    assert len({tuple(first_items(epoch)) for epoch in range(6)}) > 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(HISTORIES, st.integers(2, 24), st.sampled_from(["last", "all"]))
+def test_masked_rows_are_the_histories_with_their_labels_hidden(
+    rows: list[list[int]], max_length: int, windows: str
+) -> None:
+    histories = _histories(rows)
+    last_items = []
+    for batch in masked_item_batches(
+        histories,
+        max_length=max_length,
+        positions_per_batch=32,
+        seed=1,
+        epoch=0,
+        windows=windows,
+        mask_id=99,
+        mask_probability=0.3,
+    ):
+        assert batch.item_ids.shape[1] <= max_length
+        np.testing.assert_array_equal(batch.item_ids == 99, batch.labels != 0)
+        whole = np.where(batch.labels != 0, batch.labels, batch.item_ids)
+        assert np.all(batch.labels[:, -1] != 0)
+        for row in whole:
+            items = list(row[row != 0])
+            assert any(
+                items == history[start : start + len(items)]
+                for history in rows
+                for start in range(len(history))
+            )
+        last_items += list(whole[:, -1])
+    if windows == "last":
+        assert sorted(last_items) == sorted(row[-1] for row in rows if len(row) > 1)
 
 
 def test_the_order_follows_seed_and_epoch_alone() -> None:

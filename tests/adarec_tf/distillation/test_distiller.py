@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import DistillationConfig, StudentConfig, TeacherConfig
+from adarec_tf.config import DistillationConfig, NextItNetConfig, StudentConfig
 from adarec_tf.data.examples import Histories
 from adarec_tf.distillation import distiller
 from adarec_tf.distillation.distiller import distill_student
@@ -15,6 +15,7 @@ from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.students import Genotype, build_student
 from adarec_tf.teachers import build_teacher
 from tests.adarec_tf import walk_scene
+from tests.event_files import read_scalars
 
 NUM_ITEMS, LENGTH = walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH
 CONFIG = DistillationConfig(max_epochs=2, patience=2, positions_per_batch=256)
@@ -27,7 +28,7 @@ def _student() -> keras.Model:
 
 
 def _teacher(num_items: int = NUM_ITEMS) -> keras.Model:
-    config = TeacherConfig(hidden_dim=12, num_blocks=3, dropout=0.0)
+    config = NextItNetConfig(hidden_dim=12, num_blocks=3, dropout=0.0)
     return build_teacher(config, num_items, LENGTH, seed=1)
 
 
@@ -44,7 +45,8 @@ def _distill(
         max_length=LENGTH,
         seen="exclude",
         seed=3,
-        checkpoint_dir=str(folder),
+        checkpoint_dir=str(folder / "checkpoint"),
+        log_dir=str(folder / "log"),
     )
 
 
@@ -95,6 +97,9 @@ def test_an_interrupted_distillation_ends_where_an_uninterrupted_one_does(
             _distill(_student(), scene, tmp_path / "cut", max_epochs=3, patience=3)
     history = _distill(resumed, scene, tmp_path / "cut", max_epochs=3, patience=3)
     assert len(history) == 3
+    logged = read_scalars(tmp_path / "cut" / "log")
+    assert set(logged) == set(history[0])
+    assert [epoch for epoch, _ in logged["hidden_kd"]] == [1, 2, 3]
     for expected, variable in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_allclose(variable.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
 

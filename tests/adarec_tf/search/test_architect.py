@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig, TeacherConfig
+from adarec_tf.config import DistillationConfig, NextItNetConfig, SearchConfig, StudentConfig
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.search.alphas import OPERATIONS, SampledEdges, fixed_edges, sample_edges
 from adarec_tf.search.architect import (
@@ -27,7 +27,7 @@ NUM_EDGES = 3
 @pytest.fixture(scope="module")
 def state() -> SearchState:
     keras.utils.set_random_seed(3)
-    teacher = build_teacher(TeacherConfig(hidden_dim=6, num_blocks=2), NUM_ITEMS, LENGTH, seed=1)
+    teacher = build_teacher(NextItNetConfig(hidden_dim=6, num_blocks=2), NUM_ITEMS, LENGTH, seed=1)
     supernet = Supernet(STUDENT, NUM_ITEMS, LENGTH)
     supernet(tf.zeros([1, 1], tf.int64), fixed_edges([0] * NUM_EDGES))
     objective = DistillationObjective(

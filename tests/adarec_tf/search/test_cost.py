@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import TeacherConfig
+from adarec_tf.config import NextItNetConfig
 from adarec_tf.search.alphas import OPERATIONS
 from adarec_tf.search.cost import (
     EncoderCost,
@@ -28,7 +28,7 @@ def test_measured_parameters_and_macs_by_hand() -> None:
 
 
 def test_teacher_is_measured_without_its_tables() -> None:
-    config = TeacherConfig(hidden_dim=4, num_blocks=2, kernel_size=3, dilations=(1, 4))
+    config = NextItNetConfig(hidden_dim=4, num_blocks=2, kernel_size=3, dilations=(1, 4))
     cost = measure_encoder(build_teacher(config, 11, 6, seed=1), 6)
     convolution = 3 * 4 * 4 + 4 + 2 * 4
     assert cost.parameters == 2 * (2 * convolution + 1) + 2 * 4

@@ -5,12 +5,13 @@ from typing import Any
 import keras
 import pytest
 
-from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig, TeacherConfig
+from adarec_tf.config import DistillationConfig, NextItNetConfig, SearchConfig, StudentConfig
 from adarec_tf.data.examples import Histories
 from adarec_tf.search import searcher
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.teachers import build_teacher
 from tests.adarec_tf import walk_scene
+from tests.event_files import read_scalars
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +20,7 @@ SEARCH = SearchConfig(max_epochs=3, warmup_epochs=1, patience=3, positions_per_b
 
 @pytest.fixture(scope="module")
 def teacher() -> keras.Model:
-    config = TeacherConfig(hidden_dim=8, num_blocks=2, dropout=0.0)
+    config = NextItNetConfig(hidden_dim=8, num_blocks=2, dropout=0.0)
     return build_teacher(config, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)
 
 
@@ -43,6 +44,7 @@ def _search(
         seed=5,
         checkpoint_dir=str(folder / "checkpoint"),
         trace_path=str(folder / "trace.jsonl"),
+        log_dir=str(folder / "log"),
     )
 
 
@@ -74,6 +76,14 @@ def test_an_interrupted_search_finds_what_an_uninterrupted_one_finds(
     assert resumed.trace[-1]["alphas"] == whole.trace[-1]["alphas"]
     lines = (tmp_path / "cut" / "trace.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+    logged = read_scalars(tmp_path / "cut" / "log")
+    for name in ("task", "logits_kd", "entropy", "student_mass/layer_1", "positions_per_second"):
+        assert [epoch for epoch, _ in logged[name]] == [1, 2, 3], name
+    # The alphas wait for the warm-up, and what their steps give with them.
+    assert [epoch for epoch, _ in logged["cost"]] == [2, 3]
+    assert [value for _, value in logged["entropy"]] == pytest.approx(
+        [record["entropy"] for record in whole.trace], rel=1e-4
+    )
 
 
 def test_a_search_resumed_before_a_stable_stop_stops_where_the_uninterrupted_one_does(

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config import TeacherConfig
+from adarec_tf.config import NextItNetConfig
 from adarec_tf.teachers import build_teacher
 
-CONFIG = TeacherConfig(hidden_dim=8, num_blocks=3, dropout=0.2)
+CONFIG = NextItNetConfig(hidden_dim=8, num_blocks=3, dropout=0.2)
 ITEM_IDS = tf.constant([[0, 0, 3, 5], [1, 2, 3, 4]], tf.int64)
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from adarec_tf.config import TeacherConfig, TrainingConfig
+from adarec_tf.config import NextItNetConfig, TeacherConfig, TrainingConfig
 from adarec_tf.metrics.protocols import evaluate_full, model_scorer
 from adarec_tf.teachers import TEACHERS, build_teacher
 from adarec_tf.teachers.training import train_teacher
@@ -14,7 +14,8 @@ CONFIG = TrainingConfig(max_epochs=25, patience=25, positions_per_batch=128, lea
 
 
 def _teacher(name: str) -> keras.Model:
-    config = TeacherConfig(name=name, hidden_dim=12, num_blocks=2, dropout=0.0)
+    own = {"fine_tune_epochs": 25} if name == "bert4rec" else {}
+    config = TEACHERS[name][0](name=name, hidden_dim=12, num_blocks=2, dropout=0.0, **own)
     return build_teacher(config, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)
 
 
@@ -71,7 +72,7 @@ def test_training_stops_when_validation_does_not_improve(tmp_path: Path) -> None
 
 
 def test_equal_seeds_train_equal_weights(tmp_path: Path) -> None:
-    architecture = TeacherConfig(hidden_dim=12, num_blocks=2, dropout=0.2)
+    architecture = NextItNetConfig(hidden_dim=12, num_blocks=2, dropout=0.2)
     models = [
         build_teacher(architecture, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)
         for _ in range(2)
@@ -98,5 +99,5 @@ def test_a_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_unknown_teacher_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"one of nextitnet.*Received: teacher\.name='gru'"):
-        build_teacher(TeacherConfig(name="gru"), 5, 5, seed=1)
+    with pytest.raises(ValueError, match=r"one of bert4rec, nextitnet.*teacher\.name='gru'"):
+        TeacherConfig.from_dict({"name": "gru"})
