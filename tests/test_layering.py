@@ -28,9 +28,9 @@ LINES = (
     ("distillation",),
     ("teachers", "students"),
     ("training_loop",),
-    ("metrics", "next_item_loss"),
-    ("data",),
-    ("sequence_model", "checkpoint", "compute_cost"),
+    ("metrics", "next_item_loss", "sampled_loss"),
+    ("data", "devices"),
+    ("sequence_model", "checkpoint", "compute_cost", "training_log"),
     ("config", "progress"),
     ("__init__",),
 )

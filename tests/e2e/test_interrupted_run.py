@@ -46,6 +46,8 @@ def test_a_stopped_run_says_that_it_can_go_on(raw_log: Path, tmp_path: Path) -> 
     run.send_signal(signal.SIGINT)
     output, errors = run.communicate(timeout=120)
     assert run.returncode == 130
-    assert any("Train the teacher" in line and "interrupted" in line for line in output.splitlines())
+    assert any(
+        "Train the teacher" in line and "interrupted" in line for line in output.splitlines()
+    )
     assert errors.startswith("The run was interrupted. The same command continues where it was.")
     assert errors.count("\n") == 1

@@ -18,6 +18,7 @@ from tests.e2e.conftest import (
     start_adarec,
     wait_for_line,
 )
+from tests.event_files import read_scalars
 
 pytestmark = pytest.mark.e2e
 
@@ -53,16 +54,29 @@ def test_the_log_has_what_the_screen_has_not(smoke_run: Run) -> None:
     assert "stage=teacher epoch=1" in text
 
 
+def test_tensorboard_finds_every_training(smoke_run: Run) -> None:
+    folder = smoke_run.workdir / "tensorboard"
+    for stage, name in (("teacher", "task"), ("search", "entropy"), ("student", "hidden_kd")):
+        points = read_scalars(folder / stage)[name]
+        assert [epoch for epoch, _ in points] == [1, 2], stage
+
+
 def test_result_json_is_complete(smoke_run: Run) -> None:
     result = result_of(smoke_run)
     assert result["scene"] == "smoke"
     assert result["protocol"]["seen"] == "exclude"
     assert result["protocol"]["num_users"] == 200
-    assert list(result["models"]) == ["popularity", "markov", "teacher", "student"]
+    assert list(result["models"]) == ["popularity", "markov", "item_knn", "teacher", "student"]
     for name, row in result["models"].items():
-        mrr, ndcg, hit_rate = (row[f"{m}@10/full"] for m in ("mrr", "ndcg", "hit_rate"))
-        assert 0 <= mrr <= ndcg <= hit_rate <= 1
-        assert (row["parameters"] is None) == (name in ("popularity", "markov"))
+        for k in (1, 5, 10, 20):
+            mrr, ndcg, hit_rate = (row[f"{m}@{k}/full"] for m in ("mrr", "ndcg", "hit_rate"))
+            assert 0 <= mrr <= ndcg <= hit_rate <= 1
+        assert (row["parameters"] is None) == (name not in ("teacher", "student"))
+        interval = result["intervals"][name]["ndcg@10/full"]
+        assert interval["low"] <= row["ndcg@10/full"] <= interval["high"]
+        for slices in result["slices"][name].values():
+            assert sum(figures["users"] for figures in slices.values()) == 200
+    assert 0 < result["student_against_teacher"]["ndcg@10/full"]["p_value"] <= 1
     student, teacher = result["models"]["student"], result["models"]["teacher"]
     assert 0 < student["embedding_parameters"] < student["parameters"] < teacher["parameters"]
     assert student["bundle_bytes"] > 4 * student["parameters"]
