@@ -8,7 +8,6 @@ writes `tests/benchmarks/results/scene_<scene>.json` and prints the rows that st
 import argparse
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -17,22 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
-ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parent))
 
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "memory_gib": round(num_bytes / 2**30),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
+from stored_results import RESULTS, ROOT, machine, write_result
 
 
 def run_scene(scene: str, data: str | None, workdir: Path) -> dict[str, Any]:
@@ -46,6 +32,7 @@ def run_scene(scene: str, data: str | None, workdir: Path) -> dict[str, Any]:
     )
     wall_s = time.monotonic() - start
     config = json.loads((workdir / "config.json").read_text())
+    del config["data_path"]  # of this machine alone
     result = json.loads((workdir / "result.json").read_text())
     names = [f"<log>/{Path(data).name}"] if data else []
     shown = ["run", "--scene", scene, *(["--data", *names] if data else [])]
@@ -86,7 +73,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         stored = run_scene(options.scene, options.data, Path(folder) / options.scene)
     path = RESULTS / f"scene_{options.scene}.json"
-    path.write_text(json.dumps(stored, indent=2) + "\n")
+    write_result(path, stored)
     print(f"{stored['command']}: {stored['wall_s']} s")
     print("\n".join(table_rows(stored)))
     print(path)

@@ -1,0 +1,122 @@
+"""How much longer a full-catalogue evaluation takes than the model's forward pass alone.
+
+    python tests/benchmarks/evaluation_speed.py --scene ml1m --data interactions.csv.gz
+
+ranks the test target of every user among the whole catalogue (`evaluate_full`), and runs the same
+model over the same batches without ranking: the encoder, and the logits of the last position. Both
+are timed in turn after a warm-up; weights are random, which does not change what is computed. Each
+scene and teacher has its row in `tests/benchmarks/results/evaluation_speed.json`.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from scene_histories import SceneHistories, read_scene
+from stored_results import RESULTS, machine, spread, write_result
+
+from adarec_tf.config import TeacherConfig
+from adarec_tf.data.datasets import DATASETS
+from adarec_tf.metrics.protocols import ScoreBatch, evaluate_full, model_scorer, score_batches
+from adarec_tf.teachers import build_teacher
+
+PATH = RESULTS / "evaluation_speed.json"
+
+
+def forward(scorer: ScoreBatch, scene: SceneHistories) -> None:
+    """Scores every test history and drops the scores."""
+    for rows, item_ids in score_batches(
+        scene.splits.test, num_items=scene.num_items, max_length=scene.max_length
+    ):
+        scorer(rows, item_ids)
+
+
+def evaluate(scorer: ScoreBatch, scene: SceneHistories) -> None:
+    """Ranks every test target."""
+    evaluate_full(
+        scorer,
+        scene.splits.test,
+        num_items=scene.num_items,
+        max_length=scene.max_length,
+        seen=scene.seen,
+    )
+
+
+def seconds_of(work: Callable[[], None]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def measure(scene: SceneHistories, options: argparse.Namespace) -> dict[str, Any]:
+    """Times both in turn."""
+    kind = TeacherConfig.kind(options.teacher)
+    config = kind(name=options.teacher, hidden_dim=options.hidden_dim)
+    model = build_teacher(config, scene.num_items, scene.max_length, seed=options.seed)
+    scorer = model_scorer(model)
+    forward(scorer, scene)
+    forward_s, evaluation_s = [], []
+    for _ in range(options.rounds):
+        forward_s.append(seconds_of(lambda: forward(scorer, scene)))
+        evaluation_s.append(seconds_of(lambda: evaluate(scorer, scene)))
+    rounds = zip(evaluation_s, forward_s, strict=True)
+    return {
+        "teacher": config.to_dict(),
+        "users": scene.splits.test.num_users,
+        "items": scene.num_items,
+        "max_length": scene.max_length,
+        "seen": scene.seen,
+        "forward_s": _rounded(spread(forward_s)),
+        "evaluation_s": _rounded(spread(evaluation_s)),
+        "ratio": _rounded(spread([evaluation / forward for evaluation, forward in rounds])),
+    }
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in values.items()}
+
+
+def main() -> None:
+    """Measures, stores and prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scene", choices=sorted(DATASETS), required=True)
+    parser.add_argument("--data", required=True, help="the scene's log")
+    parser.add_argument("--teacher", choices=sorted(TeacherConfig.KINDS), default="sasrec")
+    parser.add_argument("--hidden-dim", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=PATH)
+    options = parser.parse_args()
+    load = round(os.getloadavg()[0], 2)
+    row = measure(read_scene(options.data, DATASETS[options.scene].config), options)
+    stored = json.loads(options.output.read_text()) if options.output.exists() else {}
+    stored[f"{options.scene} {options.teacher}"] = {
+        "command": f"python tests/benchmarks/evaluation_speed.py --scene {options.scene} "
+        f"--data <log> --teacher {options.teacher} --hidden-dim {options.hidden_dim} "
+        f"--rounds {options.rounds} --seed {options.seed}",
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": machine(),
+        "load_before": load,
+        "versions": {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
+        **row,
+    }
+    write_result(options.output, stored)
+    for name in ("forward_s", "evaluation_s", "ratio"):
+        values = row[name]
+        print(f"{name}: {values['median']} ({values['min']} to {values['max']})")
+    print(options.output)
+
+
+if __name__ == "__main__":
+    main()

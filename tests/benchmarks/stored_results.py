@@ -1,0 +1,36 @@
+"""What every stored measurement says beside its figures: where, when and how it was made."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+RESULTS = Path(__file__).parent / "results"
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory_gib": round(num_bytes / 2**30),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Least, median and largest of repeated measurements."""
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def write_result(path: Path, stored: dict[str, Any]) -> None:
+    """Writes a result as indented JSON."""
+    path.write_text(json.dumps(stored, indent=2) + "\n")

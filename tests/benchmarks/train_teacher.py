@@ -1,0 +1,174 @@
+"""Trains a teacher on a real log, several seeds if asked, and stores what it measured.
+
+    python tests/benchmarks/train_teacher.py --name beauty_sasrec --scene beauty \
+        --data interactions.csv.gz --seeds 1 2 3 4 5 --set teacher.name=sasrec ...
+
+writes `tests/benchmarks/results/teacher_<name>.json` and prints a line an epoch. Hyper-parameters
+are chosen by the validation figures of runs with `--validation-only`, which store nothing; the
+test targets are looked at once, in the run that is stored. `--checkpoints` lets an interrupted run
+continue.
+"""
+
+import argparse
+import json
+import logging
+import shlex
+import statistics
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import tensorflow as tf
+from scene_histories import SceneHistories, read_scene
+from stored_results import RESULTS, machine, write_result
+
+from adarec_tf.config import PipelineConfig
+from adarec_tf.export.profile import count_parameters
+from adarec_tf.metrics.baselines import item_knn_scorer, markov_scorer, popularity_scorer
+from adarec_tf.metrics.protocols import CUTOFFS, ScoreBatch, evaluate_full, model_scorer
+from adarec_tf.teachers import build_teacher
+from adarec_tf.teachers.training import train_teacher
+from pipeline.configs import scene_config
+
+_PACKAGES = ("tensorflow", "keras", "numpy")
+_SELECTION = "ndcg@10/full"
+
+
+def evaluate(scorer: ScoreBatch, scene: SceneHistories, split: str, seen: str) -> dict[str, float]:
+    """Full-catalogue metrics of one split."""
+    return evaluate_full(
+        scorer,
+        getattr(scene.splits, split),
+        num_items=scene.num_items,
+        max_length=scene.max_length,
+        seen=seen,
+        cutoffs=CUTOFFS,
+    )
+
+
+def train(config: PipelineConfig, scene: SceneHistories, seed: int, checkpoints: str) -> Any:
+    """Trains one teacher; returns it with its seconds and its history."""
+    model = build_teacher(config.teacher, scene.num_items, scene.max_length, seed=seed)
+    start = time.monotonic()
+    history = train_teacher(
+        model,
+        scene.splits.train,
+        scene.splits.valid,
+        config.training,
+        max_length=scene.max_length,
+        seen=scene.seen,
+        seed=seed,
+        checkpoint_dir=checkpoints,
+    )
+    return model, time.monotonic() - start, history
+
+
+def measure(
+    config: PipelineConfig, scene: SceneHistories, seed: int, folder: str, with_test: bool
+) -> dict[str, Any]:
+    """One seed's row."""
+    model, seconds, history = train(config, scene, seed, f"{folder}/seed-{seed}")
+    scorer = model_scorer(model)
+    best = max(range(len(history)), key=lambda epoch: history[epoch][_SELECTION])
+    row: dict[str, Any] = {
+        "seed": seed,
+        "parameters": count_parameters(model)._asdict(),
+        # Of a run that was not interrupted: validation included, evaluation below not.
+        "wall_s": round(seconds, 1),
+        "train_s": round(sum(record["train_s"] for record in history), 1),
+        "epochs": len(history),
+        "best_epoch": best + 1,
+        "valid": history[best],
+    }
+    if with_test:
+        for seen in ("exclude", "keep"):
+            row[f"test_seen_{seen}"] = evaluate(scorer, scene, "test", seen)
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def over_seeds(rows: list[dict[str, Any]], part: str) -> dict[str, dict[str, float]]:
+    """Mean and sample standard deviation of each metric."""
+    return {
+        metric: {
+            "mean": statistics.fmean(row[part][metric] for row in rows),
+            "sd": statistics.stdev(row[part][metric] for row in rows) if len(rows) > 1 else 0.0,
+        }
+        for metric in rows[0][part]
+    }
+
+
+def baselines(scene: SceneHistories) -> dict[str, Any]:
+    """The same test targets, ranked by what needs no training."""
+    train_split = scene.splits.train
+    scorers = {
+        "popularity": popularity_scorer(train_split, scene.num_items),
+        "markov": markov_scorer(train_split, scene.num_items),
+        "item_knn": item_knn_scorer(train_split, scene.num_items),
+    }
+    return {
+        name: {seen: evaluate(scorer, scene, "test", seen) for seen in ("exclude", "keep")}
+        for name, scorer in scorers.items()
+    }
+
+
+def main() -> None:
+    """Trains, prints and stores."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--scene", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--checkpoints", help="a folder that survives an interruption")
+    parser.add_argument("--validation-only", action="store_true")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("absl").setLevel(logging.WARNING)
+    config = scene_config(options.scene).override(options.settings)
+    scene = read_scene(options.data, config.data)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.checkpoints or temporary
+        rows = [
+            measure(config, scene, seed, folder, not options.validation_only)
+            for seed in options.seeds
+        ]
+    if options.validation_only:
+        return
+    command = [
+        *("python", "tests/benchmarks/train_teacher.py", "--name", options.name),
+        *("--scene", options.scene, "--data", f"<log>/{Path(options.data).name}"),
+        *("--seeds", *map(str, options.seeds)),
+        *(part for setting in options.settings for part in ("--set", setting)),
+    ]
+    stored = {
+        "command": shlex.join(command),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": machine(),
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "devices": [device.device_type for device in tf.config.list_logical_devices()],
+        "teacher": config.teacher.to_dict(),
+        "training": config.training.to_dict(),
+        "data": config.data.to_dict(),
+        "seen": scene.seen,
+        "seeds": rows,
+        "over_seeds": {
+            part: over_seeds(rows, part)
+            for part in ("valid", "test_seen_exclude", "test_seen_keep")
+        },
+        "baselines": baselines(scene),
+    }
+    path = RESULTS / f"teacher_{options.name}.json"
+    write_result(path, stored)
+    for metric, value in stored["over_seeds"][f"test_seen_{scene.seen}"].items():
+        print(f"{metric} {value['mean']:.4f} ± {value['sd']:.4f}")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
