@@ -2,20 +2,27 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from adarec_tf.config import StudentConfig
 from adarec_tf.students import Genotype, build_student
-from tests.benchmarks.run_scene import table_rows
+from tests.benchmarks import run_scene, train_teacher
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_every_stored_run_stands_in_the_readme() -> None:
+@pytest.mark.parametrize(
+    ("pattern", "table_rows"),
+    [("scene_*.json", run_scene.table_rows), ("teacher_*.json", train_teacher.table_rows)],
+)
+def test_every_stored_run_stands_in_the_readme(
+    pattern: str, table_rows: Callable[[dict], list[str]]
+) -> None:
     readme = (ROOT / "README.md").read_text().splitlines()
-    stored = sorted((ROOT / "tests" / "benchmarks" / "results").glob("scene_*.json"))
+    stored = sorted((ROOT / "tests" / "benchmarks" / "results").glob(pattern))
     assert stored
     for path in stored:
         for row in table_rows(json.loads(path.read_text())):

@@ -12,11 +12,13 @@ continue.
 import argparse
 import json
 import logging
+import os
 import shlex
 import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,11 +29,12 @@ import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, machine, write_result
 
-from adarec_tf.config import PipelineConfig
+from adarec_tf.config import BERT4RecConfig, PipelineConfig
 from adarec_tf.export.profile import count_parameters
 from adarec_tf.metrics.baselines import item_knn_scorer, markov_scorer, popularity_scorer
 from adarec_tf.metrics.protocols import CUTOFFS, ScoreBatch, evaluate_full, model_scorer
 from adarec_tf.teachers import build_teacher
+from adarec_tf.teachers.bert4rec import appended_mask_scorer
 from adarec_tf.teachers.training import train_teacher
 from pipeline.configs import scene_config
 
@@ -52,9 +55,8 @@ def evaluate(scorer: ScoreBatch, scene: SceneHistories, split: str, seen: str) -
 
 
 def train(config: PipelineConfig, scene: SceneHistories, seed: int, checkpoints: str) -> Any:
-    """Trains one teacher; returns it with its seconds and its history."""
+    """Trains one teacher; returns it with its history."""
     model = build_teacher(config.teacher, scene.num_items, scene.max_length, seed=seed)
-    start = time.monotonic()
     history = train_teacher(
         model,
         scene.splits.train,
@@ -65,25 +67,41 @@ def train(config: PipelineConfig, scene: SceneHistories, seed: int, checkpoints:
         seed=seed,
         checkpoint_dir=checkpoints,
     )
-    return model, time.monotonic() - start, history
+    return model, history
+
+
+def best_record(history: list[dict[str, float]]) -> dict[str, float]:
+    """The epoch whose weights the model holds."""
+    return max(history, key=lambda record: record[_SELECTION])
 
 
 def measure(
     config: PipelineConfig, scene: SceneHistories, seed: int, folder: str, with_test: bool
 ) -> dict[str, Any]:
-    """One seed's row."""
-    model, seconds, history = train(config, scene, seed, f"{folder}/seed-{seed}")
-    scorer = model_scorer(model)
-    best = max(range(len(history)), key=lambda epoch: history[epoch][_SELECTION])
+    """One seed's row; of BERT4Rec's two sides, the one that validation prefers."""
+    folder = f"{folder}/seed-{seed}"
+    sides = []
+    if isinstance(config.teacher, BERT4RecConfig):
+        # Before the fine-tuning, which then goes on from this training's checkpoint.
+        masked = replace(config, teacher=replace(config.teacher, fine_tune_epochs=0))
+        trained = train(masked, scene, seed, folder)
+        sides.append(("appended mask", trained, appended_mask_scorer(trained[0], scene.max_length)))
+    if not sides or config.teacher.fine_tune_epochs > 0:
+        trained = train(config, scene, seed, folder)
+        sides.append(("causal", trained, model_scorer(trained[0])))
+    valid = {name: evaluate(scorer, scene, "valid", scene.seen) for name, _, scorer in sides}
+    inference, (model, history), scorer = max(sides, key=lambda s: valid[s[0]][_SELECTION])
     row: dict[str, Any] = {
         "seed": seed,
         "parameters": count_parameters(model)._asdict(),
-        # Of a run that was not interrupted: validation included, evaluation below not.
-        "wall_s": round(seconds, 1),
+        "inference": inference,
+        # Of all epochs, interrupted or not; without validation.
         "train_s": round(sum(record["train_s"] for record in history), 1),
         "epochs": len(history),
-        "best_epoch": best + 1,
-        "valid": history[best],
+        "best_epoch": history.index(best_record(history)) + 1,
+        "valid": valid[inference],
+        "valid_of_sides": {name: metrics[_SELECTION] for name, metrics in valid.items()},
+        "last_epoch": history[-1],
     }
     if with_test:
         for seen in ("exclude", "keep"):
@@ -117,6 +135,29 @@ def baselines(scene: SceneHistories) -> dict[str, Any]:
     }
 
 
+def table_rows(stored: dict[str, Any]) -> list[str]:
+    """The Markdown row of one stored training, seen items as the scene has them and kept."""
+    figures = [
+        f"{value['mean']:.4f}" + (f" ± {value['sd']:.4f}" if len(stored["seeds"]) > 1 else "")
+        for part, metric in (
+            (f"test_seen_{stored['seen']}", "hit_rate@10/full"),
+            (f"test_seen_{stored['seen']}", "ndcg@10/full"),
+            ("valid", "ndcg@10/full"),
+        )
+        for value in [stored["over_seeds"][part][metric]]
+    ]
+    slowest = max(row["train_s"] for row in stored["seeds"])
+    markov = stored["baselines"]["markov"][stored["seen"]]
+    teacher, training = stored["teacher"], stored["training"]
+    sizes = f"{teacher['num_blocks']} x {teacher['hidden_dim']}"
+    return [
+        f"| {stored['scene']} | {teacher['name']} {sizes}, {training['loss']} "
+        f"| {stored['seen']} | {' | '.join(figures)} "
+        f"| {markov['hit_rate@10/full']:.4f} / {markov['ndcg@10/full']:.4f} "
+        f"| {len(stored['seeds'])} | {slowest / 60:.0f} min on {stored['threads']} |"
+    ]
+
+
 def main() -> None:
     """Trains, prints and stores."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -126,10 +167,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--set", dest="settings", action="append", default=[])
     parser.add_argument("--checkpoints", help="a folder that survives an interruption")
+    parser.add_argument("--threads", type=int, default=0, help="0: one a core")
     parser.add_argument("--validation-only", action="store_true")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("absl").setLevel(logging.WARNING)
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     config = scene_config(options.scene).override(options.settings)
     scene = read_scene(options.data, config.data)
     with tempfile.TemporaryDirectory() as temporary:
@@ -143,7 +186,7 @@ def main() -> None:
     command = [
         *("python", "tests/benchmarks/train_teacher.py", "--name", options.name),
         *("--scene", options.scene, "--data", f"<log>/{Path(options.data).name}"),
-        *("--seeds", *map(str, options.seeds)),
+        *("--seeds", *map(str, options.seeds), "--threads", str(options.threads)),
         *(part for setting in options.settings for part in ("--set", setting)),
     ]
     stored = {
@@ -152,6 +195,8 @@ def main() -> None:
         "machine": machine(),
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "devices": [device.device_type for device in tf.config.list_logical_devices()],
+        "scene": config.scene,
+        "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
         "teacher": config.teacher.to_dict(),
         "training": config.training.to_dict(),
         "data": config.data.to_dict(),
@@ -165,6 +210,7 @@ def main() -> None:
     }
     path = RESULTS / f"teacher_{options.name}.json"
     write_result(path, stored)
+    print("\n".join(table_rows(stored)))
     for metric, value in stored["over_seeds"][f"test_seen_{scene.seen}"].items():
         print(f"{metric} {value['mean']:.4f} ± {value['sd']:.4f}")
     print(path)
