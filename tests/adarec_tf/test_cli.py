@@ -89,7 +89,7 @@ def test_run_passes_on_columns_seed_and_settings(
         (["run", "--scene", "nope"], "The scene should be one of beauty"),
         (["run", "--scene", "beauty"], "'beauty' should have its log given with --data"),
         (["run", "--data", "gone.csv"], "--data should be an existing file or folder"),
-        (["run", "--set", "training.epochs=3"], "here one of clip_norm, label_smoothing"),
+        (["run", "--set", "training.epochs=3"], "here one of clip_norm, compute_dtype"),
         (["run", "--set", "training.max_epochs=0"], "should be a positive integer"),
         (["run", "--set", "training.max_epochs"], "should have the form stage.field=value"),
         (["run", "--seed", "-1"], "`seed` should be an integer >= 0"),

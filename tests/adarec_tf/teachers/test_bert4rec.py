@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +41,8 @@ def test_the_mask_takes_the_place_of_the_oldest_item() -> None:
 
 
 def test_masked_training_alone_predicts_the_next_item_at_an_appended_mask(tmp_path: Path) -> None:
-    scene = walk_scene.histories()
-    config = replace(CONFIG, mask_probability=0.05)  # few masks: the toy histories are short
-    model = build_teacher(config, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)
+    scene = walk_scene.histories(num_users=600)
+    model = build_teacher(CONFIG, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)
     train_teacher(
         model,
         scene["train"],

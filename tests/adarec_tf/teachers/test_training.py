@@ -99,5 +99,5 @@ def test_a_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_unknown_teacher_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"one of bert4rec, nextitnet.*teacher\.name='gru'"):
+    with pytest.raises(ValueError, match=r"one of bert4rec, .*sasrec.*teacher\.name='gru'"):
         TeacherConfig.from_dict({"name": "gru"})
