@@ -8,114 +8,22 @@ Defaults are the paper's (arXiv:2107.07173v2) where a comment does not say other
 
 import dataclasses
 import json
-import math
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-
-def _check(condition: bool, name: str, requirement: str, received: object) -> None:
-    if not condition:
-        raise ValueError(f"`{name}` should be {requirement}. Received: {name}={received!r}.")
-
-
-def _check_positive_integer(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        _check(type(value) is int and value > 0, name, "a positive integer", value)
-
-
-def _check_non_negative_number(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        is_valid = is_number and math.isfinite(value) and value >= 0
-        _check(is_valid, name, "a finite number of at least 0", value)
-
-
-def _check_positive_number(config: object, *names: str) -> None:
-    _check_non_negative_number(config, *names)
-    for name in names:
-        _check(getattr(config, name) > 0, name, "greater than 0", getattr(config, name))
-
-
-def _check_fraction(config: object, *names: str) -> None:
-    _check_non_negative_number(config, *names)
-    for name in names:
-        _check(getattr(config, name) <= 1, name, "between 0 and 1", getattr(config, name))
-
-
-def _check_share_below_one(config: object, name: str) -> None:
-    _check_fraction(config, name)
-    _check(getattr(config, name) < 1, name, "less than 1", getattr(config, name))
-
-
-def _check_non_negative_integer(config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        _check(type(value) is int and value >= 0, name, "an integer of at least 0", value)
-
-
-def _check_choice_of(name: str, value: object, choices: Sequence[str]) -> None:
-    _check(value in choices, name, f"one of {', '.join(choices)}", value)
-
-
-def _check_choice(config: object, name: str, choices: Sequence[str]) -> None:
-    _check_choice_of(name, getattr(config, name), choices)
-
-
-class JsonConfig:
-    """JSON round trip shared by all stage configs."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The config as plain JSON types, nested configs included."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
-
-    def to_json(self) -> str:
-        """The config as one line of JSON with sorted keys (stable: it is part of cache keys)."""
-        return json.dumps(self.to_dict(), sort_keys=True)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Builds the config from plain JSON types.
-
-        Raises:
-          ValueError: a key is unknown or missing, or a value is not allowed.
-        """
-        hints = typing.get_type_hints(cls)
-        names = [item.name for item in dataclasses.fields(cls)]  # type: ignore[arg-type]
-        unknown = sorted(set(values) - set(names))
-        missing = sorted(set(names) - set(values))
-        if unknown or missing:
-            raise ValueError(
-                f"A {cls.__name__} should have exactly the keys {', '.join(names)}. "
-                f"Received unknown keys {unknown} and no value for {missing}."
-            )
-        return cls(**{name: _from_plain(hints[name], values[name]) for name in names})
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Builds the config from what `to_json` returned.
-
-        Raises:
-          ValueError: the text is not a JSON object, or its keys or values are not allowed.
-        """
-        values = json.loads(text)
-        if not isinstance(values, dict):
-            raise ValueError(f"A {cls.__name__} should be a JSON object. Received: {text[:80]!r}.")
-        return cls.from_dict(values)
-
-
-def _from_plain(hint: Any, value: Any) -> Any:
-    if isinstance(hint, type) and issubclass(hint, JsonConfig):
-        return hint.from_dict(value)
-    if typing.get_origin(hint) is tuple:
-        return tuple(value)
-    # JSON (and Kubeflow, for its parameters) turns a whole float into an integer.
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value
+from adarec_tf.json_config import (
+    JsonConfig,
+    check,
+    check_choice,
+    check_fraction,
+    check_non_negative_integer,
+    check_non_negative_number,
+    check_positive_integer,
+    check_positive_number,
+    check_share_below_one,
+)
+from adarec_tf.teacher_config import NextItNetConfig, TeacherConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,132 +50,25 @@ class DataConfig(JsonConfig):
     SPLIT_OPTIONS: ClassVar[tuple[str, ...]] = ("leave_one_out", "global_time")
 
     def __post_init__(self) -> None:
-        _check_positive_integer(self, "min_item_interactions", "max_length")
-        _check(
+        check_positive_integer(self, "min_item_interactions", "max_length")
+        check(
             type(self.min_user_interactions) is int and self.min_user_interactions >= 3,
             "min_user_interactions",
             "an integer of at least 3 (one item each to train, select and test)",
             self.min_user_interactions,
         )
-        _check_choice(self, "seen", self.SEEN_OPTIONS)
-        _check_fraction(self, "max_repeat_share")
-        _check_choice(self, "split", self.SPLIT_OPTIONS)
-        _check_positive_number(self, "valid_time_share", "test_time_share")
-        _check(
+        check_choice(self, "seen", self.SEEN_OPTIONS)
+        check_fraction(self, "max_repeat_share")
+        check_choice(self, "split", self.SPLIT_OPTIONS)
+        check_positive_number(self, "valid_time_share", "test_time_share")
+        check(
             self.valid_time_share + self.test_time_share < 1,
             "valid_time_share",
             f"less than 1 with test_time_share={self.test_time_share}: the rest is for training",
             self.valid_time_share,
         )
         columns = (self.user_column, self.item_column, self.time_column)
-        _check(all(columns) and len(set(columns)) == 3, "columns", "three different names", columns)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TeacherConfig(JsonConfig):
-    """The architecture of the teacher: what every one has; a subclass adds what its own needs.
-
-    `name` is a key of `adarec_tf.teachers.TEACHERS`, and says which class reads the JSON.
-    """
-
-    name: str
-    hidden_dim: int = 128
-    num_blocks: int = 2
-    dropout: float = 0.3  # not in the papers' released code: short histories overfit without it
-
-    KINDS: ClassVar[dict[str, type["TeacherConfig"]]] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        # The field's default, which is on the class before `dataclass` decorates it.
-        name = cls.__dict__.get("name", "")
-        if name:
-            TeacherConfig.KINDS[name] = cls
-
-    def __post_init__(self) -> None:
-        kind = self.kind(self.name)
-        _check(type(self) is kind, "teacher.name", f"that of a {type(self).__name__}", self.name)
-        _check_positive_integer(self, "hidden_dim", "num_blocks")
-        _check_share_below_one(self, "dropout")
-
-    @classmethod
-    def kind(cls, name: str) -> type["TeacherConfig"]:
-        """The config class of a teacher.
-
-        Raises:
-          ValueError: no teacher has this name.
-        """
-        _check_choice_of("teacher.name", name, sorted(cls.KINDS))
-        return cls.KINDS[name]
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Builds the config of the teacher that `values["name"]` names.
-
-        Raises:
-          ValueError: there is no such teacher, a key is unknown or missing, or a value not allowed.
-        """
-        if cls is not TeacherConfig:
-            return super().from_dict(values)
-        return typing.cast(Self, cls.kind(values.get("name", "")).from_dict(values))
-
-
-@dataclass(frozen=True, kw_only=True)
-class NextItNetConfig(TeacherConfig):
-    """Dilated causal convolutions."""
-
-    name: str = "nextitnet"
-    num_blocks: int = 4  # paper: 8 to 16; 4 reach the same accuracy on short histories
-    kernel_size: int = 3
-    dilations: tuple[int, ...] = (1, 4)  # a block has one convolution a dilation; cycles per block
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_positive_integer(self, "kernel_size")
-        valid = len(self.dilations) > 0 and all(type(d) is int and d > 0 for d in self.dilations)
-        _check(valid, "dilations", "one or more positive integers", self.dilations)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _AttentionConfig(TeacherConfig):
-    """What the teachers with attention share."""
-
-    name: str = ""
-    num_heads: int = 2
-    feed_forward_dim: int = 512  # inside a block
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_positive_integer(self, "num_heads", "feed_forward_dim")
-        _check(
-            self.hidden_dim % self.num_heads == 0,
-            "num_heads",
-            f"a divisor of hidden_dim={self.hidden_dim}",
-            self.num_heads,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SASRecConfig(_AttentionConfig):
-    """Causal self-attention."""
-
-    name: str = "sasrec"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BERT4RecConfig(_AttentionConfig):
-    """Self-attention in both directions, trained on masked items."""
-
-    name: str = "bert4rec"
-    mask_probability: float = 0.2  # of an item of a training history; the last always is masked
-    # Of next-item training with a causal mask, after the masked-item training: without it the model
-    # is no teacher, only a recommender.
-    fine_tune_epochs: int = 5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_share_below_one(self, "mask_probability")
-        _check_non_negative_integer(self, "fine_tune_epochs")
+        check(all(columns) and len(set(columns)) == 3, "columns", "three different names", columns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,16 +96,16 @@ class TrainingConfig(JsonConfig):
     COMPUTE_DTYPES: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
 
     def __post_init__(self) -> None:
-        _check_positive_integer(
+        check_positive_integer(
             self, "max_epochs", "patience", "positions_per_batch", "num_negatives"
         )
-        _check_positive_number(self, "learning_rate", "clip_norm")
-        _check_non_negative_number(self, "weight_decay")
-        _check_fraction(self, "warmup_share", "label_smoothing", "gbce_calibration")
-        _check_choice(self, "loss", self.LOSSES)
-        _check_choice(self, "compute_dtype", self.COMPUTE_DTYPES)
-        _check_choice(self, "windows", self.WINDOWS)
-        _check(
+        check_positive_number(self, "learning_rate", "clip_norm")
+        check_non_negative_number(self, "weight_decay")
+        check_fraction(self, "warmup_share", "label_smoothing", "gbce_calibration")
+        check_choice(self, "loss", self.LOSSES)
+        check_choice(self, "compute_dtype", self.COMPUTE_DTYPES)
+        check_choice(self, "windows", self.WINDOWS)
+        check(
             self.label_smoothing == 0 or self.loss == "softmax",
             "label_smoothing",
             "0 with a sampled loss",
@@ -322,14 +123,14 @@ class StudentConfig(JsonConfig):
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        _check_positive_integer(self, "hidden_dim", "num_cells")
-        _check(
+        check_positive_integer(self, "hidden_dim", "num_cells")
+        check(
             type(self.num_nodes) is int and self.num_nodes >= 2,
             "num_nodes",
             "an integer of at least 2: the norm of a cell hides which operation feeds a lone node",
             self.num_nodes,
         )
-        _check_share_below_one(self, "dropout")
+        check_share_below_one(self, "dropout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,16 +158,16 @@ class DistillationConfig(JsonConfig):
     MASS_UPDATES: ClassVar[tuple[str, ...]] = ("softmax", "normalise")
 
     def __post_init__(self) -> None:
-        _check_fraction(self, "kd_weight", "mass_momentum", "warmup_share")
-        _check_non_negative_number(
+        check_fraction(self, "kd_weight", "mass_momentum", "warmup_share")
+        check_non_negative_number(
             self, "embedding_weight", "hidden_weight", "logits_weight", "weight_decay"
         )
-        _check_positive_number(
+        check_positive_number(
             self, "kd_temperature", "mass_temperature", "learning_rate", "clip_norm"
         )
-        _check_positive_integer(self, "max_epochs", "patience", "positions_per_batch")
-        _check_choice(self, "ground_distance", self.GROUND_DISTANCES)
-        _check_choice(self, "mass_update", self.MASS_UPDATES)
+        check_positive_integer(self, "max_epochs", "patience", "positions_per_batch")
+        check_choice(self, "ground_distance", self.GROUND_DISTANCES)
+        check_choice(self, "mass_update", self.MASS_UPDATES)
 
     def training(self) -> TrainingConfig:
         """The settings of the fit loop alone."""
@@ -398,21 +199,21 @@ class SearchConfig(JsonConfig):
     num_candidates: int = 4  # sampled architectures ranked on validation beside the argmax
 
     def __post_init__(self) -> None:
-        _check_positive_integer(
+        check_positive_integer(
             self, "max_epochs", "patience", "positions_per_batch", "validation_users"
         )
-        _check_non_negative_number(self, "weight_decay", "cost_weight")
-        _check_non_negative_integer(self, "warmup_epochs", "num_candidates")
-        _check(
+        check_non_negative_number(self, "weight_decay", "cost_weight")
+        check_non_negative_integer(self, "warmup_epochs", "num_candidates")
+        check(
             self.warmup_epochs < self.max_epochs,
             "warmup_epochs",
             f"less than max_epochs={self.max_epochs}, so that the alphas are trained at all",
             self.warmup_epochs,
         )
-        _check_positive_number(
+        check_positive_number(
             self, "learning_rate", "alpha_learning_rate", "clip_norm", "gumbel_temperature"
         )
-        _check_fraction(self, "cost_latency_share", "warmup_share")
+        check_fraction(self, "cost_latency_share", "warmup_share")
 
     def training(self) -> TrainingConfig:
         """The settings of the weights' optimiser alone."""
@@ -429,9 +230,9 @@ class EvaluationConfig(JsonConfig):
     latency_requests: int = 200
 
     def __post_init__(self) -> None:
-        _check_non_negative_number(self, "min_teacher_ndcg_share")
-        _check_positive_number(self, "max_latency_ms")
-        _check_positive_integer(self, "latency_requests")
+        check_non_negative_number(self, "min_teacher_ndcg_share")
+        check_positive_number(self, "max_latency_ms")
+        check_positive_integer(self, "latency_requests")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -443,8 +244,8 @@ class ServingConfig(JsonConfig):
     keep_versions: int = 5  # older pushed versions are deleted
 
     def __post_init__(self) -> None:
-        _check_positive_integer(self, "num_validation_requests", "keep_versions")
-        _check(bool(self.model_name), "model_name", "a non-empty name", self.model_name)
+        check_positive_integer(self, "num_validation_requests", "keep_versions")
+        check(bool(self.model_name), "model_name", "a non-empty name", self.model_name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -463,8 +264,8 @@ class PipelineConfig(JsonConfig):
     serving: ServingConfig = field(default_factory=ServingConfig)
 
     def __post_init__(self) -> None:
-        _check(bool(self.scene), "scene", "a non-empty name", self.scene)
-        _check(type(self.seed) is int and self.seed >= 0, "seed", "an integer >= 0", self.seed)
+        check(bool(self.scene), "scene", "a non-empty name", self.scene)
+        check(type(self.seed) is int and self.seed >= 0, "seed", "an integer >= 0", self.seed)
 
     def override(self, assignments: Sequence[str]) -> Self:
         """Returns a copy with `stage.field=value` (or `field=value`, as in `seed=7`) applied.

@@ -1,6 +1,9 @@
 """Hypothesis strategies for the records of this project."""
 
+import numpy as np
 from hypothesis import strategies as st
+
+from adarec_tf.data.examples import Histories
 
 # Characters that break careless readers and writers, beside plain ones.
 _ID_CHARACTERS = "ab01 ,\"'\t;|é漢\u2028"
@@ -22,3 +25,17 @@ def interactions(
     rows = st.tuples(users, items, times)
     unique_by = None if with_ties else (lambda row: row[2])
     return st.lists(rows, max_size=max_rows, unique_by=unique_by)
+
+
+# The items of a few users' histories, some of them empty.
+HISTORY_ROWS = st.lists(
+    st.lists(st.integers(1, 9), min_size=0, max_size=20), min_size=1, max_size=12
+)
+
+
+def flat_histories(rows: list[list[int]]) -> Histories:
+    """Histories of these items, each with item 1 as its target."""
+    keys = np.array([f"u{row}".encode() for row in range(len(rows))], object)
+    flat = np.array([item for row in rows for item in row], np.int64)
+    splits = np.cumsum([0, *map(len, rows)]).astype(np.int64)
+    return Histories(keys, flat, splits, np.ones(len(rows), np.int64))

@@ -32,6 +32,8 @@ LINES = (
     ("data", "devices"),
     ("sequence_model", "checkpoint", "compute_cost", "training_log"),
     ("config", "progress"),
+    ("teacher_config",),
+    ("json_config",),
     ("__init__",),
 )
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.data.examples import Histories, target_batches
+from adarec_tf.data.batches import target_batches
+from adarec_tf.data.examples import Histories
 from adarec_tf.metrics.ranking import metrics_of_ranks, target_ranks
 from adarec_tf.sequence_model import SequenceModel
 

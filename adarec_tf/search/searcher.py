@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from adarec_tf.checkpoint import EpochCheckpoint
 from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig
-from adarec_tf.data.examples import Batch, Histories, next_item_batches, split_halves
+from adarec_tf.data.batches import Batch, next_item_batches
+from adarec_tf.data.examples import Histories, split_halves
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.metrics.protocols import evaluate_full
 from adarec_tf.progress import Progress, log_progress

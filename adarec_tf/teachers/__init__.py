@@ -6,7 +6,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from adarec_tf.config import BERT4RecConfig, NextItNetConfig, SASRecConfig, TeacherConfig
+from adarec_tf.teacher_config import BERT4RecConfig, NextItNetConfig, SASRecConfig, TeacherConfig
 from adarec_tf.teachers.bert4rec import BERT4Rec
 from adarec_tf.teachers.nextitnet import NextItNet
 from adarec_tf.teachers.sasrec import SASRec

@@ -13,13 +13,8 @@ import keras
 import tensorflow as tf
 
 from adarec_tf.config import TrainingConfig
-from adarec_tf.data.examples import (
-    Batch,
-    Histories,
-    count_batches,
-    masked_item_batches,
-    next_item_batches,
-)
+from adarec_tf.data.batches import Batch, count_batches, masked_item_batches, next_item_batches
+from adarec_tf.data.examples import Histories
 from adarec_tf.devices import LossParts, TrainStep, compile_step
 from adarec_tf.metrics.protocols import ScoreBatch, evaluate_full, model_scorer
 from adarec_tf.next_item_loss import labelled_positions

@@ -8,14 +8,9 @@ Data: 6,040 users, 3,416 items, 999,611 interactions; columns user_id, item_id, 
 Command: `adarec run --scene ml1m --data interactions.csv.gz`.
 """
 
-from adarec_tf.config import (
-    DistillationConfig,
-    PipelineConfig,
-    SASRecConfig,
-    SearchConfig,
-    TrainingConfig,
-)
+from adarec_tf.config import DistillationConfig, PipelineConfig, SearchConfig, TrainingConfig
 from adarec_tf.data.datasets import DATASETS
+from adarec_tf.teacher_config import SASRecConfig
 
 
 def ml1m() -> PipelineConfig:

@@ -6,14 +6,9 @@ Data: 142,556 sessions, 60,416 items, 1,057,684 interactions; columns user_id, i
 Command: `adarec run --scene nowplaying --data interactions.csv.gz`.
 """
 
-from adarec_tf.config import (
-    DistillationConfig,
-    PipelineConfig,
-    SASRecConfig,
-    SearchConfig,
-    TrainingConfig,
-)
+from adarec_tf.config import DistillationConfig, PipelineConfig, SearchConfig, TrainingConfig
 from adarec_tf.data.datasets import DATASETS
+from adarec_tf.teacher_config import SASRecConfig
 
 
 def nowplaying() -> PipelineConfig:

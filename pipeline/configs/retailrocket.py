@@ -6,14 +6,9 @@ Data: 130,903 sessions, 36,968 items, 710,586 interactions; columns user_id, ite
 Command: `adarec run --scene retailrocket --data interactions.csv.gz`.
 """
 
-from adarec_tf.config import (
-    DistillationConfig,
-    PipelineConfig,
-    SASRecConfig,
-    SearchConfig,
-    TrainingConfig,
-)
+from adarec_tf.config import DistillationConfig, PipelineConfig, SearchConfig, TrainingConfig
 from adarec_tf.data.datasets import DATASETS
+from adarec_tf.teacher_config import SASRecConfig
 
 
 def retailrocket() -> PipelineConfig:

@@ -7,13 +7,13 @@ Command: `adarec run --scene sample`.
 
 from adarec_tf.config import (
     DistillationConfig,
-    NextItNetConfig,
     PipelineConfig,
     SearchConfig,
     StudentConfig,
     TrainingConfig,
 )
 from adarec_tf.data.datasets import DATASETS
+from adarec_tf.teacher_config import NextItNetConfig
 
 
 def sample() -> PipelineConfig:

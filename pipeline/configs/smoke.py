@@ -9,13 +9,13 @@ from adarec_tf.config import (
     DataConfig,
     DistillationConfig,
     EvaluationConfig,
-    NextItNetConfig,
     PipelineConfig,
     SearchConfig,
     ServingConfig,
     StudentConfig,
     TrainingConfig,
 )
+from adarec_tf.teacher_config import NextItNetConfig
 
 
 def smoke() -> PipelineConfig:

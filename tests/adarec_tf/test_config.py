@@ -5,13 +5,11 @@ import pytest
 from adarec_tf.config import (
     DataConfig,
     DistillationConfig,
-    NextItNetConfig,
     PipelineConfig,
-    SASRecConfig,
     SearchConfig,
-    TeacherConfig,
     TrainingConfig,
 )
+from adarec_tf.teacher_config import NextItNetConfig, SASRecConfig, TeacherConfig
 
 CONFIG = PipelineConfig(scene="test", seed=4)
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.config import TrainingConfig
-from adarec_tf.data.examples import Batch
+from adarec_tf.data.batches import Batch
 from adarec_tf.training_loop import (
     SELECTION_METRIC,
     EpochRecord,

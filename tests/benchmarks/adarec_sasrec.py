@@ -20,8 +20,9 @@ import adarec_tf  # noqa: F401  (selects the Keras generation before TensorFlow 
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config import SASRecConfig, TrainingConfig
+from adarec_tf.config import TrainingConfig
 from adarec_tf.data.examples import Histories
+from adarec_tf.teacher_config import SASRecConfig
 from adarec_tf.teachers import build_teacher
 from adarec_tf.teachers.training import train_teacher
 

@@ -25,7 +25,7 @@ from stored_results import RESULTS, machine, write_result
 from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XLine, XPlane, XSpace
 
 from adarec_tf.config import PipelineConfig, TrainingConfig
-from adarec_tf.data.examples import Batch
+from adarec_tf.data.batches import Batch
 from adarec_tf.teachers import build_teacher, training
 from pipeline.configs import scene_config
 

@@ -29,10 +29,11 @@ import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, machine, write_result
 
-from adarec_tf.config import BERT4RecConfig, PipelineConfig
+from adarec_tf.config import PipelineConfig
 from adarec_tf.export.profile import count_parameters
 from adarec_tf.metrics.baselines import item_knn_scorer, markov_scorer, popularity_scorer
 from adarec_tf.metrics.protocols import CUTOFFS, ScoreBatch, evaluate_full, model_scorer
+from adarec_tf.teacher_config import BERT4RecConfig
 from adarec_tf.teachers import build_teacher
 from adarec_tf.teachers.bert4rec import appended_mask_scorer
 from adarec_tf.teachers.training import train_teacher
@@ -136,12 +137,14 @@ def baselines(scene: SceneHistories) -> dict[str, Any]:
 
 
 def table_rows(stored: dict[str, Any]) -> list[str]:
-    """The Markdown row of one stored training, seen items as the scene has them and kept."""
+    """The Markdown row of one stored training: seen items as the scene has them, and kept."""
     figures = [
         f"{value['mean']:.4f}" + (f" ± {value['sd']:.4f}" if len(stored["seeds"]) > 1 else "")
         for part, metric in (
             (f"test_seen_{stored['seen']}", "hit_rate@10/full"),
             (f"test_seen_{stored['seen']}", "ndcg@10/full"),
+            ("test_seen_keep", "hit_rate@10/full"),
+            ("test_seen_keep", "ndcg@10/full"),
             ("valid", "ndcg@10/full"),
         )
         for value in [stored["over_seeds"][part][metric]]

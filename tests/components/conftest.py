@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from tfx.types import artifact, standard_artifacts
 
-from adarec_tf.config import NextItNetConfig
 from adarec_tf.data.examples import (
     SequenceStatistics,
     read_histories,
@@ -15,6 +14,7 @@ from adarec_tf.data.examples import (
     write_statistics,
 )
 from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.teacher_config import NextItNetConfig
 from adarec_tf.teachers import build_teacher
 from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
 from components.model_artifact import write_model

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from tfx.types.standard_artifacts import Model
 
-from adarec_tf.config import NextItNetConfig, TrainingConfig
+from adarec_tf.config import TrainingConfig
 from adarec_tf.export.bundle import load_recommender
+from adarec_tf.teacher_config import NextItNetConfig
 from components import teacher_trainer
 from components.artifacts import Sequences, Vocabulary
 from components.model_artifact import bundle_dir, read_model

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import DistillationConfig, NextItNetConfig, SearchConfig, StudentConfig
+from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.search.alphas import OPERATIONS, SampledEdges, fixed_edges, sample_edges
 from adarec_tf.search.architect import (
@@ -15,6 +15,7 @@ from adarec_tf.search.architect import (
     search_loss,
 )
 from adarec_tf.search.supernet import Supernet
+from adarec_tf.teacher_config import NextItNetConfig
 from adarec_tf.teachers import build_teacher
 from tests.references.gradients import central_differences
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import NextItNetConfig
 from adarec_tf.search.alphas import OPERATIONS
 from adarec_tf.search.cost import (
     EncoderCost,
@@ -12,6 +11,7 @@ from adarec_tf.search.cost import (
     measure_encoder,
     relative_costs,
 )
+from adarec_tf.teacher_config import NextItNetConfig
 from adarec_tf.teachers import build_teacher
 
 

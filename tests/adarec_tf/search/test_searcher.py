@@ -5,10 +5,11 @@ from typing import Any
 import keras
 import pytest
 
-from adarec_tf.config import DistillationConfig, NextItNetConfig, SearchConfig, StudentConfig
+from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig
 from adarec_tf.data.examples import Histories
 from adarec_tf.search import searcher
 from adarec_tf.search.searcher import SearchResult, search_genotype
+from adarec_tf.teacher_config import NextItNetConfig
 from adarec_tf.teachers import build_teacher
 from tests.adarec_tf import walk_scene
 from tests.event_files import read_scalars

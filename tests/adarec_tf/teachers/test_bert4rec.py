@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config import BERT4RecConfig, TrainingConfig
+from adarec_tf.config import TrainingConfig
 from adarec_tf.metrics.protocols import evaluate_full
+from adarec_tf.teacher_config import BERT4RecConfig
 from adarec_tf.teachers import build_teacher
 from adarec_tf.teachers.bert4rec import appended_mask_scorer
 from adarec_tf.teachers.training import train_teacher

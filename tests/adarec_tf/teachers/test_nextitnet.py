@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config import NextItNetConfig
+from adarec_tf.teacher_config import NextItNetConfig
 from adarec_tf.teachers import build_teacher
 
 CONFIG = NextItNetConfig(hidden_dim=8, num_blocks=3, dropout=0.2)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import SASRecConfig
+from adarec_tf.teacher_config import SASRecConfig
 from adarec_tf.teachers import build_teacher
 from adarec_tf.teachers.attention import SelfAttention, attention_bias
 

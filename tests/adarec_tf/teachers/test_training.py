@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from adarec_tf.config import NextItNetConfig, TeacherConfig, TrainingConfig
+from adarec_tf.config import TrainingConfig
 from adarec_tf.metrics.protocols import evaluate_full, model_scorer
+from adarec_tf.teacher_config import NextItNetConfig, TeacherConfig
 from adarec_tf.teachers import TEACHERS, build_teacher
 from adarec_tf.teachers.training import train_teacher
 from tests.adarec_tf import walk_scene

@@ -1,0 +1,225 @@
+"""The padded batches that training and evaluation are fed with, cut from flat histories.
+
+Rows of a batch have about the same length, and nothing here loops over users in Python: real
+positions are what a step costs, not padding and not this.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from adarec_tf.data.examples import Histories
+from adarec_tf.sequence_model import PAD
+
+# Few different lengths, so that batches are full; a third of a long row is waste at most.
+BUCKET_LENGTHS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+
+
+class Batch(NamedTuple):
+    """Padded rows.
+
+    Attributes:
+      item_ids: int64 [B, L], left-padded with PAD.
+      labels: int64 [B, L], the next item at each position, PAD where there is none.
+    """
+
+    item_ids: np.ndarray
+    labels: np.ndarray
+
+
+def pad_rows(
+    histories: Histories, users: np.ndarray, length: int, num_dropped: int = 0
+) -> np.ndarray:
+    """The last items of some histories as left-padded rows.
+
+    Args:
+      histories: where from.
+      users: int [B], rows of `histories`.
+      length: L.
+      num_dropped: how many items to leave out at the end of each history.
+
+    Returns:
+      int64 [B, L].
+    """
+    stops = histories.row_splits[users + 1] - num_dropped
+    return _pad(histories.item_ids, histories.row_splits[users], stops, length)
+
+
+def _pad(item_ids: np.ndarray, starts: np.ndarray, stops: np.ndarray, length: int) -> np.ndarray:
+    """The last `length` of `item_ids[start:stop]`, a left-padded row for each pair."""
+    if len(item_ids) == 0:
+        return np.full((len(stops), length), PAD, np.int64)
+    columns = stops[:, None] - np.arange(length, 0, -1)[None, :]
+    is_real = columns >= starts[:, None]
+    return np.where(is_real, item_ids[np.where(is_real, columns, 0)], PAD)
+
+
+class _Windows(NamedTuple):
+    """Stretches of histories: `item_ids[start:stop]` is the input, one later are the labels."""
+
+    starts: np.ndarray
+    stops: np.ndarray
+
+
+def _windows(
+    histories: Histories, max_length: int, windows: str, generator: np.random.Generator
+) -> _Windows:
+    """The inputs of an epoch, of 1 to `max_length` items each."""
+    firsts, lasts = histories.row_splits[:-1], histories.row_splits[1:] - 1
+    has_label = lasts > firsts
+    firsts, lasts = firsts[has_label], lasts[has_label]
+    if windows == "last":
+        return _Windows(np.maximum(firsts, lasts - max_length), lasts)
+    sizes = lasts - firsts
+    # The newest window of a long history has a random size, so that cuts move between epochs.
+    newest = np.where(sizes > max_length, generator.integers(1, max_length + 1, len(sizes)), sizes)
+    counts = 1 + -(-(sizes - newest) // max_length)
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    stops = np.repeat(lasts, counts) - np.where(
+        place > 0, np.repeat(newest, counts) + (place - 1) * max_length, 0
+    )
+    lengths = np.where(place > 0, max_length, np.repeat(newest, counts))
+    return _Windows(np.maximum(np.repeat(firsts, counts), stops - lengths), stops)
+
+
+def bucket_length(longest: int, max_length: int) -> int:
+    """The padded length for rows of at most `longest` items: the next bucket, or `max_length`."""
+    return next((n for n in BUCKET_LENGTHS if longest <= n < max_length), max_length)
+
+
+def next_item_batches(
+    histories: Histories,
+    *,
+    max_length: int,
+    positions_per_batch: int,
+    seed: int,
+    epoch: int,
+    windows: str = "last",
+) -> Iterator[Batch]:
+    """One epoch of next-item training: every history of two or more items, once, by length.
+
+    Rows of a batch have about the same length, and a batch has about `positions_per_batch`
+    positions, so padding and long histories do not decide what a step costs. The order depends on
+    the seed and the epoch alone: a resumed epoch is the epoch that was interrupted.
+
+    Args:
+      histories: the train split, or a half of it.
+      max_length: items a model sees at once.
+      positions_per_batch: B x L aimed at.
+      seed: of the shuffling.
+      epoch: which epoch, from 0.
+      windows: `last`: of a longer history the last `max_length` items alone; `all`: every item, in
+        windows of up to `max_length` that are cut elsewhere in every epoch.
+
+    Yields:
+      Batches in random order.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    windows_of_epoch = _windows(histories, max_length, windows, generator)
+    for starts, stops, length in _cut_by_length(
+        windows_of_epoch, max_length, positions_per_batch, generator
+    ):
+        item_ids = _pad(histories.item_ids, starts, stops, length)
+        yield Batch(item_ids, _pad(histories.item_ids, starts + 1, stops + 1, length))
+
+
+def masked_item_batches(
+    histories: Histories,
+    *,
+    max_length: int,
+    positions_per_batch: int,
+    seed: int,
+    epoch: int,
+    windows: str = "last",
+    mask_id: int,
+    mask_probability: float,
+) -> Iterator[Batch]:
+    """One epoch of masked-item training: some items of each row are hidden, and are its labels.
+
+    The last item of a row always is: that is where the next item is predicted later.
+
+    Args:
+      histories: the train split.
+      max_length: items a model sees at once.
+      positions_per_batch: B x L aimed at.
+      seed: of the shuffling and of the masks.
+      epoch: which epoch, from 0.
+      windows: see `next_item_batches`.
+      mask_id: what stands for a masked item.
+      mask_probability: of each item but the last.
+
+    Yields:
+      Batches in random order.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    # An input and its last label.
+    windows_of_epoch = _windows(histories, max_length - 1, windows, generator)
+    for starts, stops, length in _cut_by_length(
+        windows_of_epoch, max_length - 1, positions_per_batch, generator
+    ):
+        items = _pad(histories.item_ids, starts, stops + 1, length + 1)
+        is_masked = (generator.random(items.shape) < mask_probability) & (items != PAD)
+        is_masked[:, -1] = True
+        yield Batch(np.where(is_masked, mask_id, items), np.where(is_masked, items, PAD))
+
+
+def _cut_by_length(
+    windows: _Windows, max_length: int, positions_per_batch: int, generator: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Starts, stops and the padded length of the batches of an epoch, in random order."""
+    inputs = windows.stops - windows.starts
+    # Random order within equal lengths: batches differ from epoch to epoch.
+    order = np.lexsort((generator.random(len(inputs)), inputs))
+    padded = np.array([bucket_length(n, max_length) for n in range(max_length + 1)])[inputs[order]]
+    cuts = []
+    for length in np.unique(padded):
+        rows = order[padded == length]
+        size = max(1, positions_per_batch // int(length))
+        cuts += [(rows[i : i + size], int(length)) for i in range(0, len(rows), size)]
+    for index in generator.permutation(len(cuts)):
+        rows, length = cuts[index]
+        yield windows.starts[rows], windows.stops[rows], length
+
+
+def count_batches(batches: Iterable[Batch]) -> int:
+    """How many batches an epoch has.
+
+    Raises:
+      ValueError: none at all.
+    """
+    num_batches = sum(1 for _ in batches)
+    if num_batches == 0:
+        raise ValueError(
+            "Training needs histories of at least two items besides the validation and the test "
+            "item. Received: none; lower the minimum counts or bring a longer log."
+        )
+    return num_batches
+
+
+def target_batches(
+    histories: Histories, *, max_length: int, positions_per_batch: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Histories to predict the target of, shortest first.
+
+    Args:
+      histories: the valid or test split.
+      max_length: items a model sees; longer histories keep their last ones.
+      positions_per_batch: B x L aimed at.
+
+    Yields:
+      Rows of `histories` (int [B]) and their padded item ids (int64 [B, L]).
+    """
+    inputs = np.minimum(histories.lengths, max_length)
+    users = np.argsort(inputs, kind="stable")
+    inputs = inputs[users]
+    start = 0
+    while start < len(users):
+        length = bucket_length(int(inputs[start]), max_length)
+        stop = start + max(1, positions_per_batch // length)
+        # Rows of the next bucket wait for the next batch.
+        if length < max_length:
+            stop = min(stop, int(np.searchsorted(inputs, length, side="right")))
+        rows = users[start:stop]
+        yield rows, pad_rows(histories, rows, length)
+        start = stop
