@@ -106,9 +106,8 @@ def model_recommendation_statistics(
       ValueError: `seen` is neither option, or k is below 1.
     """
     _check_k(k)
-    item_table = tf.convert_to_tensor(model.sequence_embedding.item_table)
     num_items = model.sequence_embedding.num_items
-    index = BruteForce().index(item_table[1:], tf.range(num_items))
+    index = BruteForce().index(model.sequence_embedding.item_vectors(), tf.range(num_items))
     last_states = last_states_of(model)
 
     def shown_items() -> Iterator[tuple[np.ndarray, np.ndarray]]:
