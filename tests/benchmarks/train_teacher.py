@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
-from stored_results import RESULTS, machine, write_result
+from stored_results import RESULTS, machine, spread, write_result
 
 from adarec_tf.config import PipelineConfig
 from adarec_tf.export.profile import count_parameters
@@ -98,6 +98,8 @@ def measure(
         "inference": inference,
         # Of all epochs, interrupted or not; without validation.
         "train_s": round(sum(record["train_s"] for record in history), 1),
+        # Of each, the fastest being nearest to what an idle machine would show.
+        "epoch_s": spread([record["train_s"] for record in history]),
         "epochs": len(history),
         "best_epoch": history.index(best_record(history)) + 1,
         "valid": valid[inference],
