@@ -65,6 +65,8 @@ def test_a_stopped_run_says_that_it_can_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_number: signal.Signals
 ) -> None:
     replace_stages(monkeypatch, lambda folder: os.kill(os.getpid(), signal_number))
+    # A shell that starts the tests in the background has them ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(RunInterruptedError, match="The same command continues where it was"):
         run_pipeline(CONFIG, None, tmp_path)
