@@ -1,11 +1,17 @@
 """Self-attention blocks, shared by SASRec (causal) and BERT4Rec (both directions, or causal)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from adarec_tf.sequence_model import MASKED_SCORE
+from adarec_tf.sequence_model import (
+    MASKED_SCORE,
+    SequenceEmbedding,
+    SequenceOutputs,
+    real_positions,
+)
 
 
 def attention_bias(mask: tf.Tensor, is_causal: bool) -> tf.Tensor:
@@ -118,3 +124,23 @@ class AttentionBlock(keras.layers.Layer):
             "feed_forward_dim": self.feed_forward_dim,
             "dropout": self.dropout_rate,
         }
+
+
+def attention_outputs(
+    item_ids: tf.Tensor,
+    sequence_embedding: SequenceEmbedding,
+    blocks: Sequence[AttentionBlock],
+    final_norm: keras.layers.Layer,
+    *,
+    is_causal: bool,
+    training: bool,
+) -> SequenceOutputs:
+    """Embeds item ids (int [B, L]) and applies the blocks one after the other."""
+    mask = real_positions(item_ids)
+    bias = attention_bias(mask, is_causal)
+    states = embedding = sequence_embedding(item_ids, training=training)
+    hidden_states = []
+    for block in blocks:
+        states = block(states, mask, bias, training=training)
+        hidden_states.append(states)
+    return SequenceOutputs(embedding, tuple(hidden_states), final_norm(states) * mask)

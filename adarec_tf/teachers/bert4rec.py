@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.metrics.protocols import ScoreBatch
-from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs, real_positions
-from adarec_tf.teachers.attention import AttentionBlock, attention_bias
+from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs
+from adarec_tf.teachers.attention import AttentionBlock, attention_outputs
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
@@ -70,14 +70,14 @@ class BERT4Rec(keras.Model):
         return self._outputs(item_ids, is_causal=False, training=training)
 
     def _outputs(self, item_ids: tf.Tensor, is_causal: bool, training: bool) -> SequenceOutputs:
-        mask = real_positions(item_ids)
-        bias = attention_bias(mask, is_causal)
-        states = embedding = self.sequence_embedding(item_ids, training=training)
-        hidden_states = []
-        for block in self.blocks:
-            states = block(states, mask, bias, training=training)
-            hidden_states.append(states)
-        return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
+        return attention_outputs(
+            item_ids,
+            self.sequence_embedding,
+            self.blocks,
+            self.final_norm,
+            is_causal=is_causal,
+            training=training,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs, real_positions
-from adarec_tf.teachers.attention import AttentionBlock, attention_bias
+from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs
+from adarec_tf.teachers.attention import AttentionBlock, attention_outputs
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
@@ -48,14 +48,14 @@ class SASRec(keras.Model):
 
     def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
         """Maps int [B, L] ids to the outputs of every layer; see `SequenceOutputs`."""
-        mask = real_positions(item_ids)
-        bias = attention_bias(mask, is_causal=True)
-        states = embedding = self.sequence_embedding(item_ids, training=training)
-        hidden_states = []
-        for block in self.blocks:
-            states = block(states, mask, bias, training=training)
-            hidden_states.append(states)
-        return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
+        return attention_outputs(
+            item_ids,
+            self.sequence_embedding,
+            self.blocks,
+            self.final_norm,
+            is_causal=True,
+            training=training,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
