@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import shlex
-import statistics
 import sys
 import tempfile
 import time
@@ -33,6 +32,7 @@ from adarec_tf.config import PipelineConfig
 from adarec_tf.export.profile import count_parameters
 from adarec_tf.metrics.baselines import item_knn_scorer, markov_scorer, popularity_scorer
 from adarec_tf.metrics.protocols import CUTOFFS, ScoreBatch, evaluate_full, model_scorer
+from adarec_tf.metrics.uncertainty import seed_spread
 from adarec_tf.teacher_config import BERT4RecConfig
 from adarec_tf.teachers import build_teacher
 from adarec_tf.teachers.bert4rec import appended_mask_scorer
@@ -113,15 +113,13 @@ def measure(
     return row
 
 
-def over_seeds(rows: list[dict[str, Any]], part: str) -> dict[str, dict[str, float]]:
-    """Mean and sample standard deviation of each metric."""
-    return {
-        metric: {
-            "mean": statistics.fmean(row[part][metric] for row in rows),
-            "sd": statistics.stdev(row[part][metric] for row in rows) if len(rows) > 1 else 0.0,
-        }
-        for metric in rows[0][part]
-    }
+def over_seeds(rows: list[dict[str, Any]], part: str) -> dict[str, dict[str, float | None]]:
+    """Mean and sample standard deviation of each metric; one seed has no deviation."""
+    values = {metric: [row[part][metric] for row in rows] for metric in rows[0][part]}
+    if len(rows) == 1:
+        return {metric: {"mean": value, "sd": None} for metric, [value] in values.items()}
+    spreads = {metric: seed_spread(of_seeds) for metric, of_seeds in values.items()}
+    return {name: {"mean": s.mean, "sd": s.standard_deviation} for name, s in spreads.items()}
 
 
 def baselines(scene: SceneHistories) -> dict[str, Any]:
@@ -216,8 +214,6 @@ def main() -> None:
     path = RESULTS / f"teacher_{options.name}.json"
     write_result(path, stored)
     print("\n".join(table_rows(stored)))
-    for metric, value in stored["over_seeds"][f"test_seen_{scene.seen}"].items():
-        print(f"{metric} {value['mean']:.4f} ± {value['sd']:.4f}")
     print(path)
 
 
