@@ -5,11 +5,15 @@ A sequence model is a Keras model that maps item ids to `SequenceOutputs`, and t
 supernet and student meet only here: distillation, evaluation and export are written against this.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import tensorflow as tf
+
+from adarec_tf.item_table_config import FLOAT32_TABLE, ItemTableConfig
+from adarec_tf.item_tables import TableReader, TableSize, create_item_table
 
 PAD = 0
 # Room below every real score that stays finite, so that differences of masked scores are not NaN.
@@ -59,6 +63,9 @@ class SequenceEmbedding(keras.layers.Layer):
 
     Places count real items from the oldest one in view, so neither padding nor the batch's length
     moves them, and a prefix of a history is embedded as it is in the longer one.
+
+    Attributes:
+      item_table: an `ItemTable`; its variables belong to this layer.
     """
 
     def __init__(
@@ -69,11 +76,13 @@ class SequenceEmbedding(keras.layers.Layer):
         use_positions: bool = True,
         dropout: float = 0.0,
         has_mask: bool = False,
+        item_table: ItemTableConfig | dict[str, Any] = FLOAT32_TABLE,
         **kwargs: object,
     ) -> None:
         """Args: see the attributes of the same names; `max_length` is in items.
 
         `has_mask` adds the row of `mask_id`, for models that are trained on masked items.
+        `item_table` is the table's config, or what its `to_dict` returned.
         """
         super().__init__(**kwargs)
         self.num_items = num_items
@@ -82,6 +91,12 @@ class SequenceEmbedding(keras.layers.Layer):
         self.use_positions = use_positions
         self.has_mask = has_mask
         self.dropout = keras.layers.Dropout(dropout)
+        config = (
+            ItemTableConfig.from_dict(item_table) if isinstance(item_table, dict) else item_table
+        )
+        size = TableSize(num_items, num_items + 1 + has_mask, hidden_dim)
+        self.item_table = create_item_table(config, size)
+        self._read_table: TableReader = self.item_table
 
     @property
     def mask_id(self) -> int:
@@ -91,12 +106,7 @@ class SequenceEmbedding(keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the item table (row 0 is PAD, the last may be the mask) and the place table."""
         del input_shape
-        initializer = keras.initializers.RandomNormal(stddev=self.hidden_dim**-0.5)
-        self.item_table = self.add_weight(
-            shape=(self.num_items + 1 + self.has_mask, self.hidden_dim),
-            initializer=initializer,
-            name="item_table",
-        )
+        self.item_table.build(self.add_weight)
         if self.use_positions:
             self.position_table = self.add_weight(
                 shape=(self.max_length, self.hidden_dim),
@@ -116,16 +126,15 @@ class SequenceEmbedding(keras.layers.Layer):
         """
         mask = real_positions(item_ids)
         # Scaled so that states start at unit size while the tied output starts near uniform.
-        states = tf.gather(self._value(self.item_table), item_ids) * self.hidden_dim**0.5
+        states = self._read_table.rows(item_ids) * self.hidden_dim**0.5
         if self.use_positions:
             places = tf.cumsum(tf.cast(mask[..., 0], tf.int32), axis=1) - 1
             places = tf.clip_by_value(places, 0, self.max_length - 1)
-            states += tf.gather(self._value(self.position_table), places) * self.hidden_dim**0.5
+            states += self._position_rows(places) * self.hidden_dim**0.5
         return self.dropout(states, training=training) * mask
 
-    @staticmethod
-    def _value(variable: keras.Variable) -> tf.Tensor:
-        return tf.convert_to_tensor(variable)
+    def _position_rows(self, places: tf.Tensor) -> tf.Tensor:
+        return tf.gather(tf.convert_to_tensor(self.position_table), places)
 
     def item_logits(self, states: tf.Tensor) -> tf.Tensor:
         """Scores every item of the catalogue with the tied item table.
@@ -136,13 +145,23 @@ class SequenceEmbedding(keras.layers.Layer):
         Returns:
           float32 [N, num_items]; column j is item j + 1: PAD is never a candidate.
         """
-        return tf.matmul(states, self.item_vectors(), transpose_b=True)
+        return self._read_table.logits(states)
 
     def item_vectors(self) -> tf.Tensor:
         """The items' rows of the tied table: float32 [num_items, D]; row j is item j + 1."""
-        table = self._value(self.item_table)
-        # `tf.slice`, not `table[1:]`, whose gradient is slow.
-        return tf.slice(table, [1, 0], [self.num_items, self.hidden_dim])
+        return self.item_table.items()
+
+    @contextlib.contextmanager
+    def serving_form(self) -> Iterator[None]:
+        """Within it, what is traced reads the table in the form, and the bytes, of serving.
+
+        Values may be copies: a function traced here need not see later training.
+        """
+        self._read_table = self.item_table.served()
+        try:
+            yield
+        finally:
+            self._read_table = self.item_table
 
     def get_config(self) -> dict[str, object]:
         """The constructor's arguments."""
@@ -154,6 +173,7 @@ class SequenceEmbedding(keras.layers.Layer):
             "use_positions": self.use_positions,
             "dropout": self.dropout.rate,
             "has_mask": self.has_mask,
+            "item_table": self.item_table.config.to_dict(),
         }
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,10 +16,17 @@ _WARMUP_REQUESTS = 10
 
 
 class ParameterCount(NamedTuple):
-    """Numbers of floats: all of the model's, and those of its item and position tables."""
+    """The size of a model.
+
+    Attributes:
+      total: floats of the model.
+      embedding: floats of its item and position tables.
+      table_bytes: what serving reads of the item table, in bytes; codes are no floats.
+    """
 
     total: int
     embedding: int
+    table_bytes: int
 
 
 class Latency(NamedTuple):
@@ -30,12 +38,12 @@ class Latency(NamedTuple):
 
 def count_parameters(model: SequenceModel) -> ParameterCount:
     """Counts the floats a model is made of, trainable or not; dropout's seeds are integers."""
-    table = model.sequence_embedding
-    embedding = _num_elements(table.item_table.shape)
-    if table.use_positions:
-        embedding += _num_elements(table.position_table.shape)
-    total = sum(_num_elements(v.shape) for v in model.variables if "float" in v.dtype)
-    return ParameterCount(total, embedding)
+    embedding = model.sequence_embedding
+    return ParameterCount(
+        _num_floats(model.variables),
+        _num_floats(embedding.variables),
+        embedding.item_table.served_bytes,
+    )
 
 
 def encoder_macs(model: SequenceModel, max_length: int) -> int:
@@ -85,5 +93,5 @@ def measure_latency(
     return Latency(float(p50_ms), float(p99_ms))
 
 
-def _num_elements(shape: Sequence[int]) -> int:
-    return int(np.prod(shape, dtype=np.int64))
+def _num_floats(variables: Sequence[keras.Variable]) -> int:
+    return sum(int(np.prod(v.shape, dtype=np.int64)) for v in variables if "float" in v.dtype)

@@ -69,8 +69,9 @@ def build_served_model(
         is_candidate = best.values > -float("inf")
         return {"item_ids": tf.where(is_candidate, keys, ""), "scores": best.values}
 
-    traced = recommend.get_concrete_function()
-    module.model_variables = list(traced.graph.variables)
+    with model.sequence_embedding.serving_form():
+        traced = recommend.get_concrete_function()
+        module.model_variables = list(traced.graph.variables)
     return ServedModel(module, traced)
 
 

@@ -17,7 +17,7 @@ def build_student(
 
     Args:
       genotype: its architecture; the number of cells and nodes is the genotype's.
-      config: width and dropout.
+      config: width, dropout and the format of the item table.
       num_items: items of the catalogue; ids are 1..num_items.
       max_length: items of a history it sees.
       seed: of the initial weights.
@@ -32,6 +32,7 @@ def build_student(
         max_length=max_length,
         hidden_dim=config.hidden_dim,
         dropout=config.dropout,
+        item_table=config.item_table,
     )
     student(tf.zeros([1, 1], tf.int64))
     return student

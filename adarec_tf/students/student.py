@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from adarec_tf.item_table_config import FLOAT32_TABLE, ItemTableConfig
 from adarec_tf.sequence_model import (
     SequenceEmbedding,
     SequenceOutputs,
@@ -79,8 +80,8 @@ class Cell(keras.layers.Layer):
 class Student(keras.Model):
     """Item and place embedding, the genotype's cells, a tied output.
 
-    Args are those of `StudentConfig`, the scene's `num_items` and `max_length`, and the genotype
-    (or what its `to_dict` returned, which is how a saved model brings it back).
+    Args are those of `StudentConfig`, the scene's `num_items` and `max_length`, and the genotype.
+    A saved model brings genotype and item table back as what their `to_dict` returned.
     """
 
     def __init__(
@@ -91,20 +92,22 @@ class Student(keras.Model):
         max_length: int,
         hidden_dim: int,
         dropout: float,
+        item_table: ItemTableConfig | dict[str, Any] = FLOAT32_TABLE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.genotype = genotype if isinstance(genotype, Genotype) else Genotype.from_dict(genotype)
+        self.sequence_embedding = SequenceEmbedding(
+            num_items, hidden_dim, max_length, dropout=dropout, item_table=item_table
+        )
         self._arguments = {
             "genotype": self.genotype.to_dict(),
             "num_items": num_items,
             "max_length": max_length,
             "hidden_dim": hidden_dim,
             "dropout": dropout,
+            "item_table": self.sequence_embedding.item_table.config.to_dict(),
         }
-        self.sequence_embedding = SequenceEmbedding(
-            num_items, hidden_dim, max_length, dropout=dropout
-        )
         self.cells = [Cell(edges, dropout) for edges in self.genotype.cells]
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
 

@@ -45,6 +45,11 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ("training.learning_rate=Infinity", "finite"),
         ("search.num_candidates=2.5", "an integer"),
         ("student.num_nodes=1", "at least 2"),
+        ("student.item_table.format=int4", "one of float32, low_rank, product_codes, int8"),
+        ("student.item_table.rnk=4", "one of codebook_size, format, num_codes, rank"),
+        ("student.item_table.codebook_size=257", "at most 256"),
+        ("student.item_table=int8", "a single field: student.item_table.codebook_size"),
+        ("student.hidden_dim.value=8", "a single field: student.hidden_dim"),
         ("teacher.dilations=4", "a JSON list"),
         ("data.seen=sometimes", "one of auto, exclude, keep"),
         ("data.split=random", "one of leave_one_out, global_time"),
@@ -63,6 +68,24 @@ def test_settings_are_applied_in_order_and_leave_the_original_alone() -> None:
     changed = CONFIG.override(["student.hidden_dim=8", "student.hidden_dim=24"])
     assert changed.student.hidden_dim == 24
     assert CONFIG.student.hidden_dim != 24
+
+
+@pytest.mark.parametrize(
+    ("format_name", "assignment", "message"),
+    [
+        ("low_rank", "rank=32", "less than hidden_dim=32. Received: item_table.rank=32"),
+        ("product_codes", "num_codes=5", "a divisor of hidden_dim=32"),
+    ],
+)
+def test_only_the_format_that_reads_a_size_asks_that_it_fits(
+    format_name: str, assignment: str, message: str
+) -> None:
+    size = f"student.item_table.{assignment}"
+    other = CONFIG.override(["student.item_table.format=int8", size])
+    assert other.student.item_table.format == "int8"
+    assert PipelineConfig.from_json(other.to_json()) == other
+    with pytest.raises(ValueError, match=message):
+        other.override([f"student.item_table.format={format_name}"])
 
 
 def test_whole_numbers_are_taken_for_floats() -> None:

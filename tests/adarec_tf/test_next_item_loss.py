@@ -46,7 +46,7 @@ def _loss_and_gradients(
             smoothing=smoothing,
             compute_dtype=compute_dtype,
         )
-    sources = [states, embedding.item_table.value]
+    sources = [states, embedding.item_table.variable.value]
     return loss, [tf.convert_to_tensor(g) for g in tape.gradient(loss, sources)]
 
 
@@ -64,7 +64,7 @@ def test_its_gradient_is_that_of_differentiated_logits(embedding: SequenceEmbedd
     with tf.GradientTape() as tape:
         tape.watch(states)
         loss = cross_entropy(embedding.item_logits(states), tf.constant(LABELS))
-    expected = tape.gradient(loss, [states, embedding.item_table.value])
+    expected = tape.gradient(loss, [states, embedding.item_table.variable.value])
     for actual, gradient in zip(_loss_and_gradients(embedding)[1], expected, strict=True):
         np.testing.assert_allclose(actual, tf.convert_to_tensor(gradient), rtol=1e-5, atol=1e-7)
 

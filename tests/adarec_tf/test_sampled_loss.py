@@ -25,7 +25,8 @@ def embedding() -> SequenceEmbedding:
     keras.utils.set_random_seed(3)
     embedding = SequenceEmbedding(NUM_ITEMS, HIDDEN_DIM, 5)
     embedding(tf.zeros([1, 1], tf.int64))
-    embedding.item_table.assign(3.0 * embedding.item_table)
+    table = embedding.item_table.variable
+    table.assign(3.0 * table)
     return embedding
 
 
@@ -78,7 +79,9 @@ def test_the_gradient_reaches_labels_and_negatives_alone(embedding: SequenceEmbe
         loss = gbce_loss(
             embedding, tf.constant(STATES), tf.constant(LABELS), tf.constant(NEGATIVES), 0.75
         )
-    gradient = tf.convert_to_tensor(tape.gradient(loss, embedding.item_table.value)).numpy()
+    gradient = tf.convert_to_tensor(
+        tape.gradient(loss, embedding.item_table.variable.value)
+    ).numpy()
     touched = set(np.flatnonzero(np.any(gradient != 0, axis=1)))
     assert touched == {*LABELS, *(NEGATIVES + 1)}
 

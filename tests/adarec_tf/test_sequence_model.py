@@ -32,7 +32,7 @@ def test_padding_is_never_scored() -> None:
     states = tf.constant([[1.0, -1.0, 2.0, 0.5]])
     logits = embedding.item_logits(states).numpy()
     assert logits.shape == (1, 9)
-    table = np.array(embedding.item_table)
+    table = embedding.item_table.matrix().numpy()
     np.testing.assert_allclose(logits[0], table[1:] @ states[0].numpy(), rtol=1e-5)
 
 

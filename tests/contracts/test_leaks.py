@@ -1,8 +1,9 @@
-"""The leak tests, over every teacher, every primitive, a derived student and the supernet.
+"""The leak tests, over every teacher, primitive and item table, a derived student, the supernet.
 
 The supernet is compared bit by bit for every operation; on noise it trains what the students train.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.config import StudentConfig
+from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.next_item_loss import cross_entropy
 from adarec_tf.search.alphas import OPERATIONS, SampledEdges, fixed_edges
 from adarec_tf.search.supernet import Supernet
@@ -37,15 +39,20 @@ def _teacher(name: str) -> keras.Model:
     return model
 
 
-def _student(*primitives: str) -> keras.Model:
+def _student(*primitives: str, table_format: str = "float32") -> keras.Model:
     genotype = Genotype.from_primitives(3, [primitives] * 2)
-    return build_student(genotype, CONFIG, NUM_ITEMS, LENGTH, seed=1)
+    table = ItemTableConfig(format=table_format, rank=4, num_codes=4, codebook_size=8)
+    config = dataclasses.replace(CONFIG, item_table=table)
+    return build_student(genotype, config, NUM_ITEMS, LENGTH, seed=1)
 
 
 MODELS: dict[str, Callable[[], keras.Model]] = {
     **{f"teacher-{name}": lambda name=name: _teacher(name) for name in TEACHERS},
     **{f"primitive-{name}": lambda name=name: _student(*[name] * 6) for name in PRIMITIVES},
-    "student": lambda: _student(*MIXED),
+    **{
+        f"student-{name}": lambda name=name: _student(*MIXED, table_format=name)
+        for name in ItemTableConfig.FORMATS
+    },
 }
 
 

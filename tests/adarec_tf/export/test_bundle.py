@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from adarec_tf.config import StudentConfig
 from adarec_tf.data.vocabulary import ItemVocabulary
 from adarec_tf.export import bundle
 from adarec_tf.export.bundle import (
@@ -20,7 +21,9 @@ from adarec_tf.export.bundle import (
     request_tensors,
     write_bundle,
 )
+from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.metrics.protocols import model_scorer
+from adarec_tf.students import Genotype, Student, build_student
 from tests.adarec_tf.tiny_scene import ConvolutionModel, build_convolution_model
 
 NUM_ITEMS = 12
@@ -193,6 +196,52 @@ def test_weights_are_stored_once(tmp_path: Path) -> None:
     weights = 4 * sum(np.prod(v.shape) for v in model.trainable_variables)
     stored = sum(path.stat().st_size for path in (directory / "variables").iterdir())
     assert weights <= stored < 1.1 * weights
+
+
+def write_student(table_format: str, directory: Path) -> tuple[Student, str]:
+    num_items = 2000
+    config = StudentConfig(
+        hidden_dim=32, num_nodes=2, item_table=ItemTableConfig(format=table_format, rank=8)
+    )
+    genotype = Genotype.from_primitives(2, [["conv_3", "skip", "none"]])
+    student = build_student(genotype, config, num_items, MAX_LENGTH, seed=1)
+    write_bundle(
+        student,
+        ItemVocabulary(tuple(str(number) for number in range(num_items))),
+        str(directory),
+        max_length=MAX_LENGTH,
+        seen="keep",
+        genotype_json=None,
+        manifest={},
+        warmup_histories=[],
+    )
+    return student, str(directory)
+
+
+def test_a_bundle_is_as_small_as_its_item_table(tmp_path: Path) -> None:
+    plain, plain_dir = write_student("float32", tmp_path / "float32")
+    table_bytes = plain.sequence_embedding.item_table.served_bytes
+    rest = bundle_bytes(plain_dir) - table_bytes
+    for name in ("low_rank", "product_codes", "int8"):
+        student, directory = write_student(name, tmp_path / name)
+        served = student.sequence_embedding.item_table.served_bytes
+        assert served < 0.3 * table_bytes
+        # Weights are there once: what is more is the graph of another format.
+        assert served + rest - 20_000 < bundle_bytes(directory) < served + rest + 20_000, name
+
+
+@pytest.mark.parametrize("table_format", ItemTableConfig.FORMATS)
+def test_a_bundle_scores_as_the_student_in_process(tmp_path: Path, table_format: str) -> None:
+    student, directory = write_student(table_format, tmp_path / "bundle")
+    before = [np.array(v) for v in student.weights]
+    [answer] = load_recommender(directory)([["4", "1", "1999", "7"]], 2000, False)
+    scores = model_scorer(student)(np.arange(1), np.array([[5, 2, 2000, 8]]))[0]
+    served = np.zeros(2000)
+    for item in answer:
+        served[int(item.item_id)] = item.score
+    np.testing.assert_allclose(served, scores, rtol=0, atol=1e-5 * np.abs(scores).max())
+    for variable, value in zip(student.weights, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
 
 
 def test_the_bundle_does_not_tell_where_it_was_written(

@@ -10,6 +10,7 @@ from adarec_tf.data.vocabulary import ItemVocabulary
 from adarec_tf.export import profile
 from adarec_tf.export.bundle import write_bundle
 from adarec_tf.export.profile import count_parameters, encoder_macs, measure_latency
+from adarec_tf.item_table_config import FLOAT32_TABLE, ItemTableConfig
 from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs
 from tests.adarec_tf.tiny_scene import HIDDEN_DIM, KERNEL_SIZE, build_convolution_model
 
@@ -20,10 +21,10 @@ MAX_LENGTH = 7
 class DenseModel(keras.Model):
     """Two dense layers, the products of which are easy to count."""
 
-    def __init__(self) -> None:
+    def __init__(self, item_table: ItemTableConfig = FLOAT32_TABLE) -> None:
         super().__init__()
         self.sequence_embedding = SequenceEmbedding(
-            NUM_ITEMS, 4, MAX_LENGTH, use_positions=False, dropout=0.5
+            NUM_ITEMS, 4, MAX_LENGTH, use_positions=False, dropout=0.5, item_table=item_table
         )
         self.layers_in_order = [keras.layers.Dense(10), keras.layers.Dense(4)]
 
@@ -44,6 +45,17 @@ def test_parameters_of_a_dense_model() -> None:
     counts = count_parameters(build_dense_model())
     assert counts.embedding == (NUM_ITEMS + 1) * 4
     assert counts.total == counts.embedding + (4 * 10 + 10) + (10 * 4 + 4)
+
+
+def test_codes_are_bytes_of_the_table_but_no_parameters() -> None:
+    plain = count_parameters(build_convolution_model(NUM_ITEMS, MAX_LENGTH))
+    assert plain.table_bytes == 4 * (NUM_ITEMS + 1) * HIDDEN_DIM
+    table = ItemTableConfig(format="product_codes", num_codes=2, codebook_size=5)
+    model = DenseModel(table)
+    model(tf.constant([[1]], tf.int64))
+    counts = count_parameters(model)
+    assert counts.embedding == 5 * 4
+    assert counts.table_bytes == (NUM_ITEMS + 1) * 2 + 4 * 5 * 4
 
 
 def test_position_table_is_part_of_the_embedding() -> None:

@@ -161,7 +161,8 @@ def test_only_variables_that_serving_reads_are_kept(vocabulary_path: str) -> Non
     model(tf.constant([[1]], tf.int64))
     served = build_served_model(model, vocabulary_path, max_length=MAX_LENGTH)
     embedding, convolution = model.sequence_embedding, model.convolution
-    read = (embedding.item_table, embedding.position_table, convolution.kernel, convolution.bias)
+    table = embedding.item_table.variable
+    read = (table, embedding.position_table, convolution.kernel, convolution.bias)
     # The model has the projection and the seeds of two dropouts besides.
     assert len(model.variables) == len(read) + 3
     kept = {id(variable) for variable in served.module.model_variables}

@@ -125,7 +125,7 @@ def test_model_scorer_scores_the_last_position_with_current_weights(
             expected = model.sequence_embedding.item_logits(outputs.final_states)[:, -1]
             scores = scorer(np.arange(len(item_ids)), item_ids)
             np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
-        table = model.sequence_embedding.item_table
+        table = model.sequence_embedding.item_table.variable
         table.assign(-2.0 * tf.convert_to_tensor(table))
 
 
@@ -144,7 +144,7 @@ def test_hit_rate_equals_that_of_tensorflow_recommenders(model: ConvolutionModel
         seen="keep",
         cutoffs=(1, 5, 10),
     )
-    table = tf.convert_to_tensor(model.sequence_embedding.item_table)[1:]
+    table = model.sequence_embedding.item_vectors()
     index = tfrs.layers.factorized_top_k.BruteForce().index(table, tf.range(1, NUM_ITEMS + 1))
     theirs = tfrs.metrics.FactorizedTopK(index, ks=(1, 5, 10))
     for user, target in enumerate(targets):

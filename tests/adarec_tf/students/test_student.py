@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import keras
@@ -6,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.config import StudentConfig, TrainingConfig
+from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.students import Genotype, Student, build_student
 from adarec_tf.teachers.training import train_teacher
 from tests.adarec_tf import walk_scene
@@ -14,25 +16,40 @@ CONFIG = StudentConfig(hidden_dim=8, num_cells=2, num_nodes=2, dropout=0.1)
 GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]] * 2)
 
 
-def _student(genotype: Genotype = GENOTYPE) -> Student:
-    return build_student(genotype, CONFIG, 16, 8, seed=1)
+def _student(genotype: Genotype = GENOTYPE, table_format: str = "float32") -> Student:
+    table = ItemTableConfig(format=table_format, rank=3, num_codes=4, codebook_size=6)
+    config = dataclasses.replace(CONFIG, item_table=table)
+    return build_student(genotype, config, 16, 8, seed=1)
 
 
-def test_saved_student_loads_with_one_call_and_answers_alike(tmp_path: Path) -> None:
-    student = _student()
+@pytest.mark.parametrize("table_format", ItemTableConfig.FORMATS)
+def test_saved_student_loads_with_one_call_and_answers_alike(
+    tmp_path: Path, table_format: str
+) -> None:
+    student = _student(table_format=table_format)
     item_ids = tf.constant([[0, 0, 3, 5], [1, 2, 3, 4]], tf.int64)
     path = tmp_path / "student.keras"
     student.save(path)
     loaded = keras.saving.load_model(path)
     assert loaded.genotype == GENOTYPE
+    table, loaded_table = (m.sequence_embedding.item_table for m in (student, loaded))
+    assert loaded_table.config == table.config
+    np.testing.assert_array_equal(loaded_table.matrix(), table.matrix())
     np.testing.assert_allclose(
         loaded(item_ids).final_states, student(item_ids).final_states, rtol=1e-6
     )
 
 
-def test_a_loaded_student_can_be_trained_on(tmp_path: Path) -> None:
+def test_a_student_saved_before_there_were_table_formats_loads() -> None:
+    config = _student().get_config()
+    del config["item_table"]
+    assert Student.from_config(config).sequence_embedding.item_table.config == ItemTableConfig()
+
+
+@pytest.mark.parametrize("table_format", ItemTableConfig.FORMATS)
+def test_a_loaded_student_can_be_trained_on(tmp_path: Path, table_format: str) -> None:
     path = tmp_path / "student.keras"
-    _student().save(path)
+    _student(table_format=table_format).save(path)
     loaded = keras.saving.load_model(path)
     scene = walk_scene.histories()
     history = train_teacher(
@@ -48,8 +65,9 @@ def test_a_loaded_student_can_be_trained_on(tmp_path: Path) -> None:
     assert history[-1]["task"] < 0.9 * history[0]["task"]
 
 
-def test_gradients_reach_every_weight() -> None:
-    student = _student()
+@pytest.mark.parametrize("table_format", ItemTableConfig.FORMATS)
+def test_gradients_reach_every_weight(table_format: str) -> None:
+    student = _student(table_format=table_format)
     item_ids = tf.constant([[1, 2, 3, 4, 5, 6]], tf.int64)
     with tf.GradientTape() as tape:
         outputs = student(item_ids)

@@ -1,0 +1,88 @@
+"""The item table in bytes."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.item_tables.table import ItemTable, TableReader
+
+_INT8_MAX = 127
+# Below every scale of a real row: a row of zeros has steps of this size, none of them taken.
+_SMALLEST_SCALE = 1e-30
+
+
+class Int8Table(ItemTable):
+    """Integers of one byte and a scale a row; trained as floats that are rounded when read.
+
+    Rounding passes gradients on as if it were not there, so the floats learn what the rounded
+    table should be, and validation measures what is served.
+
+    Attributes:
+      variable: float32 [num_rows, D], not rounded; serving has no part of it.
+    """
+
+    def build(self, add_weight: Callable[..., keras.Variable]) -> None:
+        """Creates the floats."""
+        self.variable = add_weight(
+            shape=(self.size.num_rows, self.size.hidden_dim),
+            initializer=keras.initializers.RandomNormal(stddev=self.size.hidden_dim**-0.5),
+            name="item_table",
+        )
+
+    def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """Looks up rows: int [...] to float32 [..., D]."""
+        return _rounded(tf.gather(tf.convert_to_tensor(self.variable), item_ids))
+
+    def matrix(self) -> tf.Tensor:
+        """All rows: float32 [num_rows, D]."""
+        return _rounded(tf.convert_to_tensor(self.variable))
+
+    def set_table(self, table: np.ndarray) -> None:
+        """Takes the table, which is rounded whenever it is read."""
+        self.variable.assign(self._checked(table))
+
+    @property
+    def served_bytes(self) -> int:
+        """Size of what serving reads of it, in bytes."""
+        return self.size.num_rows * (self.size.hidden_dim + 4)
+
+    def served(self) -> TableReader:
+        """The integers and the scales, as variables of their own."""
+        return _ServedInt8(self)
+
+
+class _ServedInt8:
+    """Integers of one byte, cast where they are read."""
+
+    def __init__(self, table: Int8Table) -> None:
+        self._size = table.size
+        steps, scales = _quantise(tf.convert_to_tensor(table.variable))
+        self._steps = tf.Variable(tf.cast(steps, tf.int8), trainable=False, name="item_steps")
+        self._scales = tf.Variable(scales, trainable=False, name="item_scales")
+
+    def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
+        steps = tf.cast(tf.gather(self._steps, item_ids), tf.float32)
+        return steps * tf.gather(self._scales, item_ids)
+
+    def logits(self, states: tf.Tensor) -> tf.Tensor:
+        num_items, hidden_dim = self._size.num_items, self._size.hidden_dim
+        steps = tf.cast(tf.slice(self._steps, [1, 0], [num_items, hidden_dim]), tf.float32)
+        scales = tf.slice(self._scales, [1, 0], [num_items, 1])
+        # Scaled afterwards: fewer products than scaling the rows.
+        return tf.matmul(states, steps, transpose_b=True) * tf.transpose(scales)
+
+
+def _quantise(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Rows [..., D] as float32 integers within ±127 of the same shape, and scales [..., 1]."""
+    scales = tf.reduce_max(tf.abs(rows), axis=-1, keepdims=True) / _INT8_MAX
+    scales = tf.maximum(scales, _SMALLEST_SCALE)
+    return tf.clip_by_value(tf.round(rows / scales), -_INT8_MAX, _INT8_MAX), scales
+
+
+@tf.custom_gradient
+def _rounded(rows: tf.Tensor):  # type: ignore[no-untyped-def]
+    """What int8 keeps of rows [..., D]; the gradient is that of the identity."""
+    steps, scales = _quantise(rows)
+    return steps * scales, lambda upstream: upstream
