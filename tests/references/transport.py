@@ -32,3 +32,25 @@ def mean_kl(student: np.ndarray, teacher: np.ndarray) -> float:
         for p_channel, q_channel in zip(p, q, strict=True):
             total += p_channel * np.log(p_channel / q_channel)
     return total / len(student)
+
+
+def mean_cosine_distance(student: np.ndarray, teacher: np.ndarray) -> float:
+    """1 - cosine of two rows, averaged over rows, one number at a time."""
+    total = 0.0
+    for student_row, teacher_row in zip(student, teacher, strict=True):
+        product = student_square = teacher_square = 0.0
+        for x, y in zip(student_row, teacher_row, strict=True):
+            product += float(x) * float(y)
+            student_square += float(x) ** 2
+            teacher_square += float(y) ** 2
+        total += 1 - product / (student_square * teacher_square) ** 0.5
+    return total / len(student)
+
+
+def relative_squared_distance(student: np.ndarray, teacher: np.ndarray) -> float:
+    """Squared difference, relative to the square of the teacher, one number at a time."""
+    difference = square = 0.0
+    for x, y in zip(student.ravel(), teacher.ravel(), strict=True):
+        difference += (float(x) - float(y)) ** 2
+        square += float(y) ** 2
+    return difference / square

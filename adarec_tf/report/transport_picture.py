@@ -1,0 +1,178 @@
+"""A picture of a distillation: which student layer learned from which teacher layer, and when."""
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+
+_MAX_HEATMAPS = 4
+_MAX_HEATMAPS_WIDTH = 15.0  # inches; what does not fit beside goes below
+_CELL = 0.42  # inches a side: room for a number
+_FRAME = 1.0  # inches around a heatmap, for title and labels
+_CHARTS_HEIGHT = 3.4  # inches
+_MIN_WIDTH = 9.0  # inches, of two charts side by side
+# Told apart by the colour-blind, and in grey; its pale end is left out for lines on white.
+_COLORS = colormaps["viridis"]
+_LAST_LINE_COLOR = 0.85
+_LINE_STYLES = ("-", "--", "-.", ":")
+
+
+class _Transport(NamedTuple):
+    """What the records hold: plans [epochs, S, T], masses [epochs, S] and [epochs, T], in %."""
+
+    plans: np.ndarray
+    student_masses: np.ndarray
+    teacher_masses: np.ndarray
+
+
+def draw_transport(history: Sequence[Mapping[str, float]], path: str | os.PathLike[str]) -> None:
+    """Draws transport plans at a few epochs, and the layers' masses over all of them.
+
+    Args:
+      history: one record an epoch with `plan[s,t]` (mean of the epoch), `student_mass[s]` and
+        `teacher_mass[t]` for every student layer s and teacher layer t, counted from 1, all shares
+        of 1. What else it holds is ignored.
+      path: of the PNG, which appears when it is complete; its folder is created.
+
+    Raises:
+      ValueError: there is no record, or one lacks a plan or a mass.
+    """
+    transport = _read(history)
+    num_epochs, num_student_layers, num_teacher_layers = transport.plans.shape
+    # First, last, and some between.
+    shown = np.unique(np.linspace(0, num_epochs - 1, _MAX_HEATMAPS).round().astype(int))
+    size = (num_teacher_layers * _CELL + _FRAME, num_student_layers * _CELL + _FRAME)
+    num_rows, num_columns = _grid(len(shown), size[0])
+    heights = [num_rows * size[1] + 0.3, _CHARTS_HEIGHT]
+    width = max(_MIN_WIDTH, num_columns * size[0] + 0.8)
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    image = _draw_plans(top.subplots(num_rows, num_columns, squeeze=False), transport.plans, shown)
+    top.suptitle("Mass moved between layers, mean of the epoch")
+    # The bar leaves the heatmaps in the middle of their places, and is as narrow however high.
+    top.colorbar(image, ax=top.axes, label="% of mass", aspect=heights[0] / 0.2, panchor=False)
+    student_axes, teacher_axes = bottom.subplots(1, 2)
+    _draw_masses(student_axes, transport.student_masses, "student")
+    _draw_masses(teacher_axes, transport.teacher_masses, "teacher")
+    _write(figure, Path(path))
+
+
+def _read(history: Sequence[Mapping[str, float]]) -> _Transport:
+    if not history:
+        raise ValueError("A picture needs at least one epoch record. Received: none.")
+    places = [_places(name) for name in history[0]]
+    num_layers = np.max([place for place in places if place] or [(0, 0)], axis=0)
+    if not num_layers.all():
+        raise ValueError(
+            "Epoch records should hold the transport plan as `plan[s,t]`, as those of a "
+            f"distillation with hidden states do. Received: {', '.join(history[0]) or 'nothing'}."
+        )
+    student, teacher = (range(1, number + 1) for number in num_layers)
+    return _Transport(
+        _array(history, [[f"plan[{s},{t}]" for t in teacher] for s in student]),
+        _array(history, [f"student_mass[{s}]" for s in student]),
+        _array(history, [f"teacher_mass[{t}]" for t in teacher]),
+    )
+
+
+def _places(name: str) -> tuple[int, int] | None:
+    match = re.fullmatch(r"plan\[(\d+),(\d+)\]", name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _array(history: Sequence[Mapping[str, float]], names: list) -> np.ndarray:
+    """In %: [epochs, *shape of names]."""
+    named = np.array(names)
+    for epoch, record in enumerate(history, start=1):
+        missing = [name for name in named.flat if name not in record]
+        if missing:
+            raise ValueError(
+                f"Every epoch record should hold all of {named.flat[0]} to {named.flat[-1]}. "
+                f"Received: no {', '.join(missing)} in epoch {epoch}."
+            )
+    return 100 * np.array([[record[name] for name in named.flat] for record in history]).reshape(
+        len(history), *named.shape
+    )
+
+
+def _grid(num_heatmaps: int, width: float) -> tuple[int, int]:
+    """Rows and columns: all beside one another, in two rows, or below one another."""
+    for num_columns in (num_heatmaps, -(-num_heatmaps // 2)):
+        if num_columns * width <= _MAX_HEATMAPS_WIDTH:
+            return -(-num_heatmaps // num_columns), num_columns
+    return num_heatmaps, 1
+
+
+def _draw_plans(all_axes: np.ndarray, plans: np.ndarray, epochs: np.ndarray) -> AxesImage:
+    highest = plans[epochs].max()
+    for axes, epoch in zip(all_axes.flat, epochs, strict=False):
+        image = _draw_plan(axes, plans[epoch], highest)
+        axes.set_title(f"epoch {epoch + 1}")
+    for axes in all_axes.flat[len(epochs) :]:
+        axes.set_visible(False)
+    return image
+
+
+def _draw_plan(axes: Axes, plan: np.ndarray, highest: float) -> AxesImage:
+    image = axes.imshow(plan, cmap=_COLORS, vmin=0.0, vmax=highest)
+    axes.set_xlabel("teacher layer")
+    axes.set_ylabel("student layer")
+    num_student_layers, num_teacher_layers = plan.shape
+    axes.set_xticks(range(num_teacher_layers), range(1, num_teacher_layers + 1))
+    axes.set_yticks(range(num_student_layers), range(1, num_student_layers + 1))
+    for (student_layer, teacher_layer), share in np.ndenumerate(plan):
+        axes.text(
+            teacher_layer,
+            student_layer,
+            f"{share:.0f}" if share >= 9.95 or share < 0.05 else f"{share:.1f}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="black" if share > 0.5 * highest else "white",
+        )
+    return image
+
+
+def _draw_masses(axes: Axes, masses: np.ndarray, side: str) -> None:
+    num_epochs, num_layers = masses.shape
+    for layer in range(num_layers):
+        axes.plot(
+            range(1, num_epochs + 1),
+            masses[:, layer],
+            label=str(layer + 1),
+            color=_COLORS(_LAST_LINE_COLOR * layer / max(1, num_layers - 1)),
+            linestyle=_LINE_STYLES[layer % len(_LINE_STYLES)],
+            marker="o" if num_epochs == 1 else None,
+        )
+    axes.set_title(f"Mass of each {side} layer")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("% of mass")
+    axes.set_ylim(bottom=0.0)
+    axes.set_xlim(0.5, num_epochs + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.legend(
+        title=f"{side} layer",
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        ncols=-(-num_layers // 8),
+        fontsize="small",
+        handlelength=3.0,
+    )
+
+
+def _write(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder: a rename does not cross file systems.
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+        picture = Path(scratch) / "picture.png"
+        figure.savefig(picture, dpi=120)
+        os.replace(picture, path)

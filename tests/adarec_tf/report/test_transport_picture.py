@@ -1,0 +1,133 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from adarec_tf.report.transport_picture import draw_transport
+
+
+def records(num_epochs: int, num_student_layers: int, num_teacher_layers: int) -> list[dict]:
+    size = num_student_layers * num_teacher_layers
+    plans = np.random.default_rng(0).dirichlet(np.ones(size), num_epochs)
+    history = []
+    for flat_plan in plans:
+        plan = flat_plan.reshape(num_student_layers, num_teacher_layers)
+        history.append(
+            {"task": 3.0, "ndcg@10/full": 0.1}
+            | {f"plan[{s + 1},{t + 1}]": float(v) for (s, t), v in np.ndenumerate(plan)}
+            | {f"student_mass[{s + 1}]": float(v) for s, v in enumerate(plan.sum(axis=1))}
+            | {f"teacher_mass[{t + 1}]": float(v) for t, v in enumerate(plan.sum(axis=0))}
+        )
+    return history
+
+
+def drawn(history: list[dict], path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
+    """The figure whose picture was written."""
+    figures = []
+    save = Figure.savefig
+
+    def keep_and_save(figure: Figure, *args: object, **kwargs: object) -> None:
+        figures.append(figure)
+        save(figure, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Figure, "savefig", keep_and_save)
+        draw_transport(history, path)
+    return figures[0]
+
+
+def test_heatmaps_show_the_plans_of_the_first_last_and_some_epochs_on_one_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = records(10, 2, 11)
+    figure = drawn(history, tmp_path / "plan.png", monkeypatch)
+    heatmaps = [axes for axes in figure.axes if axes.get_title().startswith("epoch ")]
+    assert [axes.get_title() for axes in heatmaps] == ["epoch 1", "epoch 4", "epoch 7", "epoch 10"]
+    for axes, epoch in zip(heatmaps, (0, 3, 6, 9), strict=True):
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("teacher layer", "student layer")
+        # [0, 10] tells layers from text order: "11" sorts before "2".
+        expected = [
+            [100 * history[epoch][f"plan[{s},{t}]"] for t in range(1, 12)] for s in range(1, 3)
+        ]
+        np.testing.assert_allclose(axes.images[0].get_array(), expected, rtol=1e-6)
+        np.testing.assert_allclose(
+            [float(text.get_text()) for text in axes.texts], np.ravel(expected), atol=0.5
+        )
+    assert len({axes.images[0].get_clim() for axes in heatmaps}) == 1
+
+
+def test_lines_show_the_masses_of_every_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = records(6, 2, 3)
+    figure = drawn(history, tmp_path / "plan.png", monkeypatch)
+    for side, num_layers in (("student", 2), ("teacher", 3)):
+        (axes,) = (a for a in figure.axes if a.get_title() == f"Mass of each {side} layer")
+        assert axes.get_xlabel() == "epoch"
+        assert len(axes.lines) == num_layers
+        assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == num_layers
+        for layer, line in enumerate(axes.lines, start=1):
+            assert line.get_label() == str(layer)
+            np.testing.assert_array_equal(line.get_xdata(), range(1, 7))
+            np.testing.assert_allclose(
+                line.get_ydata(), [100 * r[f"{side}_mass[{layer}]"] for r in history], rtol=1e-6
+            )
+
+
+@pytest.mark.parametrize("size", [(1, 1, 1), (2, 2, 2), (3, 4, 8), (5, 4, 16)])
+def test_a_picture_of_any_size_is_written_alone_into_a_new_folder(
+    tmp_path: Path, size: tuple[int, int, int]
+) -> None:
+    path = tmp_path / "pictures" / "plan.png"
+    draw_transport(records(*size), path)
+    assert imread(path).std() > 0.05
+    assert [file.name for file in path.parent.iterdir()] == ["plan.png"]
+
+
+def test_nothing_half_written_takes_the_place_of_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "plan.png"
+    path.write_bytes(b"the one before")
+
+    def fail_half_way(figure: Figure, target: Path, **kwargs: object) -> None:
+        Path(target).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", fail_half_way)
+    with pytest.raises(OSError, match="disk full"):
+        draw_transport(records(2, 2, 2), path)
+    assert path.read_bytes() == b"the one before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def without(history: list[dict], name: str, epoch: int) -> list[dict]:
+    del history[epoch - 1][name]
+    return history
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [
+        ([], "at least one epoch record. Received: none"),
+        ([{"task": 3.0, "hidden_kd": 0.4}], r"`plan\[s,t\]`.*Received: task, hidden_kd"),
+        (without(records(3, 2, 2), "plan[1,2]", 2), r"no plan\[1,2\] in epoch 2"),
+        (without(records(3, 2, 2), "student_mass[1]", 1), r"no student_mass\[1\] in epoch 1"),
+    ],
+)
+def test_records_without_a_transport_are_an_error_that_says_what_lacks(
+    history: list[dict], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw_transport(history, tmp_path / "plan.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_line_starts_without_the_drawing_library() -> None:
+    root = Path(__file__).parents[3]
+    code = "import sys; from adarec_tf import cli; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
