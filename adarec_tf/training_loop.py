@@ -36,7 +36,8 @@ class FitTask(NamedTuple):
       stage: its name on the screen.
       model: the weights that are kept where validation was best.
       optimizer: built; its variables are part of the checkpoint.
-      train_step: one update on a batch; returns the parts of the loss as scalars.
+      train_step: one update on a batch; returns the parts of the loss, and whatever else is worth
+        its mean over an epoch, as scalars or arrays.
       epoch_batches: epoch number to the batches of that epoch.
       validate: the validation metrics of the current weights, `SELECTION_METRIC` among them.
       extra_variables: further state that the step changes, such as projections and layer masses.
@@ -45,7 +46,7 @@ class FitTask(NamedTuple):
     stage: str
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
-    train_step: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+    train_step: Callable[[Batch], dict[str, tf.Tensor]]
     epoch_batches: Callable[[int], Iterable[Batch]]
     validate: Callable[[], dict[str, float]]
     extra_variables: Sequence[keras.Variable | tf.Variable] = ()
@@ -120,9 +121,9 @@ def fit(
       log_dir: where TensorBoard finds the records; None writes none.
 
     Returns:
-      One record an epoch: loss parts, validation metrics, learning rate at its end, labelled
-      positions a second, seconds of training. The model holds the weights of the epoch with the
-      best validation metric.
+      One record an epoch: loss parts (`name[i,j]` where an array), validation metrics, learning
+      rate at its end, labelled positions a second, seconds of training. The model holds the weights
+      of the epoch with the best validation metric.
 
     Raises:
       ValueError: a loss is not finite, or the workers continue from different epochs.
@@ -152,7 +153,8 @@ def fit(
             "stage=%s epoch=%d %s",
             task.stage.replace(" ", "_"),
             epoch + 1,
-            " ".join(f"{name}={value:.6g}" for name, value in record.items()),
+            # Elements of arrays are for files and pictures.
+            " ".join(f"{name}={value:.6g}" for name, value in record.items() if "[" not in name),
         )
     for best, variable in zip(best_weights, task.model.weights, strict=True):
         variable.assign(best)
@@ -164,12 +166,14 @@ def _run_epoch(task: FitTask, epoch: int) -> EpochRecord:
     sums: dict[str, tf.Tensor] = {}
     num_steps = num_positions = 0
     for batch in task.epoch_batches(epoch):
-        parts = task.train_step(tf.constant(batch.item_ids), tf.constant(batch.labels))
+        parts = task.train_step(batch)
         sums = {name: sums.get(name, 0.0) + value for name, value in parts.items()}
         num_steps += 1
         num_positions += np.count_nonzero(batch.labels != PAD)
-    record = {name: float(value) / max(1, num_steps) for name, value in sums.items()}
-    not_finite = [name for name, value in record.items() if not math.isfinite(value)]
+    record = _scalars({name: value / max(1, num_steps) for name, value in sums.items()})
+    not_finite = [
+        name for name, value in record.items() if "[" not in name and not math.isfinite(value)
+    ]
     if not_finite:
         raise ValueError(
             f"Losses should stay finite. Received: {', '.join(not_finite)} not finite in epoch "
@@ -182,6 +186,15 @@ def _run_epoch(task: FitTask, epoch: int) -> EpochRecord:
         "learning_rate": float(task.optimizer.learning_rate),
         "positions_per_second": num_positions / train_seconds,
         "train_s": train_seconds,
+    }
+
+
+def _scalars(values: dict[str, tf.Tensor]) -> dict[str, float]:
+    """Numbers by name; those of an array by its name and their place, counted from 1."""
+    return {
+        name + (f"[{','.join(str(i + 1) for i in index)}]" if index else ""): float(value)
+        for name, array in values.items()
+        for index, value in np.ndenumerate(np.asarray(array))
     }
 
 

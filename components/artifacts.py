@@ -11,11 +11,13 @@ SEQUENCE_STATISTICS_FILE = "statistics.json"
 VOCABULARY_FILE = "vocabulary.txt"
 GENOTYPE_FILE = "genotype.json"
 SEARCH_TRACE_FILE = "search_trace.jsonl"
+SUPERNET_STUDENT_FILE = "supernet_student.keras"
 METRICS_FILE = "metrics.json"
 # A model artifact holds the served bundle and, beside it, the Keras model for applications.
 BUNDLE_DIR = "bundle"
 KERAS_MODEL_FILE = "model.keras"
 TRAINING_HISTORY_FILE = "history.json"
+TRANSPORT_PICTURE_FILE = "transport.png"
 
 
 class Sequences(artifact.Artifact):
@@ -31,6 +33,9 @@ class Vocabulary(artifact.Artifact):
 
 
 class Genotype(artifact.Artifact):
-    """`genotype.json`: the architecture found, and `search_trace.jsonl`: how it was found."""
+    """`genotype.json`: the architecture found; `search_trace.jsonl`: how it was found.
+
+    `supernet_student.keras`: its network, with the weights that the search ended with.
+    """
 
     TYPE_NAME = "components.Genotype"

@@ -10,12 +10,18 @@ from tfx.types.standard_artifacts import Model
 from adarec_tf.config import DistillationConfig, StudentConfig
 from adarec_tf.data.examples import read_histories, read_statistics
 from adarec_tf.distillation.distiller import distill_student
+from adarec_tf.report.transport_picture import draw_transport
 from adarec_tf.students import build_student
 from adarec_tf.students.genotype import Genotype
 from components import artifacts
 from components.checkpoints import file_fingerprint, resumable
 from components.determinism import deterministic_operations
-from components.model_artifact import read_model, read_vocabulary, write_model
+from components.model_artifact import (
+    read_keras_model,
+    read_model,
+    read_vocabulary,
+    write_model,
+)
 
 
 @component
@@ -38,7 +44,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
       sequences: split histories.
       vocabulary: their items.
       teacher: what the student learns from.
-      genotype: the student's architecture.
+      genotype: the student's architecture, and the weights it had in the supernet.
       model: the trained student.
       student_config: JSON of `StudentConfig`.
       distillation_config: JSON of `DistillationConfig`.
@@ -51,13 +57,17 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     statistics = read_statistics(sequences.uri)
     with fileio.open(os.path.join(genotype.uri, artifacts.GENOTYPE_FILE)) as file:
         architecture = Genotype.from_json(file.read())
-    student = build_student(
-        architecture,
-        StudentConfig.from_json(student_config),
-        statistics.num_items,
-        statistics.max_length,
-        seed=seed,
-    )
+    distillation = DistillationConfig.from_json(distillation_config)
+    if distillation.initial_weights == "supernet":
+        student = read_keras_model(os.path.join(genotype.uri, artifacts.SUPERNET_STUDENT_FILE))
+    else:
+        student = build_student(
+            architecture,
+            StudentConfig.from_json(student_config),
+            statistics.num_items,
+            statistics.max_length,
+            seed=seed,
+        )
     identity = (
         student_config,
         distillation_config,
@@ -66,6 +76,11 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
         code_fingerprint,
         statistics.data_fingerprint,
         file_fingerprint(os.path.join(teacher.uri, artifacts.KERAS_MODEL_FILE)),
+        *(
+            [file_fingerprint(os.path.join(genotype.uri, artifacts.SUPERNET_STUDENT_FILE))]
+            if distillation.initial_weights == "supernet"
+            else []
+        ),
     )
     with resumable(checkpoint_dir, "student", *identity) as checkpoint, deterministic_operations():
         training_history = distill_student(
@@ -73,7 +88,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             read_model(teacher.uri),
             read_histories(sequences.uri, "train"),
             read_histories(sequences.uri, "valid"),
-            DistillationConfig.from_json(distillation_config),
+            distillation,
             max_length=statistics.max_length,
             seen=statistics.seen,
             seed=seed,
@@ -90,3 +105,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             manifest={"role": "student", "student_config": student_config, "seed": seed},
             genotype_json=architecture.to_json(),
         )
+        if distillation.hidden_weight > 0:
+            draw_transport(
+                training_history, os.path.join(model.uri, artifacts.TRANSPORT_PICTURE_FILE)
+            )

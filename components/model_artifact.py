@@ -30,7 +30,12 @@ def read_vocabulary(uri: str) -> ItemVocabulary:
 
 def read_model(uri: str) -> keras.Model:
     """Loads the Keras model of a `Model` artifact."""
-    return keras.saving.load_model(os.path.join(uri, KERAS_MODEL_FILE), compile=False)
+    return read_keras_model(os.path.join(uri, KERAS_MODEL_FILE))
+
+
+def read_keras_model(path: str) -> keras.Model:
+    """Loads one of our Keras models from its file."""
+    return keras.saving.load_model(path, compile=False)
 
 
 def bundle_dir(uri: str) -> str:

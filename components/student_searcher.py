@@ -14,6 +14,7 @@ from components.artifacts import (
     GENOTYPE_FILE,
     KERAS_MODEL_FILE,
     SEARCH_TRACE_FILE,
+    SUPERNET_STUDENT_FILE,
     Genotype,
     Sequences,
 )
@@ -77,6 +78,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
             log_dir=os.path.join(log_dir, "search"),
             trace_path=trace_path,
         )
+        result.student.save(os.path.join(genotype.uri, SUPERNET_STUDENT_FILE))
         fileio.copy(trace_path, os.path.join(genotype.uri, SEARCH_TRACE_FILE), overwrite=True)
         with fileio.open(os.path.join(genotype.uri, GENOTYPE_FILE), "w") as file:
             file.write(result.genotype.to_json() + "\n")

@@ -11,7 +11,13 @@ from tfx.orchestration import metadata
 
 from adarec_tf.config import PipelineConfig
 from adarec_tf.data.examples import read_histories, read_statistics
-from components.artifacts import BUNDLE_DIR, GENOTYPE_FILE, KERAS_MODEL_FILE, METRICS_FILE
+from components.artifacts import (
+    BUNDLE_DIR,
+    GENOTYPE_FILE,
+    KERAS_MODEL_FILE,
+    METRICS_FILE,
+    TRANSPORT_PICTURE_FILE,
+)
 from components.model_artifact import raw_histories, read_vocabulary
 
 _EXAMPLE_ITEMS = 3
@@ -81,9 +87,15 @@ def collect_result(config: PipelineConfig, metadata_path: str | os.PathLike[str]
             "bundle": pushed["pushed_destination"].string_value
             or os.path.join(student_dir, BUNDLE_DIR),
             "keras_model": os.path.join(student_dir, KERAS_MODEL_FILE),
+            "transport_picture": _path_if_made(student_dir, TRANSPORT_PICTURE_FILE),
         },
         "example_history": history[-_EXAMPLE_ITEMS:],
     }
+
+
+def _path_if_made(directory: str, name: str) -> str | None:
+    path = os.path.join(directory, name)
+    return path if os.path.exists(path) else None
 
 
 def _read_json(directory: str, name: str) -> Any:

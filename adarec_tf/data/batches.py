@@ -22,10 +22,13 @@ class Batch(NamedTuple):
     Attributes:
       item_ids: int64 [B, L], left-padded with PAD.
       labels: int64 [B, L], the next item at each position, PAD where there is none.
+      places: int64 [N], where the inputs of the labelled positions stand in the flat histories, row
+        by row: what was kept about a position is found by it.
     """
 
     item_ids: np.ndarray
     labels: np.ndarray
+    places: np.ndarray
 
 
 def pad_rows(
@@ -53,6 +56,12 @@ def _pad(item_ids: np.ndarray, starts: np.ndarray, stops: np.ndarray, length: in
     columns = stops[:, None] - np.arange(length, 0, -1)[None, :]
     is_real = columns >= starts[:, None]
     return np.where(is_real, item_ids[np.where(is_real, columns, 0)], PAD)
+
+
+def _places(is_labelled: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """Where the marked positions [B, L] of rows that end before `stops` stand: int64 [N]."""
+    rows, columns = np.nonzero(is_labelled)
+    return stops[rows] - is_labelled.shape[1] + columns
 
 
 class _Windows(NamedTuple):
@@ -121,7 +130,8 @@ def next_item_batches(
         windows_of_epoch, max_length, positions_per_batch, generator
     ):
         item_ids = _pad(histories.item_ids, starts, stops, length)
-        yield Batch(item_ids, _pad(histories.item_ids, starts + 1, stops + 1, length))
+        labels = _pad(histories.item_ids, starts + 1, stops + 1, length)
+        yield Batch(item_ids, labels, _places(labels != PAD, stops))
 
 
 def masked_item_batches(
@@ -161,7 +171,11 @@ def masked_item_batches(
         items = _pad(histories.item_ids, starts, stops + 1, length + 1)
         is_masked = (generator.random(items.shape) < mask_probability) & (items != PAD)
         is_masked[:, -1] = True
-        yield Batch(np.where(is_masked, mask_id, items), np.where(is_masked, items, PAD))
+        yield Batch(
+            np.where(is_masked, mask_id, items),
+            np.where(is_masked, items, PAD),
+            _places(is_masked, stops + 1),
+        )
 
 
 def _cut_by_length(

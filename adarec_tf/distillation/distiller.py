@@ -3,7 +3,9 @@
 The released code fine-tunes the derived student with cross-entropy alone; here the teacher stays.
 """
 
+import os
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import keras
 import tensorflow as tf
@@ -11,9 +13,14 @@ import tensorflow as tf
 from adarec_tf.config import DistillationConfig
 from adarec_tf.data.batches import Batch, count_batches, next_item_batches
 from adarec_tf.data.examples import Histories
+from adarec_tf.distillation.initial_table import initialise_table
 from adarec_tf.distillation.objective import DistillationObjective
+from adarec_tf.distillation.teacher_cache import TeacherCache, TeacherStates, build_teacher_cache
 from adarec_tf.metrics.protocols import evaluate_full, model_scorer
 from adarec_tf.training_loop import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
+
+# Item ids and labels [B, L], and the teacher's states at the labels.
+_DistillationStep = Callable[[tf.Tensor, tf.Tensor, TeacherStates], dict[str, tf.Tensor]]
 
 
 def distill_student(
@@ -32,8 +39,10 @@ def distill_student(
     """Trains a student with distillation; it ends with the best weights on validation.
 
     Args:
-      student: a built sequence model.
-      teacher: a trained sequence model over the same items; it is not changed.
+      student: a built sequence model, of any kind; with `initial_table=teacher` its item table is
+        replaced before anything is trained.
+      teacher: a trained sequence model over the same items, of any kind, or an `EnsembleTeacher`;
+        it is not changed.
       train: histories with a label at every position but the first.
       valid: histories with the target that selects.
       config: the terms' weights and the fit loop.
@@ -45,18 +54,16 @@ def distill_student(
       log_dir: where TensorBoard finds the records; None writes none.
 
     Returns:
-      One record an epoch, with the parts of the loss.
+      One record an epoch, with the parts of the loss, the mean transport plan (`plan[s,t]`) and
+      the masses after it (`student_mass[s]`, `teacher_mass[t]`).
 
     Raises:
       ValueError: student and teacher know different numbers of items, there is nothing to train
         on, or a loss is not finite.
     """
-    sizes = [model.sequence_embedding.num_items for model in (student, teacher)]
-    if sizes[0] != sizes[1]:
-        raise ValueError(
-            "Student and teacher should know the same items. "
-            f"Received: {sizes[0]} and {sizes[1]} items."
-        )
+    _check_same_items(student, teacher)
+    if config.initial_table == "teacher":
+        initialise_table(student.sequence_embedding, teacher.sequence_embedding)
     keras.utils.set_random_seed(seed)
     num_layers = len(student(tf.zeros([1, 1], tf.int64)).hidden_states)
     objective = DistillationObjective(student.sequence_embedding, num_layers, teacher, config)
@@ -69,23 +76,76 @@ def distill_student(
             positions_per_batch=config.positions_per_batch,
             seed=seed,
             epoch=epoch,
+            windows=config.windows,
         )
 
     variables = [*student.trainable_variables, *objective.trainable_variables]
-    optimizer = build_optimizer(training, count_batches(epoch_batches(0)), variables)
-    scorer = model_scorer(student)
+    num_steps = count_batches(epoch_batches(0))
+    optimizer = build_optimizer(training, num_steps, variables)
+    step = _train_step(student, objective, optimizer, variables, num_steps * config.max_epochs)
+    cache = _teacher_cache(
+        teacher, train, config, max_length, os.path.join(checkpoint_dir, "teacher_states")
+    )
+    ask = tf.function(
+        objective.teacher_states, input_signature=[tf.TensorSpec([None, None], tf.int64)] * 2
+    )
     task = FitTask(
         stage="distillation",
         model=student,
         optimizer=optimizer,
-        train_step=_train_step(student, objective, optimizer, variables),
+        train_step=partial(_step_on_batch, step=step, cache=cache, ask=ask),
         epoch_batches=epoch_batches,
         validate=lambda: evaluate_full(
-            scorer, valid, num_items=sizes[0], max_length=max_length, seen=seen, cutoffs=(10,)
+            model_scorer(student),
+            valid,
+            num_items=student.sequence_embedding.num_items,
+            max_length=max_length,
+            seen=seen,
+            cutoffs=(10,),
         ),
         extra_variables=objective.variables,
     )
     return fit(task, training, checkpoint_dir, log_dir)
+
+
+def _check_same_items(student: keras.Model, teacher: keras.Model) -> None:
+    sizes = [model.sequence_embedding.num_items for model in (student, teacher)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            "Student and teacher should know the same items. "
+            f"Received: {sizes[0]} and {sizes[1]} items."
+        )
+
+
+def _teacher_cache(
+    teacher: keras.Model,
+    train: Histories,
+    config: DistillationConfig,
+    max_length: int,
+    directory: str,
+) -> TeacherCache | None:
+    # Windows of whole histories are cut elsewhere in every epoch.
+    if config.windows != "last":
+        return None
+    return build_teacher_cache(
+        teacher,
+        train,
+        max_length=max_length,
+        directory=directory,
+        max_bytes=config.max_cache_bytes,
+    )
+
+
+def _step_on_batch(
+    batch: Batch,
+    *,
+    step: _DistillationStep,
+    cache: TeacherCache | None,
+    ask: Callable[[tf.Tensor, tf.Tensor], TeacherStates],
+) -> dict[str, tf.Tensor]:
+    item_ids, labels = tf.constant(batch.item_ids), tf.constant(batch.labels)
+    states = ask(item_ids, labels) if cache is None else cache.states(batch)
+    return step(item_ids, labels, states)
 
 
 def _train_step(
@@ -93,19 +153,27 @@ def _train_step(
     objective: DistillationObjective,
     optimizer: keras.optimizers.Optimizer,
     variables: list[keras.Variable],
-) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
-    signature = tf.TensorSpec([None, None], tf.int64)
+    total_steps: int,
+) -> _DistillationStep:
+    batch = tf.TensorSpec([None, None], tf.int64)
 
-    @tf.function(input_signature=[signature, signature])
-    def train_step(item_ids: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        teacher_outputs = objective.teacher_outputs(item_ids)
+    @tf.function(input_signature=[batch, batch, objective.teacher_signature])
+    def train_step(
+        item_ids: tf.Tensor, labels: tf.Tensor, teacher: TeacherStates
+    ) -> dict[str, tf.Tensor]:
+        progress = tf.cast(optimizer.iterations.value, tf.float32) / total_steps
         with tf.GradientTape() as tape:
-            value = objective(student(item_ids, training=True), teacher_outputs, labels)
+            value = objective(student(item_ids, training=True), teacher, labels, progress)
         gradients = tape.gradient(value.total, [v.value for v in variables])
         apply_gradients(optimizer, gradients, variables)
         student_mass, teacher_mass = objective.updated_masses(value.layer_costs)
         objective.student_mass.assign(student_mass)
         objective.teacher_mass.assign(teacher_mass)
-        return value.parts()
+        return {
+            **value.parts(),
+            "plan": value.plan,
+            "student_mass": student_mass,
+            "teacher_mass": teacher_mass,
+        }
 
     return train_step

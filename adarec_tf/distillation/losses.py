@@ -4,19 +4,47 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from adarec_tf.sequence_model import MASKED_SCORE
+
+_SMALLEST_PROBABILITY = 1e-37  # that float32 holds; its logarithm is -85
+
 
 class DistillationLosses(NamedTuple):
     """The parts of the distillation loss, unweighted.
 
     Attributes:
       embedding: scalar float32, mean squared difference of the embeddings.
-      hidden: scalar float32, Earth Mover's Distance between the layers.
+      hidden: scalar float32, cost of moving the student's layers onto the teacher's.
       logits: scalar float32, KL(teacher || student) over the catalogue, in nats.
     """
 
     embedding: tf.Tensor
     hidden: tf.Tensor
     logits: tf.Tensor
+
+
+class Scores(NamedTuple):
+    """What scores of the catalogue are made of.
+
+    Attributes:
+      states: float32 [N, D], final states at labelled positions.
+      items: float32 [V, D], item vectors; row j is item j + 1.
+    """
+
+    states: tf.Tensor
+    items: tf.Tensor
+
+
+class LogitsLosses(NamedTuple):
+    """What the student's scores of the catalogue are compared with.
+
+    Attributes:
+      task: scalar float32, cross-entropy with the label, in nats.
+      divergence: scalar float32, KL(teacher || student) times the squared temperature, in nats.
+    """
+
+    task: tf.Tensor
+    divergence: tf.Tensor
 
 
 def embedding_loss(student_embedding: tf.Tensor, teacher_embedding: tf.Tensor) -> tf.Tensor:
@@ -32,23 +60,145 @@ def embedding_loss(student_embedding: tf.Tensor, teacher_embedding: tf.Tensor) -
     return tf.reduce_mean(tf.math.squared_difference(student_embedding, teacher_embedding))
 
 
-def logits_loss(
-    student_logits: tf.Tensor, teacher_logits: tf.Tensor, kd_temperature: float
-) -> tf.Tensor:
-    """KL of the teacher's next-item distribution from the student's, mean over positions.
+def logits_losses(
+    student: Scores,
+    labels: tf.Tensor,
+    teacher: Scores,
+    *,
+    kd_temperature: float = 1.0,
+    compute_dtype: str = "float32",
+) -> LogitsLosses:
+    """Task and logits loss of the student, over the whole catalogue.
 
-    The released code divides by the batch size alone, so its term grows with the history's length.
+    The gradient of the logits is a difference of probabilities. It is never formed: each side's
+    probabilities meet items and states in products of their own, and the divergence follows from
+    the same products, without a logarithm of [N, V]. Of 128 positions and 12,101 items at D = 16,
+    a quarter of the time of differentiated log-softmaxes.
 
     Args:
-      student_logits: float32 [N, num_items].
-      teacher_logits: float32 [N, num_items].
-      kd_temperature: both are divided by it; the result is multiplied by its square, so that the
-        gradient keeps its size (Hinton et al., arXiv:1503.02531).
+      student: final states and item vectors; gradients flow to both.
+      labels: int64 [N], item ids in 1..V.
+      teacher: final states and item vectors, constants.
+      kd_temperature: both sides' logits are divided by it; the divergence is multiplied by its
+        square, so that the gradient keeps its size (Hinton et al., arXiv:1503.02531).
+      compute_dtype: of logits and probabilities; sums are float32, but the divergence, a difference
+        of large numbers, is only as exact as this.
 
     Returns:
-      Scalar float32, in nats.
+      Both losses, means over positions (the released code divides by the batch size alone, so its
+      term grows with the length of the histories). They saturate where a label's probability is
+      too small for float32.
     """
-    teacher_log = tf.nn.log_softmax(teacher_logits / kd_temperature)
-    student_log = tf.nn.log_softmax(student_logits / kd_temperature)
-    divergence = tf.reduce_sum(tf.exp(teacher_log) * (teacher_log - student_log), axis=-1)
-    return tf.reduce_mean(divergence) * kd_temperature**2
+    teacher = Scores(*map(tf.stop_gradient, teacher))
+
+    @tf.custom_gradient
+    def losses_of(states: tf.Tensor, items: tf.Tensor):  # type: ignore[no-untyped-def]
+        catalogue = _Catalogue(states, items, labels, compute_dtype)
+        plain = catalogue.distribution(1.0)
+        softened = plain if kd_temperature == 1.0 else catalogue.distribution(kd_temperature)
+        target = _Catalogue(*teacher, labels, compute_dtype).distribution(kd_temperature)
+        expected_by_teacher = target.expected(items)
+        negative_entropy = target.log_likelihood(target.expected(teacher.items))
+        cross_entropy = -softened.log_likelihood(expected_by_teacher)
+        divergence = (negative_entropy + cross_entropy) * kd_temperature**2
+
+        def gradient(*upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            num_positions = tf.cast(tf.shape(states)[0], tf.float32)
+            of_task, of_divergence = (value / num_positions for value in upstream)
+            # The derivative of KL T^2: T^2 / T.
+            of_divergence *= kd_temperature
+            to_states = of_task * (plain.expected(items) - catalogue.label_items)
+            to_states += of_divergence * (softened.expected(items) - expected_by_teacher)
+            to_items = of_task * plain.expected_states(states)
+            to_items += of_divergence * (
+                softened.expected_states(states) - target.expected_states(states)
+            )
+            to_items = tf.tensor_scatter_nd_sub(
+                to_items, (labels - 1)[:, tf.newaxis], of_task * states
+            )
+            return to_states, to_items
+
+        return (-tf.reduce_mean(plain.label_log), tf.reduce_mean(divergence)), gradient
+
+    return LogitsLosses(*losses_of(*student))
+
+
+class _Catalogue:
+    """The logits of some states over all items."""
+
+    def __init__(
+        self, states: tf.Tensor, items: tf.Tensor, labels: tf.Tensor, compute_dtype: str
+    ) -> None:
+        self.states, self.labels, self.dtype = states, labels, compute_dtype
+        self.label_items = tf.gather(items, labels - 1)
+        low_states, low_items = tf.cast(states, compute_dtype), tf.cast(items, compute_dtype)
+        self.logits = tf.matmul(low_states, low_items, transpose_b=True)
+
+    def distribution(self, temperature: float) -> "_Distribution":
+        logits = self.logits if temperature == 1.0 else self.logits / temperature
+        return _Distribution(self, tf.nn.softmax(logits), temperature)
+
+
+class _Distribution:
+    """Probabilities [N, V] at a temperature, and what follows from them."""
+
+    def __init__(self, catalogue: _Catalogue, probabilities: tf.Tensor, temperature: float) -> None:
+        self._states, self._probabilities = catalogue.states, probabilities
+        self._dtype, self._temperature = catalogue.dtype, temperature
+        of_label = tf.gather(probabilities, catalogue.labels - 1, batch_dims=1)
+        self.label_log = tf.math.log(
+            tf.maximum(tf.cast(of_label, tf.float32), _SMALLEST_PROBABILITY)
+        )
+        self._normaliser = self._logits_of(catalogue.label_items) - self.label_log
+
+    def _logits_of(self, vectors: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(self._states * vectors, axis=-1) / self._temperature
+
+    def expected(self, items: tf.Tensor) -> tf.Tensor:
+        """The mean item vector: float32 [N, D] of items [V, D]."""
+        return tf.cast(tf.matmul(self._probabilities, tf.cast(items, self._dtype)), tf.float32)
+
+    def expected_states(self, states: tf.Tensor) -> tf.Tensor:
+        """The states that each item is given, summed: float32 [V, D]."""
+        low_states = tf.cast(states, self._dtype)
+        products = tf.matmul(self._probabilities, low_states, transpose_a=True)
+        return tf.cast(products, tf.float32)
+
+    def log_likelihood(self, expected_items: tf.Tensor) -> tf.Tensor:
+        """Mean log-probability, in nats, of items drawn so that their mean vector is this: [N]."""
+        return self._logits_of(expected_items) - self._normaliser
+
+
+def top_items_divergence(
+    student: Scores, teacher: Scores, *, num_top_items: int, kd_temperature: float = 1.0
+) -> tf.Tensor:
+    """KL(teacher || student) among the union of the teacher's and the student's best items.
+
+    Args:
+      student: final states and item vectors; gradients flow to both.
+      teacher: final states and item vectors, constants.
+      num_top_items: how many best items of each side.
+      kd_temperature: see `logits_losses`.
+
+    Returns:
+      Scalar float32, mean over positions, in nats times the squared temperature.
+    """
+    teacher = Scores(*map(tf.stop_gradient, teacher))
+    logits = [tf.matmul(*side, transpose_b=True) for side in (student, teacher)]
+    number = tf.minimum(num_top_items, tf.shape(logits[0])[1])
+    items = tf.concat([tf.math.top_k(tf.stop_gradient(x), number).indices for x in logits], axis=1)
+    # An item that is among the best of both counts once.
+    ordered = tf.sort(items, axis=1)
+    is_repeated = tf.concat(
+        [tf.zeros_like(ordered[:, :1], tf.bool), ordered[:, 1:] == ordered[:, :-1]], axis=1
+    )
+    student_log, teacher_log = (
+        tf.nn.log_softmax(
+            tf.where(
+                is_repeated, MASKED_SCORE, tf.gather(x, ordered, batch_dims=1) / kd_temperature
+            )
+        )
+        for x in logits
+    )
+    differences = tf.exp(teacher_log) * (teacher_log - student_log)
+    return tf.reduce_mean(tf.reduce_sum(differences, axis=-1)) * kd_temperature**2

@@ -13,14 +13,25 @@ import tensorflow as tf
 from adarec_tf.config import DistillationConfig
 from adarec_tf.distillation.emd import (
     emd_loss,
+    fixed_plan,
     ground_distance,
+    sinkhorn_plan,
     transport_plan,
     uniform_mass,
     update_mass,
 )
-from adarec_tf.distillation.losses import DistillationLosses, embedding_loss, logits_loss
-from adarec_tf.next_item_loss import cross_entropy, labelled_positions
+from adarec_tf.distillation.losses import (
+    DistillationLosses,
+    Scores,
+    embedding_loss,
+    logits_losses,
+    top_items_divergence,
+)
+from adarec_tf.distillation.teacher_cache import TeacherStates, teacher_states
+from adarec_tf.next_item_loss import labelled_positions, softmax_loss
 from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs
+
+_SINKHORN_ITERATIONS = 50
 
 
 class ObjectiveValue(NamedTuple):
@@ -29,17 +40,19 @@ class ObjectiveValue(NamedTuple):
     Attributes:
       total: scalar float32, (1 - kd_weight) task + kd_weight (weighted distillation terms).
       task: scalar float32, next-item cross-entropy in nats.
-      distillation: the distillation terms, unweighted.
+      distillation: the distillation terms, unweighted; 0 where the weight is.
+      plan: float32 [S, T], which student layer learns from which teacher layer.
       layer_costs: float32 [S, T], plan x ground distance: what moving each pair cost.
     """
 
     total: tf.Tensor
     task: tf.Tensor
     distillation: DistillationLosses
+    plan: tf.Tensor
     layer_costs: tf.Tensor
 
     def parts(self) -> dict[str, tf.Tensor]:
-        """The scalars to log, by name."""
+        """The numbers to log, by name."""
         return {
             "task": self.task,
             "embedding_kd": self.distillation.embedding,
@@ -52,7 +65,6 @@ class DistillationObjective:
     """Task and distillation losses of one student against one frozen teacher.
 
     Attributes:
-      projections: learned maps of the student's embedding and layers to the teacher's width.
       student_mass: float32 [S].
       teacher_mass: float32 [T].
     """
@@ -68,41 +80,70 @@ class DistillationObjective:
         self._student_embedding = student_embedding
         self._teacher = teacher
         self._config = config
-        teacher_outputs = self.teacher_outputs(tf.zeros([1, 1], tf.int64))
-        teacher_dim = int(teacher_outputs.embedding.shape[-1])
-        self.projections = [
-            keras.layers.Dense(teacher_dim, name=f"projection_{index}")
-            for index in range(num_student_layers + 1)
-        ]
-        for projection in self.projections:
-            projection.build((None, student_embedding.hidden_dim))
-        num_teacher_layers = len(teacher_outputs.hidden_states)
+        outputs = teacher(tf.zeros([1, 1], tf.int64), training=False)
+        num_teacher_layers = len(outputs.hidden_states)
+        self._teacher_items = teacher.sequence_embedding.item_vectors()  # frozen: gathered once
+        self._embedding_projection = self._projections(1, outputs.embedding)
+        self._hidden_projections = self._projections(num_student_layers, outputs.hidden_states[0])
+        self._fixed_plan = (
+            None
+            if config.hidden_mapping in ("emd", "sinkhorn")
+            else tf.constant(
+                fixed_plan(config.hidden_mapping, num_student_layers, num_teacher_layers)
+            )
+        )
         self.student_mass = tf.Variable(uniform_mass(num_student_layers), trainable=False)
         self.teacher_mass = tf.Variable(uniform_mass(num_teacher_layers), trainable=False)
 
+    def _projections(self, number: int, teacher_states: tf.Tensor) -> list[keras.layers.Dense]:
+        """Learned maps of the student's states to the width of the teacher's."""
+        projections = [keras.layers.Dense(int(teacher_states.shape[-1])) for _ in range(number)]
+        for projection in projections:
+            projection.build((None, self._student_embedding.hidden_dim))
+        return projections
+
+    @property
+    def teacher_signature(self) -> TeacherStates:
+        """The type of the teacher's states, for a compiled step."""
+        label = tf.ones([1, 1], tf.int64)
+        return tf.nest.map_structure(
+            lambda states: tf.TensorSpec([None, states.shape[-1]], tf.float32),
+            self.teacher_states(label, label),
+        )
+
     @property
     def trainable_variables(self) -> list[keras.Variable]:
-        """The projections' weights."""
-        return [v for projection in self.projections for v in projection.trainable_variables]
+        """The weights of the projections whose terms count."""
+        projections = []
+        if self._config.embedding_weight > 0:
+            projections += self._embedding_projection
+        if self._config.hidden_weight > 0:
+            projections += self._hidden_projections
+        return [v for projection in projections for v in projection.trainable_variables]
 
     @property
     def variables(self) -> list[keras.Variable | tf.Variable]:
         """Everything a checkpoint must hold."""
         return [*self.trainable_variables, self.student_mass, self.teacher_mass]
 
-    def teacher_outputs(self, item_ids: tf.Tensor) -> SequenceOutputs:
-        """The frozen teacher's outputs for int64 [B, L] ids."""
-        return self._teacher(item_ids, training=False)
+    def teacher_states(self, item_ids: tf.Tensor, labels: tf.Tensor) -> TeacherStates:
+        """The frozen teacher's states at the labelled positions of a batch."""
+        return teacher_states(self._teacher, item_ids, labels)
 
     def __call__(
-        self, student_outputs: SequenceOutputs, teacher_outputs: SequenceOutputs, labels: tf.Tensor
+        self,
+        student_outputs: SequenceOutputs,
+        teacher: TeacherStates,
+        labels: tf.Tensor,
+        progress: tf.Tensor | float = 0.0,
     ) -> ObjectiveValue:
         """Compares the student with the labels and the teacher at the labelled positions.
 
         Args:
           student_outputs: of the batch.
-          teacher_outputs: of the same batch; constants.
+          teacher: its states at the labelled positions of the same batch; constants.
           labels: int64 [B, L], PAD where there is none.
+          progress: the share of the training that is over, for the terms' schedules.
 
         Returns:
           The objective; masses are read, never changed.
@@ -112,58 +153,115 @@ class DistillationObjective:
         def at_labels(states: Sequence[tf.Tensor]) -> list[tf.Tensor]:
             return [tf.gather_nd(state, positions.indices) for state in states]
 
-        student_logits = self._student_embedding.item_logits(
-            *at_labels([student_outputs.final_states])
+        [final_states] = at_labels([student_outputs.final_states])
+        task, divergence = self._logits_terms(final_states, positions.labels, teacher)
+        hidden, plan, layer_costs = self._hidden_term(
+            at_labels(student_outputs.hidden_states), teacher
         )
-        task = cross_entropy(student_logits, positions.labels)
-        student_states = [
-            projection(state)
-            for projection, state in zip(
-                self.projections,
-                at_labels([student_outputs.embedding, *student_outputs.hidden_states]),
-                strict=True,
-            )
-        ]
-        teacher_states = [
-            tf.stop_gradient(state)
-            for state in at_labels([teacher_outputs.embedding, *teacher_outputs.hidden_states])
-        ]
-        distance = ground_distance(
-            tf.stack(student_states[1:]), tf.stack(teacher_states[1:]), self._config.ground_distance
-        )
-        plan = transport_plan(self.student_mass, self.teacher_mass, distance)
-        teacher_logits = self._teacher.sequence_embedding.item_logits(
-            *at_labels([teacher_outputs.final_states])
-        )
-        losses = DistillationLosses(
-            embedding_loss(student_states[0], teacher_states[0]),
-            emd_loss(plan, distance),
-            logits_loss(
-                student_logits, tf.stop_gradient(teacher_logits), self._config.kd_temperature
-            ),
-        )
-        return ObjectiveValue(self._total(task, losses), task, losses, plan * distance)
+        embedding = self._embedding_term(at_labels([student_outputs.embedding]), teacher)
+        losses = DistillationLosses(embedding, hidden, divergence)
+        total = self._total(task, losses, progress)
+        return ObjectiveValue(total, task, losses, plan, layer_costs)
 
-    def _total(self, task: tf.Tensor, losses: DistillationLosses) -> tf.Tensor:
+    def _logits_terms(
+        self, states: tf.Tensor, labels: tf.Tensor, teacher: TeacherStates
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        config = self._config
+        if config.logits_weight == 0:
+            task = softmax_loss(
+                self._student_embedding, states, labels, compute_dtype=config.compute_dtype
+            )
+            return task, tf.constant(0.0)
+        student = Scores(states, self._student_embedding.item_vectors())
+        target = Scores(teacher.final_states, self._teacher_items)
+        if config.logits_items == "top":
+            task = softmax_loss(
+                self._student_embedding, states, labels, compute_dtype=config.compute_dtype
+            )
+            return task, top_items_divergence(
+                student,
+                target,
+                num_top_items=config.num_top_items,
+                kd_temperature=config.kd_temperature,
+            )
+        losses = logits_losses(
+            student,
+            labels,
+            target,
+            kd_temperature=config.kd_temperature,
+            compute_dtype=config.compute_dtype,
+        )
+        return losses.task, losses.divergence
+
+    def _embedding_term(self, states: Sequence[tf.Tensor], teacher: TeacherStates) -> tf.Tensor:
+        if self._config.embedding_weight == 0:
+            return tf.constant(0.0)
+        [projected] = _project(self._embedding_projection, states)
+        return embedding_loss(projected, teacher.embedding)
+
+    def _hidden_term(
+        self, states: Sequence[tf.Tensor], teacher: TeacherStates
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The cost, the plan [S, T] and what each pair paid [S, T]."""
+        if self._config.hidden_weight == 0:
+            nothing = tf.zeros([len(states), len(teacher.hidden_states)])
+            return tf.constant(0.0), nothing, nothing
+        distance = ground_distance(
+            tf.stack(_project(self._hidden_projections, states)),
+            tf.stack(teacher.hidden_states),
+            self._config.ground_distance,
+        )
+        plan = self._plan(distance)
+        return emd_loss(plan, distance), plan, plan * distance
+
+    def _plan(self, distance: tf.Tensor) -> tf.Tensor:
+        if self._fixed_plan is not None:
+            return self._fixed_plan
+        if self._config.hidden_mapping == "emd":
+            return transport_plan(self.student_mass, self.teacher_mass, distance)
+        return sinkhorn_plan(
+            self.student_mass,
+            self.teacher_mass,
+            distance,
+            regularisation=self._config.sinkhorn_regularisation,
+            num_iterations=_SINKHORN_ITERATIONS,
+        )
+
+    def _total(
+        self, task: tf.Tensor, losses: DistillationLosses, progress: tf.Tensor | float
+    ) -> tf.Tensor:
         config = self._config
         distillation = (
-            config.embedding_weight * losses.embedding
-            + config.hidden_weight * losses.hidden
-            + config.logits_weight * losses.logits
+            config.embedding_weight * _scale(config.embedding_schedule, progress) * losses.embedding
+            + config.hidden_weight * _scale(config.hidden_schedule, progress) * losses.hidden
+            + config.logits_weight * _scale(config.logits_schedule, progress) * losses.logits
         )
         return (1.0 - config.kd_weight) * task + config.kd_weight * distillation
 
     def updated_masses(self, layer_costs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The masses after a batch whose `ObjectiveValue.layer_costs` are given: [S] and [T]."""
         config = self._config
+        # A fixed mapping moves no mass, and a term without weight has no costs.
+        moves = self._fixed_plan is None and config.hidden_weight > 0
         student, teacher = (
             update_mass(
                 mass,
                 tf.reduce_sum(layer_costs, axis=axis),
-                kind=config.mass_update,
+                kind=config.mass_update if moves else "none",
                 temperature=config.mass_temperature,
                 momentum=config.mass_momentum,
             )
             for mass, axis in ((self.student_mass, 1), (self.teacher_mass, 0))
         )
         return student, teacher
+
+
+def _project(
+    projections: Sequence[keras.layers.Dense], states: Sequence[tf.Tensor]
+) -> list[tf.Tensor]:
+    return [layer(state) for layer, state in zip(projections, states, strict=True)]
+
+
+def _scale(schedule: str, progress: tf.Tensor | float) -> tf.Tensor | float:
+    """What a term's weight is multiplied with after this share of the training."""
+    return {"constant": 1.0, "fall": 1.0 - progress, "rise": progress}[schedule]

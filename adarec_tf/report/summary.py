@@ -113,6 +113,11 @@ def _interval_line(result: Mapping[str, Any]) -> str:
     )
 
 
+def _picture_line(result: Mapping[str, Any]) -> list[str]:
+    path = result["paths"]["transport_picture"]
+    return [] if path is None else [f"picture      {path} (which teacher layers taught which)"]
+
+
 def _range(interval: Mapping[str, float], sign: str = "") -> str:
     return f"{interval['low']:{sign}.4f} to {interval['high']:{sign}.4f}"
 
@@ -136,6 +141,7 @@ def _place_lines(result: Mapping[str, Any], workdir: Path, log_path: Path) -> li
         f"workdir      {workdir}",
         f"bundle       {result['paths']['bundle']}",
         f"Keras model  {result['paths']['keras_model']}",
+        *_picture_line(result),
         f"log          {log_path}",
     ]
 

@@ -66,9 +66,9 @@ def search_loss(
     Returns:
       The objective.
     """
-    teacher_outputs = state.objective.teacher_outputs(item_ids)
+    teacher = state.objective.teacher_states(item_ids, labels)
     outputs = state.supernet(item_ids, sampled, training=training)
-    return state.objective(outputs, teacher_outputs, labels)
+    return state.objective(outputs, teacher, labels)
 
 
 def build_weight_step(state: SearchState, config: SearchConfig) -> SearchStep:

@@ -15,6 +15,7 @@ from adarec_tf.checkpoint import EpochCheckpoint
 from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig
 from adarec_tf.data.batches import Batch, next_item_batches
 from adarec_tf.data.examples import Histories, split_halves
+from adarec_tf.distillation.initial_table import initialise_table
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.metrics.protocols import evaluate_full
 from adarec_tf.progress import Progress, log_progress
@@ -31,8 +32,10 @@ from adarec_tf.search.alphas import (
 )
 from adarec_tf.search.architect import SearchState, build_alpha_step, build_weight_step
 from adarec_tf.search.cost import measure_costs, measure_encoder, relative_costs
+from adarec_tf.search.inherit import inherit_weights
 from adarec_tf.search.supernet import Supernet
 from adarec_tf.sequence_model import PAD
+from adarec_tf.students import Student, build_student
 from adarec_tf.students.genotype import Genotype, edge_ends
 from adarec_tf.students.primitives import NONE, SKIP
 from adarec_tf.training_log import TrainingLog
@@ -50,12 +53,14 @@ class SearchResult(NamedTuple):
 
     Attributes:
       genotype: the architecture chosen on validation.
+      student: the network of this genotype, with the supernet's weights.
       candidates: every architecture compared at the end, with its validation metric.
       trace: one record an epoch: alphas, entropy, masses, losses, genotype, validation, and the
         measured costs of the operations.
     """
 
     genotype: Genotype
+    student: Student
     candidates: list[tuple[Genotype, float]]
     trace: list[dict[str, Any]]
 
@@ -106,7 +111,7 @@ def search_genotype(
     trace = loop.run(checkpoint_dir, trace_path, log_dir)
     candidates = [(genotype, loop.validate(genotype)) for genotype in loop.candidates()]
     best = max(candidates, key=lambda candidate: candidate[1])[0]
-    return SearchResult(best, candidates, trace)
+    return SearchResult(best, loop.student(best), candidates, trace)
 
 
 class _Settings(NamedTuple):
@@ -155,6 +160,8 @@ class _SearchLoop:
             settings.student, teacher.sequence_embedding.num_items, settings.max_length
         )
         supernet(tf.zeros([1, 1], tf.int64), fixed_edges([0] * num_edges))
+        if settings.distillation.initial_table == "teacher":
+            initialise_table(supernet.sequence_embedding, teacher.sequence_embedding)
         objective = DistillationObjective(
             supernet.sequence_embedding, settings.student.num_cells, teacher, settings.distillation
         )
@@ -236,6 +243,19 @@ class _SearchLoop:
         with tf.io.gfile.GFile(trace_path, "w") as file:
             file.write("".join(json.dumps(record) + "\n" for record in trace))
         return trace
+
+    def student(self, genotype: Genotype) -> Student:
+        """The network of a genotype, with the supernet's weights."""
+        settings, supernet = self._settings, self._state.supernet
+        student = build_student(
+            genotype,
+            settings.student,
+            supernet.sequence_embedding.num_items,
+            settings.max_length,
+            seed=settings.seed,
+        )
+        inherit_weights(student, supernet)
+        return student
 
     def _is_finished(self, trace: list[dict[str, Any]]) -> bool:
         search = self._settings.search

@@ -90,6 +90,13 @@ class MixedOp(keras.layers.Layer):
             )
         )
 
+    def convolution_weights(self, name: str) -> list[tf.Tensor]:
+        """Kernel [taps, D, D], bias [D], scale and offset of the norm [D] of one convolution."""
+        index = _CONVOLUTIONS.index(name)
+        num_unused = _NUM_TAPS - PRIMITIVES[name].kernel_size
+        vectors = (self.biases, self.norm_scales, self.norm_offsets)
+        return [self.kernels[index][num_unused:], *(vector[index] for vector in vectors)]
+
 
 def _tap_masks() -> np.ndarray:
     """float32 [C, taps, 1, 1]: a kernel of fewer taps uses the newest ones."""
@@ -164,7 +171,11 @@ class Supernet(keras.Model):
     def __init__(self, config: StudentConfig, num_items: int, max_length: int) -> None:
         super().__init__()
         self.sequence_embedding = SequenceEmbedding(
-            num_items, config.hidden_dim, max_length, dropout=config.dropout
+            num_items,
+            config.hidden_dim,
+            max_length,
+            dropout=config.dropout,
+            item_table=config.item_table,
         )
         self.cells = [SearchCell(config.num_nodes, config.dropout) for _ in range(config.num_cells)]
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)

@@ -130,11 +130,12 @@ def _fit(
     with model.distribute_strategy.scope():
         optimizer = build_optimizer(config, num_steps, model.trainable_variables)
     loss = task_loss(model.sequence_embedding, train, config, seed)
+    train_step = _train_step(model, phase.forward, optimizer, loss)
     task = FitTask(
         stage=phase.stage,
         model=model,
         optimizer=optimizer,
-        train_step=_train_step(model, phase.forward, optimizer, loss),
+        train_step=lambda batch: train_step(tf.constant(batch.item_ids), tf.constant(batch.labels)),
         epoch_batches=lambda epoch: phase.batches(seed=seed, epoch=epoch),
         validate=lambda: evaluate_full(
             phase.scorer,

@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,14 +65,15 @@ def _fit(folder: Path, killed_in_epoch: int | None = None) -> list[EpochRecord]:
     config = TrainingConfig(max_epochs=3, patience=3, warmup_share=0.0, learning_rate=0.5)
     optimizer = build_optimizer(config, 2, model.trainable_variables)
 
-    def train_step(item_ids: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    def train_step(batch: Batch) -> dict[str, tf.Tensor]:
         optimizer.apply([tf.zeros(v.shape) for v in model.weights], model.trainable_variables)
-        return {"task": tf.reduce_mean(tf.cast(item_ids, tf.float32))}
+        task = tf.reduce_mean(tf.constant(batch.item_ids, tf.float32))
+        return {"task": task, "plan": tf.constant([[1.0, 2.0, 3.0]]) * task}
 
     def epoch_batches(epoch: int) -> Iterator[Batch]:
         labels = np.array([[0, 2], [3, 4]])
         for _ in range(2):
-            yield Batch(np.full([2, 2], epoch + 1), labels)
+            yield Batch(np.full([2, 2], epoch + 1), labels, np.arange(3))
         if epoch + 1 == killed_in_epoch:
             raise _KilledError
 
@@ -90,6 +92,16 @@ def test_a_record_says_how_fast_and_at_which_rate(tmp_path: Path) -> None:
     # Cosine decay of 0.5 over six steps, after two, four and all of them.
     rates = [record["learning_rate"] for record in history]
     assert rates == pytest.approx([0.375, 0.125, 0.0], abs=1e-6)
+
+
+def test_an_array_is_recorded_number_by_number_and_left_out_of_the_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    record = _fit(tmp_path)[1]
+    assert [record[f"plan[1,{column}]"] for column in (1, 2, 3)] == [2.0, 4.0, 6.0]
+    assert "plan" not in caplog.text
+    assert "task=2 " in caplog.text
 
 
 def test_the_log_of_an_interrupted_fit_is_that_of_an_uninterrupted_one(tmp_path: Path) -> None:

@@ -77,7 +77,13 @@ def best_record(history: list[dict[str, float]]) -> dict[str, float]:
 
 
 def measure(
-    config: PipelineConfig, scene: SceneHistories, seed: int, folder: str, with_test: bool
+    config: PipelineConfig,
+    scene: SceneHistories,
+    seed: int,
+    folder: str,
+    *,
+    with_test: bool,
+    save_to: str | None,
 ) -> dict[str, Any]:
     """One seed's row; of BERT4Rec's two sides, the one that validation prefers."""
     folder = f"{folder}/seed-{seed}"
@@ -110,6 +116,8 @@ def measure(
         for seen in ("exclude", "keep"):
             row[f"test_seen_{seen}"] = evaluate(scorer, scene, "test", seen)
     print(json.dumps(row), flush=True)
+    if save_to:
+        model.save(Path(save_to) / f"teacher-{seed}.keras")
     return row
 
 
@@ -170,6 +178,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--set", dest="settings", action="append", default=[])
     parser.add_argument("--checkpoints", help="a folder that survives an interruption")
+    parser.add_argument("--save", help="a folder for the models, teacher-SEED.keras")
     parser.add_argument("--threads", type=int, default=0, help="0: one a core")
     parser.add_argument("--validation-only", action="store_true")
     options = parser.parse_args()
@@ -181,7 +190,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.checkpoints or temporary
         rows = [
-            measure(config, scene, seed, folder, not options.validation_only)
+            measure(
+                config,
+                scene,
+                seed,
+                folder,
+                with_test=not options.validation_only,
+                save_to=options.save,
+            )
             for seed in options.seeds
         ]
     if options.validation_only:

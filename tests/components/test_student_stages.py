@@ -1,8 +1,10 @@
 """StudentSearcher, StudentDistiller and Evaluator, one after the other as in the pipeline."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 
@@ -13,7 +15,7 @@ from components.artifacts import Sequences, Vocabulary
 from components.blessings import read_blessing
 from components.distiller import StudentDistiller
 from components.evaluator import Evaluator
-from components.model_artifact import bundle_dir, read_model
+from components.model_artifact import bundle_dir, read_keras_model, read_model
 from components.student_searcher import StudentSearcher
 from tests.event_files import read_scalars
 
@@ -60,9 +62,30 @@ def test_from_a_teacher_to_a_judged_student(
     assert student.sequence_embedding.hidden_dim == 4
     stored = Path(bundle_dir(made["student"].uri), "assets.extra", "genotype.json").read_text()
     assert Genotype.from_json(stored) == genotype
+    picture = Path(made["student"].uri, "transport.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
     assert list(checkpoints.iterdir()) == []
     assert len(read_scalars(tmp_path / "tensorboard" / "search")["entropy"]) == 2
     assert len(read_scalars(tmp_path / "tensorboard" / "student")["hidden_kd"]) == 1
+
+    # With the weights of the supernet, and a rate that changes next to nothing.
+    inherited = Model()
+    inherited.uri = str(tmp_path / "inherited")
+    Path(inherited.uri).mkdir()
+    frozen = replace(DISTILLATION, initial_weights="supernet", learning_rate=1e-9)
+    StudentDistiller.test_call(
+        vocabulary=vocabulary,
+        genotype=made["genotype"],
+        model=inherited,
+        **{**shared, "distillation_config": frozen.to_json()},
+    )
+    supernet_student = read_keras_model(str(Path(made["genotype"].uri, "supernet_student.keras")))
+    for expected, variable in zip(
+        supernet_student.trainable_variables,
+        read_model(inherited.uri).trainable_variables,
+        strict=True,
+    ):
+        np.testing.assert_allclose(variable.numpy(), expected.numpy(), atol=1e-6)
 
     Evaluator.test_call(
         sequences=sequences,

@@ -58,7 +58,11 @@ RESULT: dict[str, Any] = {
     "blessing_reasons": ["Fast enough.", "Accurate enough."],
     "pushed_version": 4,
     "removed": {"duplicate_interactions": 1500, "users_with_short_histories": 0},
-    "paths": {"bundle": "/runs/a b/serving/student/4", "keras_model": "/runs/a b/model.keras"},
+    "paths": {
+        "bundle": "/runs/a b/serving/student/4",
+        "keras_model": "/runs/a b/model.keras",
+        "transport_picture": "/runs/a b/transport.png",
+    },
     "example_history": ["plain", "with, comma", "it's"],
 }
 
@@ -125,6 +129,11 @@ def test_an_unblessed_student_says_why_and_is_not_offered() -> None:
     text = render(blessed=False, blessing_reasons=["Too slow."], pushed_version=None)
     assert "Not blessed and not pushed:\n  Too slow.\n" in text
     assert "adarec serve" not in text
+
+
+def test_the_picture_of_the_layers_is_named_where_one_was_drawn() -> None:
+    assert "picture      /runs/a b/transport.png (which teacher layers taught which)\n" in render()
+    assert "picture" not in render(paths={**RESULT["paths"], "transport_picture": None})
 
 
 def test_the_genotype_is_readable() -> None:

@@ -1,14 +1,14 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from adarec_tf.config import StudentConfig
-from adarec_tf.search import supernet as supernet_module
-from adarec_tf.search.alphas import OPERATIONS, SampledEdges, fixed_edges, genotype_of
+from adarec_tf.item_table_config import ItemTableConfig
+from adarec_tf.search.alphas import SampledEdges, fixed_edges
 from adarec_tf.search.supernet import Supernet
-from adarec_tf.students import Student, build_student
-from adarec_tf.students.primitives import PRIMITIVES
 
 NUM_ITEMS, LENGTH, NUM_EDGES = 16, 20, 3
 CONFIG = StudentConfig(hidden_dim=6, num_cells=2, num_nodes=2, dropout=0.0)
@@ -26,51 +26,6 @@ def supernet() -> Supernet:
     for variable in result.trainable_variables:  # biases and norms away from 0 and 1
         variable.assign_add(generator.normal(0, 0.1, variable.shape))
     return result
-
-
-def _inherit_weights(student: Student, supernet: Supernet) -> None:
-    """Gives a derived student the weights its operations had in the supernet.
-
-    Args:
-      student: a built student whose width, cells and nodes are the supernet's; it is changed.
-      supernet: where the weights come from.
-    """
-    _copy_weights(supernet.sequence_embedding, student.sequence_embedding)
-    _copy_weights(supernet.final_norm, student.final_norm)
-    for search_cell, cell in zip(supernet.cells, student.cells, strict=True):
-        _copy_weights(search_cell.combine, cell.combine)
-        for edge, operation in zip(cell.edges, cell.operations, strict=True):
-            if edge.primitive not in supernet_module._CONVOLUTIONS:
-                continue
-            mixed = search_cell.edges[search_cell.ends.index((edge.source, edge.target))]
-            index = supernet_module._CONVOLUTIONS.index(edge.primitive)
-            num_unused = supernet_module._NUM_TAPS - PRIMITIVES[edge.primitive].kernel_size
-            operation.convolution.kernel.assign(mixed.kernels[index][num_unused:])
-            operation.convolution.bias.assign(mixed.biases[index])
-            operation.norm.gamma.assign(mixed.norm_scales[index])
-            operation.norm.beta.assign(mixed.norm_offsets[index])
-
-
-def _copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
-    for old, new in zip(source.weights, target.weights, strict=True):
-        new.assign(old)
-
-
-@pytest.mark.parametrize(
-    "operations",
-    [*([index] * NUM_EDGES for index in range(len(OPERATIONS))), [3, 6, 8], [9, 1, 7], [5, 8, 2]],
-)
-def test_a_derived_student_with_inherited_weights_answers_as_the_supernet(
-    supernet: Supernet, operations: list[int]
-) -> None:
-    genotype = genotype_of(operations, num_nodes=2, num_cells=2)
-    student = build_student(genotype, CONFIG, NUM_ITEMS, LENGTH, seed=1)
-    _inherit_weights(student, supernet)
-    expected = supernet(ITEM_IDS, fixed_edges(operations))
-    outputs = student(ITEM_IDS)
-    for ours, theirs in zip(outputs.hidden_states, expected.hidden_states, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(outputs.final_states, expected.final_states, rtol=1e-4, atol=1e-5)
 
 
 def test_only_the_drawn_convolution_is_trained(supernet: Supernet) -> None:
@@ -91,6 +46,12 @@ def test_a_gate_scales_its_edge(supernet: Supernet) -> None:
     nothing = supernet(ITEM_IDS, fixed_edges([9, 9, 9]))
     assert np.any(on.hidden_states[0] != off.hidden_states[0])
     np.testing.assert_allclose(off.hidden_states[0], nothing.hidden_states[0], atol=1e-6)
+
+
+def test_it_has_the_item_table_of_the_student() -> None:
+    table = ItemTableConfig(format="product_codes", num_codes=3, codebook_size=7)
+    config = dataclasses.replace(CONFIG, item_table=table)
+    assert Supernet(config, NUM_ITEMS, LENGTH).sequence_embedding.item_table.config == table
 
 
 def test_no_two_operations_start_alike(supernet: Supernet) -> None:

@@ -1,0 +1,137 @@
+"""What the frozen teacher says at every training position, computed once.
+
+A teacher without dropout says the same about a position in every epoch, as long as the position is
+seen in the same window. Its logits would be too many to keep; the states they are made of are not.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.data.batches import Batch, next_item_batches
+from adarec_tf.data.examples import Histories
+from adarec_tf.next_item_loss import labelled_positions
+
+logger = logging.getLogger(__name__)
+
+_POSITIONS_PER_BATCH = 8192
+
+
+class TeacherStates(NamedTuple):
+    """The teacher's outputs at the labelled positions of a batch, row by row.
+
+    Attributes:
+      embedding: float32 [N, D].
+      hidden_states: float32 [N, D] for each layer, bottom to top.
+      final_states: float32 [N, D].
+    """
+
+    embedding: tf.Tensor
+    hidden_states: tuple[tf.Tensor, ...]
+    final_states: tf.Tensor
+
+
+def teacher_states(teacher: keras.Model, item_ids: tf.Tensor, labels: tf.Tensor) -> TeacherStates:
+    """Asks the teacher.
+
+    Args:
+      teacher: a built sequence model; no gradient reaches it.
+      item_ids: int64 [B, L].
+      labels: int64 [B, L], PAD where there is none.
+    """
+    outputs = teacher(item_ids, training=False)
+    indices = labelled_positions(labels).indices
+
+    def at_labels(states: tf.Tensor) -> tf.Tensor:
+        return tf.stop_gradient(tf.gather_nd(states, indices))
+
+    return TeacherStates(
+        at_labels(outputs.embedding),
+        tuple(at_labels(states) for states in outputs.hidden_states),
+        at_labels(outputs.final_states),
+    )
+
+
+class TeacherCache:
+    """The states of a teacher at every place of a training split, on disk and mapped into memory.
+
+    Holds for windows of the last `max_length` items, which are the same in every epoch.
+    """
+
+    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
+        """Args: embedding, hidden states and final states, each float32 [places, D]."""
+        self._arrays = arrays
+
+    def states(self, batch: Batch) -> TeacherStates:
+        """What `teacher_states` gives for the batch."""
+        embedding, *hidden, final = (
+            tf.constant(np.take(array, batch.places, axis=0)) for array in self._arrays
+        )
+        return TeacherStates(embedding, tuple(hidden), final)
+
+
+def build_teacher_cache(
+    teacher: keras.Model,
+    train: Histories,
+    *,
+    max_length: int,
+    directory: str,
+    max_bytes: int,
+) -> TeacherCache | None:
+    """Runs the teacher over a training split once.
+
+    Args:
+      teacher: a built sequence model.
+      train: its training split.
+      max_length: items the teacher sees.
+      directory: where the arrays are written; deleted files of an earlier cache are replaced.
+      max_bytes: of all arrays; a larger cache is not made.
+
+    Returns:
+      The cache, or None (and a log line) if it would be larger than allowed.
+    """
+    probe = teacher_states(teacher, tf.ones([1, 1], tf.int64), tf.ones([1, 1], tf.int64))
+    widths = [int(array.shape[1]) for array in _flat(probe)]
+    num_bytes = 4 * sum(widths) * len(train.item_ids)
+    if num_bytes > max_bytes:
+        logger.info(
+            "stage=distillation teacher_cache=none bytes=%d max_bytes=%d", num_bytes, max_bytes
+        )
+        return None
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    arrays = [
+        np.lib.format.open_memmap(
+            os.path.join(directory, f"states_{number}.npy"),
+            mode="w+",
+            dtype=np.float32,
+            shape=(len(train.item_ids), width),
+        )
+        for number, width in enumerate(widths)
+    ]
+    signature = [tf.TensorSpec([None, None], tf.int64)] * 2
+    ask = tf.function(lambda *batch: teacher_states(teacher, *batch), input_signature=signature)
+    for batch in _batches(train, max_length):
+        states = ask(tf.constant(batch.item_ids), tf.constant(batch.labels))
+        for array, values in zip(arrays, _flat(states), strict=True):
+            array[batch.places] = values.numpy()
+    return TeacherCache(arrays)
+
+
+def _flat(states: TeacherStates) -> list[tf.Tensor]:
+    return [states.embedding, *states.hidden_states, states.final_states]
+
+
+def _batches(train: Histories, max_length: int) -> Iterator[Batch]:
+    return next_item_batches(
+        train,
+        max_length=max_length,
+        positions_per_batch=_POSITIONS_PER_BATCH,
+        seed=0,
+        epoch=0,
+    )

@@ -1,0 +1,233 @@
+"""Distils trained teachers into students, several seeds, and stores what both show.
+
+    python tests/benchmarks/train_teacher.py ... --save TEACHERS
+    python tests/benchmarks/distil_student.py --name beauty_16 --scene beauty \
+        --data interactions.csv.gz --teachers TEACHERS --student-set hidden_dim=16 \
+        --set distillation.logits_weight=1 ...
+
+The student is a smaller model of the teacher's own kind: what its settings leave open is the
+teacher's. With `--genotype FILE` it is the network of a genotype instead, of the frame that the
+scene's `student` settings describe. With `--teacher-seeds 1 2 3` the teacher of every seed is the
+ensemble of those; otherwise a student's teacher is the one of its seed.
+
+With `--baseline NAME` (a stored result without distillation) the share of the gap between that
+student and the teacher is stored too.
+
+Writes `tests/benchmarks/results/distilled_<name>.json`. Hyper-parameters are chosen on validation:
+runs with `--validation-only` never look at the test targets, and store nothing.
+"""
+
+import argparse
+import json
+import logging
+import shlex
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import keras
+import tensorflow as tf
+from scene_histories import SceneHistories, read_scene
+from stored_results import RESULTS, machine, write_result
+from train_teacher import evaluate, over_seeds
+
+from adarec_tf.config import PipelineConfig
+from adarec_tf.distillation.distiller import distill_student
+from adarec_tf.distillation.ensemble import EnsembleTeacher
+from adarec_tf.export.profile import count_parameters, encoder_macs
+from adarec_tf.metrics.protocols import model_scorer
+from adarec_tf.students import Genotype, build_student
+from adarec_tf.teachers import build_teacher
+from adarec_tf.training_loop import SELECTION_METRIC
+from pipeline.configs import scene_config
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "pot")
+HEADLINES = ("hit_rate@10/full", "ndcg@10/full")
+_TESTS = ("test_seen_exclude", "test_seen_keep")
+_PARTS = ("valid", *_TESTS, *(f"teacher_{part}" for part in _TESTS))
+
+
+def read_result(name: str) -> dict[str, Any]:
+    """A result that this script stored."""
+    return json.loads((RESULTS / f"distilled_{name}.json").read_text())
+
+
+def read_teacher(folder: str, seeds: list[int]) -> Any:
+    """The teacher of a seed, or the ensemble of several."""
+    members = [keras.saving.load_model(Path(folder) / f"teacher-{seed}.keras") for seed in seeds]
+    return members[0] if len(members) == 1 else EnsembleTeacher(members)
+
+
+def new_student(
+    config: PipelineConfig, genotype: str | None, scene: SceneHistories, seed: int
+) -> keras.Model:
+    """A student with fresh weights: that of a genotype, or a model of the teacher's kind."""
+    if genotype is None:
+        return build_teacher(config.teacher, scene.num_items, scene.max_length, seed=seed)
+    architecture = Genotype.from_json(Path(genotype).read_text())
+    return build_student(architecture, config.student, scene.num_items, scene.max_length, seed=seed)
+
+
+def cost(model: keras.Model, max_length: int) -> dict[str, Any]:
+    """What a model costs to keep and to run."""
+    return {
+        "parameters": count_parameters(model)._asdict(),
+        "encoder_macs": encoder_macs(model, max_length),
+    }
+
+
+def measure(
+    teacher: Any,
+    student: keras.Model,
+    config: PipelineConfig,
+    scene: SceneHistories,
+    *,
+    seed: int,
+    checkpoints: str,
+    with_test: bool,
+) -> dict[str, Any]:
+    """One seed's row: the student after its distillation."""
+    history = distill_student(
+        student,
+        teacher,
+        scene.splits.train,
+        scene.splits.valid,
+        config.distillation,
+        max_length=scene.max_length,
+        seen=scene.seen,
+        seed=seed,
+        checkpoint_dir=f"{checkpoints}/seed-{seed}",
+    )
+    best = max(history, key=lambda record: record[SELECTION_METRIC])
+    row: dict[str, Any] = {
+        "seed": seed,
+        "train_s": round(sum(record["train_s"] for record in history), 1),
+        "epochs": len(history),
+        "best_epoch": history.index(best) + 1,
+        "last_epoch": history[-1],
+        "valid": evaluate(model_scorer(student), scene, "valid", scene.seen),
+    }
+    if with_test:
+        for seen in ("exclude", "keep"):
+            row[f"test_seen_{seen}"] = evaluate(model_scorer(student), scene, "test", seen)
+            row[f"teacher_test_seen_{seen}"] = evaluate(model_scorer(teacher), scene, "test", seen)
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def gap_closed(stored: dict[str, Any], baseline: dict[str, Any]) -> dict[str, float]:
+    """The share of the way from the undistilled student to the teacher, of the seeds' means."""
+    part = f"test_seen_{stored['seen']}"
+    shares = {}
+    for metric in HEADLINES:
+        student, teacher, alone = (
+            result["over_seeds"][name][metric]["mean"]
+            for result, name in ((stored, part), (stored, f"teacher_{part}"), (baseline, part))
+        )
+        shares[metric] = (student - alone) / (teacher - alone)
+    return shares
+
+
+def table_rows(stored: dict[str, Any]) -> list[str]:
+    """The Markdown row of one stored distillation: seen items as the scene has them, and kept."""
+    figures = [
+        f"{value['mean']:.4f}" + (f" ± {value['sd']:.4f}" if len(stored["seeds"]) > 1 else "")
+        for part in (f"test_seen_{stored['seen']}", "test_seen_keep")
+        for metric in HEADLINES
+        for value in [stored["over_seeds"][part][metric]]
+    ]
+    shares = stored["gap_closed"]
+    closed = " / ".join(f"{shares[metric]:.0%}" for metric in HEADLINES) if shares else ""
+    valid = stored["over_seeds"]["valid"]["ndcg@10/full"]["mean"]
+    table_bytes = stored["cost"]["parameters"]["table_bytes"]
+    return [
+        f"| {stored['scene']} | {stored['label']} | {' | '.join(figures)} | {closed} "
+        f"| {valid:.4f} | {stored['cost']['encoder_macs']:,} | {table_bytes / 1e3:,.0f} kB "
+        f"| {len(stored['seeds'])} |"
+    ]
+
+
+def main() -> None:
+    """Distils, prints and stores."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--scene", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--label", required=True, help="what the row of the table says")
+    parser.add_argument("--baseline", help="the name of a stored result")
+    parser.add_argument("--teachers", required=True, help="a folder of teacher-SEED.keras")
+    parser.add_argument("--teacher-seeds", type=int, nargs="+", help="of an ensemble")
+    parser.add_argument("--genotype", help="a JSON file; without one, a smaller teacher")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--student-set", action="append", default=[], help="of a smaller teacher")
+    parser.add_argument("--checkpoints", help="a folder that survives an interruption")
+    parser.add_argument("--threads", type=int, default=0, help="0: one a core")
+    parser.add_argument("--validation-only", action="store_true")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("absl").setLevel(logging.WARNING)
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    settings = [*options.settings, *(f"teacher.{setting}" for setting in options.student_set)]
+    config = scene_config(options.scene).override(settings)
+    scene = read_scene(options.data, config.data)
+    with tempfile.TemporaryDirectory() as temporary:
+        rows = []
+        for seed in options.seeds:
+            teacher = read_teacher(options.teachers, options.teacher_seeds or [seed])
+            student = new_student(config, options.genotype, scene, seed)
+            rows.append(
+                measure(
+                    teacher,
+                    student,
+                    config,
+                    scene,
+                    seed=seed,
+                    checkpoints=options.checkpoints or temporary,
+                    with_test=not options.validation_only,
+                )
+            )
+    if options.validation_only:
+        return
+    command = [
+        *("python", "tests/benchmarks/distil_student.py", "--name", options.name),
+        *("--scene", options.scene, "--data", f"<log>/{Path(options.data).name}"),
+        *("--label", options.label, "--teachers", "<teachers>"),
+        *(("--baseline", options.baseline) if options.baseline else ()),
+        *(("--teacher-seeds", *map(str, options.teacher_seeds)) if options.teacher_seeds else ()),
+        *(("--genotype", Path(options.genotype).name) if options.genotype else ()),
+        *("--seeds", *map(str, options.seeds), "--threads", str(options.threads)),
+        *(part for setting in options.settings for part in ("--set", setting)),
+        *(part for setting in options.student_set for part in ("--student-set", setting)),
+    ]
+    stored = {
+        "command": shlex.join(command),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": machine(),
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "scene": config.scene,
+        "label": options.label,
+        "teacher_seeds": options.teacher_seeds or "the student's",
+        "seen": scene.seen,
+        "student": (config.student if options.genotype else config.teacher).to_dict(),
+        "distillation": config.distillation.to_dict(),
+        "cost": cost(student, scene.max_length),
+        "seeds": rows,
+        "over_seeds": {part: over_seeds(rows, part) for part in _PARTS},
+    }
+    stored["gap_closed"] = (
+        gap_closed(stored, read_result(options.baseline)) if options.baseline else None
+    )
+    path = RESULTS / f"distilled_{options.name}.json"
+    write_result(path, stored)
+    print("\n".join(table_rows(stored)))
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
