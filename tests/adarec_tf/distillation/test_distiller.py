@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from adarec_tf.config import DistillationConfig, StudentConfig
 from adarec_tf.data.examples import Histories
 from adarec_tf.distillation import distiller
 from adarec_tf.distillation.distiller import distill_student
+from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.students import Genotype, build_student
 from adarec_tf.teacher_config import NextItNetConfig
@@ -136,3 +138,63 @@ def test_masses_stay_a_distribution_and_follow_the_cost() -> None:
     assert student_mass[0] > student_mass[1]
     assert float(tf.reduce_sum(student_mass)) == pytest.approx(1.0, abs=1e-6)
     np.testing.assert_allclose(teacher_mass, [1 / 3] * 3, atol=1e-6)
+
+
+def test_the_cached_teacher_trains_the_student_that_the_asked_one_does(tmp_path: Path) -> None:
+    scene = walk_scene.histories()
+    students = []
+    for max_cache_bytes in (0, 2**20):
+        students.append(_student())
+        folder = tmp_path / str(max_cache_bytes)
+        _distill(students[-1], scene, folder, max_cache_bytes=max_cache_bytes)
+        assert (folder / "checkpoint" / "teacher_states").exists() == (max_cache_bytes > 0)
+    for asked, cached in zip(*(student.trainable_variables for student in students), strict=True):
+        np.testing.assert_allclose(cached.numpy(), asked.numpy(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("hidden_mapping", ["emd", "last"])
+def test_a_record_holds_the_plan_and_the_masses(hidden_mapping: str, tmp_path: Path) -> None:
+    history = _distill(_student(), walk_scene.histories(), tmp_path, hidden_mapping=hidden_mapping)
+    for record in history:
+        for name in ("plan", "student_mass", "teacher_mass"):
+            numbers = [value for key, value in record.items() if key.startswith(f"{name}[")]
+            assert sum(numbers) == pytest.approx(1.0, abs=1e-4)
+    # The teacher's last layers are the students'.
+    assert (history[0]["plan[2,3]"] == pytest.approx(0.5)) == (hidden_mapping == "last")
+
+
+def test_a_student_may_begin_with_the_table_of_its_teacher(tmp_path: Path) -> None:
+    genotype = Genotype.from_primitives(2, [["conv_3", "skip", "conv_5"]])
+    config = StudentConfig(hidden_dim=12, num_cells=1, num_nodes=2)
+    student = build_student(genotype, config, NUM_ITEMS, LENGTH, seed=2)
+    changes = {"initial_table": "teacher", "learning_rate": 1e-9, "max_epochs": 1}
+    _distill(student, walk_scene.histories(), tmp_path, **changes)
+    np.testing.assert_allclose(
+        student.sequence_embedding.item_vectors(),
+        _teacher().sequence_embedding.item_vectors(),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("changes", [{"history_dropout": 0.3}, {"windows": "all"}])
+def test_other_histories_in_every_epoch_are_not_looked_up(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    history = _distill(_student(), walk_scene.histories(), tmp_path, **changes)
+    assert len(history) == 2
+    assert not (tmp_path / "checkpoint" / "teacher_states").exists()
+
+
+def test_several_teachers_teach_together(tmp_path: Path) -> None:
+    scene = walk_scene.histories()
+    config = NextItNetConfig(hidden_dim=12, num_blocks=1, dropout=0.0)
+    teachers = [build_teacher(config, NUM_ITEMS, LENGTH, seed=seed) for seed in (1, 2)]
+    num_layers = sum(len(t(tf.ones([1, 1], tf.int64)).hidden_states) for t in teachers)
+    settings = replace(CONFIG, max_epochs=4, patience=4, learning_rate=1e-2, kd_weight=1.0)
+    history = distill_student(
+        _student(), EnsembleTeacher(teachers), scene["train"], scene["valid"], settings,
+        max_length=LENGTH, seen="exclude", seed=3, checkpoint_dir=str(tmp_path),
+    )  # fmt: skip
+    assert f"teacher_mass[{num_layers}]" in history[0]
+    assert f"teacher_mass[{num_layers + 1}]" not in history[0]
+    assert history[-1]["logits_kd"] < history[0]["logits_kd"]
