@@ -98,9 +98,8 @@ def logits_losses(
         softened = plain if kd_temperature == 1.0 else catalogue.distribution(kd_temperature)
         target = _Catalogue(*teacher, labels, compute_dtype).distribution(kd_temperature)
         expected_by_teacher = target.expected(items)
-        negative_entropy = target.log_likelihood(target.expected(teacher.items))
         cross_entropy = -softened.log_likelihood(expected_by_teacher)
-        divergence = (negative_entropy + cross_entropy) * kd_temperature**2
+        divergence = (cross_entropy - target.entropy()) * kd_temperature**2
 
         def gradient(*upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             num_positions = tf.cast(tf.shape(states)[0], tf.float32)
@@ -143,8 +142,9 @@ class _Distribution:
     """Probabilities [N, V] at a temperature, and what follows from them."""
 
     def __init__(self, catalogue: _Catalogue, probabilities: tf.Tensor, temperature: float) -> None:
-        self._states, self._probabilities = catalogue.states, probabilities
+        self._states, self._logits = catalogue.states, catalogue.logits
         self._dtype, self._temperature = catalogue.dtype, temperature
+        self._probabilities = probabilities
         of_label = tf.gather(probabilities, catalogue.labels - 1, batch_dims=1)
         self.label_log = tf.math.log(
             tf.maximum(tf.cast(of_label, tf.float32), _SMALLEST_PROBABILITY)
@@ -163,6 +163,12 @@ class _Distribution:
         low_states = tf.cast(states, self._dtype)
         products = tf.matmul(self._probabilities, low_states, transpose_a=True)
         return tf.cast(products, tf.float32)
+
+    def entropy(self) -> tf.Tensor:
+        """Mean negative log-probability of its own items, in nats: [N]."""
+        # Not from `expected`: the teacher may be wide, and this is one pass over [N, V].
+        mean_logit = tf.reduce_sum(tf.cast(self._probabilities * self._logits, tf.float32), axis=-1)
+        return self._normaliser - mean_logit / self._temperature
 
     def log_likelihood(self, expected_items: tf.Tensor) -> tf.Tensor:
         """Mean log-probability, in nats, of items drawn so that their mean vector is this: [N]."""

@@ -167,6 +167,7 @@ def main() -> None:
     parser.add_argument("--set", dest="settings", action="append", default=[])
     parser.add_argument("--student-set", action="append", default=[], help="of a smaller teacher")
     parser.add_argument("--checkpoints", help="a folder that survives an interruption")
+    parser.add_argument("--save", help="a folder for the models, NAME-SEED.keras")
     parser.add_argument("--threads", type=int, default=0, help="0: one a core")
     parser.add_argument("--validation-only", action="store_true")
     options = parser.parse_args()
@@ -192,6 +193,8 @@ def main() -> None:
                     with_test=not options.validation_only,
                 )
             )
+            if options.save:
+                student.save(Path(options.save) / f"{options.name}-{seed}.keras")
     if options.validation_only:
         return
     command = [

@@ -19,6 +19,7 @@ class SceneHistories(NamedTuple):
     num_items: int
     max_length: int
     seen: str
+    vocabulary: ItemVocabulary
 
 
 def read_scene(path: str, config: DataConfig) -> SceneHistories:
@@ -45,4 +46,4 @@ def read_scene(path: str, config: DataConfig) -> SceneHistories:
         sequences.count_repeats(splits.train), len(splits.train.item_ids)
     )
     seen = sequences.resolve_seen(config.seen, share, config.max_repeat_share)
-    return SceneHistories(splits, vocabulary.num_items, config.max_length, seen)
+    return SceneHistories(splits, vocabulary.num_items, config.max_length, seen, vocabulary)

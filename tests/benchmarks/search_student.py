@@ -23,6 +23,7 @@ import tensorflow as tf
 from scene_histories import read_scene
 from stored_results import RESULTS, machine, write_result
 
+import adarec_tf.teachers  # noqa: F401  (registers their Keras classes for loading)
 from adarec_tf.search.searcher import search_genotype
 from pipeline.configs import scene_config
 
