@@ -91,6 +91,9 @@ class TrainingConfig(JsonConfig):
     gbce_calibration: float = 0.75  # t of gBCE: 0 is plain BCE, 1 as calibrated as softmax
     compute_dtype: str = "float32"  # of the catalogue logits: `bfloat16` where the CPU has it
     windows: str = "last"  # of a history longer than a model sees, or `all` of it in windows
+    # Of equal architecture, from seeds of their own; they teach together. The first is the one that
+    # a student is compared with.
+    num_teachers: int = 1
 
     WINDOWS: ClassVar[tuple[str, ...]] = ("last", "all")
     LOSSES: ClassVar[tuple[str, ...]] = ("softmax", "sampled_softmax", "gbce")
@@ -98,7 +101,8 @@ class TrainingConfig(JsonConfig):
 
     def __post_init__(self) -> None:
         check_positive_integer(
-            self, "max_epochs", "patience", "positions_per_batch", "num_negatives"
+            self,
+            *("max_epochs", "patience", "positions_per_batch", "num_negatives", "num_teachers"),
         )
         check_positive_number(self, "learning_rate", "clip_norm")
         check_non_negative_number(self, "weight_decay")

@@ -18,8 +18,9 @@ from components.checkpoints import file_fingerprint, resumable
 from components.determinism import deterministic_operations
 from components.model_artifact import (
     read_keras_model,
-    read_model,
+    read_teacher,
     read_vocabulary,
+    teacher_files,
     write_model,
 )
 
@@ -75,7 +76,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
         seed,
         code_fingerprint,
         statistics.data_fingerprint,
-        file_fingerprint(os.path.join(teacher.uri, artifacts.KERAS_MODEL_FILE)),
+        *map(file_fingerprint, teacher_files(teacher.uri)),
         *(
             [file_fingerprint(os.path.join(genotype.uri, artifacts.SUPERNET_STUDENT_FILE))]
             if distillation.initial_weights == "supernet"
@@ -85,7 +86,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     with resumable(checkpoint_dir, "student", *identity) as checkpoint, deterministic_operations():
         training_history = distill_student(
             student,
-            read_model(teacher.uri),
+            read_teacher(teacher.uri),
             read_histories(sequences.uri, "train"),
             read_histories(sequences.uri, "valid"),
             distillation,

@@ -11,10 +11,12 @@ import adarec_tf.students
 import adarec_tf.teachers  # noqa: F401  (both register their Keras classes for loading)
 from adarec_tf.data.examples import Histories, SequenceStatistics
 from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.export.bundle import write_bundle
 from components.artifacts import (
     BUNDLE_DIR,
     KERAS_MODEL_FILE,
+    MEMBER_MODEL_FILE,
     TRAINING_HISTORY_FILE,
     VOCABULARY_FILE,
 )
@@ -31,6 +33,18 @@ def read_vocabulary(uri: str) -> ItemVocabulary:
 def read_model(uri: str) -> keras.Model:
     """Loads the Keras model of a `Model` artifact."""
     return read_keras_model(os.path.join(uri, KERAS_MODEL_FILE))
+
+
+def teacher_files(uri: str) -> list[str]:
+    """The Keras files of the teachers in a `Model` artifact: one, or those of an ensemble."""
+    members = fileio.glob(os.path.join(uri, MEMBER_MODEL_FILE.format(number="*")))
+    return [os.path.join(uri, KERAS_MODEL_FILE), *sorted(members)]
+
+
+def read_teacher(uri: str) -> keras.Model | EnsembleTeacher:
+    """Loads what teaches a student: the model of a `Model` artifact, or all of an ensemble."""
+    teachers = [read_keras_model(path) for path in teacher_files(uri)]
+    return teachers[0] if len(teachers) == 1 else EnsembleTeacher(teachers)
 
 
 def read_keras_model(path: str) -> keras.Model:

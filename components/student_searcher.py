@@ -12,7 +12,6 @@ from adarec_tf.data.examples import read_histories, read_statistics
 from adarec_tf.search.searcher import search_genotype
 from components.artifacts import (
     GENOTYPE_FILE,
-    KERAS_MODEL_FILE,
     SEARCH_TRACE_FILE,
     SUPERNET_STUDENT_FILE,
     Genotype,
@@ -20,7 +19,7 @@ from components.artifacts import (
 )
 from components.checkpoints import file_fingerprint, resumable
 from components.determinism import deterministic_operations
-from components.model_artifact import read_model
+from components.model_artifact import read_teacher, teacher_files
 
 
 @component
@@ -59,13 +58,13 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         seed,
         code_fingerprint,
         statistics.data_fingerprint,
-        file_fingerprint(os.path.join(teacher.uri, KERAS_MODEL_FILE)),
+        *map(file_fingerprint, teacher_files(teacher.uri)),
     )
     with resumable(checkpoint_dir, "search", *identity) as checkpoint, deterministic_operations():
         # Beside the checkpoint: the trace of an interrupted search is continued as well.
         trace_path = os.path.join(checkpoint, SEARCH_TRACE_FILE)
         result = search_genotype(
-            read_model(teacher.uri),
+            read_teacher(teacher.uri),
             read_histories(sequences.uri, "train"),
             read_histories(sequences.uri, "valid"),
             student=StudentConfig.from_json(student_config),

@@ -2,6 +2,7 @@
 
 import os
 
+import keras
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
@@ -12,7 +13,8 @@ from adarec_tf.devices import choose_strategy, is_chief
 from adarec_tf.teacher_config import TeacherConfig
 from adarec_tf.teachers import build_teacher
 from adarec_tf.teachers.training import train_teacher
-from components.artifacts import Sequences, Vocabulary
+from adarec_tf.training_loop import EpochRecord
+from components.artifacts import MEMBER_MODEL_FILE, Sequences, Vocabulary
 from components.checkpoints import resumable
 from components.determinism import deterministic_operations
 from components.model_artifact import read_vocabulary, write_model
@@ -30,14 +32,14 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
     checkpoint_dir: Parameter[str],
     log_dir: Parameter[str],
 ) -> None:
-    """Trains the teacher that `teacher_config` describes, on all devices there are.
+    """Trains the teacher that `teacher_config` describes, or several, on all devices there are.
 
     Where several workers run this step together, the chief alone writes the model.
 
     Args:
       sequences: split histories.
       vocabulary: their items.
-      model: the trained teacher.
+      model: the trained teacher, and the further members of an ensemble.
       teacher_config: JSON of `TeacherConfig`.
       training_config: JSON of `TrainingConfig`.
       seed: of weights, dropout and batches.
@@ -47,10 +49,8 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
     """
     strategy = choose_strategy()  # first: see its docstring
     seed = int(seed)  # Kubeflow passes numbers as floats
-    config = TeacherConfig.from_json(teacher_config)
+    training = TrainingConfig.from_json(training_config)
     statistics = read_statistics(sequences.uri)
-    with strategy.scope():
-        teacher = build_teacher(config, statistics.num_items, statistics.max_length, seed=seed)
     identity = (
         teacher_config,
         training_config,
@@ -58,21 +58,36 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
         code_fingerprint,
         statistics.data_fingerprint,
     )
-    with (
-        resumable(checkpoint_dir, "teacher", *identity, is_owner=is_chief(strategy)) as checkpoint,
-        deterministic_operations(),
-    ):
+
+    def train(number: int, folder: str) -> tuple[keras.Model, list[EpochRecord]]:
+        """Trains one of the teachers, numbered from 1."""
+        name = f"teacher_{number}" if number > 1 else "teacher"
+        with strategy.scope():
+            teacher = build_teacher(
+                TeacherConfig.from_json(teacher_config),
+                statistics.num_items,
+                statistics.max_length,
+                seed=seed + number - 1,
+            )
         training_history = train_teacher(
             teacher,
             read_histories(sequences.uri, "train"),
             read_histories(sequences.uri, "valid"),
-            TrainingConfig.from_json(training_config),
+            training,
             max_length=statistics.max_length,
             seen=statistics.seen,
-            seed=seed,
-            checkpoint_dir=checkpoint,
-            log_dir=os.path.join(log_dir, "teacher"),
+            seed=seed + number - 1,
+            checkpoint_dir=os.path.join(folder, name),
+            log_dir=os.path.join(log_dir, name),
         )
+        return teacher, training_history
+
+    with (
+        resumable(checkpoint_dir, "teacher", *identity, is_owner=is_chief(strategy)) as checkpoint,
+        deterministic_operations(),
+    ):
+        teacher, training_history = train(1, checkpoint)
+        others = [train(number, checkpoint) for number in range(2, training.num_teachers + 1)]
         if not is_chief(strategy):
             return
         write_model(
@@ -84,3 +99,5 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
             test=read_histories(sequences.uri, "test"),
             manifest={"role": "teacher", "teacher_config": teacher_config, "seed": seed},
         )
+        for number, (member, _) in enumerate(others, start=2):
+            member.save(os.path.join(model.uri, MEMBER_MODEL_FILE.format(number=number)))

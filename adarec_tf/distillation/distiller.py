@@ -13,6 +13,7 @@ import tensorflow as tf
 from adarec_tf.config import DistillationConfig
 from adarec_tf.data.batches import Batch, count_batches, next_item_batches, thin_histories
 from adarec_tf.data.examples import Histories
+from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.initial_table import initialise_table
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.distillation.teacher_cache import TeacherCache, TeacherStates, build_teacher_cache
@@ -25,7 +26,7 @@ _DistillationStep = Callable[[tf.Tensor, tf.Tensor, TeacherStates], dict[str, tf
 
 def distill_student(
     student: keras.Model,
-    teacher: keras.Model,
+    teacher: keras.Model | EnsembleTeacher,
     train: Histories,
     valid: Histories,
     config: DistillationConfig,
@@ -109,7 +110,7 @@ def distill_student(
     return fit(task, training, checkpoint_dir, log_dir)
 
 
-def _check_same_items(student: keras.Model, teacher: keras.Model) -> None:
+def _check_same_items(student: keras.Model, teacher: keras.Model | EnsembleTeacher) -> None:
     sizes = [model.sequence_embedding.num_items for model in (student, teacher)]
     if sizes[0] != sizes[1]:
         raise ValueError(
@@ -119,7 +120,7 @@ def _check_same_items(student: keras.Model, teacher: keras.Model) -> None:
 
 
 def _teacher_cache(
-    teacher: keras.Model,
+    teacher: keras.Model | EnsembleTeacher,
     train: Histories,
     config: DistillationConfig,
     max_length: int,

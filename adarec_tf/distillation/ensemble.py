@@ -33,6 +33,9 @@ class EnsembleTeacher:
     """A sequence model whose logits are the mean of its members', and whose layers are all theirs.
 
     The members' hidden states must be of one width, so that a student's layer can learn from any.
+
+    Attributes:
+      members: the teachers.
     """
 
     def __init__(self, teachers: Sequence[keras.Model]) -> None:
@@ -50,12 +53,12 @@ class EnsembleTeacher:
                 "Teachers of an ensemble should know the same items and have the same width. "
                 f"Received: (items, width) of {sizes}."
             )
-        self._teachers = list(teachers)
+        self.members = list(teachers)
         self.sequence_embedding = EnsembleEmbedding(teachers)
 
     def __call__(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
         """Maps int [B, L] ids to the outputs of all members; see `SequenceOutputs`."""
-        outputs = [teacher(item_ids, training=training) for teacher in self._teachers]
+        outputs = [teacher(item_ids, training=training) for teacher in self.members]
         return SequenceOutputs(
             tf.concat([output.embedding for output in outputs], axis=-1),
             tuple(states for output in outputs for states in output.hidden_states),

@@ -20,6 +20,7 @@ from adarec_tf.distillation.emd import (
     uniform_mass,
     update_mass,
 )
+from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.losses import (
     DistillationLosses,
     Scores,
@@ -73,7 +74,7 @@ class DistillationObjective:
         self,
         student_embedding: SequenceEmbedding,
         num_student_layers: int,
-        teacher: keras.Model,
+        teacher: keras.Model | EnsembleTeacher,
         config: DistillationConfig,
     ) -> None:
         """Args: the student's tied embedding and layers, a built teacher, the terms' weights."""

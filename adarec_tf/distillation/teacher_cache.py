@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from adarec_tf.data.batches import Batch, next_item_batches
 from adarec_tf.data.examples import Histories
+from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.next_item_loss import labelled_positions
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,9 @@ class TeacherStates(NamedTuple):
     final_states: tf.Tensor
 
 
-def teacher_states(teacher: keras.Model, item_ids: tf.Tensor, labels: tf.Tensor) -> TeacherStates:
+def teacher_states(
+    teacher: keras.Model | EnsembleTeacher, item_ids: tf.Tensor, labels: tf.Tensor
+) -> TeacherStates:
     """Asks the teacher.
 
     Args:
@@ -77,7 +80,7 @@ class TeacherCache:
 
 
 def build_teacher_cache(
-    teacher: keras.Model,
+    teacher: keras.Model | EnsembleTeacher,
     train: Histories,
     *,
     max_length: int,

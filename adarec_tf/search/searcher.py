@@ -15,6 +15,7 @@ from adarec_tf.checkpoint import EpochCheckpoint
 from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig
 from adarec_tf.data.batches import Batch, next_item_batches
 from adarec_tf.data.examples import Histories, split_halves
+from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.initial_table import initialise_table
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.metrics.protocols import evaluate_full
@@ -66,7 +67,7 @@ class SearchResult(NamedTuple):
 
 
 def search_genotype(
-    teacher: keras.Model,
+    teacher: keras.Model | EnsembleTeacher,
     train: Histories,
     valid: Histories,
     *,
@@ -83,7 +84,8 @@ def search_genotype(
     """Searches the student's architecture for one scene.
 
     Args:
-      teacher: a trained sequence model; its losses guide the search.
+      teacher: a trained sequence model, or several; its losses guide the search, and one of them is
+        the unit of the cost.
       train: training histories; halved by user for weights and alphas.
       valid: histories whose targets rank candidates.
       student: the frame of the student.
@@ -128,7 +130,7 @@ class _SearchLoop:
 
     def __init__(
         self,
-        teacher: keras.Model,
+        teacher: keras.Model | EnsembleTeacher,
         halves: tuple[Histories, Histories],
         valid: Histories,
         settings: _Settings,
@@ -139,7 +141,8 @@ class _SearchLoop:
         self._state = self._initial_state(teacher)
         search = settings.search
         self._costs = measure_costs(settings.student.hidden_dim, settings.max_length)
-        teacher_cost = measure_encoder(teacher, settings.max_length)
+        one_teacher = teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher
+        teacher_cost = measure_encoder(one_teacher, settings.max_length)
         prices = relative_costs(
             self._costs,
             teacher_cost,
@@ -153,7 +156,7 @@ class _SearchLoop:
         self._valid = valid.take(np.sort(users))
         self._score = self._build_scorer()
 
-    def _initial_state(self, teacher: keras.Model) -> SearchState:
+    def _initial_state(self, teacher: keras.Model | EnsembleTeacher) -> SearchState:
         settings = self._settings
         num_edges = len(edge_ends(settings.student.num_nodes))
         supernet = Supernet(

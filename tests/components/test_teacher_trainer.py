@@ -1,7 +1,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config import TrainingConfig
@@ -9,11 +11,23 @@ from adarec_tf.export.bundle import load_recommender
 from adarec_tf.teacher_config import NextItNetConfig
 from components import teacher_trainer
 from components.artifacts import Sequences, Vocabulary
-from components.model_artifact import bundle_dir, read_model
+from components.model_artifact import (
+    bundle_dir,
+    read_keras_model,
+    read_model,
+    read_teacher,
+    teacher_files,
+)
 from tests.event_files import read_scalars
 
 
-def train(tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary, checkpoints: Path) -> Model:
+def train(
+    tmp_path: Path,
+    sequences: Sequences,
+    vocabulary: Vocabulary,
+    checkpoints: Path,
+    num_teachers: int = 1,
+) -> Model:
     model = Model()
     model.uri = str(tmp_path / "model")
     teacher_trainer.TeacherTrainer.test_call(
@@ -21,7 +35,7 @@ def train(tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary, checkpoi
         vocabulary=vocabulary,
         model=model,
         teacher_config=NextItNetConfig(hidden_dim=8, num_blocks=1).to_json(),
-        training_config=TrainingConfig(max_epochs=2).to_json(),
+        training_config=TrainingConfig(max_epochs=2, num_teachers=num_teachers).to_json(),
         seed=1,
         code_fingerprint="code",
         checkpoint_dir=str(checkpoints),
@@ -57,3 +71,22 @@ def test_an_interrupted_training_continues_and_then_cleans_up(
     assert len(items) == 3
     logged = read_scalars(tmp_path / "tensorboard" / "teacher")
     assert [epoch for epoch, _ in logged["ndcg@10/full"]] == [1, 2]
+
+
+def test_teachers_of_an_ensemble_are_trained_from_seeds_of_their_own(
+    tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary
+) -> None:
+    model = train(tmp_path, sequences, vocabulary, tmp_path / "checkpoints", num_teachers=3)
+    ensemble = read_teacher(model.uri)
+    item_ids = tf.constant([[3, 1, 4]])
+    members = [read_keras_model(path)(item_ids) for path in teacher_files(model.uri)]
+    assert len(members) == 3
+    assert not np.allclose(members[0].final_states, members[1].final_states)
+    np.testing.assert_allclose(
+        ensemble(item_ids).embedding, np.concatenate([m.embedding for m in members], axis=-1)
+    )
+    # A student is compared with the first of them.
+    np.testing.assert_array_equal(
+        read_model(model.uri)(item_ids).final_states, members[0].final_states
+    )
+    assert len(read_scalars(tmp_path / "tensorboard" / "teacher_3")["task"]) == 2
