@@ -102,7 +102,7 @@ def search_genotype(
       The genotype and how it came about.
 
     Raises:
-      ValueError: a half of the training users has no history to train on.
+      ValueError: a half of the training users has no history to train on, or a loss is not finite.
     """
     loop = _SearchLoop(
         teacher,
@@ -286,6 +286,12 @@ class _SearchLoop:
                     tf.constant(alpha_batch.item_ids), tf.constant(alpha_batch.labels), seeds[1]
                 )
         losses = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+        not_finite = [name for name, value in losses.items() if not np.isfinite(value)]
+        if not_finite:
+            raise ValueError(
+                f"Losses should stay finite. Received: {', '.join(not_finite)} not finite in epoch "
+                f"{epoch + 1} of the search; lower its learning_rate or clip_norm."
+            )
         train_seconds = time.monotonic() - start
         alphas = self._state.alphas.numpy()
         genotype = self._derive(alphas)

@@ -3,10 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig
 from adarec_tf.data.examples import Histories
+from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.search import searcher
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.teacher_config import NextItNetConfig
@@ -140,3 +143,27 @@ def test_too_few_users_are_an_error(teacher: keras.Model, tmp_path: Path) -> Non
     lonely = walk_scene.histories(num_users=1)
     with pytest.raises(ValueError, match="both halves of the users"):
         _search(teacher, lonely, tmp_path)
+
+
+def test_several_teachers_guide_a_search(scene: dict[str, Histories], tmp_path: Path) -> None:
+    config = NextItNetConfig(hidden_dim=8, num_blocks=1, dropout=0.0)
+    ensemble = EnsembleTeacher(
+        [
+            build_teacher(config, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=seed)
+            for seed in (1, 2)
+        ]
+    )
+    result = _search(ensemble, scene, tmp_path, max_epochs=2)
+    # The student that was found is the one that was validated: same network, same weights.
+    assert result.student.genotype == result.genotype
+    outputs = result.student(tf.constant([[0, 3, 4, 5]]))
+    assert np.all(np.isfinite(outputs.final_states))
+    num_layers = len(ensemble(tf.constant([[1]])).hidden_states)
+    assert len(result.trace[0]["teacher_mass"]) == num_layers
+
+
+def test_a_search_that_diverges_says_so(
+    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"finite\. Received: .*task.* in epoch 1 of the search"):
+        _search(teacher, scene, tmp_path, learning_rate=1e30)
