@@ -9,14 +9,18 @@ import pytest
 
 from adarec_tf.config import StudentConfig
 from adarec_tf.students import Genotype, build_student
-from tests.benchmarks import run_scene, train_teacher
+from tests.benchmarks import distil_student, run_scene, train_teacher
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
     ("pattern", "table_rows"),
-    [("scene_*.json", run_scene.table_rows), ("teacher_*.json", train_teacher.table_rows)],
+    [
+        ("scene_*.json", run_scene.table_rows),
+        ("teacher_*.json", train_teacher.table_rows),
+        ("distilled_*.json", distil_student.table_rows),
+    ],
 )
 def test_every_stored_run_stands_in_the_readme(
     pattern: str, table_rows: Callable[[dict], list[str]]

@@ -10,8 +10,8 @@ teacher's. With `--genotype FILE` it is the network of a genotype instead, of th
 scene's `student` settings describe. With `--teacher-seeds 1 2 3` the teacher of every seed is the
 ensemble of those; otherwise a student's teacher is the one of its seed.
 
-With `--baseline NAME` (a stored result without distillation) the share of the gap between that
-student and the teacher is stored too.
+With `--gap distilled_ALONE teacher_NAME` (stored results) the share of the gap between those two
+that the student closes is stored too.
 
 Writes `tests/benchmarks/results/distilled_<name>.json`. Hyper-parameters are chosen on validation:
 runs with `--validation-only` never look at the test targets, and store nothing.
@@ -53,8 +53,8 @@ _PARTS = ("valid", *_TESTS, *(f"teacher_{part}" for part in _TESTS))
 
 
 def read_result(name: str) -> dict[str, Any]:
-    """A result that this script stored."""
-    return json.loads((RESULTS / f"distilled_{name}.json").read_text())
+    """A stored result."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def read_teacher(folder: str, seeds: list[int]) -> Any:
@@ -120,16 +120,17 @@ def measure(
     return row
 
 
-def gap_closed(stored: dict[str, Any], baseline: dict[str, Any]) -> dict[str, float]:
-    """The share of the way from the undistilled student to the teacher, of the seeds' means."""
+def gap_closed(
+    stored: dict[str, Any], alone: dict[str, Any], teacher: dict[str, Any]
+) -> dict[str, float]:
+    """The share of the way from a student trained alone to a teacher, of the seeds' means."""
     part = f"test_seen_{stored['seen']}"
     shares = {}
     for metric in HEADLINES:
-        student, teacher, alone = (
-            result["over_seeds"][name][metric]["mean"]
-            for result, name in ((stored, part), (stored, f"teacher_{part}"), (baseline, part))
+        reached, start, goal = (
+            result["over_seeds"][part][metric]["mean"] for result in (stored, alone, teacher)
         )
-        shares[metric] = (student - alone) / (teacher - alone)
+        shares[metric] = (reached - start) / (goal - start)
     return shares
 
 
@@ -159,7 +160,7 @@ def main() -> None:
     parser.add_argument("--scene", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--label", required=True, help="what the row of the table says")
-    parser.add_argument("--baseline", help="the name of a stored result")
+    parser.add_argument("--gap", nargs=2, help="names of stored results: student alone, teacher")
     parser.add_argument("--teachers", required=True, help="a folder of teacher-SEED.keras")
     parser.add_argument("--teacher-seeds", type=int, nargs="+", help="of an ensemble")
     parser.add_argument("--genotype", help="a JSON file; without one, a smaller teacher")
@@ -201,7 +202,7 @@ def main() -> None:
         *("python", "tests/benchmarks/distil_student.py", "--name", options.name),
         *("--scene", options.scene, "--data", f"<log>/{Path(options.data).name}"),
         *("--label", options.label, "--teachers", "<teachers>"),
-        *(("--baseline", options.baseline) if options.baseline else ()),
+        *(("--gap", *options.gap) if options.gap else ()),
         *(("--teacher-seeds", *map(str, options.teacher_seeds)) if options.teacher_seeds else ()),
         *(("--genotype", Path(options.genotype).name) if options.genotype else ()),
         *("--seeds", *map(str, options.seeds), "--threads", str(options.threads)),
@@ -223,9 +224,7 @@ def main() -> None:
         "seeds": rows,
         "over_seeds": {part: over_seeds(rows, part) for part in _PARTS},
     }
-    stored["gap_closed"] = (
-        gap_closed(stored, read_result(options.baseline)) if options.baseline else None
-    )
+    stored["gap_closed"] = options.gap and gap_closed(stored, *map(read_result, options.gap))
     path = RESULTS / f"distilled_{options.name}.json"
     write_result(path, stored)
     print("\n".join(table_rows(stored)))
