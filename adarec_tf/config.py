@@ -176,9 +176,6 @@ class DistillationConfig(JsonConfig):
     # The catalogue, or only the union of the teacher's and the student's `num_top_items` best.
     logits_items: str = "all"
     num_top_items: int = 100
-    # Of the items of a training history, left out at random, anew in every epoch: what the teacher
-    # says of a history it was trained on, it knows by heart.
-    history_dropout: float = 0.0
     initial_weights: str = "fresh"  # or `supernet`: those that the search ended with
     initial_table: str = "random"  # or `teacher`: what the teacher's item table is in this format
     # Of the teacher's outputs for the training positions; a larger cache is not made, and the
@@ -211,9 +208,9 @@ class DistillationConfig(JsonConfig):
             self, "kd_temperature", "mass_temperature", "learning_rate", "clip_norm"
         )
         check_positive_number(self, "sinkhorn_regularisation")
-        check_positive_integer(self, "max_epochs", "patience", "positions_per_batch")
-        check_positive_integer(self, "num_top_items")
-        check_share_below_one(self, "history_dropout")
+        check_positive_integer(
+            self, "max_epochs", "patience", "positions_per_batch", "num_top_items"
+        )
         check_non_negative_integer(self, "max_cache_bytes")
         for schedule in ("embedding_schedule", "hidden_schedule", "logits_schedule"):
             check_choice(self, schedule, self.SCHEDULES)

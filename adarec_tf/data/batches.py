@@ -92,26 +92,6 @@ def _windows(
     return _Windows(np.maximum(np.repeat(firsts, counts), stops - lengths), stops)
 
 
-def thin_histories(histories: Histories, drop_share: float, seed: int, epoch: int) -> Histories:
-    """Leaves out items at random: histories that nobody had, of items that somebody did.
-
-    Args:
-      histories: any split.
-      drop_share: the probability of each item to be left out.
-      seed: with the epoch, of the choice.
-      epoch: from 0.
-
-    Returns:
-      The users' remaining items in their order; some users may have none.
-    """
-    generator = np.random.default_rng([seed, epoch])
-    is_kept = generator.random(len(histories.item_ids)) >= drop_share
-    num_kept = np.concatenate([[0], np.cumsum(is_kept)])
-    return histories._replace(
-        item_ids=histories.item_ids[is_kept], row_splits=num_kept[histories.row_splits]
-    )
-
-
 def bucket_length(longest: int, max_length: int) -> int:
     """The padded length for rows of at most `longest` items: the next bucket, or `max_length`."""
     return next((n for n in BUCKET_LENGTHS if longest <= n < max_length), max_length)

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from adarec_tf.config import DistillationConfig
-from adarec_tf.data.batches import Batch, count_batches, next_item_batches, thin_histories
+from adarec_tf.data.batches import Batch, count_batches, next_item_batches
 from adarec_tf.data.examples import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.initial_table import initialise_table
@@ -71,9 +71,8 @@ def distill_student(
     training = config.training()
 
     def epoch_batches(epoch: int) -> Iterable[Batch]:
-        is_thinned = config.history_dropout > 0
         return next_item_batches(
-            thin_histories(train, config.history_dropout, seed, epoch) if is_thinned else train,
+            train,
             max_length=max_length,
             positions_per_batch=config.positions_per_batch,
             seed=seed,
@@ -126,8 +125,8 @@ def _teacher_cache(
     max_length: int,
     directory: str,
 ) -> TeacherCache | None:
-    # Windows of whole histories are cut elsewhere, and other items left out, in every epoch.
-    if config.windows != "last" or config.history_dropout > 0:
+    # Windows of whole histories are cut elsewhere in every epoch.
+    if config.windows != "last":
         return None
     return build_teacher_cache(
         teacher,

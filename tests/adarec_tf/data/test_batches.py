@@ -11,7 +11,6 @@ from adarec_tf.data.batches import (
     next_item_batches,
     pad_rows,
     target_batches,
-    thin_histories,
 )
 from tests.strategies import HISTORY_ROWS, flat_histories
 
@@ -151,27 +150,3 @@ def test_rows_are_padded_on_the_left() -> None:
 )
 def test_bucket_lengths(longest: int, max_length: int, expected: int) -> None:
     assert bucket_length(longest, max_length) == expected
-
-
-@given(HISTORY_ROWS, st.floats(0, 1), st.integers(0, 3))
-def test_thinned_histories_are_subsequences(
-    rows: list[list[int]], drop_share: float, epoch: int
-) -> None:
-    whole = flat_histories(rows)
-    thinned = thin_histories(whole, drop_share, seed=1, epoch=epoch)
-    assert thinned.num_users == len(rows)
-    for user, row in enumerate(rows):
-        items = iter(row)
-        assert all(item in items for item in thinned.history(user))
-    if drop_share in (0, 1):
-        assert len(thinned.item_ids) == (1 - drop_share) * len(whole.item_ids)
-
-
-def test_an_epoch_leaves_out_its_share_and_no_other_epoch_the_same_items() -> None:
-    histories = flat_histories([list(range(1, 2001))] * 5)
-    first, again, second = (
-        thin_histories(histories, 0.3, seed=1, epoch=epoch).item_ids for epoch in (0, 0, 1)
-    )
-    assert len(first) == pytest.approx(7000, abs=200)
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first[:5000], second[:5000])
