@@ -9,6 +9,7 @@ import pytest
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 
 from adarec_tf.config import DistillationConfig, EvaluationConfig, SearchConfig, StudentConfig
+from adarec_tf.students import build_student
 from adarec_tf.students.genotype import Genotype
 from components import artifacts
 from components.artifacts import Sequences, Vocabulary
@@ -60,6 +61,10 @@ def test_from_a_teacher_to_a_judged_student(
     )
     student = read_model(made["student"].uri)
     assert student.sequence_embedding.hidden_dim == 4
+    # Projections to the teacher's width and masses are the distillation's alone.
+    embedding = student.sequence_embedding
+    fresh = build_student(genotype, STUDENT, embedding.num_items, embedding.max_length, seed=1)
+    assert [v.shape for v in student.variables] == [v.shape for v in fresh.variables]
     stored = Path(bundle_dir(made["student"].uri), "assets.extra", "genotype.json").read_text()
     assert Genotype.from_json(stored) == genotype
     picture = Path(made["student"].uri, "transport.png").read_bytes()
