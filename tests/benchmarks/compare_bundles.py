@@ -8,11 +8,9 @@ the scene has them. Writes `tests/benchmarks/results/bundles_<name>.json`.
 """
 
 import argparse
-import shlex
 import sys
 import tempfile
 import time
-from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from scene_histories import read_scene
-from stored_results import RESULTS, machine, write_result
+from stored_results import RESULTS, provenance, write_result
 
 import adarec_tf.students
 import adarec_tf.teachers  # noqa: F401  (both register their Keras classes for loading)
@@ -89,10 +87,7 @@ def main() -> None:
         *("--rounds", str(options.rounds), "--threads", str(options.threads)),
     ]
     stored = {
-        "command": shlex.join(command),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "versions": {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
+        **provenance(command, ("tensorflow", "keras", "numpy")),
         "models": rows,
     }
     path = RESULTS / f"bundles_{options.name}.json"

@@ -20,11 +20,8 @@ runs with `--validation-only` never look at the test targets, and store nothing.
 import argparse
 import json
 import logging
-import shlex
 import sys
 import tempfile
-import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import keras
 import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
-from stored_results import RESULTS, machine, write_result
+from stored_results import RESULTS, provenance, write_result
 from train_teacher import evaluate, over_seeds
 
 from adarec_tf.config import PipelineConfig
@@ -210,10 +207,7 @@ def main() -> None:
         *(part for setting in options.student_set for part in ("--student-set", setting)),
     ]
     stored = {
-        "command": shlex.join(command),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        **provenance(command, _PACKAGES),
         "scene": config.scene,
         "label": options.label,
         "teacher_seeds": options.teacher_seeds or "the student's",

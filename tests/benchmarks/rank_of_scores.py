@@ -11,10 +11,7 @@ Writes `tests/benchmarks/results/rank_<name>.json`.
 """
 
 import argparse
-import shlex
 import sys
-import time
-from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -23,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from scene_histories import read_scene
-from stored_results import RESULTS, machine, write_result
+from stored_results import RESULTS, provenance, write_result
 from train_teacher import evaluate
 
 import adarec_tf.teachers  # noqa: F401  (registers their Keras classes for loading)
@@ -74,10 +71,7 @@ def main() -> None:
         *("--teacher", f"<teachers>/{Path(options.teacher).name}"),
     ]
     stored = {
-        "command": shlex.join(command),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "versions": {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
+        **provenance(command, ("tensorflow", "keras", "numpy")),
         "scene": options.scene,
         "seen": scene.seen,
         "targets": "valid",

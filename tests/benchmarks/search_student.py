@@ -9,11 +9,9 @@ and `tests/benchmarks/results/search_<name>.json`.
 
 import argparse
 import logging
-import shlex
 import sys
 import tempfile
 import time
-from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import keras
 import tensorflow as tf
 from scene_histories import read_scene
-from stored_results import RESULTS, machine, write_result
+from stored_results import RESULTS, provenance, write_result
 
 import adarec_tf.teachers  # noqa: F401  (registers their Keras classes for loading)
 from adarec_tf.search.searcher import search_genotype
@@ -70,10 +68,7 @@ def main() -> None:
         *(part for setting in options.settings for part in ("--set", setting)),
     ]
     stored = {
-        "command": shlex.join(command),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        **provenance(command, _PACKAGES),
         "scene": config.scene,
         "seed": options.seed,
         "seconds": round(time.monotonic() - start, 1),

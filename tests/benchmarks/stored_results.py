@@ -3,8 +3,11 @@
 import json
 import os
 import platform
+import shlex
 import statistics
+import time
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,16 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(num_bytes / 2**30),
         "system": platform.platform(),
         "python": platform.python_version(),
+    }
+
+
+def provenance(command: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:
+    """How, when, where and with which versions a result was made."""
+    return {
+        "command": shlex.join(command),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": machine(),
+        "versions": {name: metadata.version(name) for name in packages},
     }
 
 

@@ -13,12 +13,9 @@ import argparse
 import json
 import logging
 import os
-import shlex
 import sys
 import tempfile
-import time
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
-from stored_results import RESULTS, machine, spread, write_result
+from stored_results import RESULTS, provenance, spread, write_result
 
 from adarec_tf.config import PipelineConfig
 from adarec_tf.export.profile import count_parameters
@@ -209,10 +206,7 @@ def main() -> None:
         *(part for setting in options.settings for part in ("--set", setting)),
     ]
     stored = {
-        "command": shlex.join(command),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        **provenance(command, _PACKAGES),
         "devices": [device.device_type for device in tf.config.list_logical_devices()],
         "scene": config.scene,
         "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
