@@ -1,30 +1,23 @@
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from adarec_tf.config import StudentConfig
 from adarec_tf.search.alphas import OPERATIONS, fixed_edges, genotype_of
 from adarec_tf.search.inherit import inherit_weights
 from adarec_tf.search.supernet import Supernet
 from adarec_tf.students import build_student
-
-NUM_ITEMS, LENGTH, NUM_EDGES = 16, 20, 3
-CONFIG = StudentConfig(hidden_dim=6, num_cells=2, num_nodes=2, dropout=0.0)
-ITEM_IDS = tf.constant(
-    np.pad(np.random.default_rng(0).integers(1, NUM_ITEMS + 1, (3, 17)), [(0, 0), (3, 0)])
+from tests.adarec_tf.search.small_supernet import (
+    CONFIG,
+    ITEM_IDS,
+    LENGTH,
+    NUM_EDGES,
+    NUM_ITEMS,
+    small_supernet,
 )
 
 
 @pytest.fixture(scope="module")
 def supernet() -> Supernet:
-    keras.utils.set_random_seed(4)
-    result = Supernet(CONFIG, NUM_ITEMS, LENGTH)
-    result(ITEM_IDS, fixed_edges([0] * NUM_EDGES))
-    generator = np.random.default_rng(1)
-    for variable in result.trainable_variables:  # biases and norms away from 0 and 1
-        variable.assign_add(generator.normal(0, 0.1, variable.shape))
-    return result
+    return small_supernet()
 
 
 @pytest.mark.parametrize(

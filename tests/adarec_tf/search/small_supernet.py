@@ -1,0 +1,26 @@
+"""The supernet that the tests of the search look into."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.config import StudentConfig
+from adarec_tf.search.alphas import fixed_edges
+from adarec_tf.search.supernet import Supernet
+
+NUM_ITEMS, LENGTH, NUM_EDGES = 16, 20, 3
+CONFIG = StudentConfig(hidden_dim=6, num_cells=2, num_nodes=2, dropout=0.0)
+ITEM_IDS = tf.constant(
+    np.pad(np.random.default_rng(0).integers(1, NUM_ITEMS + 1, (3, 17)), [(0, 0), (3, 0)])
+)
+
+
+def small_supernet() -> Supernet:
+    """A supernet no weight of which is where it was initialised."""
+    keras.utils.set_random_seed(4)
+    result = Supernet(CONFIG, NUM_ITEMS, LENGTH)
+    result(ITEM_IDS, fixed_edges([0] * NUM_EDGES))
+    generator = np.random.default_rng(1)
+    for variable in result.trainable_variables:  # biases and norms away from 0 and 1
+        variable.assign_add(generator.normal(0, 0.1, variable.shape))
+    return result
