@@ -1,30 +1,33 @@
 """One frozen dataclass per stage, and the `PipelineConfig` that holds them.
 
+The larger ones are in files of their own (`*_config.py`).
+
 Values are validated on construction. `to_json` and `from_json` carry the settings of a stage to a
 component (TFX parameters are primitive) and into the folder of a run; unknown and missing keys are
 refused.
 Defaults are the paper's (arXiv:2107.07173v2) where a comment does not say otherwise.
 """
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
+from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.json_config import (
     JsonConfig,
     check,
     check_choice,
     check_fraction,
-    check_non_negative_integer,
     check_non_negative_number,
     check_positive_integer,
     check_positive_number,
     check_share_below_one,
 )
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.teacher_config import NextItNetConfig, TeacherConfig
+from adarec_tf.training_config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,52 +76,6 @@ class DataConfig(JsonConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(JsonConfig):
-    """The fit loop of the teacher: AdamW, linear warm-up then cosine decay, early stopping."""
-
-    max_epochs: int = 30
-    patience: int = 3  # epochs without a better validation NDCG@10 before stopping
-    positions_per_batch: int = 1024  # positions, padding included, so long histories cost no more
-    learning_rate: float = 2e-3
-    warmup_share: float = 0.05  # of all steps
-    weight_decay: float = 0.0
-    clip_norm: float = 5.0
-    label_smoothing: float = 0.0  # of the full softmax
-    # `softmax` over the catalogue; `sampled_softmax` (with logQ correction) or `gbce` over a sample
-    # of it, for catalogues of a size where the logits of every item cost most of a step.
-    loss: str = "softmax"
-    num_negatives: int = 1024  # of a sampled loss, shared by the positions of a batch
-    gbce_calibration: float = 0.75  # t of gBCE: 0 is plain BCE, 1 as calibrated as softmax
-    compute_dtype: str = "float32"  # of the catalogue logits: `bfloat16` where the CPU has it
-    windows: str = "last"  # of a history longer than a model sees, or `all` of it in windows
-    # Of equal architecture, from seeds of their own; they teach together. The first is the one that
-    # a student is compared with.
-    num_teachers: int = 1
-
-    WINDOWS: ClassVar[tuple[str, ...]] = ("last", "all")
-    LOSSES: ClassVar[tuple[str, ...]] = ("softmax", "sampled_softmax", "gbce")
-    COMPUTE_DTYPES: ClassVar[tuple[str, ...]] = ("float32", "bfloat16")
-
-    def __post_init__(self) -> None:
-        check_positive_integer(
-            self,
-            *("max_epochs", "patience", "positions_per_batch", "num_negatives", "num_teachers"),
-        )
-        check_positive_number(self, "learning_rate", "clip_norm")
-        check_non_negative_number(self, "weight_decay")
-        check_fraction(self, "warmup_share", "label_smoothing", "gbce_calibration")
-        check_choice(self, "loss", self.LOSSES)
-        check_choice(self, "compute_dtype", self.COMPUTE_DTYPES)
-        check_choice(self, "windows", self.WINDOWS)
-        check(
-            self.label_smoothing == 0 or self.loss == "softmax",
-            "label_smoothing",
-            "0 with a sampled loss",
-            self.label_smoothing,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class StudentConfig(JsonConfig):
     """The frame of the student: what the genotype does not decide."""
 
@@ -150,129 +107,6 @@ class StudentConfig(JsonConfig):
             f"a divisor of hidden_dim={self.hidden_dim}",
             table.num_codes,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DistillationConfig(JsonConfig):
-    """What the student learns from the teacher, in the search and in the final training."""
-
-    kd_weight: float = 0.5  # γ: (1 - γ) task + γ distillation
-    # Of each term, and how it goes over the training: `constant`, `fall` (linearly to 0), `rise`.
-    embedding_weight: float = 1.0
-    hidden_weight: float = 1.0
-    logits_weight: float = 1.0
-    embedding_schedule: str = "constant"
-    hidden_schedule: str = "constant"
-    logits_schedule: str = "constant"
-    # Which student layer learns from which teacher layer: `emd` (paper), `sinkhorn` (the same with
-    # an entropic plan, in the graph), or a fixed mapping.
-    hidden_mapping: str = "emd"
-    ground_distance: str = "kl"  # of the softmaxed states (paper), normalised `mse`, or `cosine`
-    mass_update: str = "softmax"  # or `normalise`, or `none`: equal masses throughout
-    mass_temperature: float = 1.0
-    mass_momentum: float = 0.9  # share of the old masses kept by an update
-    sinkhorn_regularisation: float = 0.05  # in units of the mean ground distance
-    kd_temperature: float = 1.0
-    # The catalogue, or only the union of the teacher's and the student's `num_top_items` best.
-    logits_items: str = "all"
-    num_top_items: int = 100
-    initial_weights: str = "fresh"  # or `supernet`: those that the search ended with
-    initial_table: str = "random"  # or `teacher`: what the teacher's item table is in this format
-    # Of the teacher's outputs for the training positions; a larger cache is not made, and the
-    # teacher runs in every step instead.
-    max_cache_bytes: int = 4 * 2**30
-    max_epochs: int = 30
-    patience: int = 3
-    positions_per_batch: int = 1024
-    learning_rate: float = 2e-3
-    warmup_share: float = 0.05
-    weight_decay: float = 0.0
-    clip_norm: float = 5.0
-    compute_dtype: str = "float32"  # of the catalogue logits: `bfloat16` where the CPU has it
-    windows: str = "last"  # of a history longer than a model sees, or `all` of it in windows
-
-    SCHEDULES: ClassVar[tuple[str, ...]] = ("constant", "fall", "rise")
-    HIDDEN_MAPPINGS: ClassVar[tuple[str, ...]] = ("emd", "sinkhorn", "first", "last", "uniform")
-    GROUND_DISTANCES: ClassVar[tuple[str, ...]] = ("kl", "mse", "cosine")
-    MASS_UPDATES: ClassVar[tuple[str, ...]] = ("softmax", "normalise", "none")
-    LOGITS_ITEMS: ClassVar[tuple[str, ...]] = ("all", "top")
-    INITIAL_WEIGHTS: ClassVar[tuple[str, ...]] = ("fresh", "supernet")
-    INITIAL_TABLES: ClassVar[tuple[str, ...]] = ("random", "teacher")
-
-    def __post_init__(self) -> None:
-        check_fraction(self, "kd_weight", "mass_momentum", "warmup_share")
-        check_non_negative_number(
-            self, "embedding_weight", "hidden_weight", "logits_weight", "weight_decay"
-        )
-        check_positive_number(
-            self, "kd_temperature", "mass_temperature", "learning_rate", "clip_norm"
-        )
-        check_positive_number(self, "sinkhorn_regularisation")
-        check_positive_integer(
-            self, "max_epochs", "patience", "positions_per_batch", "num_top_items"
-        )
-        check_non_negative_integer(self, "max_cache_bytes")
-        for schedule in ("embedding_schedule", "hidden_schedule", "logits_schedule"):
-            check_choice(self, schedule, self.SCHEDULES)
-        check_choice(self, "hidden_mapping", self.HIDDEN_MAPPINGS)
-        check_choice(self, "ground_distance", self.GROUND_DISTANCES)
-        check_choice(self, "mass_update", self.MASS_UPDATES)
-        check_choice(self, "logits_items", self.LOGITS_ITEMS)
-        check_choice(self, "initial_weights", self.INITIAL_WEIGHTS)
-        check_choice(self, "initial_table", self.INITIAL_TABLES)
-        check_choice(self, "compute_dtype", TrainingConfig.COMPUTE_DTYPES)
-        check_choice(self, "windows", TrainingConfig.WINDOWS)
-
-    def training(self) -> TrainingConfig:
-        """The settings of the fit loop alone."""
-        names = [item.name for item in dataclasses.fields(TrainingConfig)]
-        return TrainingConfig(**{n: getattr(self, n) for n in names if hasattr(self, n)})
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchConfig(JsonConfig):
-    """The bi-level search: weights on one half of the training users, alphas on the other."""
-
-    max_epochs: int = 10
-    # Weights alone, before the alphas move: an operation without weights is good at once, and wins
-    # against convolutions that have not been trained yet.
-    warmup_epochs: int = 5
-    patience: int = 2  # epochs with an unchanged genotype before stopping
-    positions_per_batch: int = 1024
-    learning_rate: float = 2e-3
-    alpha_learning_rate: float = 3e-2  # the released code's 2e-5 leaves the alphas where they began
-    weight_decay: float = 0.0
-    warmup_share: float = 0.05  # of the steps, in which the learning rate of the weights rises
-    clip_norm: float = 5.0
-    gumbel_temperature: float = 1.0
-    cost_weight: float = 0.05  # β, on a cost in units of the teacher's encoder
-    # Of the cost; parameters and MACs share the rest. Latency is measured and put into the trace,
-    # but varies from run to run: priced, equal seeds would no longer find equal genotypes.
-    cost_latency_share: float = 0.0
-    validation_users: int = 4096  # that rank candidates; all of them where there are fewer
-    num_candidates: int = 4  # sampled architectures ranked on validation beside the argmax
-
-    def __post_init__(self) -> None:
-        check_positive_integer(
-            self, "max_epochs", "patience", "positions_per_batch", "validation_users"
-        )
-        check_non_negative_number(self, "weight_decay", "cost_weight")
-        check_non_negative_integer(self, "warmup_epochs", "num_candidates")
-        check(
-            self.warmup_epochs < self.max_epochs,
-            "warmup_epochs",
-            f"less than max_epochs={self.max_epochs}, so that the alphas are trained at all",
-            self.warmup_epochs,
-        )
-        check_positive_number(
-            self, "learning_rate", "alpha_learning_rate", "clip_norm", "gumbel_temperature"
-        )
-        check_fraction(self, "cost_latency_share", "warmup_share")
-
-    def training(self) -> TrainingConfig:
-        """The settings of the weights' optimiser alone."""
-        names = [item.name for item in dataclasses.fields(TrainingConfig)]
-        return TrainingConfig(**{n: getattr(self, n) for n in names if hasattr(self, n)})
 
 
 @dataclass(frozen=True, kw_only=True)

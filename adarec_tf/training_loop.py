@@ -15,11 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.checkpoint import EpochCheckpoint
-from adarec_tf.config import TrainingConfig
 from adarec_tf.data.batches import Batch
 from adarec_tf.devices import is_chief, mean_over_replicas
 from adarec_tf.progress import Progress, log_progress
 from adarec_tf.sequence_model import PAD
+from adarec_tf.training_config import TrainingConfig
 from adarec_tf.training_log import TrainingLog
 
 logger = logging.getLogger(__name__)

@@ -7,9 +7,10 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
 from tfx.types.standard_artifacts import Model
 
-from adarec_tf.config import DistillationConfig, StudentConfig
+from adarec_tf.config import StudentConfig
 from adarec_tf.data.examples import read_histories, read_statistics
 from adarec_tf.distillation.distiller import distill_student
+from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.report.transport_picture import draw_transport
 from adarec_tf.students import build_student
 from adarec_tf.students.genotype import Genotype

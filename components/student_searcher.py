@@ -7,9 +7,11 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
 from tfx.types.standard_artifacts import Model
 
-from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig
+from adarec_tf.config import StudentConfig
 from adarec_tf.data.examples import read_histories, read_statistics
+from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.search.searcher import search_genotype
+from adarec_tf.search_config import SearchConfig
 from components.artifacts import (
     GENOTYPE_FILE,
     SEARCH_TRACE_FILE,

@@ -33,7 +33,8 @@ LINES = (
     ("sequence_model", "checkpoint", "compute_cost", "training_log"),
     ("item_tables",),
     ("config", "progress"),
-    ("teacher_config", "item_table_config"),
+    ("search_config", "distillation_config"),
+    ("teacher_config", "training_config", "item_table_config"),
     ("json_config",),
     ("__init__",),
 )

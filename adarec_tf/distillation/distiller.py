@@ -10,13 +10,13 @@ from functools import partial
 import keras
 import tensorflow as tf
 
-from adarec_tf.config import DistillationConfig
 from adarec_tf.data.batches import Batch, count_batches, next_item_batches
 from adarec_tf.data.examples import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.initial_table import initialise_table
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.distillation.teacher_cache import TeacherCache, TeacherStates, build_teacher_cache
+from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.metrics.protocols import evaluate_full, model_scorer
 from adarec_tf.training_loop import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from adarec_tf.config import DistillationConfig
 from adarec_tf.distillation.emd import (
     emd_loss,
     fixed_plan,
@@ -29,6 +28,7 @@ from adarec_tf.distillation.losses import (
     top_items_divergence,
 )
 from adarec_tf.distillation.teacher_cache import TeacherStates, teacher_states
+from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.next_item_loss import labelled_positions, softmax_loss
 from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from adarec_tf.config import SearchConfig
 from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
 from adarec_tf.search.alphas import SampledEdges, sample_edges
 from adarec_tf.search.cost import expected_cost
 from adarec_tf.search.supernet import Supernet
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.training_loop import apply_gradients
 
 SearchStep = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]

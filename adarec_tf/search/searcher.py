@@ -12,12 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.checkpoint import EpochCheckpoint
-from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig
+from adarec_tf.config import StudentConfig
 from adarec_tf.data.batches import Batch, next_item_batches
 from adarec_tf.data.examples import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.initial_table import initialise_table
 from adarec_tf.distillation.objective import DistillationObjective
+from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.metrics.protocols import evaluate_full
 from adarec_tf.progress import Progress, log_progress
 from adarec_tf.search.alphas import (
@@ -35,6 +36,7 @@ from adarec_tf.search.architect import SearchState, build_alpha_step, build_weig
 from adarec_tf.search.cost import measure_costs, measure_encoder, relative_costs
 from adarec_tf.search.inherit import inherit_weights
 from adarec_tf.search.supernet import Supernet
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.sequence_model import PAD
 from adarec_tf.students import Student, build_student
 from adarec_tf.students.genotype import Genotype, edge_ends

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from adarec_tf.config import TrainingConfig
 from adarec_tf.data.examples import Histories
 from adarec_tf.next_item_loss import softmax_loss
 from adarec_tf.sampled_loss import (
@@ -14,6 +13,7 @@ from adarec_tf.sampled_loss import (
     uniform_sampler,
 )
 from adarec_tf.sequence_model import SequenceEmbedding
+from adarec_tf.training_config import TrainingConfig
 
 # Final states (float32 [N, D]) and labels (int64 [N]) of the step (int64 scalar) to a scalar.
 TaskLoss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]

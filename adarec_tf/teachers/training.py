@@ -12,7 +12,6 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from adarec_tf.config import TrainingConfig
 from adarec_tf.data.batches import Batch, count_batches, masked_item_batches, next_item_batches
 from adarec_tf.data.examples import Histories
 from adarec_tf.devices import LossParts, TrainStep, compile_step
@@ -21,6 +20,7 @@ from adarec_tf.next_item_loss import labelled_positions
 from adarec_tf.sequence_model import SequenceOutputs
 from adarec_tf.teachers.bert4rec import BERT4Rec, appended_mask_scorer
 from adarec_tf.teachers.task_loss import TaskLoss, task_loss
+from adarec_tf.training_config import TrainingConfig
 from adarec_tf.training_loop import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
 
 

@@ -8,9 +8,12 @@ Data: 6,040 users, 3,416 items, 999,611 interactions; columns user_id, item_id, 
 Command: `adarec run --scene ml1m --data interactions.csv.gz`.
 """
 
-from adarec_tf.config import DistillationConfig, PipelineConfig, SearchConfig, TrainingConfig
+from adarec_tf.config import PipelineConfig
 from adarec_tf.data.datasets import DATASETS
+from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.teacher_config import SASRecConfig
+from adarec_tf.training_config import TrainingConfig
 
 
 def ml1m() -> PipelineConfig:

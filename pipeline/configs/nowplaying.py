@@ -6,9 +6,12 @@ Data: 142,556 sessions, 60,416 items, 1,057,684 interactions; columns user_id, i
 Command: `adarec run --scene nowplaying --data interactions.csv.gz`.
 """
 
-from adarec_tf.config import DistillationConfig, PipelineConfig, SearchConfig, TrainingConfig
+from adarec_tf.config import PipelineConfig
 from adarec_tf.data.datasets import DATASETS
+from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.teacher_config import SASRecConfig
+from adarec_tf.training_config import TrainingConfig
 
 
 def nowplaying() -> PipelineConfig:

@@ -5,15 +5,12 @@ Data: generated, 3,000 users and 600 items.
 Command: `adarec run --scene sample`.
 """
 
-from adarec_tf.config import (
-    DistillationConfig,
-    PipelineConfig,
-    SearchConfig,
-    StudentConfig,
-    TrainingConfig,
-)
+from adarec_tf.config import PipelineConfig, StudentConfig
 from adarec_tf.data.datasets import DATASETS
+from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.teacher_config import NextItNetConfig
+from adarec_tf.training_config import TrainingConfig
 
 
 def sample() -> PipelineConfig:

@@ -7,15 +7,15 @@ Command: `adarec run --scene smoke`.
 
 from adarec_tf.config import (
     DataConfig,
-    DistillationConfig,
     EvaluationConfig,
     PipelineConfig,
-    SearchConfig,
     ServingConfig,
     StudentConfig,
-    TrainingConfig,
 )
+from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.teacher_config import NextItNetConfig
+from adarec_tf.training_config import TrainingConfig
 
 
 def smoke() -> PipelineConfig:

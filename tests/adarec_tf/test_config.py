@@ -2,14 +2,11 @@ import json
 
 import pytest
 
-from adarec_tf.config import (
-    DataConfig,
-    DistillationConfig,
-    PipelineConfig,
-    SearchConfig,
-    TrainingConfig,
-)
+from adarec_tf.config import DataConfig, PipelineConfig
+from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.teacher_config import NextItNetConfig, SASRecConfig, TeacherConfig
+from adarec_tf.training_config import TrainingConfig
 
 CONFIG = PipelineConfig(scene="test", seed=4)
 

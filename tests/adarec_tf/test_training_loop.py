@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import TrainingConfig
 from adarec_tf.data.batches import Batch
+from adarec_tf.training_config import TrainingConfig
 from adarec_tf.training_loop import (
     SELECTION_METRIC,
     EpochRecord,

@@ -20,11 +20,11 @@ import adarec_tf  # noqa: F401  (selects the Keras generation before TensorFlow 
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config import TrainingConfig
 from adarec_tf.data.examples import Histories
 from adarec_tf.teacher_config import SASRecConfig
 from adarec_tf.teachers import build_teacher
 from adarec_tf.teachers.training import train_teacher
+from adarec_tf.training_config import TrainingConfig
 
 VALIDATION_USERS = 64  # validation is not timed
 

@@ -24,9 +24,10 @@ from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, machine, write_result
 from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XLine, XPlane, XSpace
 
-from adarec_tf.config import PipelineConfig, TrainingConfig
+from adarec_tf.config import PipelineConfig
 from adarec_tf.data.batches import Batch
 from adarec_tf.teachers import build_teacher, training
+from adarec_tf.training_config import TrainingConfig
 from pipeline.configs import scene_config
 
 INPUT, STEP = "make_batch", "train_step"

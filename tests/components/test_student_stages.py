@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 
-from adarec_tf.config import DistillationConfig, EvaluationConfig, SearchConfig, StudentConfig
+from adarec_tf.config import EvaluationConfig, StudentConfig
+from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.students import build_student
 from adarec_tf.students.genotype import Genotype
 from components import artifacts

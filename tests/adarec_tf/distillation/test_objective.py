@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import DistillationConfig
 from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
+from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.sequence_model import SequenceOutputs
 from adarec_tf.teacher_config import NextItNetConfig
 from adarec_tf.teachers import build_teacher

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig
+from adarec_tf.config import StudentConfig
 from adarec_tf.distillation.objective import DistillationObjective
+from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.search.alphas import OPERATIONS, SampledEdges, fixed_edges, sample_edges
 from adarec_tf.search.architect import (
     SearchState,
@@ -15,6 +16,7 @@ from adarec_tf.search.architect import (
     search_loss,
 )
 from adarec_tf.search.supernet import Supernet
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.teacher_config import NextItNetConfig
 from adarec_tf.teachers import build_teacher
 from tests.references.gradients import central_differences

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import DistillationConfig, SearchConfig, StudentConfig
+from adarec_tf.config import StudentConfig
 from adarec_tf.data.examples import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
+from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.search import searcher
 from adarec_tf.search.searcher import SearchResult, search_genotype
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.teacher_config import NextItNetConfig
 from adarec_tf.teachers import build_teacher
 from tests.adarec_tf import walk_scene

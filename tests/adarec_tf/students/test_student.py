@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import StudentConfig, TrainingConfig
+from adarec_tf.config import StudentConfig
 from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.students import Genotype, Student, build_student
 from adarec_tf.teachers.training import train_teacher
+from adarec_tf.training_config import TrainingConfig
 from tests.adarec_tf import walk_scene
 
 CONFIG = StudentConfig(hidden_dim=8, num_cells=2, num_nodes=2, dropout=0.1)

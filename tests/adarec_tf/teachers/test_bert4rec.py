@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config import TrainingConfig
 from adarec_tf.metrics.protocols import evaluate_full
 from adarec_tf.teacher_config import BERT4RecConfig
 from adarec_tf.teachers import build_teacher
 from adarec_tf.teachers.bert4rec import appended_mask_scorer
 from adarec_tf.teachers.training import train_teacher
+from adarec_tf.training_config import TrainingConfig
 from tests.adarec_tf import walk_scene
 
 CONFIG = BERT4RecConfig(hidden_dim=12, num_blocks=2, dropout=0.0, fine_tune_epochs=0)

@@ -9,12 +9,13 @@ import keras
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import PipelineConfig, TrainingConfig
+from adarec_tf.config import PipelineConfig
 from adarec_tf.metrics.protocols import evaluate_full, model_scorer
 from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs, real_positions
 from adarec_tf.teacher_config import TeacherConfig
 from adarec_tf.teachers import TEACHERS, build_teacher
 from adarec_tf.teachers.training import train_teacher
+from adarec_tf.training_config import TrainingConfig
 from tests.adarec_tf import walk_scene
 
 

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from adarec_tf.config import TrainingConfig
 from adarec_tf.metrics.protocols import evaluate_full, model_scorer
 from adarec_tf.teacher_config import NextItNetConfig, TeacherConfig
 from adarec_tf.teachers import TEACHERS, build_teacher
 from adarec_tf.teachers.training import train_teacher
+from adarec_tf.training_config import TrainingConfig
 from tests.adarec_tf import walk_scene
 
 CONFIG = TrainingConfig(max_epochs=25, patience=25, positions_per_batch=128, learning_rate=1e-2)

@@ -1,0 +1,61 @@
+"""How a student's architecture is searched."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from adarec_tf.json_config import (
+    JsonConfig,
+    check,
+    check_fraction,
+    check_non_negative_integer,
+    check_non_negative_number,
+    check_positive_integer,
+    check_positive_number,
+)
+from adarec_tf.training_config import TrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(JsonConfig):
+    """The bi-level search: weights on one half of the training users, alphas on the other."""
+
+    max_epochs: int = 10
+    # Weights alone, before the alphas move: an operation without weights is good at once, and wins
+    # against convolutions that have not been trained yet.
+    warmup_epochs: int = 5
+    patience: int = 2  # epochs with an unchanged genotype before stopping
+    positions_per_batch: int = 1024
+    learning_rate: float = 2e-3
+    alpha_learning_rate: float = 3e-2  # the released code's 2e-5 leaves the alphas where they began
+    weight_decay: float = 0.0
+    warmup_share: float = 0.05  # of the steps, in which the learning rate of the weights rises
+    clip_norm: float = 5.0
+    gumbel_temperature: float = 1.0
+    cost_weight: float = 0.05  # β, on a cost in units of the teacher's encoder
+    # Of the cost; parameters and MACs share the rest. Latency is measured and put into the trace,
+    # but varies from run to run: priced, equal seeds would no longer find equal genotypes.
+    cost_latency_share: float = 0.0
+    validation_users: int = 4096  # that rank candidates; all of them where there are fewer
+    num_candidates: int = 4  # sampled architectures ranked on validation beside the argmax
+
+    def __post_init__(self) -> None:
+        check_positive_integer(
+            self, "max_epochs", "patience", "positions_per_batch", "validation_users"
+        )
+        check_non_negative_number(self, "weight_decay", "cost_weight")
+        check_non_negative_integer(self, "warmup_epochs", "num_candidates")
+        check(
+            self.warmup_epochs < self.max_epochs,
+            "warmup_epochs",
+            f"less than max_epochs={self.max_epochs}, so that the alphas are trained at all",
+            self.warmup_epochs,
+        )
+        check_positive_number(
+            self, "learning_rate", "alpha_learning_rate", "clip_norm", "gumbel_temperature"
+        )
+        check_fraction(self, "cost_latency_share", "warmup_share")
+
+    def training(self) -> TrainingConfig:
+        """The settings of the weights' optimiser alone."""
+        names = [item.name for item in dataclasses.fields(TrainingConfig)]
+        return TrainingConfig(**{n: getattr(self, n) for n in names if hasattr(self, n)})
