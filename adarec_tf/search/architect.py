@@ -45,6 +45,17 @@ class SearchState(NamedTuple):
         """The weights: every trainable variable but the alphas."""
         return [*self.supernet.trainable_variables, *self.objective.trainable_variables]
 
+    @property
+    def variables(self) -> list[keras.Variable | tf.Variable]:
+        """Everything a checkpoint must hold."""
+        return [
+            *self.supernet.variables,
+            *self.objective.variables,
+            self.alphas,
+            *self.weight_optimizer.variables,
+            *self.alpha_optimizer.variables,
+        ]
+
 
 def search_loss(
     state: SearchState,

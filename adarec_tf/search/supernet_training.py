@@ -1,0 +1,168 @@
+"""Training of the supernet: its state, its batches, and the alternating steps of an epoch."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.config import StudentConfig
+from adarec_tf.data.batches import Batch, next_item_batches
+from adarec_tf.data.examples import Histories
+from adarec_tf.distillation.ensemble import EnsembleTeacher
+from adarec_tf.distillation.initial_table import initialise_table
+from adarec_tf.distillation.objective import DistillationObjective
+from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.search.alphas import fixed_edges, initial_alphas
+from adarec_tf.search.architect import SearchState, build_alpha_step, build_weight_step
+from adarec_tf.search.supernet import Supernet
+from adarec_tf.search_config import SearchConfig
+from adarec_tf.sequence_model import PAD
+from adarec_tf.students.genotype import edge_ends
+from adarec_tf.training_loop import build_optimizer
+
+# Between repetitions of the alphas' half within an epoch: further than any search has epochs.
+_EPOCH_STRIDE = 10_000
+
+
+class SearchSettings(NamedTuple):
+    """What a search is told besides its data; the fields are the arguments of `search_genotype`."""
+
+    student: StudentConfig
+    search: SearchConfig
+    distillation: DistillationConfig
+    max_length: int
+    seen: str
+    seed: int
+
+
+class SupernetTraining:
+    """Owns the variables of one search, and when each of them moves.
+
+    Attributes:
+      state: the variables.
+    """
+
+    def __init__(
+        self,
+        teacher: keras.Model | EnsembleTeacher,
+        halves: tuple[Histories, Histories],
+        prices: np.ndarray,
+        settings: SearchSettings,
+    ) -> None:
+        """Builds variables and steps.
+
+        Args:
+          teacher: guides the search.
+          halves: of the training users, for the weights and for the alphas.
+          prices: float32 [O], of each operation, in units of the teacher's encoder.
+          settings: of the search.
+
+        Raises:
+          ValueError: a half has no history to train on.
+        """
+        self._halves = halves
+        self._settings = settings
+        self.state = self._initial_state(teacher)
+        self._weight_step = build_weight_step(self.state, settings.search)
+        self._alpha_step = build_alpha_step(self.state, settings.search, tf.constant(prices))
+
+    def _initial_state(self, teacher: keras.Model | EnsembleTeacher) -> SearchState:
+        settings = self._settings
+        num_edges = len(edge_ends(settings.student.num_nodes))
+        supernet = Supernet(
+            settings.student, teacher.sequence_embedding.num_items, settings.max_length
+        )
+        supernet(tf.zeros([1, 1], tf.int64), fixed_edges([0] * num_edges))
+        if settings.distillation.initial_table == "teacher":
+            initialise_table(supernet.sequence_embedding, teacher.sequence_embedding)
+        objective = DistillationObjective(
+            supernet.sequence_embedding, settings.student.num_cells, teacher, settings.distillation
+        )
+        alphas = keras.Variable(initial_alphas(num_edges, settings.seed), name="alphas")
+        # Betas as in DARTS: the alphas' gradient is noisy and should not be remembered for long.
+        alpha_optimizer = keras.optimizers.Adam(
+            settings.search.alpha_learning_rate, beta_1=0.5, beta_2=0.999
+        )
+        alpha_optimizer.build([alphas])
+        weights = [*supernet.trainable_variables, *objective.trainable_variables]
+        weight_optimizer = build_optimizer(settings.search.training(), self._num_steps(), weights)
+        return SearchState(supernet, objective, alphas, weight_optimizer, alpha_optimizer)
+
+    def _num_steps(self) -> int:
+        counts = [sum(1 for _ in self._batches(half, 0)) for half in self._halves]
+        if min(counts) == 0:
+            raise ValueError(
+                "The search needs histories of at least two training items in both halves of the "
+                f"users. Received: {counts[0]} and {counts[1]} batches; bring more users."
+            )
+        return counts[0]
+
+    def _batches(self, half: Histories, epoch: int) -> Iterator[Batch]:
+        return next_item_batches(
+            half,
+            max_length=self._settings.max_length,
+            positions_per_batch=self._settings.search.positions_per_batch,
+            seed=self._settings.seed,
+            epoch=epoch,
+        )
+
+    def alphas_move(self, epoch: int) -> bool:
+        """Whether the warm-up of the weights is over in this epoch, counted from 0."""
+        return epoch >= self._settings.search.warmup_epochs
+
+    def run_epoch(self, epoch: int) -> dict[str, float]:
+        """Trains for one epoch of the weights' half.
+
+        Args:
+          epoch: which, from 0; what is drawn and in which order depends on it and the seed alone.
+
+        Returns:
+          The mean parts of the loss, labelled positions a second, seconds of training.
+
+        Raises:
+          ValueError: a loss is not finite.
+        """
+        start = time.monotonic()
+        alphas_move = self.alphas_move(epoch)
+        parts: list[dict[str, tf.Tensor]] = []
+        num_positions = 0
+        alpha_batches = self._alpha_batches(epoch)
+        for step, batch in enumerate(self._batches(self._halves[0], epoch)):
+            seeds = self._step_seeds(epoch, step)
+            num_positions += np.count_nonzero(batch.labels != PAD)
+            parts.append(
+                self._weight_step(tf.constant(batch.item_ids), tf.constant(batch.labels), seeds[0])
+            )
+            if alphas_move:
+                alpha_batch = next(alpha_batches)
+                num_positions += np.count_nonzero(alpha_batch.labels != PAD)
+                parts[-1] |= self._alpha_step(
+                    tf.constant(alpha_batch.item_ids), tf.constant(alpha_batch.labels), seeds[1]
+                )
+        losses = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+        not_finite = [name for name, value in losses.items() if not np.isfinite(value)]
+        if not_finite:
+            raise ValueError(
+                f"Losses should stay finite. Received: {', '.join(not_finite)} not finite in epoch "
+                f"{epoch + 1} of the search; lower its learning_rate or clip_norm."
+            )
+        train_seconds = time.monotonic() - start
+        return {
+            **losses,
+            "positions_per_second": num_positions / train_seconds,
+            "train_s": train_seconds,
+        }
+
+    def _alpha_batches(self, epoch: int) -> Iterator[Batch]:
+        """Batches of the other half without end: halves of users are not equal in batches."""
+        for repetition in itertools.count():
+            yield from self._batches(self._halves[1], epoch + repetition * _EPOCH_STRIDE)
+
+    def _step_seeds(self, epoch: int, step: int) -> tuple[tf.Tensor, tf.Tensor]:
+        generator = np.random.default_rng([self._settings.seed, epoch, step])
+        numbers = generator.integers(0, 2**31 - 1, (2, 2), dtype=np.int32)
+        return tf.constant(numbers[0]), tf.constant(numbers[1])
