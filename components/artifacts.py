@@ -10,6 +10,7 @@ from tfx.types import artifact
 SEQUENCE_STATISTICS_FILE = "statistics.json"
 VOCABULARY_FILE = "vocabulary.txt"
 GENOTYPE_FILE = "genotype.json"
+GENOTYPE_PICTURE_FILE = "genotype.png"
 SEARCH_TRACE_FILE = "search_trace.jsonl"
 SUPERNET_STUDENT_FILE = "supernet_student.keras"
 METRICS_FILE = "metrics.json"
@@ -35,7 +36,7 @@ class Vocabulary(artifact.Artifact):
 
 
 class Genotype(artifact.Artifact):
-    """`genotype.json`: the architecture found; `search_trace.jsonl`: how it was found.
+    """`genotype.json` and `genotype.png`: the architecture found; `search_trace.jsonl`: how.
 
     `supernet_student.keras`: its network, with the weights that the search ended with.
     """

@@ -14,6 +14,7 @@ from adarec_tf.data.examples import read_histories, read_statistics
 from components.artifacts import (
     BUNDLE_DIR,
     GENOTYPE_FILE,
+    GENOTYPE_PICTURE_FILE,
     KERAS_MODEL_FILE,
     METRICS_FILE,
     TRANSPORT_PICTURE_FILE,
@@ -87,6 +88,7 @@ def collect_result(config: PipelineConfig, metadata_path: str | os.PathLike[str]
             "bundle": pushed["pushed_destination"].string_value
             or os.path.join(student_dir, BUNDLE_DIR),
             "keras_model": os.path.join(student_dir, KERAS_MODEL_FILE),
+            "genotype_picture": os.path.join(genotype_dir, GENOTYPE_PICTURE_FILE),
             "transport_picture": _path_if_made(student_dir, TRANSPORT_PICTURE_FILE),
         },
         "example_history": history[-_EXAMPLE_ITEMS:],

@@ -113,9 +113,15 @@ def _interval_line(result: Mapping[str, Any]) -> str:
     )
 
 
-def _picture_line(result: Mapping[str, Any]) -> list[str]:
-    path = result["paths"]["transport_picture"]
-    return [] if path is None else [f"picture      {path} (which teacher layers taught which)"]
+_PICTURES = {
+    "genotype_picture": "the student found",
+    "transport_picture": "which teacher layers taught which",
+}
+
+
+def _picture_lines(result: Mapping[str, Any]) -> list[str]:
+    paths = {name: result["paths"][name] for name in _PICTURES}
+    return [f"picture      {path} ({_PICTURES[name]})" for name, path in paths.items() if path]
 
 
 def _range(interval: Mapping[str, float], sign: str = "") -> str:
@@ -141,7 +147,7 @@ def _place_lines(result: Mapping[str, Any], workdir: Path, log_path: Path) -> li
         f"workdir      {workdir}",
         f"bundle       {result['paths']['bundle']}",
         f"Keras model  {result['paths']['keras_model']}",
-        *_picture_line(result),
+        *_picture_lines(result),
         f"log          {log_path}",
     ]
 

@@ -2,9 +2,7 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
+
+from adarec_tf.report.picture_file import write_picture
 
 _MAX_HEATMAPS = 4
 _MAX_HEATMAPS_WIDTH = 15.0  # inches; what does not fit beside goes below
@@ -63,7 +63,7 @@ def draw_transport(history: Sequence[Mapping[str, float]], path: str | os.PathLi
     student_axes, teacher_axes = bottom.subplots(1, 2)
     _draw_masses(student_axes, transport.student_masses, "student")
     _draw_masses(teacher_axes, transport.teacher_masses, "teacher")
-    _write(figure, Path(path))
+    write_picture(figure, path)
 
 
 def _read(history: Sequence[Mapping[str, float]]) -> _Transport:
@@ -167,12 +167,3 @@ def _draw_masses(axes: Axes, masses: np.ndarray, side: str) -> None:
         fontsize="small",
         handlelength=3.0,
     )
-
-
-def _write(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder: a rename does not cross file systems.
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
-        picture = Path(scratch) / "picture.png"
-        figure.savefig(picture, dpi=120)
-        os.replace(picture, path)

@@ -61,6 +61,7 @@ RESULT: dict[str, Any] = {
     "paths": {
         "bundle": "/runs/a b/serving/student/4",
         "keras_model": "/runs/a b/model.keras",
+        "genotype_picture": "/runs/a b/genotype.png",
         "transport_picture": "/runs/a b/transport.png",
     },
     "example_history": ["plain", "with, comma", "it's"],
@@ -131,9 +132,13 @@ def test_an_unblessed_student_says_why_and_is_not_offered() -> None:
     assert "adarec serve" not in text
 
 
-def test_the_picture_of_the_layers_is_named_where_one_was_drawn() -> None:
-    assert "picture      /runs/a b/transport.png (which teacher layers taught which)\n" in render()
-    assert "picture" not in render(paths={**RESULT["paths"], "transport_picture": None})
+def test_the_pictures_are_named_where_they_were_drawn() -> None:
+    genotype = "picture      /runs/a b/genotype.png (the student found)\n"
+    transport = "picture      /runs/a b/transport.png (which teacher layers taught which)\n"
+    assert genotype + transport in render()
+    without = render(paths={**RESULT["paths"], "transport_picture": None})
+    assert genotype in without
+    assert "transport" not in without
 
 
 def test_the_genotype_is_readable() -> None:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from adarec_tf.report.transport_picture import draw_transport
+from tests.adarec_tf.report.drawn_figure import drawn
 
 
 def records(num_epochs: int, num_student_layers: int, num_teacher_layers: int) -> list[dict]:
@@ -25,26 +26,15 @@ def records(num_epochs: int, num_student_layers: int, num_teacher_layers: int) -
     return history
 
 
-def drawn(history: list[dict], path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
-    """The figure whose picture was written."""
-    figures = []
-    save = Figure.savefig
-
-    def keep_and_save(figure: Figure, *args: object, **kwargs: object) -> None:
-        figures.append(figure)
-        save(figure, *args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Figure, "savefig", keep_and_save)
-        draw_transport(history, path)
-    return figures[0]
+def figure_of(history: list[dict], path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
+    return drawn(lambda: draw_transport(history, path), monkeypatch)
 
 
 def test_heatmaps_show_the_plans_of_the_first_last_and_some_epochs_on_one_scale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = records(10, 2, 11)
-    figure = drawn(history, tmp_path / "plan.png", monkeypatch)
+    figure = figure_of(history, tmp_path / "plan.png", monkeypatch)
     heatmaps = [axes for axes in figure.axes if axes.get_title().startswith("epoch ")]
     assert [axes.get_title() for axes in heatmaps] == ["epoch 1", "epoch 4", "epoch 7", "epoch 10"]
     for axes, epoch in zip(heatmaps, (0, 3, 6, 9), strict=True):
@@ -64,7 +54,7 @@ def test_lines_show_the_masses_of_every_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = records(6, 2, 3)
-    figure = drawn(history, tmp_path / "plan.png", monkeypatch)
+    figure = figure_of(history, tmp_path / "plan.png", monkeypatch)
     for side, num_layers in (("student", 2), ("teacher", 3)):
         (axes,) = (a for a in figure.axes if a.get_title() == f"Mass of each {side} layer")
         assert axes.get_xlabel() == "epoch"
@@ -86,23 +76,6 @@ def test_a_picture_of_any_size_is_written_alone_into_a_new_folder(
     draw_transport(records(*size), path)
     assert imread(path).std() > 0.05
     assert [file.name for file in path.parent.iterdir()] == ["plan.png"]
-
-
-def test_nothing_half_written_takes_the_place_of_a_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "plan.png"
-    path.write_bytes(b"the one before")
-
-    def fail_half_way(figure: Figure, target: Path, **kwargs: object) -> None:
-        Path(target).write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Figure, "savefig", fail_half_way)
-    with pytest.raises(OSError, match="disk full"):
-        draw_transport(records(2, 2, 2), path)
-    assert path.read_bytes() == b"the one before"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def without(history: list[dict], name: str, epoch: int) -> list[dict]:
