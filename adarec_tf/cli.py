@@ -85,6 +85,7 @@ def run(
     except RunInterruptedError as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_INTERRUPTED)
+    from adarec_tf.report.command_name import command_name
     from adarec_tf.report.summary import print_summary
 
     print_summary(
@@ -92,6 +93,7 @@ def run(
         workdir=finished.workdir,
         log_path=finished.log_path,
         result_path=finished.result_path,
+        command=command_name(sys.argv[0]),
     )
 
 

@@ -24,6 +24,7 @@ def print_summary(
     workdir: Path,
     log_path: Path,
     result_path: Path,
+    command: str,
     console: Console | None = None,
 ) -> None:
     """Prints a finished run for people; the last line is the path of `result.json`.
@@ -33,6 +34,7 @@ def print_summary(
       workdir: the run's folder.
       log_path: the run's log.
       result_path: where `result.json` is.
+      command: what calls `adarec` here.
       console: where to; standard output if None.
     """
     if console is None:
@@ -54,7 +56,7 @@ def print_summary(
         "",
         *_place_lines(result, workdir, log_path),
         "",
-        *_next_lines(result, workdir),
+        *_next_lines(result, workdir, command),
     ):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     console.print(str(result_path), soft_wrap=True, markup=False, highlight=False)
@@ -152,14 +154,14 @@ def _place_lines(result: Mapping[str, Any], workdir: Path, log_path: Path) -> li
     ]
 
 
-def _next_lines(result: Mapping[str, Any], workdir: Path) -> list[str]:
+def _next_lines(result: Mapping[str, Any], workdir: Path, command: str) -> list[str]:
     if result["pushed_version"] is None:
         return ["Next: change what the reasons above name, e.g. with --set, and run again."]
     history = ",".join(_csv_field(item) for item in result["example_history"])
     return [
         "Next:",
-        f"  adarec serve --workdir {shlex.quote(str(workdir))}",
-        f"  adarec recommend --history {shlex.quote(history)} --k 10",
+        f"  {command} serve --workdir {shlex.quote(str(workdir))}",
+        f"  {command} recommend --history {shlex.quote(history)} --k 10",
         "",
     ]
 

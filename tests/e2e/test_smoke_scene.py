@@ -45,6 +45,8 @@ def test_the_screen_has_a_line_a_stage_and_ends_with_the_result(smoke_run: Run) 
     assert "\x1b" not in done.stdout
     assert "\r" not in done.stdout
     assert done.stdout.splitlines()[-1] == str(smoke_run.workdir / "result.json")
+    # As this run was called.
+    assert f"python -m adarec_tf serve --workdir {smoke_run.workdir}\n" in done.stdout
 
 
 def test_the_log_has_what_the_screen_has_not(smoke_run: Run) -> None:
@@ -87,6 +89,7 @@ def test_result_json_is_complete(smoke_run: Run) -> None:
     assert result["blessed"] is True
     assert result["pushed_version"] == 1
     assert Path(result["paths"]["bundle"]) == smoke_run.workdir / "serving" / "student" / "1"
+    assert Path(result["paths"]["genotype_picture"]).read_bytes().startswith(b"\x89PNG")
 
 
 def test_checkpoints_of_finished_stages_are_gone(smoke_run: Run) -> None:

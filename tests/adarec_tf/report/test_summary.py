@@ -79,6 +79,7 @@ def render(**changes: Any) -> str:
         workdir=Path("/runs/a b"),
         log_path=Path("/runs/a b/logs/1.log"),
         result_path=Path("/runs/a b/result.json"),
+        command=".venv/bin/adarec",
         console=Console(file=drawn, force_terminal=False, width=140),
     )
     return drawn.getvalue()
@@ -121,9 +122,9 @@ def test_the_protocol_and_what_was_removed_are_said() -> None:
 def test_a_pushed_student_is_followed_by_commands_to_copy() -> None:
     text = render()
     assert "Blessed and pushed as version 4:\n  Fast enough.\n  Accurate enough.\n" in text
-    assert "  adarec serve --workdir '/runs/a b'\n" in text
+    assert "  .venv/bin/adarec serve --workdir '/runs/a b'\n" in text
     history = "'plain,\"with, comma\",it'\"'\"'s'"
-    assert f"  adarec recommend --history {history} --k 10\n" in text
+    assert f"  .venv/bin/adarec recommend --history {history} --k 10\n" in text
 
 
 def test_an_unblessed_student_says_why_and_is_not_offered() -> None:
