@@ -12,6 +12,7 @@ VOCABULARY_FILE = "vocabulary.txt"
 GENOTYPE_FILE = "genotype.json"
 GENOTYPE_PICTURE_FILE = "genotype.png"
 SEARCH_TRACE_FILE = "search_trace.jsonl"
+SEARCH_PICTURE_FILE = "search.png"
 SUPERNET_STUDENT_FILE = "supernet_student.keras"
 METRICS_FILE = "metrics.json"
 # A model artifact holds the served bundle and, beside it, the Keras model for applications.
@@ -36,7 +37,7 @@ class Vocabulary(artifact.Artifact):
 
 
 class Genotype(artifact.Artifact):
-    """`genotype.json` and `genotype.png`: the architecture found; `search_trace.jsonl`: how.
+    """`genotype.json`, `genotype.png`: the architecture; `search_trace.jsonl`, `search.png`: how.
 
     `supernet_student.keras`: its network, with the weights that the search ended with.
     """

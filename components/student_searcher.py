@@ -11,11 +11,13 @@ from adarec_tf.config import StudentConfig
 from adarec_tf.data.examples import read_histories, read_statistics
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.report.genotype_picture import draw_genotype
+from adarec_tf.report.search_picture import draw_search
 from adarec_tf.search.searcher import search_genotype
 from adarec_tf.search_config import SearchConfig
 from components.artifacts import (
     GENOTYPE_FILE,
     GENOTYPE_PICTURE_FILE,
+    SEARCH_PICTURE_FILE,
     SEARCH_TRACE_FILE,
     SUPERNET_STUDENT_FILE,
     Genotype,
@@ -85,4 +87,5 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         fileio.copy(trace_path, os.path.join(genotype.uri, SEARCH_TRACE_FILE), overwrite=True)
         with fileio.open(os.path.join(genotype.uri, GENOTYPE_FILE), "w") as file:
             file.write(result.genotype.to_json() + "\n")
+        draw_search(result.trace, os.path.join(genotype.uri, SEARCH_PICTURE_FILE))
         draw_genotype(result.genotype, os.path.join(genotype.uri, GENOTYPE_PICTURE_FILE))

@@ -17,6 +17,7 @@ from components.artifacts import (
     GENOTYPE_PICTURE_FILE,
     KERAS_MODEL_FILE,
     METRICS_FILE,
+    SEARCH_PICTURE_FILE,
     TRANSPORT_PICTURE_FILE,
 )
 from components.model_artifact import raw_histories, read_vocabulary
@@ -89,6 +90,7 @@ def collect_result(config: PipelineConfig, metadata_path: str | os.PathLike[str]
             or os.path.join(student_dir, BUNDLE_DIR),
             "keras_model": os.path.join(student_dir, KERAS_MODEL_FILE),
             "genotype_picture": os.path.join(genotype_dir, GENOTYPE_PICTURE_FILE),
+            "search_picture": os.path.join(genotype_dir, SEARCH_PICTURE_FILE),
             "transport_picture": _path_if_made(student_dir, TRANSPORT_PICTURE_FILE),
         },
         "example_history": history[-_EXAMPLE_ITEMS:],

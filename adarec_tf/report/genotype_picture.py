@@ -28,8 +28,7 @@ _OUTPUT = "#8a8a8a"
 _INK = "#222222"
 _NODE_FILL = "#eef3f8"
 # Okabe and Ito's palette, told apart by the colour-blind: by dilation; 0 is without weights.
-_COLORS = {1: "#0072b2", 2: "#d55e00", 4: "#009e73"}
-_WEIGHTLESS_COLOR = "#5d4a7a"
+_COLORS = {0: "#5d4a7a", 1: "#0072b2", 2: "#d55e00", 4: "#009e73"}
 
 
 class _Place(NamedTuple):
@@ -154,7 +153,7 @@ def _draw_node(axes: Axes, node: int, name: str, is_alive: bool) -> None:
 def _draw_edge(axes: Axes, edge: Edge, is_alive: bool) -> None:
     """An operation: an arc over the nodes that it passes, with its name at the top."""
     primitive = PRIMITIVES[edge.primitive]
-    color = _COLORS.get(primitive.dilation_rate, _WEIGHTLESS_COLOR) if is_alive else _DEAD
+    color = _COLORS.get(primitive.dilation_rate, _INK) if is_alive else _DEAD
     span = edge.target - edge.source
     rise = 0.0 if span == 1 else _RISE * span
     _draw_arrow(axes, edge.source, edge.target, rise, color, "solid" if is_alive else "dotted", 1.5)

@@ -117,6 +117,7 @@ def _interval_line(result: Mapping[str, Any]) -> str:
 
 _PICTURES = {
     "genotype_picture": "the student found",
+    "search_picture": "how it was found",
     "transport_picture": "which teacher layers taught which",
 }
 

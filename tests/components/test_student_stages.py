@@ -55,8 +55,8 @@ def test_from_a_teacher_to_a_judged_student(
     StudentSearcher.test_call(genotype=made["genotype"], search_config=SEARCH.to_json(), **shared)
     genotype = Genotype.from_json(Path(made["genotype"].uri, "genotype.json").read_text())
     assert genotype.num_nodes == STUDENT.num_nodes
-    picture = Path(made["genotype"].uri, "genotype.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
+    for name in ("genotype.png", "search.png"):
+        assert Path(made["genotype"].uri, name).read_bytes().startswith(b"\x89PNG")
     trace = Path(made["genotype"].uri, "search_trace.jsonl").read_text().splitlines()
     assert len(trace) == 2
 

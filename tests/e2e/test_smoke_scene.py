@@ -89,7 +89,8 @@ def test_result_json_is_complete(smoke_run: Run) -> None:
     assert result["blessed"] is True
     assert result["pushed_version"] == 1
     assert Path(result["paths"]["bundle"]) == smoke_run.workdir / "serving" / "student" / "1"
-    assert Path(result["paths"]["genotype_picture"]).read_bytes().startswith(b"\x89PNG")
+    for name in ("genotype_picture", "search_picture", "transport_picture"):
+        assert Path(result["paths"][name]).read_bytes().startswith(b"\x89PNG")
 
 
 def test_checkpoints_of_finished_stages_are_gone(smoke_run: Run) -> None:

@@ -62,6 +62,7 @@ RESULT: dict[str, Any] = {
         "bundle": "/runs/a b/serving/student/4",
         "keras_model": "/runs/a b/model.keras",
         "genotype_picture": "/runs/a b/genotype.png",
+        "search_picture": "/runs/a b/search.png",
         "transport_picture": "/runs/a b/transport.png",
     },
     "example_history": ["plain", "with, comma", "it's"],
@@ -135,10 +136,11 @@ def test_an_unblessed_student_says_why_and_is_not_offered() -> None:
 
 def test_the_pictures_are_named_where_they_were_drawn() -> None:
     genotype = "picture      /runs/a b/genotype.png (the student found)\n"
+    search = "picture      /runs/a b/search.png (how it was found)\n"
     transport = "picture      /runs/a b/transport.png (which teacher layers taught which)\n"
-    assert genotype + transport in render()
+    assert genotype + search + transport in render()
     without = render(paths={**RESULT["paths"], "transport_picture": None})
-    assert genotype in without
+    assert genotype + search in without
     assert "transport" not in without
 
 
