@@ -169,6 +169,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="0: one a core")
     parser.add_argument("--validation-only", action="store_true")
     options = parser.parse_args()
+    if options.save:  # before hours of training, not after
+        Path(options.save).mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("absl").setLevel(logging.WARNING)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
