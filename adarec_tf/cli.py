@@ -117,10 +117,11 @@ def serve(
     from serving.local_server import shutdown_event
 
     shutdown_requested = shutdown_event()
-    with start_server(folder, model_name or folder.absolute().name, port, host) as server:
+    name = model_name or folder.absolute().name
+    with start_server(folder, name, port=port, host=host) as server:
+        [version] = server.available_versions[name]
         click.echo(
-            f"Serving {folder} version {server.version} as {server.model_name!r} on "
-            f"{server.address}. Ctrl-C stops it."
+            f"Serving {folder} version {version} as {name!r} on {server.address}. Ctrl-C stops it."
         )
         sys.stdout.flush()
         shutdown_requested.wait()

@@ -1,10 +1,10 @@
-"""Which version of the model is served: the folder's newest one that works.
+"""Which versions of a model are served: by default the folder's newest one that works.
 
-Follows TensorFlow Serving's default policy (latest 1). Only folders with numeric names count; a
-version that fails to load leaves the old one serving and is never tried again under its number;
-deleting the newest brings the next one back; a replaced version is unloaded once the requests that
-use it are done. Where the real server would unload the last version because its folder was emptied,
-this one keeps serving it.
+Follows TensorFlow Serving. Only folders with numeric names count; a version that fails to load
+leaves the old ones serving and is never tried again under its number; deleting the newest brings
+the next one back; a version that is no longer wanted is unloaded once its successor is loaded and
+the requests that use it are done. Where the real server would unload the last version because its
+folder was emptied, this one keeps serving it.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import grpc
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from serving.loaded_model import LoadedModel, ModelError, load_model
+from serving.model_config import NEWEST_VERSION, VersionPolicy
 from serving.warm_up import warm_up
 
 # How long a folder that does not load may still be in the making: the real server's five retries,
@@ -74,6 +75,7 @@ class ModelVersions:
       model_name: only used in messages.
       model_dir: base folder with one numbered folder per version.
       load: makes a served model of a version's folder, or raises `ModelError`.
+      policy: which versions are served; may be replaced before a `refresh`.
     """
 
     def __init__(
@@ -81,21 +83,28 @@ class ModelVersions:
         model_name: str,
         model_dir: Path,
         load: Callable[[Path, int], LoadedModel] = load_and_warm_up,
+        policy: VersionPolicy = NEWEST_VERSION,
     ) -> None:
+        self.policy = policy
         self._model_name = model_name
         self._model_dir = model_dir
         self._load = load
         self._lock = Lock()
-        self._served: _Served | None = None
+        self._served: dict[int, _Served] = {}
         self._statuses: dict[int, ModelVersionStatus] = {}
         self._attempts: dict[int, _FailedAttempt] = {}
         self._given_up: set[int] = set()
 
     @property
     def current_version(self) -> int | None:
-        """The version that answers requests, or None before the first one is loaded."""
+        """The newest version that answers requests, or None before the first one is loaded."""
+        return max(self.available_versions, default=None)
+
+    @property
+    def available_versions(self) -> list[int]:
+        """The versions that answer requests, oldest first."""
         with self._lock:
-            return self._served.model.version if self._served else None
+            return sorted(self._served)
 
     @property
     def is_waiting_for_a_copy(self) -> bool:
@@ -103,7 +112,7 @@ class ModelVersions:
         return bool(self._attempts)
 
     def refresh(self) -> None:
-        """Looks at the folder once and serves the newest version that loads.
+        """Looks at the folder once and serves what the policy wants of it, as far as it loads.
 
         Raises:
           OSError: the folder cannot be listed; what is served does not change.
@@ -111,23 +120,28 @@ class ModelVersions:
         found = find_versions(self._model_dir)
         for version in set(self._attempts) - set(found):
             self._give_up(version)
-        for version in sorted(set(found) - self._given_up, reverse=True):
-            if version == self.current_version or self._try_to_load(version, found[version]):
-                return
+        wanted: list[int] = []
+        for version in self.policy.candidates(set(found) - self._given_up):
+            if self.policy.is_enough(len(wanted)):
+                break
+            if version in self.available_versions or self._try_to_load(version, found[version]):
+                wanted.append(version)
+        if wanted:
+            self._retire(set(self.available_versions) - set(wanted))
 
     @contextlib.contextmanager
     def lease(self, version: int | None = None) -> Iterator[LoadedModel]:
         """Holds a model for one request: it is not unloaded before the block ends.
 
         Args:
-          version: the version asked for; None means the one being served.
+          version: the version asked for; None means the newest being served.
 
         Raises:
           ModelError: NOT_FOUND, the version is not being served.
         """
         with self._lock:
-            served = self._served
-            if served is None or version not in (None, served.model.version):
+            served = self._served.get(max(self._served, default=0) if version is None else version)
+            if served is None:
                 asked = "latest" if version is None else version
                 message = f"Servable not found for request: {self._model_name}, version {asked}."
                 raise ModelError(grpc.StatusCode.NOT_FOUND, message)
@@ -175,14 +189,19 @@ class ModelVersions:
         return True
 
     def _serve(self, model: LoadedModel) -> None:
-        """Sends every new request to `model`; those under way end with the model they have."""
+        """Sends new requests to `model` as well, and those for the newest only if it is that."""
         with self._lock:
-            replaced, self._served = self._served, _Served(model)
+            self._served[model.version] = _Served(model)
             self._set_status(model.version, ModelVersionStatus.AVAILABLE)
-            if replaced is not None:
-                self._set_status(replaced.model.version, ModelVersionStatus.UNLOADING)
-                self._mark_if_unloaded(replaced)
         logger.info("Serving model=%s version=%d", self._model_name, model.version)
+
+    def _retire(self, versions: set[int]) -> None:
+        """Sends no new request there; those under way end with the model they have."""
+        with self._lock:
+            for version in versions:
+                served = self._served.pop(version)
+                self._set_status(version, ModelVersionStatus.UNLOADING)
+                self._mark_if_unloaded(served)
 
     def _give_up(self, version: int) -> None:
         error = self._attempts.pop(version).error
@@ -197,7 +216,7 @@ class ModelVersions:
         """The caller holds the lock."""
         version = served.model.version
         is_unloading = self._statuses[version].state == ModelVersionStatus.UNLOADING
-        if served is not self._served and served.num_requests == 0 and is_unloading:
+        if is_unloading and served.num_requests == 0:
             self._set_status(version, ModelVersionStatus.END)
 
     def _set_status(self, version: int, state: int, error: ModelError | None = None) -> None:

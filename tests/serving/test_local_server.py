@@ -21,7 +21,7 @@ from serving.local_server import ServingError, main, serve
 ROOT = Path(__file__).parents[2]
 
 
-def wait_until(condition: Callable[[], bool], time_limit_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], time_limit_s: float = 60.0) -> None:
     deadline_s = time.monotonic() + time_limit_s
     while not condition():
         assert time.monotonic() < deadline_s, "the condition did not come true in time"
@@ -57,17 +57,16 @@ def test_swaps_under_load_lose_no_request_and_never_go_back(tmp_path, publish):
         threads = [threading.Thread(target=ask, args=(seen,)) for seen in answers]
         for thread in threads:
             thread.start()
+        wait_until(lambda: all(answers))
         for version in (2, 3, 4):
             publish(tmp_path, version)
-            wait_until(lambda version=version: server.version == version)
-        wait_until(lambda: all(seen and seen[-1] == 4 for seen in answers))
+            wait_until(lambda version=version: all(s and s[-1] == version for s in answers))
         done.set()
         for thread in threads:
             thread.join()
     for seen in answers:
         assert seen == sorted(seen)
-        assert seen[0] == 1
-        assert len(seen) > 20
+        assert set(seen) == {1, 2, 3, 4}
 
 
 def test_a_broken_version_leaves_the_old_one_and_says_why(tmp_path, publish):
@@ -118,7 +117,7 @@ def test_an_unloadable_newest_version_at_start_falls_back(tmp_path, publish):
     publish(tmp_path, 1)
     (tmp_path / "2").mkdir()
     with serve(tmp_path, port=0) as server:
-        assert server.version == 1
+        assert server.available_versions == {"student": [1]}
 
 
 def test_a_port_in_use_is_an_error(tmp_path, publish):
@@ -149,6 +148,8 @@ def test_a_stopped_server_frees_its_port_and_refuses_requests(tmp_path, publish)
         ({"model_name": ""}, "`model_name` should not be empty"),
         ({"port": 70000}, "Received: port=70000"),
         ({"poll_interval_s": 0.0}, "`poll_interval_s` should be positive"),
+        ({"max_threads": 0}, "`max_threads` should be positive"),
+        ({"drain_s": -1.0}, "`drain_s` should be at least 0"),
     ],
 )
 def test_bad_arguments_are_refused(tmp_path, arguments, message):
@@ -176,7 +177,7 @@ def test_the_command_reports_errors_in_one_sentence(tmp_path, capsys, monkeypatc
     monkeypatch.setattr(local_server, "shutdown_event", threading.Event)
     assert main(["--model-dir", str(tmp_path), "--port", "0"]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("Error: `model_dir` should hold a folder")
+    assert error.startswith("Error: The folder of the model 'student' should hold a folder")
     assert "Traceback" not in error
 
 
@@ -192,8 +193,7 @@ def test_sigterm_answers_what_was_accepted_and_exits_with_0(tmp_path, publish):
         wait_until(port_file.exists)
         assert ready == {
             "address": f"127.0.0.1:{int(port_file.read_text())}",
-            "model_name": "student",
-            "version": 1,
+            "models": {"student": [1]},
         }
         slow_answers, fast_answers, refusals = [], [], []
 

@@ -7,6 +7,7 @@ from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from serving import model_versions
 from serving.loaded_model import LoadedModel, ModelError
+from serving.model_config import VersionPolicy
 from serving.model_versions import ModelVersions, find_versions
 
 State = ModelVersionStatus
@@ -180,3 +181,55 @@ def test_the_status_of_an_unknown_version_is_not_found(versions):
     with pytest.raises(ModelError) as failure:
         versions.statuses(7)
     assert failure.value.code == grpc.StatusCode.NOT_FOUND
+
+
+def refreshed(versions: ModelVersions, policy: VersionPolicy) -> list[int]:
+    versions.policy = policy
+    versions.refresh()
+    return versions.available_versions
+
+
+def test_a_policy_says_which_versions_are_served(tmp_path, versions):
+    for version in (1, 2, 3, 4):
+        add(tmp_path, version, "complete")
+    assert refreshed(versions, VersionPolicy()) == [4]
+    assert refreshed(versions, VersionPolicy(num_latest=2)) == [3, 4]
+    assert refreshed(versions, VersionPolicy(num_latest=0)) == [1, 2, 3, 4]
+    assert refreshed(versions, VersionPolicy(0, frozenset({1, 3}))) == [1, 3]
+    assert states(versions) == {
+        4: State.END,
+        3: State.AVAILABLE,
+        2: State.END,
+        1: State.AVAILABLE,
+    }
+    with versions.lease() as newest, versions.lease(1) as oldest:
+        assert (newest.version, oldest.version) == (3, 1)
+    with pytest.raises(ModelError), versions.lease(4):
+        pass
+
+
+def test_a_policy_that_allows_nothing_that_exists_changes_nothing(tmp_path, versions):
+    add(tmp_path, 1, "complete")
+    assert refreshed(versions, VersionPolicy()) == [1]
+    assert refreshed(versions, VersionPolicy(0, frozenset({7}))) == [1]
+
+
+def test_a_broken_version_does_not_count_among_the_latest(tmp_path, versions):
+    for version in (1, 2, 4):
+        add(tmp_path, version, "complete")
+    add(tmp_path, 3)
+    assert refreshed(versions, VersionPolicy(num_latest=2)) == [2, 4]
+
+
+def test_versions_retire_one_by_one_as_newer_ones_come(tmp_path, versions):
+    for version in (1, 2):
+        add(tmp_path, version, "complete")
+    versions.policy = VersionPolicy(num_latest=2)
+    versions.refresh()
+    with versions.lease(1) as oldest:
+        add(tmp_path, 3, "complete")
+        versions.refresh()
+        assert versions.available_versions == [2, 3]
+        assert states(versions)[1] == State.UNLOADING
+        assert oldest.version == 1
+    assert states(versions)[1] == State.END

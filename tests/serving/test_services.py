@@ -1,14 +1,17 @@
 """The API as any client sees it: raw stubs against a running server."""
 
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -18,9 +21,14 @@ from serving.local_server import serve
 
 
 @pytest.fixture(scope="module")
-def channel(bundle, tmp_path_factory):
-    model_dir = tmp_path_factory.mktemp("models")
+def model_dir(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def channel(bundle, model_dir):
     (model_dir / "3").symlink_to(bundle(3), target_is_directory=True)
+    (model_dir / "2").symlink_to(bundle(2), target_is_directory=True)
     with serve(model_dir, port=0) as server, grpc.insecure_channel(server.address) as channel:
         yield channel
 
@@ -177,3 +185,54 @@ def test_health_of_an_unknown_service_is_not_found(channel):
     stub = health_pb2_grpc.HealthStub(channel)
     request = health_pb2.HealthCheckRequest(service="teacher")
     assert code_of(stub.Check, request) == grpc.StatusCode.NOT_FOUND
+
+
+def reload_request(*models: str) -> model_management_pb2.ReloadConfigRequest:
+    """Models in text format."""
+    text = "".join(f"config {{ {model} }}" for model in models)
+    config = f"config {{ model_config_list {{ {text} }} }}"
+    return text_format.Parse(config, model_management_pb2.ReloadConfigRequest())
+
+
+def version_that_answers(predictions, request, **choice: Any) -> int:
+    request.model_spec.ClearField("version_choice")
+    if "version" in choice:
+        request.model_spec.version.value = choice["version"]
+    if "label" in choice:
+        request.model_spec.version_label = choice["label"]
+    scores = predictions.Predict(request, timeout=5).outputs["scores"]
+    return int(scores.float_val[0] // 1000)
+
+
+def test_a_new_list_changes_policies_labels_and_models(
+    predictions, models, request_for_i1, model_dir
+):
+    student = f'name: "student" base_path: "{model_dir}" model_platform: "tensorflow"'
+    every_version = f"{student} model_version_policy {{ all {{}} }}"
+    labels = 'version_labels { key: "stable" value: 2 } version_labels { key: "canary" value: 3 }'
+    try:
+        models.HandleReloadConfigRequest(reload_request(every_version), timeout=10)
+        labelled = reload_request(f"{every_version} {labels}")
+        response = models.HandleReloadConfigRequest(labelled, timeout=10)
+        assert response.status.error_code == 0
+        assert version_that_answers(predictions, request_for_i1) == 3
+        assert version_that_answers(predictions, request_for_i1, version=2) == 2
+        assert version_that_answers(predictions, request_for_i1, label="stable") == 2
+        assert version_that_answers(predictions, request_for_i1, label="canary") == 3
+        request_for_i1.model_spec.version_label = "other"
+        code = code_of(predictions.Predict, request_for_i1)
+        assert code == grpc.StatusCode.INVALID_ARGUMENT
+        second = f'name: "second" base_path: "{model_dir}" model_platform: "tensorflow"'
+        models.HandleReloadConfigRequest(reload_request(second), timeout=10)
+        assert code_of(predictions.Predict, request_for_i1) == grpc.StatusCode.NOT_FOUND
+        request_for_i1.model_spec.name = "second"
+        assert version_that_answers(predictions, request_for_i1) == 3
+    finally:
+        models.HandleReloadConfigRequest(reload_request(student), timeout=10)
+
+
+def test_a_new_list_that_is_not_allowed_is_refused(models, predictions, request_for_i1):
+    request = reload_request('name: "student" base_path: "here" model_platform: "tensorflow"')
+    code = code_of(models.HandleReloadConfigRequest, request)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert version_that_answers(predictions, request_for_i1) == 3

@@ -1,0 +1,210 @@
+"""The models of a server by name: which one answers a request, and replacing the whole list.
+
+Follows TensorFlow Serving with one difference: a new list that cannot be served (a folder that is
+missing, a new model of which no version loads) changes nothing here. The real server waits for a
+missing folder for ever, and drops the old list before it knows the new one.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+import grpc
+from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
+
+from serving.loaded_model import LoadedModel, ModelError
+from serving.model_config import ModelConfig
+from serving.model_versions import ModelVersions, load_and_warm_up
+
+
+class _Model(NamedTuple):
+    config: ModelConfig
+    versions: ModelVersions
+
+
+class ServedModels:
+    """All models of a server. Safe to use from several threads.
+
+    Args:
+      poll_interval_s: seconds between two looks at a new model's folder while its first version
+        does not load but may still be being copied.
+      load: makes a served model of a version's folder, or raises `ModelError`.
+    """
+
+    def __init__(
+        self,
+        poll_interval_s: float,
+        load: Callable[[Path, int], LoadedModel] = load_and_warm_up,
+    ) -> None:
+        self._poll_interval_s = poll_interval_s
+        self._load = load
+        # Replaced as a whole, never changed, so that reading needs no lock.
+        self._models: Mapping[str, _Model] = {}
+        # Loading is for one thread at a time: the watcher's, or that of a request for a new list.
+        self._loading = Lock()
+
+    @property
+    def available_versions(self) -> dict[str, list[int]]:
+        """The versions that answer requests, oldest first, by model name."""
+        return {name: model.versions.available_versions for name, model in self._models.items()}
+
+    def refresh(self) -> list[OSError]:
+        """Looks at every model's folder once; returns what kept it from looking."""
+        errors = []
+        with self._loading:
+            for model in self._models.values():
+                try:
+                    model.versions.refresh()
+                except OSError as error:
+                    errors.append(error)
+        return errors
+
+    def start(self, configs: Sequence[ModelConfig]) -> None:
+        """Serves the first list of models.
+
+        Args:
+          configs: the list, names unique.
+
+        Raises:
+          ModelError: as `reload`; labels may name versions that this call loads.
+        """
+        with self._loading:
+            models = {config.name: self._prepare(config) for config in configs}
+            for model in models.values():
+                self._load_first_version(model)
+                _check_labels(model)
+            self._models = models
+
+    def reload(self, configs: Sequence[ModelConfig]) -> None:
+        """Replaces the list of models; those under the same name and folder stay loaded.
+
+        Args:
+          configs: the new list, names unique.
+
+        Raises:
+          ModelError: FAILED_PRECONDITION, a label for a version that was not available before;
+            NOT_FOUND, a missing folder; UNKNOWN, a new model of which no version loads.
+        """
+        with self._loading:
+            models = {config.name: self._prepare(config) for config in configs}
+            for model in models.values():
+                _check_labels(model)
+            known = [model.versions for model in self._models.values()]
+            for model in models.values():
+                if model.versions not in known:
+                    self._load_first_version(model)
+            for model in models.values():
+                model.versions.policy = model.config.policy
+                with contextlib.suppress(OSError):  # the watcher looks again, and reports it
+                    model.versions.refresh()
+            self._models = models
+
+    @contextlib.contextmanager
+    def lease(self, spec: model_pb2.ModelSpec) -> Iterator[LoadedModel]:
+        """Holds the model a request asks for: it is not unloaded before the block ends.
+
+        Args:
+          spec: name, and version, label or neither for the newest.
+
+        Raises:
+          ModelError: INVALID_ARGUMENT, no name or an unknown label; NOT_FOUND, no such model, or
+            the version is not being served.
+        """
+        model = self._find(spec)
+        with model.versions.lease(_requested_version(spec, model.config)) as loaded:
+            yield loaded
+
+    def statuses(self, spec: model_pb2.ModelSpec) -> list[ModelVersionStatus]:
+        """State of every version of a model seen so far, newest first, or of the one asked for.
+
+        Raises:
+          ModelError: as `lease`.
+        """
+        model = self._find(spec)
+        return model.versions.statuses(_requested_version(spec, model.config))
+
+    def _find(self, spec: model_pb2.ModelSpec) -> _Model:
+        if not spec.name:
+            raise ModelError(grpc.StatusCode.INVALID_ARGUMENT, "`model_spec` should name a model.")
+        models = self._models
+        if spec.name not in models:
+            raise ModelError(
+                grpc.StatusCode.NOT_FOUND,
+                f"Servable not found for request: {spec.name}. "
+                f"This server has: {', '.join(sorted(models)) or 'no model'}.",
+            )
+        return models[spec.name]
+
+    def _prepare(self, config: ModelConfig) -> _Model:
+        """The model as it will be, with the versions it has already."""
+        old = self._models.get(config.name)
+        if old and old.config.base_path == config.base_path:
+            return _Model(config, old.versions)
+        versions = ModelVersions(config.name, config.base_path, self._load, config.policy)
+        return _Model(config, versions)
+
+    def _load_first_version(self, model: _Model) -> None:
+        """Loads what the policy wants; at least one version has to load."""
+        name, folder, versions = model.config.name, model.config.base_path, model.versions
+        if not folder.is_dir():
+            raise ModelError(
+                grpc.StatusCode.NOT_FOUND,
+                f"The model {name!r} should have a folder of pushed versions. Received: {folder}, "
+                "which is not a folder. Push a model there with `adarec run` first.",
+            )
+        try:
+            versions.refresh()
+            while not versions.available_versions and versions.is_waiting_for_a_copy:
+                time.sleep(self._poll_interval_s)
+                versions.refresh()
+        except OSError as error:
+            message = f"The folder of the model {name!r} should be readable: {error}"
+            raise ModelError(grpc.StatusCode.UNKNOWN, message) from error
+        if not versions.available_versions:
+            raise ModelError(grpc.StatusCode.UNKNOWN, _why_nothing_loads(model))
+
+
+def _requested_version(spec: model_pb2.ModelSpec, config: ModelConfig) -> int | None:
+    """The version's number, None for the newest."""
+    match spec.WhichOneof("version_choice"):
+        case "version":
+            return spec.version.value
+        case "version_label":
+            if spec.version_label not in config.labels:
+                raise ModelError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"Unrecognized servable version label: {spec.version_label}. "
+                    f"Known: {', '.join(sorted(config.labels)) or 'none'}.",
+                )
+            return config.labels[spec.version_label]
+        case _:
+            return None
+
+
+def _why_nothing_loads(model: _Model) -> str:
+    failed = model.versions.statuses()
+    if not failed:
+        return (
+            f"The folder of the model {model.config.name!r} should hold a folder with a number for "
+            f"a name that its policy allows, and {model.config.base_path} has none. Push a model "
+            "there with `adarec run` first."
+        )
+    return (
+        f"No version in {model.config.base_path} can be served; the newest one failed with: "
+        f"{failed[0].status.error_message} Push a new version."
+    )
+
+
+def _check_labels(model: _Model) -> None:
+    available = model.versions.available_versions
+    for label, version in model.config.labels.items():
+        if version not in available:
+            raise ModelError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"The label {label!r} should name a version of {model.config.name!r} that is "
+                f"available: {available}. Received: {version}.",
+            )
