@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import numpy as np
@@ -52,6 +52,20 @@ class ModelError(Exception):
         self.message = message
 
 
+class Call(NamedTuple):
+    """A request that fits a signature.
+
+    Attributes:
+      signature_name: key of the signature.
+      inputs: one array per input of the signature, by name.
+      outputs: names of the outputs wanted.
+    """
+
+    signature_name: str
+    inputs: dict[str, np.ndarray]
+    outputs: list[str]
+
+
 class LoadedModel:
     """A SavedModel that answers requests; safe to use from several threads.
 
@@ -75,18 +89,24 @@ class LoadedModel:
         inputs: Mapping[str, tensor_pb2.TensorProto],
         output_filter: Sequence[str] = (),
     ) -> dict[str, tensor_pb2.TensorProto]:
-        """Runs one signature. As in TensorFlow Serving, shapes are left for the graph to check.
+        """Checks a request, runs it and encodes the answer; see `check` and `run`."""
+        return encode_outputs(self.run(self.check(signature_name, inputs, output_filter)))
+
+    def check(
+        self,
+        signature_name: str,
+        inputs: Mapping[str, tensor_pb2.TensorProto],
+        output_filter: Sequence[str] = (),
+    ) -> Call:
+        """Decodes a request. As in TensorFlow Serving, shapes are left for the graph to check.
 
         Args:
           signature_name: key of a signature; "" means `serving_default`.
           inputs: one TensorProto per input of the signature, by name; nothing is cast.
           output_filter: names of the outputs wanted; empty means all.
 
-        Returns:
-          Output name to TensorProto.
-
         Raises:
-          ModelError: unknown signature, inputs or outputs that do not fit it, or a failed graph.
+          ModelError: unknown signature, or inputs or outputs that do not fit it.
         """
         name = signature_name or DEFAULT_SIGNATURE
         if name not in self._loaded.signatures:
@@ -98,13 +118,25 @@ class LoadedModel:
         signature = self.signature_defs[name]
         _check_input_names(signature, inputs)
         wanted = _select_outputs(signature, output_filter)
-        tensors = {key: _decode(key, signature, proto) for key, proto in inputs.items()}
+        arrays = {key: _decode(key, signature, proto) for key, proto in inputs.items()}
+        return Call(name, arrays, wanted)
+
+    def run(self, call: Call) -> dict[str, Any]:
+        """Runs one signature.
+
+        Returns:
+          NumPy values of the outputs wanted, by name.
+
+        Raises:
+          ModelError: the graph failed.
+        """
+        tensors = {name: tf.constant(array) for name, array in call.inputs.items()}
         try:
-            outputs = self._loaded.signatures[name](**tensors)
+            outputs = self._loaded.signatures[call.signature_name](**tensors)
         except tf.errors.OpError as error:
             message = _on_one_line(error.message)
             raise ModelError(_STATUS_BY_NUMBER[error.error_code], message) from error
-        return {key: _encode(outputs[key].numpy()) for key in wanted}
+        return {name: outputs[name].numpy() for name in call.outputs}
 
 
 def load_model(path: Path, version: int) -> LoadedModel:
@@ -193,14 +225,14 @@ def _select_outputs(
 
 def _decode(
     name: str, signature: meta_graph_pb2.SignatureDef, proto: tensor_pb2.TensorProto
-) -> tf.Tensor:
-    """The tensor behind one input."""
+) -> np.ndarray:
+    """The values of one input."""
     expected = signature.inputs[name].dtype
     if proto.dtype != expected:
         raise ModelError(
             grpc.StatusCode.INVALID_ARGUMENT,
-            f"Input {name!r} should be {types_pb2.DataType.Name(expected)}. "
-            f"Received: {types_pb2.DataType.Name(proto.dtype)}.",
+            f"Input {name!r} should be {_dtype_name(expected)}. "
+            f"Received: {_dtype_name(proto.dtype)}.",
         )
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     if min(sizes, default=0) < 0 or math.prod(sizes) > MAX_TENSOR_ELEMENTS:
@@ -210,10 +242,21 @@ def _decode(
             f"Received: shape {sizes}.",
         )
     try:
-        return tf.constant(tf.make_ndarray(proto))
+        return tf.make_ndarray(proto)
     except (TypeError, ValueError) as error:
         message = f"Input {name!r} should hold the values of its shape {sizes}: {error}"
         raise ModelError(grpc.StatusCode.INVALID_ARGUMENT, message) from error
+
+
+def _dtype_name(dtype: int) -> str:
+    """A message may hold numbers that are no dtype."""
+    known = dtype in types_pb2.DataType.values()
+    return types_pb2.DataType.Name(dtype) if known else f"dtype {dtype}"
+
+
+def encode_outputs(outputs: Mapping[str, Any]) -> dict[str, tensor_pb2.TensorProto]:
+    """Output name to TensorProto, of what `LoadedModel.run` gave."""
+    return {name: _encode(array) for name, array in outputs.items()}
 
 
 def _encode(array: Any) -> tensor_pb2.TensorProto:

@@ -3,7 +3,8 @@
 `serve` starts it and returns; `python -m serving.local_server --model-dir DIR --port N` runs it
 until SIGTERM or SIGINT, then answers what it has accepted and exits with 0. It offers
 PredictionService (Predict, GetModelMetadata), ModelService (GetModelStatus,
-HandleReloadConfigRequest) and gRPC health checks.
+HandleReloadConfigRequest), gRPC health checks and reflection, and on a port of their own metrics
+for Prometheus.
 """
 
 import argparse
@@ -22,23 +23,24 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from serving.batching import Batcher
 from serving.drain import DrainGate
-from serving.loaded_model import ModelError
+from serving.limits import parse_limits
+from serving.loaded_model import LoadedModel, ModelError
+from serving.metrics import MetricsPort, ServerMetrics
 from serving.model_config import ModelConfig, read_model_config_file
+from serving.request_observer import RequestObserver, open_access_log
 from serving.served_models import ServedModels
 from serving.server_options import ServerOptions, ServingError
-from serving.services import ModelService, PredictionService
+from serving.services import ModelService, PredictionService, Runner
+from serving.tls import server_credentials
 
+_SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 # TensorFlow Serving registers the short names; gRPC's own convention is the full ones.
-_HEALTH_NAMES = (
-    "",
-    "PredictionService",
-    "ModelService",
-    "tensorflow.serving.PredictionService",
-    "tensorflow.serving.ModelService",
-)
+_HEALTH_NAMES = ("", "PredictionService", "ModelService", *_SERVICES)
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +59,14 @@ class LocalServer:
     def __init__(self, models: ServedModels, options: ServerOptions) -> None:
         self._models = models
         self._options = options
-        self._health = health.HealthServicer()
+        self._metrics = ServerMetrics(models)
         self._gate = DrainGate()
-        self._grpc_server = _build_grpc_server(models, options, self._health, self._gate)
-        self.port = _bind(self._grpc_server, options.host, options.port)
+        self._health = health.HealthServicer()
+        self._access_log = _open_access_log(options)
+        self._grpc_server = self._build_grpc_server()
+        self.port = _bind(self._grpc_server, options)
         self.address = _join_address(options.host, self.port)
+        self._metrics_port = _open_metrics_port(self._metrics, options)
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="model-versions", daemon=True)
         for name in _HEALTH_NAMES:
@@ -81,6 +86,34 @@ class LocalServer:
         self._gate.close()
         self._grpc_server.stop(self._options.drain_s).wait()
         self._watcher.join()
+        if self._metrics_port:
+            self._metrics_port.close()
+        for handler in self._access_log.handlers:
+            handler.close()
+
+    def _build_grpc_server(self) -> grpc.Server:
+        options = self._options
+        server = grpc.server(
+            futures.ThreadPoolExecutor(options.num_threads, thread_name_prefix="serving"),
+            interceptors=[self._gate, RequestObserver(self._metrics, self._access_log)],
+            maximum_concurrent_rpcs=options.max_concurrent_requests,
+            options=[
+                ("grpc.max_receive_message_length", options.max_message_bytes),
+                ("grpc.max_send_message_length", options.max_message_bytes),
+                # gRPC lets two servers share a port unless told otherwise; each would then get half
+                # of the requests.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        run = _choose_runner(options, self._metrics)
+        predictions = PredictionService(self._models, run, parse_limits(options.limits))
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(self._models), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection([*_SERVICES, reflection.SERVICE_NAME], server)
+        return server
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._options.poll_interval_s):
@@ -178,7 +211,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port-file", type=Path, help="write the port here once ready")
     for field in dataclasses.fields(ServerOptions):
         name = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(name, type=type(field.default), default=field.default)
+        if isinstance(field.default, tuple):
+            parser.add_argument(name, nargs="*", default=field.default)
+        else:
+            parser.add_argument(name, type=type(field.default), default=field.default)
     args = vars(parser.parse_args(argv))
     model_dir, model_name, port_file = (
         args.pop(name) for name in ("model_dir", "model_name", "port_file")
@@ -186,7 +222,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     shutdown_requested = shutdown_event()
     try:
-        server = serve(model_dir, model_name, **args)
+        options = {name: tuple(v) if isinstance(v, list) else v for name, v in args.items()}
+        server = serve(model_dir, model_name, **options)
     except ServingError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -199,41 +236,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _build_grpc_server(
-    models: ServedModels,
-    options: ServerOptions,
-    health_servicer: health.HealthServicer,
-    gate: DrainGate,
-) -> grpc.Server:
-    server = grpc.server(
-        futures.ThreadPoolExecutor(options.max_threads, thread_name_prefix="serving"),
-        interceptors=[gate],
-        maximum_concurrent_rpcs=options.max_concurrent_requests,
-        options=[
-            ("grpc.max_receive_message_length", options.max_message_bytes),
-            ("grpc.max_send_message_length", options.max_message_bytes),
-            # gRPC lets two servers share a port unless told otherwise; each would then get half of
-            # the requests.
-            ("grpc.so_reuseport", 0),
-        ],
+def _choose_runner(options: ServerOptions, metrics: ServerMetrics) -> Runner:
+    if not options.batch_rows:
+        return LoadedModel.run
+    batcher = Batcher(
+        options.batch_rows,
+        options.batch_wait_ms / 1000,
+        options.batch_padded_inputs,
+        metrics.count_batch,
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(models), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), server)
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    return server
+    return batcher.run
 
 
-def _bind(server: grpc.Server, host: str, port: int) -> int:
-    address = _join_address(host, port)
+def _bind(server: grpc.Server, options: ServerOptions) -> int:
+    address = _join_address(options.host, options.port)
     try:
+        if options.tls_cert:
+            return int(server.add_secure_port(address, server_credentials(options)))
         return int(server.add_insecure_port(address))
     except RuntimeError as error:
         raise ServingError(
-            f"Cannot listen on {address}: the port is in use or the address is not this "
-            "machine's. Stop the server that uses it, or choose another port."
+            f"Cannot listen on {address}: the port is in use, the address is not this machine's, "
+            "or the TLS files are no certificate and its key. Stop the server that uses the port, "
+            "or choose another one."
         ) from error
+
+
+def _open_metrics_port(metrics: ServerMetrics, options: ServerOptions) -> MetricsPort | None:
+    if not options.metrics_port:
+        return None
+    try:
+        return MetricsPort(metrics, options.host, options.metrics_port)
+    except OSError as error:
+        raise ServingError(
+            f"Cannot listen on {options.host}:{options.metrics_port} for metrics: {error}. Choose "
+            "another port."
+        ) from error
+
+
+def _open_access_log(options: ServerOptions) -> logging.Logger:
+    try:
+        return open_access_log(options.access_log)
+    except OSError as error:
+        message = f"The access log should be a file that can be written: {error}"
+        raise ServingError(message) from error
 
 
 def _join_address(host: str, port: int) -> str:

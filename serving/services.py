@@ -3,6 +3,7 @@
 Methods that are not here (Classify, Regress, MultiInference) answer UNIMPLEMENTED.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -16,11 +17,15 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.loaded_model import DEFAULT_SIGNATURE, ModelError
+from serving.limits import check_sizes, check_values
+from serving.loaded_model import Call, LoadedModel, ModelError, encode_outputs
 from serving.model_config import read_model_configs
 from serving.served_models import ServedModels
 
 _METADATA_FIELD = "signature_def"
+
+# Runs a model on a checked request: output name to value.
+Runner = Callable[[LoadedModel, Call], dict[str, Any]]
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -28,10 +33,19 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     Args:
       models: where a request finds its model.
+      run: runs a model on a checked request.
+      limits: of inputs, as `parse_limits` gives them.
     """
 
-    def __init__(self, models: ServedModels) -> None:
+    def __init__(
+        self,
+        models: ServedModels,
+        run: Runner,
+        limits: Mapping[str, Sequence[int]],
+    ) -> None:
         self._models = models
+        self._run = run
+        self._limits = limits
 
     def Predict(  # noqa: N802 - the API names it
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
@@ -39,13 +53,21 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         """Runs a signature of the model."""
         try:
             _check_deadline(context)
-            signature_name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+            check_sizes(request.inputs, self._limits)
             with self._models.lease(request.model_spec) as model:
-                outputs = model.predict(
-                    signature_name, dict(request.inputs), list(request.output_filter)
+                call = model.check(
+                    request.model_spec.signature_name,
+                    dict(request.inputs),
+                    list(request.output_filter),
                 )
-                spec = _answered_by(request.model_spec.name, model.version, signature_name)
-            return predict_pb2.PredictResponse(model_spec=spec, outputs=outputs)
+                check_values(call.inputs, self._limits)
+                outputs = self._run(model, call)
+            return predict_pb2.PredictResponse(
+                model_spec=_answered_by(
+                    request.model_spec.name, model.version, call.signature_name
+                ),
+                outputs=encode_outputs(outputs),
+            )
         except ModelError as error:
             _abort(context, error)
 

@@ -52,6 +52,8 @@ THIRD_PARTY = {
     "kfp": ("pipeline/kubeflow_runner.py",),
     "grpc": ("serving/",),
     "grpc_health": ("serving/",),
+    "grpc_reflection": ("serving/",),
+    "prometheus_client": ("serving/",),
     "tensorflow_serving": ("serving/", "adarec_tf/export/bundle.py"),
     "tensorflow_recommenders": ("adarec_tf/metrics/",),
 }

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from serving.warm_up import WARM_UP_FILE
 
 NUM_ITEMS = 8
 
@@ -71,3 +74,33 @@ def publish(bundle: Callable[[int], Path]) -> Callable[[Path, int], Path]:
         return unfinished.rename(model_dir / str(version))
 
     return copy_and_rename
+
+
+@pytest.fixture
+def predict_request() -> Callable[..., predict_pb2.PredictRequest]:
+    """Makes a Predict request for histories of one length."""
+
+    def make(history=(("i1",),), k: int = 1, exclude_seen: bool = True):
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = "student"
+        request.inputs["history"].CopyFrom(tf.make_tensor_proto(history, dtype=tf.string))
+        request.inputs["k"].CopyFrom(tf.make_tensor_proto(k, dtype=tf.int32))
+        request.inputs["exclude_seen"].CopyFrom(tf.make_tensor_proto(exclude_seen))
+        return request
+
+    return make
+
+
+@pytest.fixture
+def write_warm_up() -> Callable[[Path, list[predict_pb2.PredictRequest]], None]:
+    """Puts warm-up requests into a bundle."""
+
+    def write(path: Path, requests: list[predict_pb2.PredictRequest]) -> None:
+        (path / WARM_UP_FILE).parent.mkdir()
+        with tf.io.TFRecordWriter(str(path / WARM_UP_FILE)) as writer:
+            for request in requests:
+                log = prediction_log_pb2.PredictionLog()
+                log.predict_log.request.CopyFrom(request)
+                writer.write(log.SerializeToString())
+
+    return write

@@ -53,14 +53,14 @@ def request_for_i1() -> predict_pb2.PredictRequest:
     return request
 
 
-def code_of(method: Any, request: Any, timeout: float = 5.0) -> grpc.StatusCode:
+def code_of(method: Any, request: Any, timeout: float = 60.0) -> grpc.StatusCode:
     with pytest.raises(grpc.RpcError) as failure:
         method(request, timeout=timeout)
     return failure.value.code()
 
 
 def test_predict_tells_the_version_that_answered(predictions, request_for_i1):
-    response = predictions.Predict(request_for_i1, timeout=5)
+    response = predictions.Predict(request_for_i1, timeout=60)
     assert tf.make_ndarray(response.outputs["item_ids"]).tolist() == [[b"i2", b"i3"]]
     assert response.model_spec.name == "student"
     assert response.model_spec.version.value == 3
@@ -71,7 +71,7 @@ def test_predict_accepts_version_signature_and_output_filter(predictions, reques
     request_for_i1.model_spec.version.value = 3
     request_for_i1.model_spec.signature_name = "serving_default"
     request_for_i1.output_filter.append("scores")
-    assert list(predictions.Predict(request_for_i1, timeout=5).outputs) == ["scores"]
+    assert list(predictions.Predict(request_for_i1, timeout=60).outputs) == ["scores"]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def metadata_request(**fields: Any) -> get_model_metadata_pb2.GetModelMetadataRe
 
 def test_metadata_describes_the_signature(predictions):
     request = metadata_request(metadata_field=["signature_def"])
-    response = predictions.GetModelMetadata(request, timeout=5)
+    response = predictions.GetModelMetadata(request, timeout=60)
     assert response.model_spec.version.value == 3
     signatures = get_model_metadata_pb2.SignatureDefMap()
     assert response.metadata["signature_def"].Unpack(signatures)
@@ -153,7 +153,7 @@ def test_metadata_has_one_field_only(predictions, fields):
 def test_status_lists_the_versions(models):
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "student"
-    (status,) = models.GetModelStatus(request, timeout=5).model_version_status
+    (status,) = models.GetModelStatus(request, timeout=60).model_version_status
     assert (status.version, status.state) == (3, status.AVAILABLE)
     assert status.status.error_code == 0
 
@@ -177,7 +177,7 @@ def test_status_refuses_what_it_does_not_know(models, change, code):
 @pytest.mark.parametrize("service", ["", "PredictionService", "tensorflow.serving.ModelService"])
 def test_health_is_serving(channel, service):
     stub = health_pb2_grpc.HealthStub(channel)
-    response = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+    response = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
     assert response.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -200,7 +200,7 @@ def version_that_answers(predictions, request, **choice: Any) -> int:
         request.model_spec.version.value = choice["version"]
     if "label" in choice:
         request.model_spec.version_label = choice["label"]
-    scores = predictions.Predict(request, timeout=5).outputs["scores"]
+    scores = predictions.Predict(request, timeout=60).outputs["scores"]
     return int(scores.float_val[0] // 1000)
 
 
@@ -211,9 +211,9 @@ def test_a_new_list_changes_policies_labels_and_models(
     every_version = f"{student} model_version_policy {{ all {{}} }}"
     labels = 'version_labels { key: "stable" value: 2 } version_labels { key: "canary" value: 3 }'
     try:
-        models.HandleReloadConfigRequest(reload_request(every_version), timeout=10)
+        models.HandleReloadConfigRequest(reload_request(every_version), timeout=60)
         labelled = reload_request(f"{every_version} {labels}")
-        response = models.HandleReloadConfigRequest(labelled, timeout=10)
+        response = models.HandleReloadConfigRequest(labelled, timeout=60)
         assert response.status.error_code == 0
         assert version_that_answers(predictions, request_for_i1) == 3
         assert version_that_answers(predictions, request_for_i1, version=2) == 2
@@ -223,12 +223,12 @@ def test_a_new_list_changes_policies_labels_and_models(
         code = code_of(predictions.Predict, request_for_i1)
         assert code == grpc.StatusCode.INVALID_ARGUMENT
         second = f'name: "second" base_path: "{model_dir}" model_platform: "tensorflow"'
-        models.HandleReloadConfigRequest(reload_request(second), timeout=10)
+        models.HandleReloadConfigRequest(reload_request(second), timeout=60)
         assert code_of(predictions.Predict, request_for_i1) == grpc.StatusCode.NOT_FOUND
         request_for_i1.model_spec.name = "second"
         assert version_that_answers(predictions, request_for_i1) == 3
     finally:
-        models.HandleReloadConfigRequest(reload_request(student), timeout=10)
+        models.HandleReloadConfigRequest(reload_request(student), timeout=60)
 
 
 def test_a_new_list_that_is_not_allowed_is_refused(models, predictions, request_for_i1):

@@ -1,0 +1,26 @@
+import pytest
+
+from serving.server_options import ServerOptions, ServingError
+
+
+def test_a_batch_has_a_thread_for_each_request():
+    assert ServerOptions(max_threads=4, batch_rows=32).num_threads == 32
+    assert ServerOptions(max_threads=4).num_threads == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"metrics_port": 70000}, "`metrics_port` should be between 0 and 65535"),
+        ({"max_message_bytes": 0}, "`max_message_bytes` should be positive"),
+        ({"batch_rows": -1}, "`batch_rows` should be at least 0"),
+        ({"batch_wait_ms": 0.0}, "`batch_wait_ms` should be positive"),
+        ({"tls_cert": "a.pem"}, "`tls_key` should be given with tls_cert"),
+        ({"tls_key": "a.pem"}, "`tls_key` should be given with tls_cert"),
+        ({"tls_client_ca": "a.pem"}, "`tls_client_ca` should be given with tls_cert"),
+        ({"limits": ("k",)}, "should have the form history=1024x10000"),
+    ],
+)
+def test_values_that_are_not_allowed_are_refused(values, message):
+    with pytest.raises(ServingError, match=message):
+        ServerOptions(**values)
