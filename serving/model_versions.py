@@ -19,6 +19,7 @@ from typing import NamedTuple
 import grpc
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
+from serving.compatibility import check_replaces
 from serving.loaded_model import LoadedModel, ModelError, load_model
 from serving.model_config import NEWEST_VERSION, VersionPolicy
 from serving.warm_up import warm_up
@@ -180,6 +181,7 @@ class ModelVersions:
             self._set_status(version, ModelVersionStatus.LOADING)
         try:
             model = self._load(path, version)
+            self._check_replaces_served(model)
         except ModelError as error:
             first_tried_s = attempt.first_tried_s if attempt else time.monotonic()
             self._attempts[version] = _FailedAttempt(first_tried_s, contents, error)
@@ -187,6 +189,11 @@ class ModelVersions:
         self._attempts.pop(version, None)
         self._serve(model)
         return True
+
+    def _check_replaces_served(self, model: LoadedModel) -> None:
+        if self.current_version is not None:
+            with self.lease() as served:
+                check_replaces(model.signature_defs, served.signature_defs)
 
     def _serve(self, model: LoadedModel) -> None:
         """Sends new requests to `model` as well, and those for the newest only if it is that."""
