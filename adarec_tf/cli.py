@@ -5,6 +5,7 @@ Both are imported inside the commands, so that `--help` and a wrong argument ans
 
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -97,34 +98,115 @@ def run(
     )
 
 
+_workdir_option = click.option(
+    "--workdir", type=click.Path(path_type=Path), help="What this run pushed."
+)
+_model_dir_option = click.option(
+    "--model-dir", type=click.Path(path_type=Path), help="This folder of numbered versions."
+)
+
+
 @main.command()
-@click.option("--workdir", type=click.Path(path_type=Path), help="Serve what this run pushed.")
-@click.option("--model-dir", type=click.Path(path_type=Path), help="Serve this folder's versions.")
+@_workdir_option
+@_model_dir_option
 @click.option("--model-name", help="The name that requests give.  [default: as it was pushed]")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8500, show_default=True, help="0 takes any free port.")
+@click.option(
+    "--model-config-file",
+    type=click.Path(path_type=Path),
+    help="Several models, version policies, labels: as the stock server's.",
+)
+@click.option("--host", help="0.0.0.0 for every address.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="0 takes any free port.  [default: 8500]")
+@click.option("--metrics-port", type=int, help="Prometheus metrics here.  [default: none]")
+@click.option("--access-log", help="A file, - for the screen: one JSON object a request.")
+@click.option("--batch-rows", type=int, help="Concurrent requests run together, up to so many.")
+@click.option("--batch-wait-ms", type=float, help="How long one waits for others.  [default: 2]")
+@click.option(
+    "--batch-padded-input",
+    "batch_padded_inputs",
+    multiple=True,
+    metavar="INPUT",
+    help='May be padded with "" to be run together.  [default: history]',
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="INPUT=N",
+    help="Largest sizes or value of an input.  [default: history=1024x10000 k=10000]",
+)
+@click.option("--max-threads", type=int, help="Requests at once.  [default: 4 a core]")
+@click.option("--max-concurrent-requests", type=int, help="More are refused.  [default: 1000]")
+@click.option("--max-message-bytes", type=int, help="[default: 64 MiB]")
+@click.option("--tls-cert", help="PEM file: serve with TLS, together with --tls-key.")
+@click.option("--tls-key", help="PEM file.")
+@click.option("--tls-client-ca", help="PEM file: only clients with its certificates.")
+@click.option("--poll-interval-s", type=float, help="Between looks for versions.  [default: 1]")
+@click.option("--drain-s", type=float, help="Longest wait for requests at the end.  [default: 30]")
 def serve(
-    workdir: Path | None, model_dir: Path | None, model_name: str | None, host: str, port: int
+    workdir: Path | None,
+    model_dir: Path | None,
+    model_name: str | None,
+    model_config_file: Path | None,
+    **options: Any,
 ) -> None:
     """Serve a pushed student over gRPC (TensorFlow Serving's API) until told to stop.
 
-    Without --workdir and --model-dir: the newest run below runs/. New versions are picked up.
+    Without --workdir, --model-dir and --model-config-file: the newest run below runs/. New versions
+    are picked up.
     """
-    if workdir and model_dir:
-        raise click.UsageError("--workdir and --model-dir exclude each other.")
-    folder = model_dir or _pushed_models(workdir)
-    from serving.local_server import serve as start_server
-    from serving.local_server import shutdown_event
+    if sum(map(bool, (workdir, model_dir, model_config_file))) > 1:
+        raise click.UsageError("--workdir, --model-dir and --model-config-file exclude each other.")
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    folder = None if model_config_file else model_dir or _pushed_models(workdir)
+    from serving.local_server import ServerOptions, read_models, serve_models, shutdown_event
+    from serving.local_server import serve as serve_folder
 
     shutdown_requested = shutdown_event()
-    name = model_name or folder.absolute().name
-    with start_server(folder, name, port=port, host=host) as server:
-        [version] = server.available_versions[name]
+    if folder:
+        server = serve_folder(folder, model_name or folder.absolute().name, **given)
+    else:
+        server = serve_models(read_models(model_config_file or ""), ServerOptions(**given))
+    with server:
+        served = ", ".join(
+            f"version {' and '.join(map(str, versions))} as {name!r}"
+            for name, versions in server.available_versions.items()
+        )
         click.echo(
-            f"Serving {folder} version {version} as {name!r} on {server.address}. Ctrl-C stops it."
+            f"Serving {folder or model_config_file} {served} on {server.address}. Ctrl-C stops it."
         )
         sys.stdout.flush()
         shutdown_requested.wait()
+
+
+@main.command()
+@_workdir_option
+@_model_dir_option
+def versions(workdir: Path | None, model_dir: Path | None) -> None:
+    """List pushed versions, newest first, and why others were taken back."""
+    from adarec_tf.export.pushed_versions import list_versions
+
+    for pushed in list_versions(model_dir or _pushed_models(workdir)):
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(pushed.pushed_at))
+        size = f"{pushed.size_bytes / 1e6:.2f} MB" if pushed.size_bytes else "-"
+        line = f"{pushed.version}\t{pushed.state}\t{when}\t{size}\t{pushed.note}"
+        click.echo(line.rstrip())
+
+
+@main.command()
+@_workdir_option
+@_model_dir_option
+@click.option("--to", type=int, default=0, help="The version to go back to.  [default: one back]")
+def rollback(workdir: Path | None, model_dir: Path | None, to: int) -> None:
+    """Withdraw the newest version, so that servers go back to the one before.
+
+    Withdrawn versions are deleted, and their numbers are not used again.
+    """
+    from adarec_tf.export.pushed_versions import find_versions, roll_back
+
+    folder = model_dir or _pushed_models(workdir)
+    withdrawn = ", ".join(map(str, roll_back(folder, to)))
+    click.echo(f"{folder} is back at version {find_versions(folder)[-1]}; withdrawn: {withdrawn}.")
 
 
 def _pushed_models(workdir: Path | None) -> Path:

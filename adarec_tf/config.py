@@ -130,6 +130,9 @@ class ServingConfig(JsonConfig):
     model_name: str = "student"
     num_validation_requests: int = 16
     keep_versions: int = 5  # older pushed versions are deleted
+    # HOST:PORT of a running server that watches the pushed folder: a version that does not answer
+    # there is taken back. "" asks none.
+    server_address: str = ""
 
     def __post_init__(self) -> None:
         check_positive_integer(self, "num_validation_requests", "keep_versions")

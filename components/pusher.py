@@ -1,97 +1,80 @@
 """Pusher: a blessed bundle → the next numbered version in the folder that a server watches.
 
-As TensorFlow Serving needs it: a version appears complete, by a rename; numbers only grow and one
-that was ever used is never used again, since a server does not retry a version that failed.
+Where a running server is named, the new version has to answer real requests there; otherwise it is
+taken back, and the version before it serves on.
 """
 
-import filecmp
 import logging
 import os
-import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 
+from adarec_tf.export.pushed_versions import delete_old_versions, find_versions, publish, withdraw
 from components.blessings import read_blessing
 from components.model_artifact import bundle_dir
 
+# Two looks of a server at the folder, and loading; a server that tries again takes longer.
+_TIME_LIMIT_S = 120.0
+
 logger = logging.getLogger(__name__)
 
-_TEMPORARY_PREFIX = ".tmp-"
-# Versions are deleted, by us and by hand; the highest number ever used is remembered here.
-_LAST_VERSION_FILE = ".last_version"
 
-
-def publish(bundle: str | os.PathLike[str], serving_dir: str | os.PathLike[str]) -> int:
-    """Copies a bundle into a serving folder as its newest version.
-
-    A folder whose newest version already is this bundle is left as it is.
+def push(
+    bundle: str, serving_dir: str, keep_versions: int, server_address: str, model_name: str
+) -> tuple[int, str]:
+    """Publishes a bundle and, where a server is named, sees it answer.
 
     Args:
       bundle: a SavedModel folder.
-      serving_dir: the folder that a server watches; created if need be.
-
-    Returns:
-      The version's number.
-    """
-    base = Path(serving_dir)
-    base.mkdir(parents=True, exist_ok=True)
-    versions = _versions(base)
-    if versions and _has_same_files(Path(bundle), base / str(versions[-1])):
-        return versions[-1]
-    version = _last_used_version(base) + 1
-    (base / _LAST_VERSION_FILE).write_text(f"{version}\n")
-    temporary = base / f"{_TEMPORARY_PREFIX}{version}"
-    shutil.copytree(bundle, temporary)
-    # One atomic step: a server that sees the number sees every file.
-    temporary.rename(base / str(version))
-    return version
-
-
-def delete_old_versions(serving_dir: str | os.PathLike[str], keep_versions: int) -> list[int]:
-    """Deletes all but the newest versions, and what interrupted copies left behind.
-
-    Args:
       serving_dir: the folder that a server watches.
-      keep_versions: how many to keep, at least 1.
+      keep_versions: how many versions stay in it.
+      server_address: HOST:PORT of a running server, "" for none.
+      model_name: the name it serves the folder under.
 
     Returns:
-      The numbers deleted.
+      The version's number, and why it was taken back: "" if it was not.
     """
-    base = Path(serving_dir)
-    for leftover in base.glob(f"{_TEMPORARY_PREFIX}*"):
-        shutil.rmtree(leftover)
-    old = _versions(base)[:-keep_versions]
-    for version in old:
-        # Out of sight first, so that no server meets a folder that is half gone.
-        hidden = base / f"{_TEMPORARY_PREFIX}{version}"
-        (base / str(version)).rename(hidden)
-        shutil.rmtree(hidden)
-    return old
+    before = find_versions(serving_dir) if os.path.isdir(serving_dir) else []
+    version = publish(bundle, serving_dir)
+    if server_address and version not in before:
+        problem = ask_running_server(bundle, version, server_address, model_name)
+        if problem:
+            withdraw(serving_dir, version, problem)
+            return version, problem
+    deleted = delete_old_versions(serving_dir, keep_versions)
+    logger.info("pushed version=%d to=%s deleted=%s", version, serving_dir, deleted)
+    return version, ""
 
 
-def _versions(base: Path) -> list[int]:
-    return sorted(int(p.name) for p in base.iterdir() if p.name.isdecimal() and p.is_dir())
+def ask_running_server(bundle: str, version: int, server_address: str, model_name: str) -> str:
+    """Waits until a server serves a version and asks it the bundle's own warm-up requests.
 
-
-def _last_used_version(base: Path) -> int:
-    """The highest number ever used, by versions that failed or are deleted as well; 0 at first."""
-    names = [path.name.removeprefix(_TEMPORARY_PREFIX) for path in base.iterdir()]
-    if (base / _LAST_VERSION_FILE).exists():
-        names.append((base / _LAST_VERSION_FILE).read_text().strip())
-    return max((int(name) for name in names if name.isdecimal()), default=0)
-
-
-def _has_same_files(left: Path, right: Path) -> bool:
-    names = [
-        sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
-        for root in (left, right)
-    ]
-    return names[0] == names[1] and all(
-        filecmp.cmp(left / name, right / name, shallow=False) for name in names[0]
+    Returns:
+      What went wrong, "" if nothing did.
+    """
+    # By name and in a process of its own: components do not import `serving`.
+    completed = subprocess.run(
+        [
+            *(sys.executable, "-m", "serving.push_check"),
+            *("--server", server_address, "--model-name", model_name),
+            *("--version", str(version), "--bundle", os.path.abspath(bundle)),
+            *("--time-limit-s", str(_TIME_LIMIT_S)),
+        ],
+        cwd=Path(__file__).parents[1],  # where the package `serving` is found
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        check=False,
     )
+    if completed.returncode == 0:
+        return ""
+    lines = completed.stderr.strip().splitlines() or [f"exit code {completed.returncode}"]
+    return lines[-1].removeprefix("Error: ")
 
 
 @component
@@ -102,6 +85,8 @@ def Pusher(  # noqa: N802 (a component is named as a class)
     pushed_model: OutputArtifact[PushedModel],
     serving_dir: Parameter[str],
     keep_versions: Parameter[int],
+    server_address: Parameter[str],
+    model_name: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
     """Pushes the bundle of a model if both blessings were given; says why if not.
@@ -116,20 +101,25 @@ def Pusher(  # noqa: N802 (a component is named as a class)
       pushed_model: what was pushed, if anything.
       serving_dir: the folder that a server watches.
       keep_versions: how many versions stay in it.
+      server_address: HOST:PORT of a running server that has to answer with the new version; ""
+        for none.
+      model_name: the name it serves the folder under.
       code_fingerprint: of the code this runs, so that the cache sees changes.
     """
     del code_fingerprint  # a part of the cache key alone
     verdicts = [read_blessing(model_blessing), read_blessing(infra_blessing)]
     reasons = [line for is_blessed, lines in verdicts if not is_blessed for line in lines]
-    is_blessed = all(is_blessed for is_blessed, _ in verdicts)
-    pushed_model.set_int_custom_property("pushed", int(is_blessed))
+    version = 0
+    if all(is_blessed for is_blessed, _ in verdicts):
+        bundle = bundle_dir(model.uri)
+        version, problem = push(bundle, serving_dir, int(keep_versions), server_address, model_name)
+        reasons = [f"Version {version} was taken back: {problem}"] if problem else []
+    is_pushed = version > 0 and not reasons
+    pushed_model.set_int_custom_property("pushed", int(is_pushed))
     pushed_model.set_string_custom_property("reasons", "\n".join(reasons))
-    if not is_blessed:
+    if not is_pushed:
         logger.warning("The student is not pushed: %s", " ".join(reasons))
         return
-    version = publish(bundle_dir(model.uri), serving_dir)
-    deleted = delete_old_versions(serving_dir, int(keep_versions))
-    logger.info("pushed version=%d to=%s deleted=%s", version, serving_dir, deleted)
     pushed_model.set_string_custom_property("pushed_version", str(version))
     pushed_model.set_string_custom_property(
         "pushed_destination", os.path.join(serving_dir, str(version))

@@ -189,6 +189,8 @@ def _release_stages(
         infra_blessing=infra_validator.outputs["blessing"],
         serving_dir=serving_dir,
         keep_versions=config.serving.keep_versions,
-        code_fingerprint=source_fingerprint("components.pusher"),
+        server_address=config.serving.server_address,
+        model_name=config.serving.model_name,
+        code_fingerprint=source_fingerprint("components.pusher", "serving.push_check"),
     )
     return _ReleaseStages(evaluator, infra_validator, pusher)

@@ -1,6 +1,7 @@
 """Serving a pushed bundle over the TensorFlow Serving API.
 
 `local_server` is the embedded server, `client` asks any server of that API, `validation` tries a
-bundle before it is pushed, `model_server/` configures the stock `tensorflow/serving` image.
-Nothing here imports the rest of the project: a bundle is a plain SavedModel.
+bundle before it is pushed, `push_check` sees a pushed one answer, `model_server/` configures the
+stock `tensorflow/serving` image. Nothing here imports the rest of the project: a bundle is a plain
+SavedModel.
 """

@@ -1,5 +1,6 @@
 """The command line without its long work, which `tests/e2e` runs."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from adarec_tf import __version__, cli
 from adarec_tf.config import PipelineConfig
 from pipeline import local_runner
+from serving.server_options import ServerOptions
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,6 +98,10 @@ def test_run_passes_on_columns_seed_and_settings(
         (["run", "--workdir", "file/run"], "The workdir should be a folder that can be written"),
         (["serve"], "There should be a pushed student in runs/*/serving"),
         (["serve", "--workdir", "empty"], "There should be a pushed student in empty/serving"),
+        (["serve", "--model-config-file", "gone"], "gone should be a ModelServerConfig"),
+        (["serve", "--model-dir", "gone"], "gone, which is not a folder. Push a model there"),
+        (["versions"], "There should be a pushed student in runs/*/serving"),
+        (["rollback", "--model-dir", "gone"], "A rollback should go to a version before"),
         (["compile", "--target", "kubeflow", "-o", "a.json"], "should end in .yaml or .yml"),
     ],
 )
@@ -115,6 +121,7 @@ def test_a_mistake_is_one_line_and_exit_code_1(
     [
         ["run", "--unknown"],
         ["serve", "--workdir", "a", "--model-dir", "b"],
+        ["serve", "--model-config-file", "a", "--model-dir", "b"],
         ["recommend"],
         ["compile", "--target", "airflow", "-o", "a.yaml"],
     ],
@@ -151,3 +158,20 @@ def test_recommend_without_a_server_says_what_to_do() -> None:
     assert result.exit_code == 1
     assert "adarec serve" in result.output
     assert result.output.count("\n") == 1
+
+
+def test_every_option_of_the_server_can_be_given() -> None:
+    given = {parameter.name for parameter in cli.serve.params}
+    assert {field.name for field in dataclasses.fields(ServerOptions)} <= given
+
+
+def test_versions_are_listed_and_rolled_back(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "scene" / "serving" / "student"
+    for version in ("1", "2"):
+        (folder / version).mkdir(parents=True)
+        (folder / version / "saved_model.pb").write_bytes(b"0" * 20_000)
+    result = invoke("rollback")
+    assert result.output == "runs/scene/serving/student is back at version 1; withdrawn: 2.\n"
+    [withdrawn, newest] = [line.split("\t") for line in invoke("versions").output.splitlines()]
+    assert [*withdrawn[:2], *withdrawn[3:]] == ["2", "withdrawn", "-", "rolled back"]
+    assert [*newest[:2], *newest[3:]] == ["1", "newest", "0.02 MB"]

@@ -1,0 +1,79 @@
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from serving.local_server import serve
+from serving.push_check import PushCheckError, check_push, main, read_warm_up_requests
+
+LONG_S = 60.0
+
+
+@pytest.fixture
+def push(tmp_path, publish, predict_request, write_warm_up):
+    """Publishes a version with warm-up requests, of which the last may name an item."""
+
+    def publish_with_requests(version: int, item: str = "i1") -> Path:
+        unfinished = publish(tmp_path / "elsewhere", version)
+        write_warm_up(unfinished, [predict_request([["i2"]]), predict_request([[item]])])
+        (tmp_path / "models").mkdir(exist_ok=True)
+        return unfinished.rename(tmp_path / "models" / str(version))
+
+    return publish_with_requests
+
+
+@pytest.fixture
+def server(tmp_path, push):
+    push(1)
+    with serve(tmp_path / "models", port=0, poll_interval_s=0.05) as running:
+        yield running
+
+
+def test_a_version_that_answers_passes(server, push):
+    assert check_push(server.address, "student", 2, push(2), LONG_S) == 2
+
+
+def test_a_version_that_does_not_load_fails_with_the_reason(server, push, tmp_path):
+    bundle = push(2)
+    broken = shutil.copytree(bundle, tmp_path / "models" / ".tmp-3")
+    (broken / "saved_model.pb").write_bytes(b"\xff")
+    broken.rename(tmp_path / "models" / "3")
+    with pytest.raises(PushCheckError, match=r"does not serve version 3: .* is damaged"):
+        check_push(server.address, "student", 3, bundle, LONG_S)
+
+
+def test_a_version_that_fails_a_request_fails(
+    server, tmp_path, push, write_warm_up, predict_request
+):
+    bundle = shutil.copytree(tmp_path / "models" / "1", tmp_path / "bundle")
+    shutil.rmtree(bundle / "assets.extra")
+    write_warm_up(bundle, [predict_request([["broken"]])])
+    with pytest.raises(
+        PushCheckError, match=r"Request 0 failed with INVALID_ARGUMENT: .*A broken item"
+    ):
+        check_push(server.address, "student", 1, bundle, LONG_S)
+
+
+def test_a_version_that_does_not_appear_fails(server, tmp_path):
+    bundle = tmp_path / "models" / "1"
+    with pytest.raises(PushCheckError, match=r"version 7 of 'student' .* watches another one"):
+        check_push(server.address, "student", 7, bundle, 0.5)
+
+
+def test_a_server_that_is_not_there_fails(tmp_path, push):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    with pytest.raises(PushCheckError, match="no server answers there"):
+        check_push(address, "student", 1, push(1), 0.5)
+
+
+def test_a_bundle_without_requests_is_refused(publish, tmp_path, write_warm_up, capsys):
+    bundle = publish(tmp_path, 1)
+    with pytest.raises(PushCheckError, match="should hold warm-up requests"):
+        read_warm_up_requests(bundle)
+    write_warm_up(bundle, [])
+    arguments = ["--server", "x:1", "--version", "1", "--bundle", str(bundle)]
+    assert main(arguments) == 1
+    assert "should hold at least one warm-up request" in capsys.readouterr().err
