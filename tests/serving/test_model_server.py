@@ -1,26 +1,84 @@
 """The files for the stock image, read as the tools that use them read them."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import kubernetes.client
 import pytest
 import yaml
-from google.protobuf import text_format
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,  # noqa: F401  (the pool needs it)
+)
 from tensorflow_serving.config import model_server_config_pb2
 
 FOLDER = Path(__file__).parents[2] / "serving" / "model_server"
+# The tools' own names for what the files hold.
+KINDS = {
+    "configmap.yaml": "V1ConfigMap",
+    "deployment.yaml": "V1Deployment",
+    "disruption-budget.yaml": "V1PodDisruptionBudget",
+    "models-volume.yaml": "V1PersistentVolumeClaim",
+    "service.yaml": "V1Service",
+}
 
 
-@pytest.fixture
-def model_config():
-    text = (FOLDER / "models.config").read_text()
+def make_message(name: str, fields: list[tuple[str, int, str]]) -> Any:
+    """An empty message of a proto that no installed package brings.
+
+    Args:
+      name: of the message.
+      fields: name, number and type; a type with dots is a message's.
+    """
+    file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package="test", syntax="proto3")
+    file.dependency.append("google/protobuf/wrappers.proto")
+    message = file.message_type.add(name=name)
+    for field_name, number, kind in fields:
+        field = message.field.add(name=field_name, number=number, label=1)
+        if "." in kind:
+            field.type, field.type_name = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE, kind
+        else:
+            field.type = getattr(descriptor_pb2.FieldDescriptorProto, f"TYPE_{kind.upper()}")
+    pool = descriptor_pool.Default()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"test.{name}"))()
+
+
+def read_model_config(text: str) -> Any:
     server = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    (config,) = server.model_config_list.config
+    [config] = server.model_config_list.config
     return config
 
 
+def read_manifest(name: str) -> dict[str, Any]:
+    return yaml.safe_load((FOLDER / "kubernetes" / name).read_text())
+
+
 @pytest.fixture
-def service():
+def model_config() -> Any:
+    return read_model_config((FOLDER / "models.config").read_text())
+
+
+@pytest.fixture
+def service() -> dict[str, Any]:
     return yaml.safe_load((FOLDER / "docker-compose.yml").read_text())["services"]["model_server"]
+
+
+@pytest.fixture
+def pod() -> dict[str, Any]:
+    return read_manifest("deployment.yaml")["spec"]["template"]["spec"]
+
+
+@pytest.fixture
+def dockerfile() -> list[list[str]]:
+    text = (FOLDER / "Dockerfile").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [line.split(maxsplit=1) for line in lines]
 
 
 def test_the_model_has_the_name_clients_ask_for(model_config):
@@ -28,6 +86,30 @@ def test_the_model_has_the_name_clients_ask_for(model_config):
     assert model_config.model_platform == "tensorflow"
     assert model_config.base_path.startswith("/"), "the server refuses relative paths"
     assert not model_config.HasField("model_version_policy"), "the default: latest 1"
+
+
+def test_batching_is_configured_as_the_server_reads_it():
+    # tensorflow_serving/servables/tensorflow/session_bundle_config.proto
+    integer = ".google.protobuf.Int64Value"
+    fields = [
+        ("max_batch_size", 1, integer),
+        ("batch_timeout_micros", 2, integer),
+        ("max_enqueued_batches", 3, integer),
+        ("num_batch_threads", 4, integer),
+        ("pad_variable_length_inputs", 7, "bool"),
+    ]
+    message = make_message("BatchingParameters", fields)
+    text_format.Parse((FOLDER / "batching.config").read_text(), message)
+    assert message.max_batch_size.value == 64
+    assert message.pad_variable_length_inputs
+
+
+def test_monitoring_is_configured_as_the_server_reads_it():
+    # tensorflow_serving/config/monitoring_config.proto
+    make_message("PrometheusConfig", [("enable", 1, "bool"), ("path", 2, "string")])
+    message = make_message("MonitoringConfig", [("prometheus_config", 1, ".test.PrometheusConfig")])
+    text_format.Parse((FOLDER / "monitoring.config").read_text(), message)
+    assert message.prometheus_config.enable
 
 
 def test_the_container_mounts_what_the_configuration_names(service, model_config):
@@ -47,3 +129,81 @@ def test_the_container_offers_grpc_rest_and_health(service):
     assert "--enable_grpc_healthcheck_service=true" in service["command"]
     assert "/v1/models/student" in service["healthcheck"]["test"][-1]
     assert not any("batching" in flag for flag in service["command"])
+
+
+def test_the_container_is_not_root_and_cannot_write(service):
+    assert int(service["user"].partition(":")[0]) > 0
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+
+
+def test_every_manifest_is_known():
+    assert {path.name for path in (FOLDER / "kubernetes").iterdir()} == set(KINDS)
+
+
+@pytest.mark.parametrize(("file", "kind"), KINDS.items())
+def test_a_manifest_is_what_the_api_knows(file, kind):
+    manifest = read_manifest(file)
+    client = kubernetes.client.ApiClient()
+    parsed = client.deserialize(SimpleNamespace(data=json.dumps(manifest)), kind)
+    # Parsing leaves out what the API does not know, so nothing may be missing afterwards.
+    assert client.sanitize_for_serialization(parsed) == manifest
+    assert kind.endswith(manifest["kind"])
+    version = {"V1Deployment": "apps/v1", "V1PodDisruptionBudget": "policy/v1"}.get(kind, "v1")
+    assert manifest["apiVersion"] == version
+
+
+def test_a_manifest_with_a_misspelt_field_would_be_found():
+    manifest = read_manifest("service.yaml")
+    manifest["spec"]["selectors"] = manifest["spec"].pop("selector")
+    client = kubernetes.client.ApiClient()
+    parsed = client.deserialize(SimpleNamespace(data=json.dumps(manifest)), "V1Service")
+    assert client.sanitize_for_serialization(parsed) != manifest
+
+
+def test_the_manifests_hold_together(pod):
+    labels = read_manifest("deployment.yaml")["spec"]["selector"]["matchLabels"]
+    assert read_manifest("deployment.yaml")["spec"]["template"]["metadata"]["labels"] == labels
+    assert read_manifest("service.yaml")["spec"]["selector"] == labels
+    assert read_manifest("disruption-budget.yaml")["spec"]["selector"]["matchLabels"] == labels
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    claim = volumes["models"]["persistentVolumeClaim"]
+    assert claim["claimName"] == read_manifest("models-volume.yaml")["metadata"]["name"]
+    config = read_manifest("configmap.yaml")
+    assert volumes["config"]["configMap"]["name"] == config["metadata"]["name"]
+    [container] = pod["containers"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+
+
+def test_the_pod_is_not_root_and_cannot_change_models(pod):
+    assert pod["securityContext"]["runAsNonRoot"]
+    [container] = pod["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
+    assert not container["securityContext"]["allowPrivilegeEscalation"]
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    assert mounts["models"]["readOnly"]
+    assert pod["volumes"][0]["persistentVolumeClaim"]["readOnly"]
+    assert {"requests", "limits"} <= set(container["resources"])
+    assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
+
+
+def test_configuration_in_the_cluster_is_that_of_the_files(model_config):
+    data = read_manifest("configmap.yaml")["data"]
+    assert read_model_config(data["models.config"]) == model_config
+    for name, text in data.items():
+        ours = (FOLDER / name).read_text().splitlines()
+        assert text.splitlines() == [line for line in ours if not line.startswith("#")]
+
+
+def test_the_image_is_built_from_what_is_there(dockerfile, pod, service):
+    instructions = [name for name, _ in dockerfile]
+    assert set(instructions) == {"FROM", "ARG", "COPY", "USER", "EXPOSE", "ENTRYPOINT"}
+    values = dict(dockerfile)
+    [container] = pod["containers"]
+    assert values["FROM"] == container["image"] == service["image"]
+    assert int(values["USER"].partition(":")[0]) == pod["securityContext"]["runAsUser"]
+    assert json.loads(values["ENTRYPOINT"]) == [*container["command"], *container["args"]]
+    *sources, target = values["COPY"].split()
+    assert target == "/config/"
+    assert all((FOLDER.parents[1] / source).is_file() for source in sources)
