@@ -38,12 +38,14 @@ class SearchResult(NamedTuple):
       candidates: every architecture compared at the end, with its validation metric.
       trace: one record an epoch: alphas, entropy, masses, losses, genotype, validation, and the
         measured costs of the operations.
+      validation: ranks any genotype with the weights that the supernet ended with.
     """
 
     genotype: Genotype
     student: Student
     candidates: list[tuple[Genotype, float]]
     trace: list[dict[str, Any]]
+    validation: SupernetValidation
 
 
 def search_genotype(
@@ -89,7 +91,7 @@ def search_genotype(
     trace = loop.run(checkpoint_dir, trace_path, log_dir)
     candidates = loop.ranked_candidates()
     best = max(candidates, key=lambda candidate: candidate[1])[0]
-    return SearchResult(best, loop.student(best), candidates, trace)
+    return SearchResult(best, loop.student(best), candidates, trace, loop.validation)
 
 
 class _SearchLoop:
@@ -109,7 +111,7 @@ class _SearchLoop:
         # Measuring draws weights of its own.
         keras.utils.set_random_seed(settings.seed)
         self._training = SupernetTraining(teacher, halves, prices, settings)
-        self._validation = SupernetValidation(
+        self.validation = SupernetValidation(
             self._training.state.supernet,
             valid,
             max_users=settings.search.validation_users,
@@ -142,7 +144,7 @@ class _SearchLoop:
             num_drawn=self._settings.search.num_candidates,
             seed=self._settings.seed,
         )
-        return [(genotype, self._validation.validate(genotype)) for genotype in genotypes]
+        return [(genotype, self.validation.validate(genotype)) for genotype in genotypes]
 
     def student(self, genotype: Genotype) -> Student:
         """The network of a genotype, with the supernet's weights."""
@@ -173,7 +175,7 @@ class _SearchLoop:
             "epoch": epoch + 1,
             "alphas_moved": self._training.alphas_move(epoch),
             **measured,
-            SELECTION_METRIC: self._validation.validate(genotype),
+            SELECTION_METRIC: self.validation.validate(genotype),
             "entropy": relative_entropy(alphas),
             "student_mass": state.objective.student_mass.numpy().tolist(),
             "teacher_mass": state.objective.teacher_mass.numpy().tolist(),

@@ -47,3 +47,13 @@ def read_scene(path: str, config: DataConfig) -> SceneHistories:
     )
     seen = sequences.resolve_seen(config.seen, share, config.max_repeat_share)
     return SceneHistories(splits, vocabulary.num_items, config.max_length, seen, vocabulary)
+
+
+def take_users(scene: SceneHistories, num_users: int) -> SceneHistories:
+    """A scene of some users, the same in every split, and of all items; 0 takes all users."""
+    if num_users == 0:
+        return scene
+    total = scene.splits.train.num_users
+    users = np.sort(np.random.default_rng(0).permutation(total)[:num_users])
+    splits = sequences.Splits(*(split.take(users) for split in scene.splits))
+    return scene._replace(splits=splits)

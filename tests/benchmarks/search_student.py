@@ -4,28 +4,68 @@
         --data interactions.csv.gz --teacher TEACHERS/teacher-1.keras --set student.hidden_dim=48
 
 Writes `tests/benchmarks/results/genotype_<name>.json` (what `distil_student.py --genotype` takes)
-and `tests/benchmarks/results/search_<name>.json`.
+and `tests/benchmarks/results/search_<name>.json`. With `--score PLAN`, of
+`compare_architectures.py`, the supernet also ranks the architectures of the plan; with the same
+`--checkpoints` a finished search is not run again for it.
 """
 
 import argparse
+import json
 import logging
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import keras
+import numpy as np
 import tensorflow as tf
-from scene_histories import read_scene
+from scene_histories import read_scene, take_users
 from stored_results import RESULTS, provenance, write_result
 
 import adarec_tf.teachers  # noqa: F401  (registers their Keras classes for loading)
-from adarec_tf.search.searcher import search_genotype
+from adarec_tf.config import StudentConfig
+from adarec_tf.search.alphas import draw_operations, genotype_of
+from adarec_tf.search.searcher import SearchResult, search_genotype
+from adarec_tf.search.selection import likeliest_genotype
+from adarec_tf.students import Genotype
 from pipeline.configs import scene_config
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "pot")
+_NUM_DRAWN = 20
+
+
+def discretisation(result: SearchResult, student: StudentConfig) -> dict[str, float]:
+    """What is lost by taking the likeliest operations in place of what the alphas draw.
+
+    Both with the supernet's weights, on validation; the gap is a share of the drawn ones' mean.
+    """
+    alphas = np.array(result.trace[-1]["alphas"])
+    generator = np.random.default_rng(0)
+    frame = {"num_nodes": student.num_nodes, "num_cells": student.num_cells}
+    drawn = np.mean(
+        [
+            result.validation.validate(genotype_of(draw_operations(alphas, generator), **frame))
+            for _ in range(_NUM_DRAWN)
+        ]
+    )
+    likeliest = result.validation.validate(likeliest_genotype(alphas, student))
+    return {"drawn": float(drawn), "likeliest": likeliest, "gap": float(1.0 - likeliest / drawn)}
+
+
+def scores(result: SearchResult, plan: str) -> list[dict[str, Any]]:
+    """The supernet's validation of every architecture of a plan."""
+    genotypes = [entry["genotype"] for entry in json.loads(Path(plan).read_text())["architectures"]]
+    return [
+        {
+            "genotype": genotype,
+            "valid ndcg@10/full": result.validation.validate(Genotype.from_dict(genotype)),
+        }
+        for genotype in genotypes
+    ]
 
 
 def main() -> None:
@@ -37,6 +77,8 @@ def main() -> None:
     parser.add_argument("--teacher", required=True, help="a Keras file")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--users", type=int, default=0, help="of the scene; 0 takes all")
+    parser.add_argument("--score", help="plan.json of compare_architectures.py")
     parser.add_argument("--checkpoints", help="a folder that survives an interruption")
     parser.add_argument("--threads", type=int, default=0, help="0: one a core")
     options = parser.parse_args()
@@ -44,7 +86,7 @@ def main() -> None:
     logging.getLogger("absl").setLevel(logging.WARNING)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     config = scene_config(options.scene).override(options.settings)
-    scene = read_scene(options.data, config.data)
+    scene = take_users(read_scene(options.data, config.data), options.users)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         result = search_genotype(
@@ -60,21 +102,25 @@ def main() -> None:
             checkpoint_dir=options.checkpoints or temporary,
             trace_path=str(Path(temporary) / "search_trace.jsonl"),
         )
+    seconds = round(time.monotonic() - start, 1)
     command = [
         *("python", "tests/benchmarks/search_student.py", "--name", options.name),
         *("--scene", options.scene, "--data", f"<log>/{Path(options.data).name}"),
         *("--teacher", f"<teachers>/{Path(options.teacher).name}", "--seed", str(options.seed)),
-        *("--threads", str(options.threads)),
+        *("--users", str(options.users), "--threads", str(options.threads)),
         *(part for setting in options.settings for part in ("--set", setting)),
+        *(("--score", "<folder>/plan.json") if options.score else ()),
     ]
     stored = {
         **provenance(command, _PACKAGES),
         "scene": config.scene,
         "seed": options.seed,
-        "seconds": round(time.monotonic() - start, 1),
+        "seconds": seconds,
         "student": config.student.to_dict(),
         "search": config.search.to_dict(),
         "distillation": config.distillation.to_dict(),
+        "discretisation": discretisation(result, config.student),
+        "scored": scores(result, options.score) if options.score else [],
         "candidates": [
             {"genotype": genotype.to_dict(), "valid ndcg@10/full": value}
             for genotype, value in result.candidates

@@ -1,0 +1,160 @@
+"""Architectures to compare: how they are drawn, timed and trained alike, and rows that survive.
+
+A training is identified by the name of its architecture and a seed. Its row is appended to a file
+of JSON lines when it is done, so that what was killed goes on with what is missing.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scene_histories import SceneHistories
+from train_teacher import evaluate
+
+from adarec_tf.config import PipelineConfig, StudentConfig
+from adarec_tf.distillation.distiller import distill_student
+from adarec_tf.metrics.protocols import model_scorer
+from adarec_tf.students import Genotype, build_student
+from adarec_tf.students.genotype import edge_ends
+from adarec_tf.students.primitives import NONE, PRIMITIVES
+from adarec_tf.training_loop import SELECTION_METRIC
+
+_NUM_CALLS, _NUM_WARMUP_CALLS = 200, 20
+_MAX_DRAWS = 100_000
+# Of NextItNet: the dilation grows from layer to layer.
+_CHAIN = ("conv_3", "dilated_2_conv_3", "dilated_4_conv_3")
+
+
+def random_genotypes(student: StudentConfig, seed: int) -> Iterator[Genotype]:
+    """Distinct architectures, each edge uniform over the operations, none of them blind to order.
+
+    All cells are alike, as in the search space of shared alphas; dead edges are `none`.
+    """
+    generator = np.random.default_rng(seed)
+    names, num_edges = list(PRIMITIVES), len(edge_ends(student.num_nodes))
+    seen = set()
+    for _ in range(_MAX_DRAWS):
+        cell = generator.choice(names, num_edges).tolist()
+        genotype = Genotype.from_primitives(student.num_nodes, [cell] * student.num_cells)
+        genotype = genotype.without_dead_edges()
+        if genotype not in seen and not genotype.is_degenerate:
+            seen.add(genotype)
+            yield genotype
+
+
+def hand_made_genotypes(student: StudentConfig) -> list[Genotype]:
+    """A stack of convolutions of growing dilation, as NextItNet's: of all nodes, or of fewer."""
+    ends = edge_ends(student.num_nodes)
+    return [
+        Genotype.from_primitives(
+            student.num_nodes,
+            [
+                [
+                    _CHAIN[source % len(_CHAIN)] if target == source + 1 <= depth else NONE
+                    for source, target in ends
+                ]
+            ]
+            * student.num_cells,
+        )
+        for depth in range(student.num_nodes, 0, -1)
+    ]
+
+
+def served_encoder(genotype: Genotype, student: StudentConfig, scene: SceneHistories) -> Callable:
+    """Encodes one full history in the form that is served; returns when the state is there.
+
+    Without the scores of the catalogue, which cost every student of a width the same.
+    """
+    model = build_student(genotype, student, scene.num_items, scene.max_length, seed=0)
+    history = np.random.default_rng(0).integers(1, scene.num_items + 1, (1, scene.max_length))
+    item_ids = tf.constant(history, tf.int64)
+    with model.sequence_embedding.serving_form():
+        encode = tf.function(
+            lambda ids: model(ids, training=False).final_states[:, -1],
+            input_signature=[tf.TensorSpec(item_ids.shape, tf.int64)],
+        ).get_concrete_function()
+
+    # A default argument: the graph does not keep the model's variables alive.
+    return lambda model=model: encode(item_ids).numpy()
+
+
+def latency_ratio(call: Callable, reference: Callable) -> float:
+    """The median time of one encoder in units of another's, both called in turns."""
+    durations: list[list[float]] = [[], []]
+    for _ in range(_NUM_WARMUP_CALLS + _NUM_CALLS):
+        for encoder, times in zip((call, reference), durations, strict=True):
+            start = time.perf_counter()
+            encoder()
+            times.append(time.perf_counter() - start)
+    medians = [np.median(times[_NUM_WARMUP_CALLS:]) for times in durations]
+    return float(medians[0] / medians[1])
+
+
+def train_row(
+    genotype: Genotype,
+    teacher: Any,
+    config: PipelineConfig,
+    scene: SceneHistories,
+    *,
+    seed: int,
+    checkpoint_dir: Path,
+) -> dict[str, Any]:
+    """Trains a student afresh; the test targets are looked at after it, and choose nothing."""
+    student = build_student(genotype, config.student, scene.num_items, scene.max_length, seed=seed)
+    history = distill_student(
+        student,
+        teacher,
+        scene.splits.train,
+        scene.splits.valid,
+        config.distillation,
+        max_length=scene.max_length,
+        seen=scene.seen,
+        seed=seed,
+        checkpoint_dir=str(checkpoint_dir),
+    )
+    row = {
+        "seed": seed,
+        "epochs": len(history),
+        "train_s": round(sum(record["train_s"] for record in history), 1),
+        "valid": max(record[SELECTION_METRIC] for record in history),
+        "test": evaluate(model_scorer(student), scene, "test", scene.seen)[SELECTION_METRIC],
+    }
+    keras.backend.clear_session()  # of many trainings in one process
+    return row
+
+
+class Rows:
+    """The rows of finished trainings: one file for every process that writes some."""
+
+    def __init__(self, folder: Path, process: str) -> None:
+        """Args: the folder that all processes share, and the name of this one."""
+        self._folder = folder
+        self._path = folder / f"rows-{process}.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def read(self) -> dict[tuple[str, int], dict[str, Any]]:
+        """By architecture's name and seed."""
+        lines = [
+            line
+            for path in sorted(self._folder.glob("rows-*.jsonl"))
+            for line in path.read_text().splitlines()
+        ]
+        rows = [json.loads(line) for line in lines]
+        return {(row["name"], row["seed"]): row for row in rows}
+
+    def add(self, name: str, seed: int, train: Callable[[Path], dict[str, Any]]) -> None:
+        """Trains what has no row yet, in a folder that is deleted afterwards."""
+        if (name, seed) in self.read():
+            return
+        checkpoint_dir = self._folder / f"{name}-{seed}"
+        row = {"name": name, **train(checkpoint_dir)}
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        shutil.rmtree(checkpoint_dir)
+        print(json.dumps(row), flush=True)
