@@ -136,7 +136,6 @@ class Rows:
         """Args: the folder that all processes share, and the name of this one."""
         self._folder = folder
         self._path = folder / f"rows-{process}.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
 
     def read(self) -> dict[tuple[str, int], dict[str, Any]]:
         """By architecture's name and seed."""
@@ -153,6 +152,7 @@ class Rows:
         if (name, seed) in self.read():
             return
         checkpoint_dir = self._folder / f"{name}-{seed}"
+        self._folder.mkdir(parents=True, exist_ok=True)
         row = {"name": name, **train(checkpoint_dir)}
         with self._path.open("a") as file:
             file.write(json.dumps(row) + "\n")
