@@ -46,7 +46,7 @@ def test_the_screen_has_a_line_a_stage_and_ends_with_the_result(smoke_run: Run) 
     assert "\r" not in done.stdout
     assert done.stdout.splitlines()[-1] == str(smoke_run.workdir / "result.json")
     # As this run was called.
-    assert f"python -m adarec_tf serve --workdir {smoke_run.workdir}\n" in done.stdout
+    assert f" -m adarec_tf serve --workdir {smoke_run.workdir}\n" in done.stdout
 
 
 def test_the_log_has_what_the_screen_has_not(smoke_run: Run) -> None:
