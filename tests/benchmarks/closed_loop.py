@@ -1,10 +1,10 @@
 """Clients of a model server that ask, wait for the answer and ask again: throughput and latency.
 
-    python tests/benchmarks/closed_loop.py --server localhost:8500 --bundle DIR --clients 8
+    python tests/benchmarks/closed_loop.py --server localhost:8500 --bundle DIR --clients 1 8
 
 Runs in a process of its own, so that clients and server do not share an interpreter. Requests are
 those of the bundle's warm-up file; they are serialised once, and of an answer only the version is
-read, so that the clients cost little. Prints one JSON object.
+read, so that the clients cost little. Prints one JSON object for each number of clients.
 """
 
 import argparse
@@ -127,19 +127,20 @@ def summarise(answers: Sequence[Sequence[Answer]], warm_up_s: float) -> dict[str
 
 
 def main() -> None:
-    """Prints the summary as JSON."""
+    """Prints a summary for each number of clients."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--server", required=True)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--model-name", default="student")
-    parser.add_argument("--clients", type=int, default=1)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--warm-up-s", type=float, default=1.0)
     options = parser.parse_args()
     requests = read_requests(options.bundle, options.model_name)
     seconds = options.seconds + options.warm_up_s
-    answers = asyncio.run(run_clients(options.server, requests, options.clients, seconds))
-    print(json.dumps(summarise(answers, options.warm_up_s)))
+    for num_clients in options.clients:
+        answers = asyncio.run(run_clients(options.server, requests, num_clients, seconds))
+        print(json.dumps(summarise(answers, options.warm_up_s)), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,14 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 
+import fuzzing
 import grpc
 from closed_loop import read_requests
 from hypothesis import HealthCheck, given, settings
 from server_process import running_server
 from tensorflow_serving.apis import predict_pb2
-
-from tests.serving import fuzzing
 
 
 def main() -> None:

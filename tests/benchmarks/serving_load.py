@@ -37,13 +37,15 @@ def measure(
         tempfile.TemporaryDirectory() as folder,
         running_server(bundle, Path(folder), options) as server,
     ):
-        for num_clients in clients:
-            command = [sys.executable, str(Path(__file__).parent / "closed_loop.py")]
-            command += ["--server", server.address, "--bundle", str(bundle)]
-            command += ["--clients", str(num_clients), "--seconds", str(seconds)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            rows.append({**json.loads(done.stdout), "memory_mib": round(server.memory_mib(), 1)})
-            print(rows[-1], flush=True)
+        command = [sys.executable, str(Path(__file__).parent / "closed_loop.py")]
+        command += ["--server", server.address, "--bundle", str(bundle)]
+        command += ["--clients", *map(str, clients), "--seconds", str(seconds)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
+            for line in asking.stdout or ():
+                rows.append({**json.loads(line), "memory_mib": round(server.memory_mib(), 1)})
+                print(rows[-1], flush=True)
+        if asking.returncode:
+            raise RuntimeError(f"The clients ended with {asking.returncode}.")
     return rows
 
 
