@@ -5,7 +5,6 @@ The released code fine-tunes the derived student with cross-entropy alone; here 
 
 import os
 from collections.abc import Callable, Iterable
-from functools import partial
 
 import keras
 import tensorflow as tf
@@ -15,7 +14,12 @@ from adarec_tf.data.examples import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.initial_table import initialise_table
 from adarec_tf.distillation.objective import DistillationObjective
-from adarec_tf.distillation.teacher_cache import TeacherCache, TeacherStates, build_teacher_cache
+from adarec_tf.distillation.teacher_cache import (
+    AskedTeacher,
+    TeacherCache,
+    TeacherStates,
+    read_teacher,
+)
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.metrics.protocols import evaluate_full, model_scorer
 from adarec_tf.training_loop import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
@@ -84,17 +88,16 @@ def distill_student(
     num_steps = count_batches(epoch_batches(0))
     optimizer = build_optimizer(training, num_steps, variables)
     step = _train_step(student, objective, optimizer, variables, num_steps * config.max_epochs)
-    cache = _teacher_cache(
+    reader = _teacher_reader(
         teacher, train, config, max_length, os.path.join(checkpoint_dir, "teacher_states")
-    )
-    ask = tf.function(
-        objective.teacher_states, input_signature=[tf.TensorSpec([None, None], tf.int64)] * 2
     )
     task = FitTask(
         stage="distillation",
         model=student,
         optimizer=optimizer,
-        train_step=partial(_step_on_batch, step=step, cache=cache, ask=ask),
+        train_step=lambda batch: step(
+            tf.constant(batch.item_ids), tf.constant(batch.labels), reader.states(batch)
+        ),
         epoch_batches=epoch_batches,
         validate=lambda: evaluate_full(
             model_scorer(student),
@@ -118,35 +121,23 @@ def _check_same_items(student: keras.Model, teacher: keras.Model | EnsembleTeach
         )
 
 
-def _teacher_cache(
+def _teacher_reader(
     teacher: keras.Model | EnsembleTeacher,
     train: Histories,
     config: DistillationConfig,
     max_length: int,
     directory: str,
-) -> TeacherCache | None:
+) -> TeacherCache | AskedTeacher:
     # Windows of whole histories are cut elsewhere in every epoch.
     if config.windows != "last":
-        return None
-    return build_teacher_cache(
+        return AskedTeacher(teacher)
+    return read_teacher(
         teacher,
         train,
         max_length=max_length,
         directory=directory,
         max_bytes=config.max_cache_bytes,
     )
-
-
-def _step_on_batch(
-    batch: Batch,
-    *,
-    step: _DistillationStep,
-    cache: TeacherCache | None,
-    ask: Callable[[tf.Tensor, tf.Tensor], TeacherStates],
-) -> dict[str, tf.Tensor]:
-    item_ids, labels = tf.constant(batch.item_ids), tf.constant(batch.labels)
-    states = ask(item_ids, labels) if cache is None else cache.states(batch)
-    return step(item_ids, labels, states)
 
 
 def _train_step(

@@ -61,15 +61,40 @@ def teacher_states(
     )
 
 
+class AskedTeacher:
+    """A teacher that is asked about every batch.
+
+    Attributes:
+      num_bytes: kept: none.
+    """
+
+    num_bytes = 0
+
+    def __init__(self, teacher: keras.Model | EnsembleTeacher) -> None:
+        """Args: a built sequence model."""
+        signature = [tf.TensorSpec([None, None], tf.int64)] * 2
+        self._ask = tf.function(
+            lambda *batch: teacher_states(teacher, *batch), input_signature=signature
+        )
+
+    def states(self, batch: Batch) -> TeacherStates:
+        """What `teacher_states` gives for the batch."""
+        return self._ask(tf.constant(batch.item_ids), tf.constant(batch.labels))
+
+
 class TeacherCache:
     """The states of a teacher at every place of a training split, on disk and mapped into memory.
 
     Holds for windows of the last `max_length` items, which are the same in every epoch.
+
+    Attributes:
+      num_bytes: on disk.
     """
 
     def __init__(self, arrays: Sequence[np.ndarray]) -> None:
         """Args: embedding, hidden states and final states, each float32 [places, D]."""
         self._arrays = arrays
+        self.num_bytes = sum(array.nbytes for array in arrays)
 
     def states(self, batch: Batch) -> TeacherStates:
         """What `teacher_states` gives for the batch."""
@@ -77,6 +102,24 @@ class TeacherCache:
             tf.constant(np.take(array, batch.places, axis=0)) for array in self._arrays
         )
         return TeacherStates(embedding, tuple(hidden), final)
+
+
+def read_teacher(
+    teacher: keras.Model | EnsembleTeacher,
+    train: Histories,
+    *,
+    max_length: int,
+    directory: str,
+    max_bytes: int,
+) -> TeacherCache | AskedTeacher:
+    """The teacher's states for batches of a training split: from a cache if it is small enough.
+
+    Args: as `build_teacher_cache`.
+    """
+    cache = build_teacher_cache(
+        teacher, train, max_length=max_length, directory=directory, max_bytes=max_bytes
+    )
+    return AskedTeacher(teacher) if cache is None else cache
 
 
 def build_teacher_cache(
@@ -103,9 +146,7 @@ def build_teacher_cache(
     widths = [int(array.shape[1]) for array in _flat(probe)]
     num_bytes = 4 * sum(widths) * len(train.item_ids)
     if num_bytes > max_bytes:
-        logger.info(
-            "stage=distillation teacher_cache=none bytes=%d max_bytes=%d", num_bytes, max_bytes
-        )
+        logger.info("teacher_cache=none bytes=%d max_bytes=%d", num_bytes, max_bytes)
         return None
     Path(directory).mkdir(parents=True, exist_ok=True)
     arrays = [
@@ -117,11 +158,9 @@ def build_teacher_cache(
         )
         for number, width in enumerate(widths)
     ]
-    signature = [tf.TensorSpec([None, None], tf.int64)] * 2
-    ask = tf.function(lambda *batch: teacher_states(teacher, *batch), input_signature=signature)
+    asked = AskedTeacher(teacher)
     for batch in _batches(train, max_length):
-        states = ask(tf.constant(batch.item_ids), tf.constant(batch.labels))
-        for array, values in zip(arrays, _flat(states), strict=True):
+        for array, values in zip(arrays, _flat(asked.states(batch)), strict=True):
             array[batch.places] = values.numpy()
     return TeacherCache(arrays)
 

@@ -14,13 +14,31 @@ import keras
 import tensorflow as tf
 
 from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
+from adarec_tf.distillation.teacher_cache import TeacherStates
 from adarec_tf.search.alphas import SampledEdges, sample_edges
 from adarec_tf.search.cost import expected_cost
 from adarec_tf.search.supernet import Supernet
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.training_loop import apply_gradients
 
-SearchStep = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+
+class SearchBatch(NamedTuple):
+    """What a step is given.
+
+    Attributes:
+      item_ids: int64 [B, L].
+      labels: int64 [B, L], PAD where there is none.
+      teacher: its states at the labelled positions; constants.
+      seed: int32 [2], of what the step draws.
+    """
+
+    item_ids: tf.Tensor
+    labels: tf.Tensor
+    teacher: TeacherStates
+    seed: tf.Tensor
+
+
+SearchStep = Callable[[SearchBatch], dict[str, tf.Tensor]]
 
 
 class SearchState(NamedTuple):
@@ -58,46 +76,37 @@ class SearchState(NamedTuple):
 
 
 def search_loss(
-    state: SearchState,
-    sampled: SampledEdges,
-    item_ids: tf.Tensor,
-    labels: tf.Tensor,
-    *,
-    training: bool,
+    state: SearchState, sampled: SampledEdges, batch: SearchBatch, *, training: bool
 ) -> ObjectiveValue:
     """Task and distillation loss of one sampled student on a batch, without the cost.
 
     Args:
-      state: supernet and teacher.
+      state: supernet and objective.
       sampled: the architecture.
-      item_ids: int64 [B, L].
-      labels: int64 [B, L], PAD where there is none.
+      batch: positions, labels, and what the teacher says about them.
       training: whether dropout is on.
 
     Returns:
       The objective.
     """
-    teacher = state.objective.teacher_states(item_ids, labels)
-    outputs = state.supernet(item_ids, sampled, training=training)
-    return state.objective(outputs, teacher, labels)
+    outputs = state.supernet(batch.item_ids, sampled, training=training)
+    return state.objective(outputs, batch.teacher, batch.labels)
 
 
 def build_weight_step(state: SearchState, config: SearchConfig) -> SearchStep:
     """The inner step: one update of the weights for one sampled architecture.
 
     Returns:
-      A compiled function of item_ids [B, L], labels [B, L] and a seed int32 [2], which leaves the
-      alphas bit-identical and returns the parts of the loss.
+      A compiled function of a batch, which leaves the alphas bit-identical and returns the parts
+      of the loss.
     """
     variables = state.weights
 
-    def weight_step(
-        item_ids: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
+    def weight_step(batch: SearchBatch) -> dict[str, tf.Tensor]:
         alphas = tf.convert_to_tensor(state.alphas)
-        sampled = sample_edges(alphas, seed, config.gumbel_temperature)
+        sampled = sample_edges(alphas, batch.seed, config.gumbel_temperature)
         with tf.GradientTape() as tape:
-            value = search_loss(state, sampled, item_ids, labels, training=True)
+            value = search_loss(state, sampled, batch, training=True)
         gradients = tape.gradient(
             value.total,
             [v.value for v in variables],
@@ -110,7 +119,7 @@ def build_weight_step(state: SearchState, config: SearchConfig) -> SearchStep:
         state.objective.teacher_mass.assign(teacher_mass)
         return value.parts()
 
-    return _compiled(weight_step)
+    return _compiled(weight_step, state)
 
 
 def build_alpha_step(state: SearchState, config: SearchConfig, prices: tf.Tensor) -> SearchStep:
@@ -122,25 +131,28 @@ def build_alpha_step(state: SearchState, config: SearchConfig, prices: tf.Tensor
       prices: float32 [O], of each operation, in units of the teacher's encoder.
 
     Returns:
-      A compiled function of item_ids [B, L], labels [B, L] and a seed int32 [2], which leaves the
-      weights bit-identical and returns the parts of the loss.
+      A compiled function of a batch, which leaves the weights bit-identical and returns the parts
+      of the loss.
     """
 
-    def alpha_step(item_ids: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def alpha_step(batch: SearchBatch) -> dict[str, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state.alphas.value)
             alphas = tf.convert_to_tensor(state.alphas)
-            sampled = sample_edges(alphas, seed, config.gumbel_temperature)
+            sampled = sample_edges(alphas, batch.seed, config.gumbel_temperature)
             # Without dropout: its noise would drown the difference between two operations.
-            value = search_loss(state, sampled, item_ids, labels, training=False)
+            value = search_loss(state, sampled, batch, training=False)
             cost = expected_cost(alphas, prices)
             total = value.total + config.cost_weight * cost
         state.alpha_optimizer.apply([tape.gradient(total, state.alphas.value)], [state.alphas])
         return {"alpha_task": value.task, "cost": cost}
 
-    return _compiled(alpha_step)
+    return _compiled(alpha_step, state)
 
 
-def _compiled(step: SearchStep) -> SearchStep:
-    batch = tf.TensorSpec([None, None], tf.int64)
-    return tf.function(step, input_signature=[batch, batch, tf.TensorSpec([2], tf.int32)])
+def _compiled(step: SearchStep, state: SearchState) -> SearchStep:
+    ids = tf.TensorSpec([None, None], tf.int64)
+    signature = SearchBatch(
+        ids, ids, state.objective.teacher_signature, tf.TensorSpec([2], tf.int32)
+    )
+    return tf.function(step, input_signature=[signature])

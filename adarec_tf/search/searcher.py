@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from typing import Any, NamedTuple
 
 import keras
@@ -76,7 +77,8 @@ def search_genotype(
       max_length: items the models see.
       seen: `exclude` or `keep`, for the validation metric.
       seed: equal seed, config and data find the equal genotype.
-      checkpoint_dir: where an interrupted search continues from.
+      checkpoint_dir: where an interrupted search continues from, and where the teacher's outputs
+        are kept if `distillation.max_cache_bytes` allows.
       trace_path: the trace is written here when the search ends, a JSON line an epoch.
       log_dir: where TensorBoard finds the numbers of the trace; None writes none.
 
@@ -87,7 +89,8 @@ def search_genotype(
       ValueError: a half of the training users has no history to train on, or a loss is not finite.
     """
     settings = SearchSettings(student, search, distillation, max_length, seen, seed)
-    loop = _SearchLoop(teacher, split_halves(train), valid, settings)
+    cache_dir = os.path.join(checkpoint_dir, "teacher_states")
+    loop = _SearchLoop(teacher, split_halves(train), valid, settings, cache_dir)
     trace = loop.run(checkpoint_dir, trace_path, log_dir)
     candidates = loop.ranked_candidates()
     best = max(candidates, key=lambda candidate: candidate[1])[0]
@@ -103,6 +106,7 @@ class _SearchLoop:
         halves: tuple[Histories, Histories],
         valid: Histories,
         settings: SearchSettings,
+        cache_dir: str,
     ) -> None:
         self._settings = settings
         keras.utils.set_random_seed(settings.seed)
@@ -110,7 +114,7 @@ class _SearchLoop:
         prices = _prices(self._costs, teacher, settings)
         # Measuring draws weights of its own.
         keras.utils.set_random_seed(settings.seed)
-        self._training = SupernetTraining(teacher, halves, prices, settings)
+        self._training = SupernetTraining(teacher, halves, prices, settings, cache_dir)
         self.validation = SupernetValidation(
             self._training.state.supernet,
             valid,

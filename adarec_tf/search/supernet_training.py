@@ -1,6 +1,7 @@
 """Training of the supernet: its state, its batches, and the alternating steps of an epoch."""
 
 import itertools
+import os
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,9 +16,15 @@ from adarec_tf.data.examples import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.initial_table import initialise_table
 from adarec_tf.distillation.objective import DistillationObjective
+from adarec_tf.distillation.teacher_cache import AskedTeacher, TeacherCache, read_teacher
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.search.alphas import fixed_edges, initial_alphas
-from adarec_tf.search.architect import SearchState, build_alpha_step, build_weight_step
+from adarec_tf.search.architect import (
+    SearchBatch,
+    SearchState,
+    build_alpha_step,
+    build_weight_step,
+)
 from adarec_tf.search.supernet import Supernet
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.sequence_model import PAD
@@ -52,6 +59,7 @@ class SupernetTraining:
         halves: tuple[Histories, Histories],
         prices: np.ndarray,
         settings: SearchSettings,
+        cache_dir: str,
     ) -> None:
         """Builds variables and steps.
 
@@ -60,6 +68,7 @@ class SupernetTraining:
           halves: of the training users, for the weights and for the alphas.
           prices: float32 [O], of each operation, in units of the teacher's encoder.
           settings: of the search.
+          cache_dir: where the teacher's outputs are kept for the search.
 
         Raises:
           ValueError: a half has no history to train on.
@@ -69,6 +78,7 @@ class SupernetTraining:
         self.state = self._initial_state(teacher)
         self._weight_step = build_weight_step(self.state, settings.search)
         self._alpha_step = build_alpha_step(self.state, settings.search, tf.constant(prices))
+        self._readers = _teacher_readers(teacher, halves, settings, cache_dir)
 
     def _initial_state(self, teacher: keras.Model | EnsembleTeacher) -> SearchState:
         settings = self._settings
@@ -134,15 +144,11 @@ class SupernetTraining:
         for step, batch in enumerate(self._batches(self._halves[0], epoch)):
             seeds = self._step_seeds(epoch, step)
             num_positions += np.count_nonzero(batch.labels != PAD)
-            parts.append(
-                self._weight_step(tf.constant(batch.item_ids), tf.constant(batch.labels), seeds[0])
-            )
+            parts.append(self._weight_step(self._search_batch(0, batch, seeds[0])))
             if alphas_move:
                 alpha_batch = next(alpha_batches)
                 num_positions += np.count_nonzero(alpha_batch.labels != PAD)
-                parts[-1] |= self._alpha_step(
-                    tf.constant(alpha_batch.item_ids), tf.constant(alpha_batch.labels), seeds[1]
-                )
+                parts[-1] |= self._alpha_step(self._search_batch(1, alpha_batch, seeds[1]))
         losses = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
         not_finite = [name for name, value in losses.items() if not np.isfinite(value)]
         if not_finite:
@@ -162,7 +168,33 @@ class SupernetTraining:
         for repetition in itertools.count():
             yield from self._batches(self._halves[1], epoch + repetition * _EPOCH_STRIDE)
 
+    def _search_batch(self, half: int, batch: Batch, seed: tf.Tensor) -> SearchBatch:
+        teacher = self._readers[half].states(batch)
+        return SearchBatch(tf.constant(batch.item_ids), tf.constant(batch.labels), teacher, seed)
+
     def _step_seeds(self, epoch: int, step: int) -> tuple[tf.Tensor, tf.Tensor]:
         generator = np.random.default_rng([self._settings.seed, epoch, step])
         numbers = generator.integers(0, 2**31 - 1, (2, 2), dtype=np.int32)
         return tf.constant(numbers[0]), tf.constant(numbers[1])
+
+
+def _teacher_readers(
+    teacher: keras.Model | EnsembleTeacher,
+    halves: tuple[Histories, Histories],
+    settings: SearchSettings,
+    cache_dir: str,
+) -> list[TeacherCache | AskedTeacher]:
+    """One for each half; their caches together keep to the bound."""
+    readers: list[TeacherCache | AskedTeacher] = []
+    for name, half in zip(("weights", "alphas"), halves, strict=True):
+        kept = sum(reader.num_bytes for reader in readers)
+        readers.append(
+            read_teacher(
+                teacher,
+                half,
+                max_length=settings.max_length,
+                directory=os.path.join(cache_dir, name),
+                max_bytes=settings.distillation.max_cache_bytes - kept,
+            )
+        )
+    return readers

@@ -10,6 +10,7 @@ from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.search.alphas import OPERATIONS, SampledEdges, fixed_edges, sample_edges
 from adarec_tf.search.architect import (
+    SearchBatch,
     SearchState,
     build_alpha_step,
     build_weight_step,
@@ -44,9 +45,11 @@ def state() -> SearchState:
     return result
 
 
-def _batch() -> tuple[tf.Tensor, tf.Tensor]:
+def _batch(state: SearchState, seed: tuple[int, int] = (1, 2)) -> SearchBatch:
     items = np.random.default_rng(0).integers(1, NUM_ITEMS + 1, (6, LENGTH + 1))
-    return tf.constant(items[:, :-1]), tf.constant(items[:, 1:])
+    item_ids, labels = tf.constant(items[:, :-1]), tf.constant(items[:, 1:])
+    teacher = state.objective.teacher_states(item_ids, labels)
+    return SearchBatch(item_ids, labels, teacher, tf.constant(seed))
 
 
 def _values(variables: Any) -> list[np.ndarray]:
@@ -66,7 +69,7 @@ def test_weights_and_alphas_are_disjoint_and_cover_the_supernet(state: SearchSta
 def test_weight_step_leaves_the_alphas_bit_identical(state: SearchState) -> None:
     step = build_weight_step(state, SEARCH)
     alphas, weights = _values([state.alphas]), _values(state.weights)
-    parts = step(*_batch(), tf.constant([1, 2]))
+    parts = step(_batch(state))
     np.testing.assert_array_equal(state.alphas, alphas[0])
     assert any(np.any(np.array(v) != w) for v, w in zip(state.weights, weights, strict=True))
     assert set(parts) == {"task", "embedding_kd", "hidden_kd", "logits_kd"}
@@ -76,7 +79,7 @@ def test_alpha_step_leaves_weights_and_masses_bit_identical(state: SearchState) 
     step = build_alpha_step(state, SEARCH, _prices())
     kept = [*state.supernet.variables, *state.objective.variables]
     before, alphas = _values(kept), _values([state.alphas])
-    step(*_batch(), tf.constant([1, 2]))
+    step(_batch(state))
     for variable, old in zip(kept, before, strict=True):
         np.testing.assert_array_equal(np.array(variable), old)
     assert np.any(np.array(state.alphas) != alphas[0])
@@ -88,16 +91,15 @@ def test_alpha_gradient_matches_central_differences(state: SearchState) -> None:
     The forward pass is hard (gates of 1), so what is differentiated is the loss with each gate at
     1 + p(alphas) - p(where we stand), the same noise throughout.
     """
-    item_ids, labels = _batch()
-    seed = tf.constant([8, 9])
+    batch = _batch(state, (8, 9))
     at = np.random.default_rng(2).normal(0, 0.5, state.alphas.shape).astype(np.float32)
     variable = tf.Variable(at)
     with tf.GradientTape() as tape:
-        sampled = sample_edges(variable, seed, 1.0)
-        total = search_loss(state, sampled, item_ids, labels, training=False).total
+        sampled = sample_edges(variable, batch.seed, 1.0)
+        total = search_loss(state, sampled, batch, training=False).total
     gradient = tape.gradient(total, variable).numpy()
 
-    uniform = tf.random.stateless_uniform(at.shape, seed, minval=1e-9, maxval=1.0).numpy()
+    uniform = tf.random.stateless_uniform(at.shape, batch.seed, minval=1e-9, maxval=1.0).numpy()
     noise = -np.log(-np.log(uniform.astype(np.float64)))
 
     def shares(alphas: np.ndarray) -> np.ndarray:
@@ -108,7 +110,7 @@ def test_alpha_gradient_matches_central_differences(state: SearchState) -> None:
     def loss(alphas: np.ndarray) -> float:
         gates = tf.constant(1.0 + shares(alphas) - shares(at.astype(np.float64)), tf.float32)
         edges = SampledEdges(sampled.operations, gates)
-        return float(search_loss(state, edges, item_ids, labels, training=False).total)
+        return float(search_loss(state, edges, batch, training=False).total)
 
     expected = central_differences(loss, at.astype(np.float64), 2e-2)
     assert np.abs(expected).max() > 1e-3
@@ -118,7 +120,7 @@ def test_alpha_gradient_matches_central_differences(state: SearchState) -> None:
 def test_cost_alone_moves_the_alphas_to_cheap_operations(state: SearchState) -> None:
     config = SearchConfig(**{**SEARCH.to_dict(), "cost_weight": 1e4})
     step = build_alpha_step(state, config, _prices())
-    before = float(step(*_batch(), tf.constant([0, 0]))["cost"])
+    before = float(step(_batch(state, (0, 0)))["cost"])
     for number in range(20):
-        after = float(step(*_batch(), tf.constant([0, number]))["cost"])
+        after = float(step(_batch(state, (0, number)))["cost"])
     assert after < before

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.config import StudentConfig
-from adarec_tf.data.examples import Histories
+from adarec_tf.data.examples import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.search import searcher
@@ -36,7 +36,12 @@ def scene() -> dict[str, Histories]:
 
 
 def _search(
-    teacher: keras.Model, scene: dict[str, Histories], folder: Path, **changes: Any
+    teacher: keras.Model,
+    scene: dict[str, Histories],
+    folder: Path,
+    *,
+    distillation: DistillationConfig | None = None,
+    **changes: Any,
 ) -> SearchResult:
     return search_genotype(
         teacher,
@@ -44,7 +49,7 @@ def _search(
         scene["valid"],
         student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2),
         search=SearchConfig(**{**SEARCH.to_dict(), **changes}),
-        distillation=DistillationConfig(),
+        distillation=distillation or DistillationConfig(),
         max_length=walk_scene.MAX_LENGTH,
         seen="exclude",
         seed=5,
@@ -52,6 +57,14 @@ def _search(
         trace_path=str(folder / "trace.jsonl"),
         log_dir=str(folder / "log"),
     )
+
+
+@pytest.fixture(scope="module")
+def whole_search(
+    teacher: keras.Model, scene: dict[str, Histories], tmp_path_factory: pytest.TempPathFactory
+) -> SearchResult:
+    """An uninterrupted search, with the teacher cached."""
+    return _search(teacher, scene, tmp_path_factory.mktemp("whole"))
 
 
 class _KilledError(Exception):
@@ -63,9 +76,9 @@ def test_an_interrupted_search_finds_what_an_uninterrupted_one_finds(
     scene: dict[str, Histories],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    whole_search: SearchResult,
 ) -> None:
     (tmp_path / "cut").mkdir()
-    whole = _search(teacher, scene, tmp_path)
     run_epoch = searcher._SearchLoop._run_epoch
 
     def killed_in_the_third(loop: Any, epoch: int) -> dict[str, Any]:
@@ -78,8 +91,8 @@ def test_an_interrupted_search_finds_what_an_uninterrupted_one_finds(
         with pytest.raises(_KilledError):
             _search(teacher, scene, tmp_path / "cut")
     resumed = _search(teacher, scene, tmp_path / "cut")
-    assert resumed.genotype == whole.genotype
-    assert resumed.trace[-1]["alphas"] == whole.trace[-1]["alphas"]
+    assert resumed.genotype == whole_search.genotype
+    assert resumed.trace[-1]["alphas"] == whole_search.trace[-1]["alphas"]
     lines = (tmp_path / "cut" / "trace.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
     logged = read_scalars(tmp_path / "cut" / "log")
@@ -88,7 +101,7 @@ def test_an_interrupted_search_finds_what_an_uninterrupted_one_finds(
     # The alphas wait for the warm-up, and what their steps give with them.
     assert [epoch for epoch, _ in logged["cost"]] == [2, 3]
     assert [value for _, value in logged["entropy"]] == pytest.approx(
-        [record["entropy"] for record in whole.trace], rel=1e-4
+        [record["entropy"] for record in whole_search.trace], rel=1e-4
     )
 
 
@@ -117,6 +130,28 @@ def test_a_search_resumed_before_a_stable_stop_stops_where_the_uninterrupted_one
     resumed = _search(teacher, scene, tmp_path / "cut", **changes)
     assert len(resumed.trace) == 3
     assert resumed.genotype == whole.genotype
+
+
+@pytest.mark.parametrize("cached", [("weights",), ()])
+def test_the_cached_teacher_guides_the_search_as_the_asked_one_does(
+    cached: tuple[str, ...],
+    whole_search: SearchResult,
+    teacher: keras.Model,
+    scene: dict[str, Histories],
+    tmp_path: Path,
+) -> None:
+    # Embedding, two blocks of two layers and final states, each of width 8, at every place.
+    half = split_halves(scene["train"])[0]
+    bytes_of_half = 4 * 8 * 6 * len(half.item_ids)
+    max_cache_bytes = bytes_of_half * len(cached)
+    distillation = DistillationConfig(max_cache_bytes=max_cache_bytes)
+    result = _search(teacher, scene, tmp_path, distillation=distillation)
+    folder = tmp_path / "checkpoint" / "teacher_states"
+    assert {path.name for path in folder.glob("*")} == set(cached)
+    assert result.genotype == whole_search.genotype
+    np.testing.assert_allclose(
+        result.trace[-1]["alphas"], whole_search.trace[-1]["alphas"], rtol=1e-3, atol=1e-4
+    )
 
 
 def test_alphas_wait_for_the_warm_up(
