@@ -30,6 +30,8 @@ class SearchConfig(JsonConfig):
     weight_decay: float = 0.0
     warmup_share: float = 0.05  # of the steps, in which the learning rate of the weights rises
     clip_norm: float = 5.0
+    # Of the alphas' gradient: 1 takes the weights as they are, 2 goes through one step of theirs.
+    order: int = 1
     gumbel_temperature: float = 1.0
     cost_weight: float = 0.05  # β, on a cost in units of the teacher's encoder
     # Of the cost; parameters and MACs share the rest. Latency is measured and put into the trace,
@@ -53,6 +55,7 @@ class SearchConfig(JsonConfig):
         check_positive_number(
             self, "learning_rate", "alpha_learning_rate", "clip_norm", "gumbel_temperature"
         )
+        check(type(self.order) is int and self.order in (1, 2), "order", "1 or 2", self.order)
         check_fraction(self, "cost_latency_share", "warmup_share")
 
     def training(self) -> TrainingConfig:

@@ -4,96 +4,25 @@
     where  w*(alphas) = argmin over w of  L_weight(w, alphas)
 
 First order: w* is taken as the current weights, so each step is a plain gradient on its own
-variables.
+variables. Second order: w* is where one step of gradient descent takes them.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-import keras
 import tensorflow as tf
 
-from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
-from adarec_tf.distillation.teacher_cache import TeacherStates
-from adarec_tf.search.alphas import SampledEdges, sample_edges
+from adarec_tf.search.alphas import sample_edges
 from adarec_tf.search.cost import expected_cost
-from adarec_tf.search.supernet import Supernet
+from adarec_tf.search.search_state import SearchBatch, SearchState, search_loss
+from adarec_tf.search.unrolled import unrolled_loss
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.training_loop import apply_gradients
 
-
-class SearchBatch(NamedTuple):
-    """What a step is given.
-
-    Attributes:
-      item_ids: int64 [B, L].
-      labels: int64 [B, L], PAD where there is none.
-      teacher: its states at the labelled positions; constants.
-      seed: int32 [2], of what the step draws.
-    """
-
-    item_ids: tf.Tensor
-    labels: tf.Tensor
-    teacher: TeacherStates
-    seed: tf.Tensor
+WeightStep = Callable[[SearchBatch], dict[str, tf.Tensor]]
+AlphaStep = Callable[[SearchBatch, SearchBatch], dict[str, tf.Tensor]]
 
 
-SearchStep = Callable[[SearchBatch], dict[str, tf.Tensor]]
-
-
-class SearchState(NamedTuple):
-    """Everything the search changes.
-
-    Attributes:
-      supernet: its weights are updated by `weight_step` only.
-      objective: its projections likewise; its masses after each weight step.
-      alphas: float32 [E, O], updated by `alpha_step` only.
-      weight_optimizer: built for the weights.
-      alpha_optimizer: built for the alphas.
-    """
-
-    supernet: Supernet
-    objective: DistillationObjective
-    alphas: keras.Variable
-    weight_optimizer: keras.optimizers.Optimizer
-    alpha_optimizer: keras.optimizers.Optimizer
-
-    @property
-    def weights(self) -> list[keras.Variable]:
-        """The weights: every trainable variable but the alphas."""
-        return [*self.supernet.trainable_variables, *self.objective.trainable_variables]
-
-    @property
-    def variables(self) -> list[keras.Variable | tf.Variable]:
-        """Everything a checkpoint must hold."""
-        return [
-            *self.supernet.variables,
-            *self.objective.variables,
-            self.alphas,
-            *self.weight_optimizer.variables,
-            *self.alpha_optimizer.variables,
-        ]
-
-
-def search_loss(
-    state: SearchState, sampled: SampledEdges, batch: SearchBatch, *, training: bool
-) -> ObjectiveValue:
-    """Task and distillation loss of one sampled student on a batch, without the cost.
-
-    Args:
-      state: supernet and objective.
-      sampled: the architecture.
-      batch: positions, labels, and what the teacher says about them.
-      training: whether dropout is on.
-
-    Returns:
-      The objective.
-    """
-    outputs = state.supernet(batch.item_ids, sampled, training=training)
-    return state.objective(outputs, batch.teacher, batch.labels)
-
-
-def build_weight_step(state: SearchState, config: SearchConfig) -> SearchStep:
+def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
     """The inner step: one update of the weights for one sampled architecture.
 
     Returns:
@@ -119,40 +48,40 @@ def build_weight_step(state: SearchState, config: SearchConfig) -> SearchStep:
         state.objective.teacher_mass.assign(teacher_mass)
         return value.parts()
 
-    return _compiled(weight_step, state)
+    return tf.function(weight_step, input_signature=[_signature(state)])
 
 
-def build_alpha_step(state: SearchState, config: SearchConfig, prices: tf.Tensor) -> SearchStep:
+def build_alpha_step(state: SearchState, config: SearchConfig, prices: tf.Tensor) -> AlphaStep:
     """The outer step: one update of the alphas, on users the weights were not trained on.
 
     Args:
       state: what is searched.
-      config: temperature and the weight of the cost.
+      config: temperature, order of the gradient and the weight of the cost.
       prices: float32 [O], of each operation, in units of the teacher's encoder.
 
     Returns:
-      A compiled function of a batch, which leaves the weights bit-identical and returns the parts
-      of the loss.
+      A compiled function of a batch, and of the batch of the weights that a second-order gradient
+      looks through. It leaves the weights bit-identical and returns the parts of the loss.
     """
 
-    def alpha_step(batch: SearchBatch) -> dict[str, tf.Tensor]:
+    def alpha_step(batch: SearchBatch, weight_batch: SearchBatch) -> dict[str, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state.alphas.value)
             alphas = tf.convert_to_tensor(state.alphas)
             sampled = sample_edges(alphas, batch.seed, config.gumbel_temperature)
             # Without dropout: its noise would drown the difference between two operations.
-            value = search_loss(state, sampled, batch, training=False)
+            if config.order == 2:
+                value = unrolled_loss(state, sampled, batch, weight_batch)
+            else:
+                value = search_loss(state, sampled, batch, training=False)
             cost = expected_cost(alphas, prices)
             total = value.total + config.cost_weight * cost
         state.alpha_optimizer.apply([tape.gradient(total, state.alphas.value)], [state.alphas])
         return {"alpha_task": value.task, "cost": cost}
 
-    return _compiled(alpha_step, state)
+    return tf.function(alpha_step, input_signature=[_signature(state)] * 2)
 
 
-def _compiled(step: SearchStep, state: SearchState) -> SearchStep:
+def _signature(state: SearchState) -> SearchBatch:
     ids = tf.TensorSpec([None, None], tf.int64)
-    signature = SearchBatch(
-        ids, ids, state.objective.teacher_signature, tf.TensorSpec([2], tf.int32)
-    )
-    return tf.function(step, input_signature=[signature])
+    return SearchBatch(ids, ids, state.objective.teacher_signature, tf.TensorSpec([2], tf.int32))

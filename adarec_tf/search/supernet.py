@@ -14,6 +14,7 @@ from adarec_tf.sequence_model import (
     taps_product,
 )
 from adarec_tf.students.genotype import edge_ends
+from adarec_tf.students.norm import ChannelNorm, channel_moments
 from adarec_tf.students.primitives import PRIMITIVES
 from adarec_tf.students.student import CellOutput
 
@@ -78,7 +79,7 @@ class MixedOp(keras.layers.Layer):
         taps = _dilated_taps(states, tf.gather(_DILATIONS, index))
         products = taps_product(taps, kernel)
         products += tf.gather(tf.convert_to_tensor(self.biases), index)
-        mean, variance = tf.nn.moments(products, axes=[-1], keepdims=True)
+        mean, variance = channel_moments(products)
         return tf.nn.relu(
             tf.nn.batch_normalization(
                 products,
@@ -178,7 +179,7 @@ class Supernet(keras.Model):
             item_table=config.item_table,
         )
         self.cells = [SearchCell(config.num_nodes, config.dropout) for _ in range(config.num_cells)]
-        self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
+        self.final_norm = ChannelNorm(epsilon=1e-6)
 
     def call(
         self, item_ids: tf.Tensor, sampled: SampledEdges, training: bool = False

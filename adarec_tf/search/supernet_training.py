@@ -19,12 +19,8 @@ from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.distillation.teacher_cache import AskedTeacher, TeacherCache, read_teacher
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.search.alphas import fixed_edges, initial_alphas
-from adarec_tf.search.architect import (
-    SearchBatch,
-    SearchState,
-    build_alpha_step,
-    build_weight_step,
-)
+from adarec_tf.search.architect import build_alpha_step, build_weight_step
+from adarec_tf.search.search_state import SearchBatch, SearchState
 from adarec_tf.search.supernet import Supernet
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.sequence_model import PAD
@@ -144,11 +140,14 @@ class SupernetTraining:
         for step, batch in enumerate(self._batches(self._halves[0], epoch)):
             seeds = self._step_seeds(epoch, step)
             num_positions += np.count_nonzero(batch.labels != PAD)
-            parts.append(self._weight_step(self._search_batch(0, batch, seeds[0])))
+            weight_batch = self._search_batch(0, batch, seeds[0])
+            parts.append(self._weight_step(weight_batch))
             if alphas_move:
                 alpha_batch = next(alpha_batches)
                 num_positions += np.count_nonzero(alpha_batch.labels != PAD)
-                parts[-1] |= self._alpha_step(self._search_batch(1, alpha_batch, seeds[1]))
+                parts[-1] |= self._alpha_step(
+                    self._search_batch(1, alpha_batch, seeds[1]), weight_batch
+                )
         losses = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
         not_finite = [name for name, value in losses.items() if not np.isfinite(value)]
         if not_finite:

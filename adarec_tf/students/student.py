@@ -13,6 +13,7 @@ from adarec_tf.sequence_model import (
     real_positions,
 )
 from adarec_tf.students.genotype import Edge, Genotype
+from adarec_tf.students.norm import ChannelNorm
 from adarec_tf.students.primitives import NONE, PRIMITIVES
 
 
@@ -24,7 +25,7 @@ class CellOutput(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_nodes = num_nodes
         self.dropout = keras.layers.Dropout(dropout)
-        self.norm = keras.layers.LayerNormalization(epsilon=1e-6)
+        self.norm = ChannelNorm(epsilon=1e-6)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the nodes' mixing weights [num_nodes] and the norm."""

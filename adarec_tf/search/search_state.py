@@ -1,0 +1,79 @@
+"""What a search changes, what its steps are given, and the loss both of them go by."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
+from adarec_tf.distillation.teacher_cache import TeacherStates
+from adarec_tf.search.alphas import SampledEdges
+from adarec_tf.search.supernet import Supernet
+
+
+class SearchState(NamedTuple):
+    """Everything the search changes.
+
+    Attributes:
+      supernet: its weights are updated by `weight_step` only.
+      objective: its projections likewise; its masses after each weight step.
+      alphas: float32 [E, O], updated by `alpha_step` only.
+      weight_optimizer: built for the weights.
+      alpha_optimizer: built for the alphas.
+    """
+
+    supernet: Supernet
+    objective: DistillationObjective
+    alphas: keras.Variable
+    weight_optimizer: keras.optimizers.Optimizer
+    alpha_optimizer: keras.optimizers.Optimizer
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """The weights: every trainable variable but the alphas."""
+        return [*self.supernet.trainable_variables, *self.objective.trainable_variables]
+
+    @property
+    def variables(self) -> list[keras.Variable | tf.Variable]:
+        """Everything a checkpoint must hold."""
+        return [
+            *self.supernet.variables,
+            *self.objective.variables,
+            self.alphas,
+            *self.weight_optimizer.variables,
+            *self.alpha_optimizer.variables,
+        ]
+
+
+class SearchBatch(NamedTuple):
+    """What a step is given.
+
+    Attributes:
+      item_ids: int64 [B, L].
+      labels: int64 [B, L], PAD where there is none.
+      teacher: its states at the labelled positions; constants.
+      seed: int32 [2], of what the step draws.
+    """
+
+    item_ids: tf.Tensor
+    labels: tf.Tensor
+    teacher: TeacherStates
+    seed: tf.Tensor
+
+
+def search_loss(
+    state: SearchState, sampled: SampledEdges, batch: SearchBatch, *, training: bool
+) -> ObjectiveValue:
+    """Task and distillation loss of one sampled student on a batch, without the cost.
+
+    Args:
+      state: supernet and objective.
+      sampled: the architecture.
+      batch: positions, labels, and what the teacher says about them.
+      training: whether dropout is on.
+
+    Returns:
+      The objective.
+    """
+    outputs = state.supernet(batch.item_ids, sampled, training=training)
+    return state.objective(outputs, batch.teacher, batch.labels)

@@ -1,0 +1,70 @@
+"""A search so small that a gradient of it can be checked coordinate by coordinate."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.config import StudentConfig
+from adarec_tf.distillation.objective import DistillationObjective
+from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.search.alphas import OPERATIONS, fixed_edges
+from adarec_tf.search.search_state import SearchBatch, SearchState
+from adarec_tf.search.supernet import Supernet
+from adarec_tf.teacher_config import NextItNetConfig
+from adarec_tf.teachers import build_teacher
+
+NUM_ITEMS, LENGTH, NUM_EDGES = 12, 5, 3
+STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2, dropout=0.0)
+
+
+def small_search(learning_rate: float = 1e-2) -> SearchState:
+    """The state of a search that has not begun."""
+    keras.utils.set_random_seed(3)
+    teacher = build_teacher(NextItNetConfig(hidden_dim=6, num_blocks=2), NUM_ITEMS, LENGTH, seed=1)
+    supernet = Supernet(STUDENT, NUM_ITEMS, LENGTH)
+    supernet(tf.zeros([1, 1], tf.int64), fixed_edges([0] * NUM_EDGES))
+    objective = DistillationObjective(
+        supernet.sequence_embedding, STUDENT.num_cells, teacher, DistillationConfig()
+    )
+    alphas = keras.Variable(np.zeros((NUM_EDGES, len(OPERATIONS)), np.float32))
+    weight_optimizer = keras.optimizers.Adam(learning_rate)
+    alpha_optimizer = keras.optimizers.Adam(1e-1)
+    state = SearchState(supernet, objective, alphas, weight_optimizer, alpha_optimizer)
+    weight_optimizer.build(state.weights)
+    alpha_optimizer.build([alphas])
+    return state
+
+
+def small_batch(state: SearchState, seed: tuple[int, int] = (1, 2)) -> SearchBatch:
+    """Six rows, the same for every first number of the seed."""
+    items = np.random.default_rng(seed[0]).integers(1, NUM_ITEMS + 1, (6, LENGTH + 1))
+    item_ids, labels = tf.constant(items[:, :-1]), tf.constant(items[:, 1:])
+    teacher = state.objective.teacher_states(item_ids, labels)
+    return SearchBatch(item_ids, labels, teacher, tf.constant(seed))
+
+
+def relaxed_gates(at: np.ndarray, batch: SearchBatch, operations: tf.Tensor) -> "RelaxedGates":
+    """The gates as a function of the alphas, where the forward pass of the steps is hard.
+
+    What a step differentiates is the loss with each gate at 1 + p(alphas) - p(where we stand), the
+    same noise throughout.
+    """
+    uniform = tf.random.stateless_uniform(at.shape, batch.seed, minval=1e-9, maxval=1.0).numpy()
+    return RelaxedGates(at, -np.log(-np.log(uniform.astype(np.float64))), operations.numpy())
+
+
+class RelaxedGates:
+    """See `relaxed_gates`."""
+
+    def __init__(self, at: np.ndarray, noise: np.ndarray, operations: np.ndarray) -> None:
+        self._noise, self._operations = noise, operations
+        self._shares = self._shares_of(at.astype(np.float64))
+
+    def _shares_of(self, alphas: np.ndarray) -> np.ndarray:
+        logits = alphas + self._noise
+        relaxed = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        return relaxed[np.arange(len(relaxed)), self._operations]
+
+    def __call__(self, alphas: np.ndarray) -> tf.Tensor:
+        """float32 [E]."""
+        return tf.constant(1.0 + self._shares_of(alphas) - self._shares, tf.float32)
