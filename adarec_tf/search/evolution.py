@@ -1,0 +1,96 @@
+"""Regularised evolution among genotypes: an ageing population, one mutated edge at a time.
+
+Real et al., arXiv:1802.01548: the best of a few drawn members has a child, and the oldest member
+dies, so that a lucky evaluation does not stay for ever. Theirs are 100 members; of a fifth the best
+is not forgotten at once either, and a hundred evaluations are enough to improve on it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from adarec_tf.search.alphas import OPERATIONS
+from adarec_tf.students.genotype import Genotype
+
+RankedGenotype = tuple[Genotype, float]
+
+_POPULATION_SIZE = 20
+_TOURNAMENT_SHARE = 0.25  # of the population; theirs is 25 of 100
+_MAX_TRIES = 100  # to find a child that is new and sees order
+
+
+def evolve(
+    first: Sequence[RankedGenotype],
+    validate: Callable[[Genotype], float],
+    *,
+    num_evaluations: int,
+    is_shared: bool,
+    seed: int,
+    population_size: int = _POPULATION_SIZE,
+) -> list[RankedGenotype]:
+    """Evolves a population that was evaluated already.
+
+    Args:
+      first: the first population, oldest first; one member or more.
+      validate: the metric of a genotype, the higher the better.
+      num_evaluations: how often it is asked.
+      is_shared: whether all cells are alike and change together.
+      seed: of tournaments and mutations.
+      population_size: members beyond it die; a smaller first population grows up to it.
+
+    Returns:
+      The children with their metrics, in the order of their birth; all genotypes, the first ones
+      too, are distinct. Fewer than `num_evaluations` where no further child is found.
+    """
+    generator = np.random.default_rng(seed)
+    population = deque(first)
+    known = {genotype for genotype, _ in first}
+    children: list[RankedGenotype] = []
+    while len(children) < num_evaluations:
+        child = _new_child(population, known, is_shared, generator)
+        if child is None:
+            break
+        known.add(child)
+        children.append((child, validate(child)))
+        population.append(children[-1])
+        if len(population) > population_size:
+            population.popleft()
+    return children
+
+
+def _new_child(
+    population: Sequence[RankedGenotype],
+    known: set[Genotype],
+    is_shared: bool,
+    generator: np.random.Generator,
+) -> Genotype | None:
+    tournament_size = max(2, round(_TOURNAMENT_SHARE * len(population)))
+    for _ in range(_MAX_TRIES):
+        drawn = generator.integers(0, len(population), tournament_size)
+        parent = max((population[index] for index in drawn), key=lambda member: member[1])[0]
+        child = mutate(parent, generator, is_shared=is_shared)
+        if child not in known and not child.is_degenerate:
+            return child
+    return None
+
+
+def mutate(genotype: Genotype, generator: np.random.Generator, *, is_shared: bool) -> Genotype:
+    """The genotype with another operation on one edge, without dead edges.
+
+    Args:
+      genotype: the parent.
+      generator: draws the edge and the operation.
+      is_shared: whether the edge changes in all cells alike.
+
+    Returns:
+      The child; equal to the parent if nothing reaches the edge.
+    """
+    cells = [[edge.primitive for edge in cell] for cell in genotype.cells]
+    cell = 0 if is_shared else int(generator.integers(len(cells)))
+    edge = int(generator.integers(len(cells[cell])))
+    others = [name for name in OPERATIONS if name != cells[cell][edge]]
+    cells[cell][edge] = others[int(generator.integers(len(others)))]
+    if is_shared:
+        cells = [cells[0]] * len(cells)
+    return Genotype.from_primitives(genotype.num_nodes, cells).without_dead_edges()
