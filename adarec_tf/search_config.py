@@ -2,10 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 from adarec_tf.json_config import (
     JsonConfig,
     check,
+    check_choice,
     check_fraction,
     check_non_negative_integer,
     check_non_negative_number,
@@ -17,8 +19,14 @@ from adarec_tf.training_config import TrainingConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(JsonConfig):
-    """The bi-level search: weights on one half of the training users, alphas on the other."""
+    """The search: weights on one half of the training users, alphas on the other."""
 
+    # `bilevel`, or a baseline of equal budget: a supernet trained on both halves by architectures
+    # drawn at random, and a student chosen by `random` search or by `evolution`.
+    method: str = "bilevel"
+    alphas: str = "shared"  # by all cells (paper), or `per_cell`
+    # What a step computes: one operation an edge, `sampled`, or the `mixture` of all ten (DARTS).
+    execution: str = "sampled"
     max_epochs: int = 10
     # Weights alone, before the alphas move: an operation without weights is good at once, and wins
     # against convolutions that have not been trained yet.
@@ -33,19 +41,45 @@ class SearchConfig(JsonConfig):
     # Of the alphas' gradient: 1 takes the weights as they are, 2 goes through one step of theirs.
     order: int = 1
     gumbel_temperature: float = 1.0
+    # The alphas are multiplied by it before the softmax, from their first epoch to the last: a
+    # rising scale ends an exploring search with sharp choices.
+    alphas_scale_start: float = 1.0
+    alphas_scale_end: float = 1.0
     cost_weight: float = 0.05  # β, on a cost in units of the teacher's encoder
     # Of the cost; parameters and MACs share the rest. Latency is measured and put into the trace,
     # but varies from run to run: priced, equal seeds would no longer find equal genotypes.
     cost_latency_share: float = 0.0
     validation_users: int = 4096  # that rank candidates; all of them where there are fewer
     num_candidates: int = 4  # sampled architectures ranked on validation beside the argmax
+    # Further architectures validated with the supernet's weights when the search ends: bred from
+    # the candidates, or drawn if the method is `random`.
+    num_evaluations: int = 0
+
+    METHODS: ClassVar[tuple[str, ...]] = ("bilevel", "random", "evolution")
+    EXECUTIONS: ClassVar[tuple[str, ...]] = ("sampled", "mixture")
+    ALPHAS: ClassVar[tuple[str, ...]] = ("shared", "per_cell")
 
     def __post_init__(self) -> None:
+        check_choice(self, "method", self.METHODS)
+        check_choice(self, "alphas", self.ALPHAS)
+        check_choice(self, "execution", self.EXECUTIONS)
+        check(
+            self.execution == "sampled" or self.method == "bilevel",
+            "execution",
+            f"sampled with method={self.method}, which draws one architecture a step",
+            self.execution,
+        )
         check_positive_integer(
             self, "max_epochs", "patience", "positions_per_batch", "validation_users"
         )
         check_non_negative_number(self, "weight_decay", "cost_weight")
-        check_non_negative_integer(self, "warmup_epochs", "num_candidates")
+        check_non_negative_integer(self, "warmup_epochs", "num_candidates", "num_evaluations")
+        check(
+            self.method != "evolution" or self.num_evaluations > 0,
+            "num_evaluations",
+            "positive with method=evolution, which spends them",
+            self.num_evaluations,
+        )
         check(
             self.warmup_epochs < self.max_epochs,
             "warmup_epochs",
@@ -55,6 +89,7 @@ class SearchConfig(JsonConfig):
         check_positive_number(
             self, "learning_rate", "alpha_learning_rate", "clip_norm", "gumbel_temperature"
         )
+        check_positive_number(self, "alphas_scale_start", "alphas_scale_end")
         check(type(self.order) is int and self.order in (1, 2), "order", "1 or 2", self.order)
         check_fraction(self, "cost_latency_share", "warmup_share")
 

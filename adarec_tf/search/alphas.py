@@ -1,6 +1,7 @@
 """Architecture parameters: sampling one operation an edge, and reading the result off.
 
-`alphas` [E, O] are logits over the operations of each edge, shared by all cells (paper).
+`alphas` [E, O] are logits over the operations of each edge. Rows are the edges of one cell, and all
+cells share them (paper), or those of every cell, one cell after the other.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.students.genotype import Genotype
+from adarec_tf.search_config import SearchConfig
+from adarec_tf.students.genotype import Genotype, edge_ends
 from adarec_tf.students.primitives import PRIMITIVES
 
 OPERATIONS = tuple(PRIMITIVES)
@@ -28,10 +30,28 @@ class SampledEdges(NamedTuple):
     gates: tf.Tensor
 
 
+class MixedEdges(NamedTuple):
+    """All architectures at once, as in DARTS.
+
+    Attributes:
+      shares: float32 [E, O], what each operation adds to its edge; the rows sum to 1.
+    """
+
+    shares: tf.Tensor
+
+
 def initial_alphas(num_edges: int, seed: int) -> np.ndarray:
     """float32 [E, O], near zero: every operation is as likely, ties are broken by the seed."""
     generator = np.random.default_rng(seed)
     return generator.normal(0.0, 1e-3, (num_edges, len(OPERATIONS))).astype(np.float32)
+
+
+def alphas_scale(search: SearchConfig, epoch: int) -> float:
+    """What the alphas are multiplied by in an epoch, counted from 0: linear after the warm-up."""
+    num_moves = search.max_epochs - search.warmup_epochs - 1
+    progress = max(0, epoch - search.warmup_epochs) / max(1, num_moves)
+    start, end = search.alphas_scale_start, search.alphas_scale_end
+    return start + (end - start) * progress
 
 
 def sample_edges(alphas: tf.Tensor, seed: tf.Tensor, gumbel_temperature: float) -> SampledEdges:
@@ -54,6 +74,21 @@ def sample_edges(alphas: tf.Tensor, seed: tf.Tensor, gumbel_temperature: float) 
     return SampledEdges(operations, tf.stop_gradient(1.0 - drawn) + drawn)
 
 
+def believed_edges(
+    logits: tf.Tensor, seed: tf.Tensor, search: SearchConfig
+) -> SampledEdges | MixedEdges:
+    """What a step of the search computes: an architecture drawn, or the mixture of all.
+
+    Args:
+      logits: float32 [E, O], the scaled alphas.
+      seed: int32 [2], of the draw.
+      search: `execution` says which, `gumbel_temperature` belongs to the draw.
+    """
+    if search.execution == "mixture":
+        return MixedEdges(tf.nn.softmax(logits))
+    return sample_edges(logits, seed, search.gumbel_temperature)
+
+
 def fixed_edges(operations: Sequence[int]) -> SampledEdges:
     """A given architecture: int [E] operation indices, without a gradient."""
     indices = tf.constant(list(operations), tf.int32)
@@ -74,7 +109,7 @@ def derive_genotype(alphas: np.ndarray, *, num_nodes: int, num_cells: int) -> Ge
     Args:
       alphas: float32 [E, O].
       num_nodes: intermediate nodes of a cell.
-      num_cells: cells, which all get the same operations.
+      num_cells: cells; where the rows are those of one cell, all get the same operations.
 
     Returns:
       The genotype; adding a constant to an edge's alphas does not change it.
@@ -85,14 +120,16 @@ def derive_genotype(alphas: np.ndarray, *, num_nodes: int, num_cells: int) -> Ge
 def genotype_of(
     operations: Sequence[int] | np.ndarray, *, num_nodes: int, num_cells: int
 ) -> Genotype:
-    """The genotype of given operation indices, int [E], in all cells."""
+    """The genotype of given operation indices, int [E]: of one cell for all, or of every cell."""
     names = [OPERATIONS[index] for index in operations]
-    return Genotype.from_primitives(num_nodes, [names] * num_cells)
+    num_edges = len(edge_ends(num_nodes))
+    cells = [names[start : start + num_edges] for start in range(0, len(names), num_edges)]
+    return Genotype.from_primitives(num_nodes, cells * (num_cells // len(cells)))
 
 
 def operations_of(genotype: Genotype) -> list[int]:
-    """The operation indices of a genotype whose cells are all alike: the inverse."""
-    return [OPERATIONS.index(edge.primitive) for edge in genotype.cells[0]]
+    """The operation indices of every cell, one cell after the other: the inverse."""
+    return [OPERATIONS.index(edge.primitive) for cell in genotype.cells for edge in cell]
 
 
 def draw_operations(alphas: np.ndarray, generator: np.random.Generator) -> np.ndarray:

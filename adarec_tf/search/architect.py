@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from adarec_tf.search.alphas import sample_edges
+from adarec_tf.search.alphas import believed_edges
 from adarec_tf.search.cost import expected_cost
 from adarec_tf.search.search_state import SearchBatch, SearchState, search_loss
 from adarec_tf.search.unrolled import unrolled_loss
@@ -23,7 +23,7 @@ AlphaStep = Callable[[SearchBatch, SearchBatch], dict[str, tf.Tensor]]
 
 
 def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
-    """The inner step: one update of the weights for one sampled architecture.
+    """The inner step: one update of the weights for what the alphas believe in.
 
     Returns:
       A compiled function of a batch, which leaves the alphas bit-identical and returns the parts
@@ -32,10 +32,9 @@ def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
     variables = state.weights
 
     def weight_step(batch: SearchBatch) -> dict[str, tf.Tensor]:
-        alphas = tf.convert_to_tensor(state.alphas)
-        sampled = sample_edges(alphas, batch.seed, config.gumbel_temperature)
+        edges = believed_edges(state.logits(), batch.seed, config)
         with tf.GradientTape() as tape:
-            value = search_loss(state, sampled, batch, training=True)
+            value = search_loss(state, edges, batch, training=True)
         gradients = tape.gradient(
             value.total,
             [v.value for v in variables],
@@ -67,14 +66,14 @@ def build_alpha_step(state: SearchState, config: SearchConfig, prices: tf.Tensor
     def alpha_step(batch: SearchBatch, weight_batch: SearchBatch) -> dict[str, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state.alphas.value)
-            alphas = tf.convert_to_tensor(state.alphas)
-            sampled = sample_edges(alphas, batch.seed, config.gumbel_temperature)
+            logits = state.logits()
+            edges = believed_edges(logits, batch.seed, config)
             # Without dropout: its noise would drown the difference between two operations.
             if config.order == 2:
-                value = unrolled_loss(state, sampled, batch, weight_batch)
+                value = unrolled_loss(state, edges, batch, weight_batch)
             else:
-                value = search_loss(state, sampled, batch, training=False)
-            cost = expected_cost(alphas, prices)
+                value = search_loss(state, edges, batch, training=False)
+            cost = expected_cost(logits, prices)
             total = value.total + config.cost_weight * cost
         state.alpha_optimizer.apply([tape.gradient(total, state.alphas.value)], [state.alphas])
         return {"alpha_task": value.task, "cost": cost}

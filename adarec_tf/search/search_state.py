@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
 from adarec_tf.distillation.teacher_cache import TeacherStates
-from adarec_tf.search.alphas import SampledEdges
+from adarec_tf.search.alphas import MixedEdges, SampledEdges
 from adarec_tf.search.supernet import Supernet
 
 
@@ -18,6 +18,7 @@ class SearchState(NamedTuple):
       supernet: its weights are updated by `weight_step` only.
       objective: its projections likewise; its masses after each weight step.
       alphas: float32 [E, O], updated by `alpha_step` only.
+      alphas_scale: scalar float32, what they are multiplied by; set when an epoch begins.
       weight_optimizer: built for the weights.
       alpha_optimizer: built for the alphas.
     """
@@ -25,6 +26,7 @@ class SearchState(NamedTuple):
     supernet: Supernet
     objective: DistillationObjective
     alphas: keras.Variable
+    alphas_scale: tf.Variable
     weight_optimizer: keras.optimizers.Optimizer
     alpha_optimizer: keras.optimizers.Optimizer
 
@@ -32,6 +34,10 @@ class SearchState(NamedTuple):
     def weights(self) -> list[keras.Variable]:
         """The weights: every trainable variable but the alphas."""
         return [*self.supernet.trainable_variables, *self.objective.trainable_variables]
+
+    def logits(self) -> tf.Tensor:
+        """float32 [E, O], of the operations that are drawn."""
+        return self.alphas_scale * tf.convert_to_tensor(self.alphas)
 
     @property
     def variables(self) -> list[keras.Variable | tf.Variable]:
@@ -62,18 +68,18 @@ class SearchBatch(NamedTuple):
 
 
 def search_loss(
-    state: SearchState, sampled: SampledEdges, batch: SearchBatch, *, training: bool
+    state: SearchState, edges: SampledEdges | MixedEdges, batch: SearchBatch, *, training: bool
 ) -> ObjectiveValue:
-    """Task and distillation loss of one sampled student on a batch, without the cost.
+    """Task and distillation loss of one student on a batch, without the cost.
 
     Args:
       state: supernet and objective.
-      sampled: the architecture.
+      edges: the architecture, or the mixture of all.
       batch: positions, labels, and what the teacher says about them.
       training: whether dropout is on.
 
     Returns:
       The objective.
     """
-    outputs = state.supernet(batch.item_ids, sampled, training=training)
+    outputs = state.supernet(batch.item_ids, edges, training=training)
     return state.objective(outputs, batch.teacher, batch.labels)

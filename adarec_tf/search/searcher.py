@@ -1,8 +1,10 @@
 """The search: an epoch at a time, a trace of every epoch, a choice among the last candidates."""
 
+import functools
 import json
 import logging
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -15,10 +17,12 @@ from adarec_tf.data.examples import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.progress import Progress, log_progress
-from adarec_tf.search.alphas import relative_entropy
+from adarec_tf.search.alphas import alphas_scale, relative_entropy
 from adarec_tf.search.cost import PrimitiveCost, measure_costs, measure_encoder, relative_costs
+from adarec_tf.search.discretisation import DiscretisationGap, mean_of_drawn
+from adarec_tf.search.evolution import RankedGenotype
 from adarec_tf.search.inherit import inherit_weights
-from adarec_tf.search.selection import candidate_genotypes, likeliest_genotype
+from adarec_tf.search.selection import likeliest_genotype, ranked_genotypes
 from adarec_tf.search.supernet_training import SearchSettings, SupernetTraining
 from adarec_tf.search.supernet_validation import SupernetValidation
 from adarec_tf.search_config import SearchConfig
@@ -36,17 +40,20 @@ class SearchResult(NamedTuple):
     Attributes:
       genotype: the architecture chosen on validation.
       student: the network of this genotype, with the supernet's weights.
-      candidates: every architecture compared at the end, with its validation metric.
+      candidates: the architectures compared at the end, with their validation metrics; on all users
+        where the search left some out.
       trace: one record an epoch: alphas, entropy, masses, losses, genotype, validation, and the
-        measured costs of the operations.
+        measured costs of the operations; that of the last epoch tells of the choice as well.
       validation: ranks any genotype with the weights that the supernet ended with.
+      gap: what was lost from the alphas to the student.
     """
 
     genotype: Genotype
     student: Student
-    candidates: list[tuple[Genotype, float]]
+    candidates: list[RankedGenotype]
     trace: list[dict[str, Any]]
     validation: SupernetValidation
+    gap: DiscretisationGap
 
 
 def search_genotype(
@@ -91,10 +98,10 @@ def search_genotype(
     settings = SearchSettings(student, search, distillation, max_length, seen, seed)
     cache_dir = os.path.join(checkpoint_dir, "teacher_states")
     loop = _SearchLoop(teacher, split_halves(train), valid, settings, cache_dir)
-    trace = loop.run(checkpoint_dir, trace_path, log_dir)
-    candidates = loop.ranked_candidates()
-    best = max(candidates, key=lambda candidate: candidate[1])[0]
-    return SearchResult(best, loop.student(best), candidates, trace, loop.validation)
+    result = loop.choose(loop.run(checkpoint_dir, log_dir))
+    with tf.io.gfile.GFile(trace_path, "w") as file:
+        file.write("".join(json.dumps(record) + "\n" for record in result.trace))
+    return result
 
 
 class _SearchLoop:
@@ -124,10 +131,8 @@ class _SearchLoop:
             seed=settings.seed,
         )
 
-    def run(
-        self, checkpoint_dir: str, trace_path: str, log_dir: str | None
-    ) -> list[dict[str, Any]]:
-        """Runs the epochs that are left; returns and writes the whole trace."""
+    def run(self, checkpoint_dir: str, log_dir: str | None) -> list[dict[str, Any]]:
+        """Runs the epochs that are left; returns the whole trace."""
         checkpoint = EpochCheckpoint(checkpoint_dir, self._training.state.variables)
         trace: list[dict[str, Any]] = (checkpoint.restore() or {"trace": []})["trace"]
         log = TrainingLog(log_dir, map(_scalars, trace))
@@ -136,21 +141,63 @@ class _SearchLoop:
             checkpoint.save({"trace": trace})
             log.append(_scalars(trace[-1]))
             self._log_progress(trace[-1])
-        with tf.io.gfile.GFile(trace_path, "w") as file:
-            file.write("".join(json.dumps(record) + "\n" for record in trace))
         return trace
 
-    def ranked_candidates(self) -> list[tuple[Genotype, float]]:
-        """The candidates of the last alphas, with their validation metrics."""
-        genotypes = candidate_genotypes(
-            self._training.state.alphas.numpy(),
-            self._settings.student,
-            num_drawn=self._settings.search.num_candidates,
+    def choose(self, trace: list[dict[str, Any]]) -> "SearchResult":
+        """Ranks what the search proposes, and adds how that went to the last epoch's record."""
+        settings = self._settings
+        logits = self._logits(len(trace) - 1)
+        validate = functools.cache(self.validation.validate)
+        ranked = ranked_genotypes(
+            logits, validate, student=settings.student, search=settings.search, seed=settings.seed
+        )
+        finalists = self._finalists(ranked)
+        best = max(finalists, key=lambda candidate: candidate[1])[0]
+        student = self._student(best)
+        gap = DiscretisationGap(
+            self._relaxed_metric(logits, validate),
+            validate(best),
+            self.validation.validate_student(student),
+        )
+        trace[-1]["selection"] = {
+            "method": settings.search.method,
+            "num_validated": len(ranked),
+            "finalists": [
+                {"genotype": genotype.to_dict(), SELECTION_METRIC: metric}
+                for genotype, metric in finalists
+            ],
+            **gap._asdict(),
+            "gap": gap.gap,
+        }
+        return SearchResult(best, student, finalists, trace, self.validation, gap)
+
+    def _relaxed_metric(self, logits: np.ndarray, validate: Callable[[Genotype], float]) -> float:
+        if self._settings.search.execution == "mixture":
+            return self.validation.validate_mixture(logits)
+        return mean_of_drawn(
+            logits,
+            validate,
+            student=self._settings.student,
+            num_drawn=self._settings.search.num_candidates + 1,
             seed=self._settings.seed,
         )
-        return [(genotype, self.validation.validate(genotype)) for genotype in genotypes]
 
-    def student(self, genotype: Genotype) -> Student:
+    def _finalists(self, ranked: list[RankedGenotype]) -> list[RankedGenotype]:
+        """The best, ranked again by all validation users where some were left out."""
+        if not self.validation.leaves_users_out:
+            return ranked
+        first = sorted(ranked, key=lambda candidate: -candidate[1])
+        return [
+            (genotype, self.validation.validate_on_all_users(genotype))
+            for genotype, _ in first[: self._settings.search.num_candidates + 1]
+        ]
+
+    def _logits(self, epoch: int) -> np.ndarray:
+        """The scaled alphas of an epoch that is over."""
+        scale = np.float32(alphas_scale(self._settings.search, epoch))
+        return scale * self._training.state.alphas.numpy()
+
+    def _student(self, genotype: Genotype) -> Student:
         """The network of a genotype, with the supernet's weights."""
         settings, supernet = self._settings, self._training.state.supernet
         student = build_student(
@@ -173,17 +220,18 @@ class _SearchLoop:
     def _run_epoch(self, epoch: int) -> dict[str, Any]:
         measured = self._training.run_epoch(epoch)
         state = self._training.state
-        alphas = state.alphas.numpy()
-        genotype = likeliest_genotype(alphas, self._settings.student)
+        logits = self._logits(epoch)
+        genotype = likeliest_genotype(logits, self._settings.student)
         return {
             "epoch": epoch + 1,
             "alphas_moved": self._training.alphas_move(epoch),
             **measured,
             SELECTION_METRIC: self.validation.validate(genotype),
-            "entropy": relative_entropy(alphas),
+            "entropy": relative_entropy(logits),
             "student_mass": state.objective.student_mass.numpy().tolist(),
             "teacher_mass": state.objective.teacher_mass.numpy().tolist(),
-            "alphas": alphas.tolist(),
+            "alphas": state.alphas.numpy().tolist(),
+            "alphas_scale": alphas_scale(self._settings.search, epoch),
             "genotype": genotype.to_dict(),
             "costs": {name: cost._asdict() for name, cost in self._costs.items()},
             "learning_rate": float(state.weight_optimizer.learning_rate),
@@ -210,7 +258,8 @@ def _prices(
     return relative_costs(
         costs,
         measure_encoder(one_teacher, settings.max_length),
-        num_cells=settings.student.num_cells,
+        # Alphas of one cell buy an operation for all of them.
+        num_cells=settings.student.num_cells if settings.search.alphas == "shared" else 1,
         latency_share=settings.search.cost_latency_share,
     )
 

@@ -1,11 +1,16 @@
-"""The network that holds every operation on every edge, and computes one of them at a time."""
+"""The network that holds every operation on every edge.
+
+It computes one of them, the one that was drawn (GDAS), or the mixture of all (DARTS).
+"""
+
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from adarec_tf.config import StudentConfig
-from adarec_tf.search.alphas import OPERATIONS, SampledEdges
+from adarec_tf.search.alphas import OPERATIONS, MixedEdges, SampledEdges
 from adarec_tf.sequence_model import (
     SequenceEmbedding,
     SequenceOutputs,
@@ -24,8 +29,33 @@ _NUM_TAPS = max(PRIMITIVES[name].kernel_size for name in _CONVOLUTIONS)
 _NORM_EPSILON = 1e-6
 
 
+class DrawnOperation(NamedTuple):
+    """What was drawn for one edge.
+
+    Attributes:
+      index: int32 scalar, in `OPERATIONS`.
+      gate: float32 scalar, equal to 1; carries the gradient of the choice.
+    """
+
+    index: tf.Tensor
+    gate: tf.Tensor
+
+
+class OperationShares(NamedTuple):
+    """What the operations add to one edge.
+
+    Attributes:
+      shares: float32 [O].
+    """
+
+    shares: tf.Tensor
+
+
+EdgeChoice = DrawnOperation | OperationShares
+
+
 class MixedOp(keras.layers.Layer):
-    """All operations of one edge, of which one counts.
+    """All operations of one edge, of which one counts, or each by its share.
 
     The released code runs all ten. Here the convolutions keep their weights in one stack, and the
     one drawn is gathered from it and computed alone; pools cost next to nothing and are computed
@@ -50,28 +80,36 @@ class MixedOp(keras.layers.Layer):
         self.norm_offsets = self.add_weight(shape=vectors, initializer="zeros", name="norm_offsets")
         self.weightless = [PRIMITIVES[name].build() for name in _WEIGHTLESS]
 
-    def call(
-        self, states: tf.Tensor, mask: tf.Tensor, operation: tf.Tensor, gate: tf.Tensor
-    ) -> tf.Tensor:
-        """Applies one operation.
+    def call(self, states: tf.Tensor, mask: tf.Tensor, choice: EdgeChoice) -> tf.Tensor:
+        """Applies the operation that was drawn, or all of them.
 
         Args:
           states: float32 [B, L, D].
           mask: float32 [B, L, 1].
-          operation: int32 scalar, its index in `OPERATIONS`.
-          gate: float32 scalar, equal to 1; carries the gradient of the choice.
+          choice: which.
 
         Returns:
           float32 [B, L, D].
         """
-        is_drawn = tf.unstack(tf.one_hot(operation, len(OPERATIONS)))
+        if isinstance(choice, OperationShares):
+            return self._mix(states, mask, choice.shares)
+        is_drawn = tf.unstack(tf.one_hot(choice.index, len(OPERATIONS)))
         places = [OPERATIONS.index(name) for name in _CONVOLUTIONS]
         is_convolution = tf.add_n([is_drawn[place] for place in places])
         index = tf.argmax(tf.stack([is_drawn[place] for place in places]))
         result = is_convolution * self._convolve(states, index)
         for name, layer in zip(_WEIGHTLESS, self.weightless, strict=True):
             result += is_drawn[OPERATIONS.index(name)] * layer(states, mask)
-        return gate * result * mask
+        return choice.gate * result * mask
+
+    def _mix(self, states: tf.Tensor, mask: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+        """Every operation, times its share."""
+        result = tf.zeros_like(states)
+        for index, name in enumerate(_CONVOLUTIONS):
+            result += shares[OPERATIONS.index(name)] * self._convolve(states, tf.constant(index))
+        for name, layer in zip(_WEIGHTLESS, self.weightless, strict=True):
+            result += shares[OPERATIONS.index(name)] * layer(states, mask)
+        return result * mask
 
     def _convolve(self, states: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         """The convolution with this index in `_CONVOLUTIONS`, layer norm and ReLU."""
@@ -150,16 +188,14 @@ class SearchCell(keras.layers.Layer):
             layer.build(input_shape)
 
     def call(
-        self, states: tf.Tensor, mask: tf.Tensor, sampled: SampledEdges, training: bool = False
+        self, states: tf.Tensor, mask: tf.Tensor, choices: list[EdgeChoice], training: bool = False
     ) -> tf.Tensor:
-        """Maps states [B, L, D] with mask [B, L, 1] through the sampled operations."""
+        """Maps states [B, L, D] with mask [B, L, 1] through the edges' choices."""
         nodes = [states]
         for target in range(1, self.num_nodes + 1):
             terms = [
-                edge(nodes[source], mask, sampled.operations[index], sampled.gates[index])
-                for index, (edge, (source, end)) in enumerate(
-                    zip(self.edges, self.ends, strict=True)
-                )
+                edge(nodes[source], mask, choice)
+                for edge, (source, end), choice in zip(self.edges, self.ends, choices, strict=True)
                 if end == target
             ]
             nodes.append(ordered_sum(terms))
@@ -182,13 +218,35 @@ class Supernet(keras.Model):
         self.final_norm = ChannelNorm(epsilon=1e-6)
 
     def call(
-        self, item_ids: tf.Tensor, sampled: SampledEdges, training: bool = False
+        self, item_ids: tf.Tensor, edges: SampledEdges | MixedEdges, training: bool = False
     ) -> SequenceOutputs:
-        """Maps int [B, L] ids to the outputs of the sampled student; see `SequenceOutputs`."""
+        """Computes one student, or the mixture of all.
+
+        Args:
+          item_ids: int [B, L].
+          edges: those of one cell, for all of them, or of every cell.
+          training: whether dropout is on.
+
+        Returns:
+          Its outputs; see `SequenceOutputs`.
+        """
         mask = real_positions(item_ids)
         states = embedding = self.sequence_embedding(item_ids, training=training)
         hidden_states = []
-        for cell in self.cells:
-            states = cell(states, mask, sampled, training=training)
+        for cell, choices in zip(self.cells, self._choices_of_cells(edges), strict=True):
+            states = cell(states, mask, choices, training=training)
             hidden_states.append(states)
         return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
+
+    def _choices_of_cells(self, edges: SampledEdges | MixedEdges) -> list[list[EdgeChoice]]:
+        num_edges = len(self.cells[0].ends)
+        num_rows = len(self.cells) * num_edges
+        # Of one cell or of all: compiled steps may be given either, and see it when they run.
+        repeats = num_rows // tf.shape(edges[0])[0]
+        columns = [
+            tf.unstack(tf.tile(rows, [repeats] + [1] * (len(rows.shape) - 1)), num=num_rows)
+            for rows in edges
+        ]
+        kind = OperationShares if isinstance(edges, MixedEdges) else DrawnOperation
+        choices: list[EdgeChoice] = [kind(*row) for row in zip(*columns, strict=True)]
+        return [choices[start : start + num_edges] for start in range(0, num_rows, num_edges)]

@@ -1,5 +1,6 @@
 """Training of the supernet: its state, its batches, and the alternating steps of an epoch."""
 
+import dataclasses
 import itertools
 import os
 import time
@@ -18,7 +19,7 @@ from adarec_tf.distillation.initial_table import initialise_table
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.distillation.teacher_cache import AskedTeacher, TeacherCache, read_teacher
 from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.search.alphas import fixed_edges, initial_alphas
+from adarec_tf.search.alphas import alphas_scale, fixed_edges, initial_alphas
 from adarec_tf.search.architect import build_alpha_step, build_weight_step
 from adarec_tf.search.search_state import SearchBatch, SearchState
 from adarec_tf.search.supernet import Supernet
@@ -79,6 +80,7 @@ class SupernetTraining:
     def _initial_state(self, teacher: keras.Model | EnsembleTeacher) -> SearchState:
         settings = self._settings
         num_edges = len(edge_ends(settings.student.num_nodes))
+        num_alpha_cells = 1 if settings.search.alphas == "shared" else settings.student.num_cells
         supernet = Supernet(
             settings.student, teacher.sequence_embedding.num_items, settings.max_length
         )
@@ -88,17 +90,29 @@ class SupernetTraining:
         objective = DistillationObjective(
             supernet.sequence_embedding, settings.student.num_cells, teacher, settings.distillation
         )
-        alphas = keras.Variable(initial_alphas(num_edges, settings.seed), name="alphas")
+        alphas = keras.Variable(
+            initial_alphas(num_alpha_cells * num_edges, settings.seed), name="alphas"
+        )
+        scale = tf.Variable(1.0, trainable=False)
         # Betas as in DARTS: the alphas' gradient is noisy and should not be remembered for long.
         alpha_optimizer = keras.optimizers.Adam(
             settings.search.alpha_learning_rate, beta_1=0.5, beta_2=0.999
         )
         alpha_optimizer.build([alphas])
         weights = [*supernet.trainable_variables, *objective.trainable_variables]
-        weight_optimizer = build_optimizer(settings.search.training(), self._num_steps(), weights)
-        return SearchState(supernet, objective, alphas, weight_optimizer, alpha_optimizer)
+        weight_optimizer = self._weight_optimizer(weights)
+        return SearchState(supernet, objective, alphas, scale, weight_optimizer, alpha_optimizer)
 
-    def _num_steps(self) -> int:
+    def _weight_optimizer(self, weights: list[keras.Variable]) -> keras.optimizers.Optimizer:
+        """Whose rate falls over all steps of the weights."""
+        search = self._settings.search
+        num_steps = self._num_steps_of_epoch() * search.max_epochs
+        if search.method != "bilevel":
+            num_steps += self._num_steps_of_epoch() * (search.max_epochs - search.warmup_epochs)
+        training = dataclasses.replace(search.training(), max_epochs=1)
+        return build_optimizer(training, num_steps, weights)
+
+    def _num_steps_of_epoch(self) -> int:
         counts = [sum(1 for _ in self._batches(half, 0)) for half in self._halves]
         if min(counts) == 0:
             raise ValueError(
@@ -117,37 +131,46 @@ class SupernetTraining:
         )
 
     def alphas_move(self, epoch: int) -> bool:
-        """Whether the warm-up of the weights is over in this epoch, counted from 0."""
-        return epoch >= self._settings.search.warmup_epochs
+        """Whether they do in this epoch, counted from 0: after the warm-up, and if there is use."""
+        search = self._settings.search
+        return search.method == "bilevel" and epoch >= search.warmup_epochs
 
     def run_epoch(self, epoch: int) -> dict[str, float]:
         """Trains for one epoch of the weights' half.
+
+        After the warm-up each step of the weights is followed by one on the alphas' half: of the
+        alphas, or of the weights again if the method does not move alphas. So all methods take as
+        many steps on the same batches.
 
         Args:
           epoch: which, from 0; what is drawn and in which order depends on it and the seed alone.
 
         Returns:
-          The mean parts of the loss, labelled positions a second, seconds of training.
+          The mean parts of the loss, steps, labelled positions a second, seconds of training.
 
         Raises:
           ValueError: a loss is not finite.
         """
         start = time.monotonic()
-        alphas_move = self.alphas_move(epoch)
+        self.state.alphas_scale.assign(alphas_scale(self._settings.search, epoch))
+        is_warm = epoch >= self._settings.search.warmup_epochs
         parts: list[dict[str, tf.Tensor]] = []
-        num_positions = 0
+        num_positions = num_steps = 0
         alpha_batches = self._alpha_batches(epoch)
         for step, batch in enumerate(self._batches(self._halves[0], epoch)):
             seeds = self._step_seeds(epoch, step)
             num_positions += np.count_nonzero(batch.labels != PAD)
+            num_steps += 1 + is_warm
             weight_batch = self._search_batch(0, batch, seeds[0])
             parts.append(self._weight_step(weight_batch))
-            if alphas_move:
-                alpha_batch = next(alpha_batches)
-                num_positions += np.count_nonzero(alpha_batch.labels != PAD)
-                parts[-1] |= self._alpha_step(
-                    self._search_batch(1, alpha_batch, seeds[1]), weight_batch
-                )
+            if is_warm:
+                other = next(alpha_batches)
+                num_positions += np.count_nonzero(other.labels != PAD)
+                other_batch = self._search_batch(1, other, seeds[1])
+                if self.alphas_move(epoch):
+                    parts[-1] |= self._alpha_step(other_batch, weight_batch)
+                else:
+                    parts.append(self._weight_step(other_batch))
         losses = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
         not_finite = [name for name, value in losses.items() if not np.isfinite(value)]
         if not_finite:
@@ -158,6 +181,7 @@ class SupernetTraining:
         train_seconds = time.monotonic() - start
         return {
             **losses,
+            "num_steps": num_steps,
             "positions_per_second": num_positions / train_seconds,
             "train_s": train_seconds,
         }

@@ -6,9 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.data.examples import Histories
-from adarec_tf.metrics.protocols import evaluate_full
-from adarec_tf.search.alphas import SampledEdges, operations_of
+from adarec_tf.metrics.protocols import ScoreBatch, evaluate_full, model_scorer
+from adarec_tf.search.alphas import OPERATIONS, MixedEdges, SampledEdges, fixed_edges, operations_of
 from adarec_tf.search.supernet import Supernet
+from adarec_tf.students import Student
 from adarec_tf.students.genotype import Genotype
 from adarec_tf.training_loop import SELECTION_METRIC
 
@@ -37,18 +38,49 @@ class SupernetValidation:
           seed: of the draw.
         """
         users = np.random.default_rng(seed).permutation(valid.num_users)[:max_users]
-        self._valid = valid.take(np.sort(users))
+        self._all_users = valid
+        self._some_users = valid.take(np.sort(users))
         self._supernet = supernet
         self._max_length = max_length
         self._seen = seen
-        self._score = _build_scorer(supernet)
+        genotypes = SampledEdges(tf.TensorSpec([None], tf.int32), tf.TensorSpec([None]))
+        mixtures = MixedEdges(tf.TensorSpec([None, len(OPERATIONS)]))
+        self._score_genotype = _build_scorer(supernet, genotypes)
+        self._score_mixture = _build_scorer(supernet, mixtures)
+
+    @property
+    def leaves_users_out(self) -> bool:
+        """Whether there are more users than were drawn."""
+        return self._some_users.num_users < self._all_users.num_users
 
     def validate(self, genotype: Genotype) -> float:
-        """The validation metric of a genotype."""
-        operations = tf.constant(operations_of(genotype), tf.int32)
+        """The validation metric of a genotype on the users drawn."""
+        return self._metric(self._scorer(fixed_edges(operations_of(genotype))), self._some_users)
+
+    def validate_on_all_users(self, genotype: Genotype) -> float:
+        """The validation metric of a genotype on all users."""
+        return self._metric(self._scorer(fixed_edges(operations_of(genotype))), self._all_users)
+
+    def validate_mixture(self, logits: np.ndarray) -> float:
+        """The validation metric, on the users drawn, of all architectures mixed by softmax(logits).
+
+        Args: logits: float32 [E, O].
+        """
+        edges = MixedEdges(tf.nn.softmax(logits))
+        return self._metric(self._scorer(edges), self._some_users)
+
+    def validate_student(self, student: Student) -> float:
+        """The validation metric of a stand-alone student on the users drawn."""
+        return self._metric(model_scorer(student), self._some_users)
+
+    def _scorer(self, edges: SampledEdges | MixedEdges) -> ScoreBatch:
+        score = self._score_mixture if isinstance(edges, MixedEdges) else self._score_genotype
+        return lambda rows, item_ids: score(tf.constant(item_ids), edges).numpy()
+
+    def _metric(self, scorer: ScoreBatch, users: Histories) -> float:
         metrics = evaluate_full(
-            lambda rows, item_ids: self._score(tf.constant(item_ids), operations).numpy(),
-            self._valid,
+            scorer,
+            users,
             num_items=self._supernet.sequence_embedding.num_items,
             max_length=self._max_length,
             seen=self._seen,
@@ -57,13 +89,12 @@ class SupernetValidation:
         return metrics[SELECTION_METRIC]
 
 
-def _build_scorer(supernet: Supernet) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    signature = [tf.TensorSpec([None, None], tf.int64), tf.TensorSpec([None], tf.int32)]
-
-    @tf.function(input_signature=signature)
-    def score(item_ids: tf.Tensor, operations: tf.Tensor) -> tf.Tensor:
-        sampled = SampledEdges(operations, tf.ones_like(operations, tf.float32))
-        outputs = supernet(item_ids, sampled, training=False)
+def _build_scorer(
+    supernet: Supernet, edges_signature: SampledEdges | MixedEdges
+) -> Callable[[tf.Tensor, SampledEdges | MixedEdges], tf.Tensor]:
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64), edges_signature])
+    def score(item_ids: tf.Tensor, edges: SampledEdges | MixedEdges) -> tf.Tensor:
+        outputs = supernet(item_ids, edges, training=False)
         return supernet.sequence_embedding.item_logits(outputs.final_states[:, -1])
 
     return score

@@ -4,13 +4,13 @@ import keras
 import tensorflow as tf
 
 from adarec_tf.distillation.objective import ObjectiveValue
-from adarec_tf.search.alphas import SampledEdges
+from adarec_tf.search.alphas import MixedEdges, SampledEdges
 from adarec_tf.search.search_state import SearchBatch, SearchState, search_loss
 
 
 def unrolled_loss(
     state: SearchState,
-    sampled: SampledEdges,
+    edges: SampledEdges | MixedEdges,
     alpha_batch: SearchBatch,
     weight_batch: SearchBatch,
 ) -> ObjectiveValue:
@@ -23,7 +23,7 @@ def unrolled_loss(
 
     Args:
       state: what is searched; it is read only.
-      sampled: one architecture, whose gates carry the alphas' gradient, in both losses.
+      edges: one architecture or the mixture, which carries the alphas' gradient, in both losses.
       alpha_batch: of the alphas' half.
       weight_batch: of the weights' half.
 
@@ -35,7 +35,7 @@ def unrolled_loss(
     """
     variables = state.weights
     with tf.GradientTape() as tape:
-        inner = search_loss(state, sampled, weight_batch, training=False)
+        inner = search_loss(state, edges, weight_batch, training=False)
     gradients = tape.gradient(
         inner.total,
         [v.value for v in variables],
@@ -47,4 +47,4 @@ def unrolled_loss(
         for v, gradient in zip(variables, gradients, strict=True)
     ]
     with keras.StatelessScope(state_mapping=list(zip(variables, moved, strict=True))):
-        return search_loss(state, sampled, alpha_batch, training=False)
+        return search_loss(state, edges, alpha_batch, training=False)

@@ -29,7 +29,8 @@ def small_search(learning_rate: float = 1e-2) -> SearchState:
     alphas = keras.Variable(np.zeros((NUM_EDGES, len(OPERATIONS)), np.float32))
     weight_optimizer = keras.optimizers.Adam(learning_rate)
     alpha_optimizer = keras.optimizers.Adam(1e-1)
-    state = SearchState(supernet, objective, alphas, weight_optimizer, alpha_optimizer)
+    scale = tf.Variable(1.0, trainable=False)
+    state = SearchState(supernet, objective, alphas, scale, weight_optimizer, alpha_optimizer)
     weight_optimizer.build(state.weights)
     alpha_optimizer.build([alphas])
     return state

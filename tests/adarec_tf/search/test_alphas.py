@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as hnp
 
 from adarec_tf.search.alphas import (
     OPERATIONS,
+    alphas_scale,
     derive_genotype,
     draw_operations,
     fixed_edges,
@@ -16,6 +17,7 @@ from adarec_tf.search.alphas import (
     relative_entropy,
     sample_edges,
 )
+from adarec_tf.search_config import SearchConfig
 from tests.references.gradients import central_differences
 
 ALPHAS = hnp.arrays(
@@ -39,7 +41,9 @@ def test_genotype_is_unmoved_by_a_constant_on_an_edge(
 
 def test_operations_and_genotype_are_inverse() -> None:
     genotype = genotype_of([3, 0, 9], num_nodes=2, num_cells=3)
-    assert operations_of(genotype) == [3, 0, 9]
+    assert operations_of(genotype) == [3, 0, 9] * 3
+    per_cell = [3, 0, 9, 1, 2, 8]
+    assert operations_of(genotype_of(per_cell, num_nodes=2, num_cells=2)) == per_cell
     assert len(genotype.cells) == 3
 
 
@@ -96,3 +100,11 @@ def test_fixed_edges_are_the_given_ones_with_open_gates() -> None:
     sampled = fixed_edges([1, 2, 3])
     np.testing.assert_array_equal(sampled.operations, [1, 2, 3])
     np.testing.assert_array_equal(sampled.gates, 1.0)
+
+
+def test_the_scale_rises_from_the_end_of_the_warm_up_to_the_last_epoch() -> None:
+    search = SearchConfig(
+        max_epochs=6, warmup_epochs=2, alphas_scale_start=1.0, alphas_scale_end=4.0
+    )
+    scales = [alphas_scale(search, epoch) for epoch in range(6)]
+    assert scales == pytest.approx([1.0, 1.0, 1.0, 2.0, 3.0, 4.0])

@@ -22,7 +22,12 @@ def supernet() -> Supernet:
 
 @pytest.mark.parametrize(
     "operations",
-    [*([index] * NUM_EDGES for index in range(len(OPERATIONS))), [3, 6, 8], [9, 1, 7], [5, 8, 2]],
+    [
+        *([index] * NUM_EDGES for index in range(len(OPERATIONS))),
+        [3, 6, 8],
+        [9, 1, 7],
+        [5, 8, 2, 9, 1, 4],
+    ],
 )
 def test_a_derived_student_with_inherited_weights_answers_as_the_supernet(
     supernet: Supernet, operations: list[int]

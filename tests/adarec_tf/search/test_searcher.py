@@ -12,6 +12,7 @@ from adarec_tf.data.examples import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.search import searcher
+from adarec_tf.search.alphas import OPERATIONS
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.teacher_config import NextItNetConfig
@@ -41,13 +42,14 @@ def _search(
     folder: Path,
     *,
     distillation: DistillationConfig | None = None,
+    num_cells: int = 1,
     **changes: Any,
 ) -> SearchResult:
     return search_genotype(
         teacher,
         scene["train"],
         scene["valid"],
-        student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2),
+        student=StudentConfig(hidden_dim=8, num_cells=num_cells, num_nodes=2),
         search=SearchConfig(**{**SEARCH.to_dict(), **changes}),
         distillation=distillation or DistillationConfig(),
         max_length=walk_scene.MAX_LENGTH,
@@ -174,6 +176,61 @@ def test_no_candidate_is_blind_to_order_even_if_the_cost_is_all_that_counts(
     assert not result.genotype.is_degenerate
     metrics = dict(result.candidates)
     assert metrics[result.genotype] == max(metrics.values())
+
+
+def test_the_exported_student_is_the_network_that_was_chosen(whole_search: SearchResult) -> None:
+    gap = whole_search.gap
+    assert gap.derived == dict(whole_search.candidates)[whole_search.genotype]
+    # One place more or less of one of 120 users.
+    assert gap.inherited == pytest.approx(gap.derived, abs=2e-3)
+    assert gap.relaxed > 0
+    selection = whole_search.trace[-1]["selection"]
+    assert selection["gap"] == gap.relaxed - gap.inherited
+    assert selection["num_validated"] == len(selection["finalists"]) == 5
+
+
+def test_finalists_are_ranked_again_by_the_users_left_out(
+    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+) -> None:
+    changes = {"max_epochs": 2, "validation_users": 10, "num_candidates": 1, "num_evaluations": 3}
+    result = _search(teacher, scene, tmp_path, **changes)
+    assert result.trace[-1]["selection"]["num_validated"] == 5
+    assert len(result.candidates) == 2
+    # Ten users have few metrics in common with 120.
+    best = dict(result.candidates)[result.genotype]
+    assert best == max(metric for _, metric in result.candidates) != result.gap.derived
+
+
+@pytest.mark.parametrize("method", ["random", "evolution"])
+def test_baselines_take_as_many_steps_and_look_at_as_many_students(
+    method: str,
+    whole_search: SearchResult,
+    teacher: keras.Model,
+    scene: dict[str, Histories],
+    tmp_path: Path,
+) -> None:
+    changes = {"method": method, "num_evaluations": 6, "num_candidates": 2}
+    result = _search(teacher, scene, tmp_path, **changes)
+    assert [record["alphas_moved"] for record in result.trace] == [False] * SEARCH.max_epochs
+    assert result.trace[-1]["entropy"] == pytest.approx(1.0, abs=1e-4)
+    assert result.trace[-1]["selection"]["num_validated"] == 9
+    # The trace of a weight step that took the place of every alpha step.
+    for ours, bilevel in zip(result.trace, whole_search.trace, strict=True):
+        assert ours["num_steps"] == bilevel["num_steps"]
+    # Finished already: weights are restored, and the same student is chosen.
+    again = _search(teacher, scene, tmp_path, **changes)
+    assert (again.genotype, again.candidates) == (result.genotype, result.candidates)
+
+
+def test_mixtures_with_alphas_of_every_cell(
+    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+) -> None:
+    changes = {"alphas": "per_cell", "execution": "mixture", "max_epochs": 2}
+    result = _search(teacher, scene, tmp_path, num_cells=2, **changes)
+    assert np.shape(result.trace[-1]["alphas"]) == (6, len(OPERATIONS))
+    assert result.trace[-1]["entropy"] < result.trace[0]["entropy"]
+    assert any(genotype.cells[0] != genotype.cells[1] for genotype, _ in result.candidates)
+    assert result.gap.inherited == pytest.approx(result.gap.derived, abs=2e-3)
 
 
 def test_too_few_users_are_an_error(teacher: keras.Model, tmp_path: Path) -> None:

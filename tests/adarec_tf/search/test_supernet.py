@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.item_table_config import ItemTableConfig
-from adarec_tf.search.alphas import SampledEdges, fixed_edges
+from adarec_tf.search.alphas import OPERATIONS, MixedEdges, SampledEdges, fixed_edges
 from adarec_tf.search.supernet import Supernet
 from tests.adarec_tf.search.small_supernet import (
     CONFIG,
@@ -56,3 +56,22 @@ def test_no_two_operations_start_alike(supernet: Supernet) -> None:
     kernels = np.concatenate([np.array(e.kernels) for cell in fresh.cells for e in cell.edges])
     newest_taps = {kernel[-1].tobytes() for kernel in kernels}
     assert len(newest_taps) == len(kernels)
+
+
+@pytest.mark.parametrize("operation", range(len(OPERATIONS)))
+def test_a_mixture_of_one_operation_is_that_operation(supernet: Supernet, operation: int) -> None:
+    shares = tf.one_hot([operation] * NUM_EDGES, len(OPERATIONS))
+    mixed = supernet(ITEM_IDS, MixedEdges(shares))
+    drawn = supernet(ITEM_IDS, fixed_edges([operation] * NUM_EDGES))
+    np.testing.assert_allclose(mixed.final_states, drawn.final_states, rtol=1e-5, atol=1e-5)
+
+
+def test_edges_of_every_cell_or_of_one_for_all(supernet: Supernet) -> None:
+    shared, repeated, other = (
+        supernet(ITEM_IDS, fixed_edges(operations)).hidden_states
+        for operations in ([0, 3, 6], [0, 3, 6, 0, 3, 6], [0, 3, 6, 0, 3, 1])
+    )
+    for ours, theirs in zip(shared, repeated, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(shared[0], other[0])
+    assert np.any(np.not_equal(shared[1], other[1]))
