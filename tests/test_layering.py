@@ -35,7 +35,7 @@ LINES = (
     ("config", "progress"),
     ("search_config", "distillation_config"),
     ("teacher_config", "training_config", "item_table_config"),
-    ("json_config",),
+    ("json_config", "machine"),
     ("__init__",),
 )
 

@@ -21,9 +21,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from scene_histories import SceneHistories, read_scene
-from stored_results import RESULTS, machine, spread, write_result
+from stored_results import RESULTS, spread, write_result
 
 from adarec_tf.data.datasets import DATASETS
+from adarec_tf.machine import describe_machine
 from adarec_tf.metrics.protocols import ScoreBatch, evaluate_full, model_scorer, score_batches
 from adarec_tf.teacher_config import TeacherConfig
 from adarec_tf.teachers import build_teacher
@@ -106,7 +107,7 @@ def main() -> None:
         f"--data <log> --teacher {options.teacher} --hidden-dim {options.hidden_dim} "
         f"--rounds {options.rounds} --seed {options.seed}",
         "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
+        "machine": describe_machine(),
         "load_before": load,
         "versions": {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
         **row,

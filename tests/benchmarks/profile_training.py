@@ -21,11 +21,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
-from stored_results import RESULTS, machine, write_result
+from stored_results import RESULTS, write_result
 from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XLine, XPlane, XSpace
 
 from adarec_tf.config import PipelineConfig
 from adarec_tf.data.batches import Batch
+from adarec_tf.machine import describe_machine
 from adarec_tf.teachers import build_teacher, training
 from adarec_tf.training_config import TrainingConfig
 from pipeline.configs import scene_config
@@ -138,7 +139,7 @@ def main() -> None:
         "command": f"python tests/benchmarks/profile_training.py --scene {options.scene} "
         f"--data <log>/{Path(options.data).name} --users {options.users}",
         "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
+        "machine": describe_machine(),
         "config": config.to_dict(),
         **found,
     }

@@ -18,7 +18,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from stored_results import RESULTS, ROOT, machine, write_result
+from stored_results import RESULTS, ROOT, write_result
+
+from adarec_tf.machine import describe_machine
 
 
 def run_scene(scene: str, data: str | None, workdir: Path) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def run_scene(scene: str, data: str | None, workdir: Path) -> dict[str, Any]:
     return {
         "command": shlex.join(["adarec", *shown]),
         "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
+        "machine": describe_machine(),
         "wall_s": round(wall_s, 1),
         "config": config,
         "result": {key: value for key, value in result.items() if key != "paths"},

@@ -1,8 +1,6 @@
 """What every stored measurement says beside its figures: where, when and how it was made."""
 
 import json
-import os
-import platform
 import shlex
 import statistics
 import time
@@ -11,22 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from adarec_tf.machine import describe_machine
+
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "memory_gib": round(num_bytes / 2**30),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
 
 
 def provenance(command: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:
@@ -34,7 +20,7 @@ def provenance(command: Sequence[str], packages: Sequence[str]) -> dict[str, Any
     return {
         "command": shlex.join(command),
         "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
+        "machine": describe_machine(),
         "versions": {name: metadata.version(name) for name in packages},
     }
 

@@ -32,9 +32,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 from scene_histories import read_scene
-from stored_results import RESULTS, ROOT, machine, spread, write_result
+from stored_results import RESULTS, ROOT, spread, write_result
 
 from adarec_tf.data.datasets import DATASETS
+from adarec_tf.machine import describe_machine
 
 SCENE = "beauty"
 BASE = "adarec"
@@ -211,7 +212,7 @@ def main() -> None:
         "command": "python tests/benchmarks/training_throughput.py --data <log> "
         f"--torch-python <torch> --rectools-python <rectools> {shown}",
         "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
+        "machine": describe_machine(),
         "load_before": round(os.getloadavg()[0], 2),
         "seed": options.seed,
         "timed": f"epochs 2 to {options.epochs}: batches, forward, backward, update",
