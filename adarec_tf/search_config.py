@@ -46,9 +46,10 @@ class SearchConfig(JsonConfig):
     alphas_scale_start: float = 1.0
     alphas_scale_end: float = 1.0
     cost_weight: float = 0.05  # β, on a cost in units of the teacher's encoder
-    # Of the cost; parameters and MACs share the rest. Latency is measured and put into the trace,
-    # but varies from run to run: priced, equal seeds would no longer find equal genotypes.
+    # Of the cost; parameters and MACs share the rest. Latency varies from one measurement to the
+    # next: equal seeds find equal genotypes if `cost_table` names the one to go by.
     cost_latency_share: float = 0.0
+    cost_table: str = ""  # a file that `adarec profile` wrote; without it costs are measured anew
     validation_users: int = 4096  # that rank candidates; all of them where there are fewer
     num_candidates: int = 4  # sampled architectures ranked on validation beside the argmax
     # Further architectures validated with the supernet's weights when the search ends: bred from
@@ -92,6 +93,11 @@ class SearchConfig(JsonConfig):
         check_positive_number(self, "alphas_scale_start", "alphas_scale_end")
         check(type(self.order) is int and self.order in (1, 2), "order", "1 or 2", self.order)
         check_fraction(self, "cost_latency_share", "warmup_share")
+
+    @property
+    def reads_latency(self) -> bool:
+        """Whether the search has to know the latency of students."""
+        return self.cost_latency_share > 0
 
     def training(self) -> TrainingConfig:
         """The settings of the weights' optimiser alone."""

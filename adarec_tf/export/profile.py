@@ -46,6 +46,15 @@ def count_parameters(model: SequenceModel) -> ParameterCount:
     )
 
 
+def served_bytes(model: SequenceModel) -> int:
+    """Size of the weights that serving reads, in bytes; a bundle adds its graph and vocabulary."""
+    embedding = model.sequence_embedding
+    counts = count_parameters(model)
+    num_places = embedding.max_length if embedding.use_positions else 0
+    num_floats = counts.total - counts.embedding + num_places * embedding.hidden_dim
+    return 4 * num_floats + counts.table_bytes
+
+
 def encoder_macs(model: SequenceModel, max_length: int) -> int:
     """Multiply-adds of encoding one full history; scoring the catalogue is not included.
 

@@ -1,131 +1,74 @@
-"""What each operation costs, measured, and what the architecture now believed in would cost."""
+"""The search's costs: where they come from, and what the architecture believed in would cost."""
 
-import time
-from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.compute_cost import count_macs
+from adarec_tf.config import StudentConfig
 from adarec_tf.search.alphas import OPERATIONS
-from adarec_tf.students.primitives import PRIMITIVES
-
-_NUM_TIMED_CALLS = 50
-_NUM_WARMUP_CALLS = 5
-
-
-class PrimitiveCost(NamedTuple):
-    """One operation on one sequence of `max_length` states.
-
-    Attributes:
-      parameters: weights it has.
-      macs: multiply-adds.
-      latency_ms: median time of a call as a graph on this machine, batch 1.
-    """
-
-    parameters: int
-    macs: int
-    latency_ms: float
+from adarec_tf.search.cost_table import CostTable, read_cost_table
+from adarec_tf.search.profile import count_costs, measure_latencies
+from adarec_tf.search_config import SearchConfig
+from adarec_tf.sequence_model import SequenceModel
 
 
-def measure_costs(hidden_dim: int, max_length: int) -> dict[str, PrimitiveCost]:
-    """Measures every primitive at the scene's size.
-
-    Args:
-      hidden_dim: D of the student.
-      max_length: L of the scene.
-
-    Returns:
-      Primitive name to its cost.
-    """
-    return {name: _measure(name, hidden_dim, max_length) for name in OPERATIONS}
-
-
-def _measure(name: str, hidden_dim: int, max_length: int) -> PrimitiveCost:
-    layer = PRIMITIVES[name].build()
-    states = tf.random.stateless_normal([1, max_length, hidden_dim], [1, 1])
-    mask = tf.ones([1, max_length, 1])
-    layer.build(states.shape)
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (states, mask)]
-    call = tf.function(lambda s, m: layer(s, m), input_signature=specs)
-    return PrimitiveCost(
-        parameters=sum(int(np.prod(v.shape)) for v in layer.weights),
-        macs=count_macs(lambda s, m: layer(s, m), specs),
-        latency_ms=_median_ms(lambda: call(states, mask)),
-    )
-
-
-def _median_ms(call: Callable[[], object]) -> float:
-    durations = []
-    for _ in range(_NUM_WARMUP_CALLS + _NUM_TIMED_CALLS):
-        start = time.perf_counter()
-        call()
-        durations.append(1e3 * (time.perf_counter() - start))
-    return float(np.median(durations[_NUM_WARMUP_CALLS:]))
-
-
-class EncoderCost(NamedTuple):
-    """What the operations' costs are measured against: the teacher without its tables.
-
-    Attributes:
-      parameters: weights of the encoder.
-      macs: multiply-adds of one sequence of `max_length` items.
-      latency_ms: median time of the encoder as a graph on this machine, batch 1.
-    """
-
-    parameters: int
-    macs: int
-    latency_ms: float
-
-
-def measure_encoder(model: keras.Model, max_length: int) -> EncoderCost:
-    """Measures a sequence model's encoder, for one full history.
-
-    Args:
-      model: a built sequence model.
-      max_length: L.
-
-    Returns:
-      Its cost, scoring of the catalogue left out.
-    """
-    item_ids = tf.ones([1, max_length], tf.int64)
-    spec = tf.TensorSpec(item_ids.shape, item_ids.dtype)
-    call = tf.function(lambda ids: model(ids, training=False).final_states, input_signature=[spec])
-    tables = sum(int(np.prod(v.shape)) for v in model.sequence_embedding.weights)
-    return EncoderCost(
-        parameters=model.count_params() - tables,
-        macs=count_macs(lambda ids: model(ids, training=False).final_states, [spec]),
-        latency_ms=_median_ms(lambda: call(item_ids)),
-    )
-
-
-def relative_costs(
-    costs: dict[str, PrimitiveCost],
-    teacher: EncoderCost,
+def search_costs(
+    teacher: SequenceModel,
+    student: StudentConfig,
+    search: SearchConfig,
     *,
-    num_cells: int,
-    latency_share: float,
-) -> np.ndarray:
-    """The price of an operation on one edge of every cell, in units of the teacher's encoder.
+    max_length: int,
+    kept_path: str,
+) -> CostTable:
+    """The costs that a search goes by.
+
+    Those of the file it was given; else they are counted, and measured where latency counts.
 
     Args:
-      costs: of each primitive.
-      teacher: the unit: 1 is as many parameters, multiply-adds and milliseconds.
-      num_cells: cells that get the operation.
+      teacher: a built sequence model, the unit of the cost.
+      student: the frame of the student.
+      search: may name a file, and says whether latency counts.
+      max_length: items of a history.
+      kept_path: where a measured table is kept, so that an interrupted search goes on with it.
+
+    Raises:
+      ValueError: there is no such file, or its table was made for another search.
+    """
+    counted = count_costs(teacher, student, max_length)
+    if search.cost_table:
+        table = read_cost_table(search.cost_table)
+        table.check_fits(counted)
+        return table
+    if not search.reads_latency:
+        return counted
+    kept = Path(kept_path)
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        measure_latencies(counted, teacher).write(kept_path)
+    return read_cost_table(kept_path)
+
+
+def relative_costs(table: CostTable, *, num_cells: int, latency_share: float) -> np.ndarray:
+    """The price of an operation, in units of the teacher's encoder.
+
+    Args:
+      table: of the search; 1 is as many parameters, multiply-adds and milliseconds as the teacher's
+        encoder has.
+      num_cells: cells that get the operation together.
       latency_share: weight of latency; parameters and multiply-adds share the rest equally.
 
     Returns:
       float32 [O], in the order of `OPERATIONS`.
     """
-    counted = (1.0 - latency_share) / 2.0
-    prices = [
-        counted * costs[name].parameters / teacher.parameters
-        + counted * costs[name].macs / teacher.macs
-        + latency_share * costs[name].latency_ms / teacher.latency_ms
-        for name in OPERATIONS
-    ]
+    teacher, counted = table.teacher_encoder, (1.0 - latency_share) / 2.0
+    prices = []
+    for name in OPERATIONS:
+        cost = table.operations[name]
+        price = counted * cost.parameters / teacher.parameters + counted * cost.macs / teacher.macs
+        if latency_share > 0:
+            price += latency_share * cost.latency_ms / teacher.latency_ms
+        prices.append(price)
     return np.asarray(prices, np.float32) * num_cells
 
 

@@ -18,7 +18,7 @@ from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.progress import Progress, log_progress
 from adarec_tf.search.alphas import alphas_scale, relative_entropy
-from adarec_tf.search.cost import PrimitiveCost, measure_costs, measure_encoder, relative_costs
+from adarec_tf.search.cost import relative_costs, search_costs
 from adarec_tf.search.discretisation import DiscretisationGap, mean_of_drawn
 from adarec_tf.search.evolution import RankedGenotype
 from adarec_tf.search.inherit import inherit_weights
@@ -32,6 +32,9 @@ from adarec_tf.training_log import TrainingLog
 from adarec_tf.training_loop import SELECTION_METRIC
 
 logger = logging.getLogger(__name__)
+
+_CACHE_DIR = "teacher_states"
+_COSTS_FILE = "costs.json"
 
 
 class SearchResult(NamedTuple):
@@ -96,8 +99,7 @@ def search_genotype(
       ValueError: a half of the training users has no history to train on, or a loss is not finite.
     """
     settings = SearchSettings(student, search, distillation, max_length, seen, seed)
-    cache_dir = os.path.join(checkpoint_dir, "teacher_states")
-    loop = _SearchLoop(teacher, split_halves(train), valid, settings, cache_dir)
+    loop = _SearchLoop(teacher, split_halves(train), valid, settings, checkpoint_dir)
     result = loop.choose(loop.run(checkpoint_dir, log_dir))
     with tf.io.gfile.GFile(trace_path, "w") as file:
         file.write("".join(json.dumps(record) + "\n" for record in result.trace))
@@ -113,14 +115,25 @@ class _SearchLoop:
         halves: tuple[Histories, Histories],
         valid: Histories,
         settings: SearchSettings,
-        cache_dir: str,
+        checkpoint_dir: str,
     ) -> None:
         self._settings = settings
+        self._costs = search_costs(
+            teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher,
+            settings.student,
+            settings.search,
+            max_length=settings.max_length,
+            kept_path=os.path.join(checkpoint_dir, _COSTS_FILE),
+        )
+        prices = relative_costs(
+            self._costs,
+            # Alphas of one cell buy an operation for all of them.
+            num_cells=settings.student.num_cells if settings.search.alphas == "shared" else 1,
+            latency_share=settings.search.cost_latency_share,
+        )
+        # After the costs: measuring draws weights of its own.
         keras.utils.set_random_seed(settings.seed)
-        self._costs = measure_costs(settings.student.hidden_dim, settings.max_length)
-        prices = _prices(self._costs, teacher, settings)
-        # Measuring draws weights of its own.
-        keras.utils.set_random_seed(settings.seed)
+        cache_dir = os.path.join(checkpoint_dir, _CACHE_DIR)
         self._training = SupernetTraining(teacher, halves, prices, settings, cache_dir)
         self.validation = SupernetValidation(
             self._training.state.supernet,
@@ -233,7 +246,7 @@ class _SearchLoop:
             "alphas": state.alphas.numpy().tolist(),
             "alphas_scale": alphas_scale(self._settings.search, epoch),
             "genotype": genotype.to_dict(),
-            "costs": {name: cost._asdict() for name, cost in self._costs.items()},
+            "costs": {name: cost._asdict() for name, cost in self._costs.operations.items()},
             "learning_rate": float(state.weight_optimizer.learning_rate),
         }
 
@@ -246,22 +259,6 @@ class _SearchLoop:
             record["epoch"],
             " ".join(f"{name}={value:.6g}" for name, value in numbers.items()),
         )
-
-
-def _prices(
-    costs: dict[str, PrimitiveCost],
-    teacher: keras.Model | EnsembleTeacher,
-    settings: SearchSettings,
-) -> np.ndarray:
-    """float32 [O]: of each operation, in units of one teacher's encoder."""
-    one_teacher = teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher
-    return relative_costs(
-        costs,
-        measure_encoder(one_teacher, settings.max_length),
-        # Alphas of one cell buy an operation for all of them.
-        num_cells=settings.student.num_cells if settings.search.alphas == "shared" else 1,
-        latency_share=settings.search.cost_latency_share,
-    )
 
 
 def _scalars(record: dict[str, Any]) -> dict[str, float]:

@@ -1,52 +1,100 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from adarec_tf.config import StudentConfig
+from adarec_tf.search import cost
 from adarec_tf.search.alphas import OPERATIONS
-from adarec_tf.search.cost import (
-    EncoderCost,
-    PrimitiveCost,
-    expected_cost,
-    measure_costs,
-    measure_encoder,
-    relative_costs,
+from adarec_tf.search.cost import expected_cost, relative_costs, search_costs
+from adarec_tf.search.cost_table import Cost, CostTable
+from adarec_tf.search_config import SearchConfig
+from tests.adarec_tf.search.hand_made_costs import cost_table
+
+STUDENT = StudentConfig(hidden_dim=4, num_cells=2, num_nodes=2)
+COUNTED = cost_table(
+    operations={
+        name: part._replace(latency_ms=0.0) for name, part in cost_table().operations.items()
+    },
+    rest=Cost(100, 0, 400),
+    latency_errors=(),
 )
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.teachers import build_teacher
 
 
-def test_measured_parameters_and_macs_by_hand() -> None:
-    costs = measure_costs(hidden_dim=4, max_length=6)
-    assert set(costs) == set(OPERATIONS)
-    # Kernel and bias of the convolution, scale and offset of the norm.
-    assert costs["conv_3"].parameters == 3 * 4 * 4 + 4 + 2 * 4
-    assert costs["conv_3"].macs == 6 * 3 * 4 * 4
-    assert costs["dilated_4_conv_5"].macs == 6 * 5 * 4 * 4
-    for name in ("max_pool_3", "average_pool_3", "skip", "none"):
-        assert (costs[name].parameters, costs[name].macs) == (0, 0)
-    assert all(cost.latency_ms > 0 for cost in costs.values())
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[CostTable]:
+    """What was measured; each time it takes a little longer."""
+    tables: list[CostTable] = []
+
+    def measure(counted: CostTable, teacher: None) -> CostTable:
+        tables.append(cost_table(rest=Cost(100, 0, 400, 1.0 + len(tables))))
+        return tables[-1]
+
+    monkeypatch.setattr(cost, "count_costs", lambda *arguments: COUNTED)
+    monkeypatch.setattr(cost, "measure_latencies", measure)
+    return tables
 
 
-def test_teacher_is_measured_without_its_tables() -> None:
-    config = NextItNetConfig(hidden_dim=4, num_blocks=2, kernel_size=3, dilations=(1, 4))
-    cost = measure_encoder(build_teacher(config, 11, 6, seed=1), 6)
-    convolution = 3 * 4 * 4 + 4 + 2 * 4
-    assert cost.parameters == 2 * (2 * convolution + 1) + 2 * 4
-    assert cost.macs == 2 * 2 * 6 * 3 * 4 * 4
+def _costs(folder: Path, **settings: object) -> CostTable:
+    return search_costs(
+        None,  # type: ignore[arg-type]
+        STUDENT,
+        SearchConfig(**settings),  # type: ignore[arg-type]
+        max_length=8,
+        kept_path=str(folder / "new" / "costs.json"),
+    )
 
 
-def test_prices_are_shares_of_the_teacher() -> None:
-    costs = {name: PrimitiveCost(10, 100, 0.5) for name in OPERATIONS}
-    prices = relative_costs(costs, EncoderCost(100, 1000, 2.0), num_cells=3, latency_share=0.5)
+def test_latency_is_measured_only_where_it_counts(
+    measured: list[CostTable], tmp_path: Path
+) -> None:
+    assert _costs(tmp_path) == COUNTED
+    assert measured == []
+    assert _costs(tmp_path, cost_latency_share=0.5) == measured[0]
+
+
+def test_an_interrupted_search_goes_on_with_the_costs_it_began_with(
+    measured: list[CostTable], tmp_path: Path
+) -> None:
+    first = _costs(tmp_path, cost_latency_share=0.5)
+    assert _costs(tmp_path, cost_latency_share=0.5) == first
+    assert len(measured) == 1
+
+
+def test_a_table_that_is_given_is_gone_by(measured: list[CostTable], tmp_path: Path) -> None:
+    path = str(tmp_path / "given.json")
+    given = cost_table(rest=Cost(100, 0, 400, 77.0))
+    given.write(path)
+    assert _costs(tmp_path, cost_latency_share=0.5, cost_table=path) == given
+    assert measured == []
+    cost_table(teacher=Cost(1, 2, 3)).write(path)
+    with pytest.raises(ValueError, match="of the teacher of this search"):
+        _costs(tmp_path, cost_table=path)
+
+
+def test_prices_are_shares_of_the_teachers_encoder() -> None:
+    table = cost_table(
+        operations=dict.fromkeys(OPERATIONS, Cost(10, 100, 40, 0.5)),
+        teacher_encoder=Cost(100, 1000, 400, 2.0),
+    )
+    prices = relative_costs(table, num_cells=3, latency_share=0.5)
     np.testing.assert_allclose(prices, 3 * (0.25 * 0.1 + 0.25 * 0.1 + 0.5 * 0.25))
+
+
+def test_prices_without_latency_need_none() -> None:
+    counted = cost_table(teacher_encoder=Cost(200, 10_000, 800))
+    prices = relative_costs(counted, num_cells=2, latency_share=0.0)
+    conv_5 = OPERATIONS.index("conv_5")
+    assert prices[conv_5] == pytest.approx(2 * (0.5 * 50 / 200 + 0.5 * 500 / 10_000))
 
 
 def test_expected_cost_by_hand_and_its_direction() -> None:
     prices = tf.constant([1.0, *[0.0] * (len(OPERATIONS) - 1)])
     alphas = tf.Variable(tf.zeros([2, len(OPERATIONS)]))
     with tf.GradientTape() as tape:
-        cost = expected_cost(alphas, prices)
-    gradient = tape.gradient(cost, alphas).numpy()
-    assert float(cost) == pytest.approx(2 / len(OPERATIONS))
+        total = expected_cost(alphas, prices)
+    gradient = tape.gradient(total, alphas).numpy()
+    assert float(total) == pytest.approx(2 / len(OPERATIONS))
     assert np.all(gradient[:, 0] > 0)
     assert np.all(gradient[:, 1:] < 0)

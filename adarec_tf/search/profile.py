@@ -1,0 +1,260 @@
+"""Measures what `CostTable` holds: counts of every operation, and latency in the form of serving.
+
+An operation timed alone is mostly the dispatch of a call, and in a student its time depends on what
+stands around it. So whole students are timed, through the served function, all of them in turns:
+what an operation takes is what it adds to a request, by least squares.
+"""
+
+import dataclasses
+import functools
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.compute_cost import count_macs
+from adarec_tf.config import StudentConfig
+from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.export.bundle import request_tensors
+from adarec_tf.export.profile import count_parameters, encoder_macs, served_bytes
+from adarec_tf.export.signatures import ServedModel, build_served_model
+from adarec_tf.machine import describe_machine
+from adarec_tf.search.alphas import OPERATIONS
+from adarec_tf.search.cost_table import SERVED_BATCH, Cost, CostTable, StudentFrame
+from adarec_tf.search.latency_fit import LatencyFit, fit_latencies
+from adarec_tf.sequence_model import SequenceEmbedding, SequenceModel
+from adarec_tf.students import Genotype, Student
+from adarec_tf.students.genotype import edge_ends
+from adarec_tf.students.primitives import NONE, PRIMITIVES
+
+_NUM_STUDENTS = 24
+_NUM_ROUNDS = 6
+_NUM_CALLS, _NUM_BATCH_CALLS = 20, 6  # of a function in a round
+_NUM_WARMUP_CALLS = 3  # before them, to have the model back in the processor's caches
+_NUM_REQUESTS = 16  # different ones, taken in turns
+_NUM_RECOMMENDED = 10
+_MAX_NONE_SHARE = 0.8
+_DIGITS = 4  # of milliseconds: a tenth of a microsecond
+
+logger = logging.getLogger(__name__)
+Request = dict[str, tf.Tensor]
+Ask = Callable[[Request], object]
+
+
+def count_costs(teacher: SequenceModel, student: StudentConfig, max_length: int) -> CostTable:
+    """Counts parameters, multiply-adds and bytes; nothing is timed.
+
+    Args:
+      teacher: a built sequence model; its items are the student's.
+      student: the frame of the student.
+      max_length: items of a history.
+
+    Returns:
+      A table without latencies.
+    """
+    frame = StudentFrame.of(student, teacher.sequence_embedding.num_items, max_length)
+    bare = _build_student(frame, _none_genotype(frame), _build_embedding(frame))
+    whole = _count_model(teacher, max_length)
+    num_tables = count_parameters(teacher).embedding
+    return CostTable(
+        frame=frame,
+        operations={
+            name: _count_operation(name, frame.hidden_dim, max_length) for name in OPERATIONS
+        },
+        rest=_count_model(bare, max_length),
+        teacher=whole,
+        teacher_encoder=whole._replace(
+            parameters=whole.parameters - num_tables,
+            served_bytes=4 * (whole.parameters - num_tables),
+        ),
+    )
+
+
+@functools.cache
+def _count_operation(name: str, hidden_dim: int, max_length: int) -> Cost:
+    layer = PRIMITIVES[name].build()
+    shapes = [(1, max_length, size) for size in (hidden_dim, 1)]
+    layer.build(shapes[0])
+    parameters = sum(int(np.prod(v.shape)) for v in layer.weights)
+    specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    return Cost(parameters, count_macs(lambda s, m: layer(s, m), specs), 4 * parameters)
+
+
+def _count_model(model: SequenceModel, max_length: int) -> Cost:
+    return Cost(count_parameters(model).total, encoder_macs(model, max_length), served_bytes(model))
+
+
+def measure_latencies(
+    counted: CostTable,
+    teacher: SequenceModel,
+    *,
+    num_students: int = _NUM_STUDENTS,
+    num_rounds: int = _NUM_ROUNDS,
+) -> CostTable:
+    """Times students of the table's frame, and the teacher, on this machine.
+
+    Args:
+      counted: from `count_costs` with the same teacher.
+      teacher: a built sequence model.
+      num_students: how many, from an empty one to full ones.
+      num_rounds: how often the turn comes to each of them.
+
+    Returns:
+      The table with latencies, their errors, and the machine.
+    """
+    start = time.monotonic()
+    frame = counted.frame
+    genotypes = _profiled_genotypes(frame, num_students)
+    embedding = _build_embedding(frame)
+    models = [*(_build_student(frame, genotype, embedding) for genotype in genotypes), teacher]
+    keys = tuple(f"item-{number:09d}" for number in range(frame.num_items))
+    asked = _served_functions(models, keys, frame.max_length)
+    encode = tf.function(lambda ids: teacher(ids, training=False).final_states)
+    history = tf.ones([1, frame.max_length], tf.int64)
+    requests, batches = (
+        _random_requests(keys, size, frame.max_length) for size in (1, SERVED_BATCH)
+    )
+    single = _median_ms(
+        [*asked, lambda _: encode(history).numpy()], requests, num_rounds, _NUM_CALLS
+    )
+    batched = _median_ms(asked, batches, num_rounds, _NUM_BATCH_CALLS)
+    fits = [fit_latencies(genotypes, medians[:num_students]) for medians in (single, batched)]
+    logger.info("stage=profile students=%d seconds=%.1f", num_students, time.monotonic() - start)
+    return _with_latencies(counted, fits, single[num_students:], batched[num_students:])
+
+
+def _with_latencies(
+    counted: CostTable,
+    fits: Sequence[LatencyFit],
+    teacher_ms: np.ndarray,
+    teacher_batch_ms: np.ndarray,
+) -> CostTable:
+    """The table with the terms of both fits, and of the teacher as a whole and its encoder."""
+    single, batched = fits
+
+    def timed(cost: Cost, latency_ms: float, batch_latency_ms: float = 0.0) -> Cost:
+        return cost._replace(
+            latency_ms=round(float(latency_ms), _DIGITS),
+            batch_latency_ms=round(float(batch_latency_ms), _DIGITS),
+        )
+
+    return dataclasses.replace(
+        counted,
+        operations={
+            name: timed(cost, single.operations_ms[name], batched.operations_ms[name])
+            for name, cost in counted.operations.items()
+        },
+        rest=timed(counted.rest, single.rest_ms, batched.rest_ms),
+        teacher=timed(counted.teacher, teacher_ms[0], teacher_batch_ms[0]),
+        teacher_encoder=timed(counted.teacher_encoder, teacher_ms[1]),
+        latency_errors=tuple(round(error, _DIGITS) for error in single.errors),
+        machine=_machine(),
+    )
+
+
+def _machine() -> dict[str, Any]:
+    threading = tf.config.threading
+    return {
+        **describe_machine(),
+        "tensorflow": tf.__version__,
+        # 0: as many as there are cores.
+        "intra_op_threads": threading.get_intra_op_parallelism_threads(),
+        "inter_op_threads": threading.get_inter_op_parallelism_threads(),
+    }
+
+
+def _none_genotype(frame: StudentFrame) -> Genotype:
+    edges = [NONE] * len(edge_ends(frame.num_nodes))
+    return Genotype.from_primitives(frame.num_nodes, [edges] * frame.num_cells)
+
+
+def _profiled_genotypes(frame: StudentFrame, num_students: int) -> list[Genotype]:
+    """An empty one, then ones with fewer and fewer edges of `none`; the same in every profile."""
+    generator = np.random.default_rng(0)
+    others = [name for name in OPERATIONS if name != NONE]
+    shape = (frame.num_cells, len(edge_ends(frame.num_nodes)))
+    genotypes = [_none_genotype(frame)]
+    for none_share in np.linspace(_MAX_NONE_SHARE, 0.0, num_students - 1):
+        names = np.where(
+            generator.random(shape) < none_share, NONE, generator.choice(others, shape)
+        )
+        genotypes.append(Genotype.from_primitives(frame.num_nodes, names.tolist()))
+    return [genotype.without_dead_edges() for genotype in genotypes]
+
+
+def _build_embedding(frame: StudentFrame) -> SequenceEmbedding:
+    embedding = SequenceEmbedding(
+        frame.num_items, frame.hidden_dim, frame.max_length, item_table=frame.item_table
+    )
+    embedding.build((None, None))
+    return embedding
+
+
+def _build_student(
+    frame: StudentFrame, genotype: Genotype, embedding: SequenceEmbedding
+) -> Student:
+    """A student on a given embedding: a table for each of many students would fill the memory."""
+    student = Student(
+        genotype=genotype,
+        num_items=frame.num_items,
+        max_length=frame.max_length,
+        hidden_dim=frame.hidden_dim,
+        dropout=0.0,
+        item_table=frame.item_table,
+    )
+    student.sequence_embedding = embedding
+    for layer in (*student.cells, student.final_norm):
+        layer.build((None, None, frame.hidden_dim))
+    student.built = True  # part by part; Keras would look for the embedding that was replaced
+    return student
+
+
+def _served_functions(
+    models: Sequence[SequenceModel], keys: Sequence[str], max_length: int
+) -> list[Ask]:
+    """Of each model what answers a request, as in its bundle; returns when the answer is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "vocabulary.txt")
+        ItemVocabulary(tuple(keys)).write(path)
+        served = [build_served_model(model, path, max_length=max_length) for model in models]
+    return [functools.partial(_answer, one) for one in served]
+
+
+def _answer(served: ServedModel, request: Request) -> object:
+    return served.recommend(**request)["item_ids"].numpy()
+
+
+def _random_requests(keys: Sequence[str], batch_size: int, max_length: int) -> list[Request]:
+    """Requests with histories of full length, which are the slowest."""
+    generator = np.random.default_rng(0)
+    return [
+        request_tensors(
+            generator.choice(keys, (batch_size, max_length)).tolist(), _NUM_RECOMMENDED, True
+        )
+        for _ in range(_NUM_REQUESTS)
+    ]
+
+
+def _median_ms(
+    asked: Sequence[Ask], requests: Sequence[Request], num_rounds: int, num_calls: int
+) -> np.ndarray:
+    """Float64 [F]: the median time of each function.
+
+    All have their turns in every round, so that whatever else the machine does meets all of them.
+    In its turn a function is called again and again, as by a server that has no other model: one
+    call of each in turn took half as long again, with nothing left in the processor's caches.
+    """
+    durations = np.zeros((len(asked), num_rounds, _NUM_WARMUP_CALLS + num_calls))
+    for turn in range(num_rounds):
+        for place, ask in enumerate(asked):
+            for number in range(durations.shape[-1]):
+                request = requests[(turn + number) % len(requests)]
+                start = time.perf_counter()
+                ask(request)
+                durations[place, turn, number] = 1e3 * (time.perf_counter() - start)
+    return np.median(durations[..., _NUM_WARMUP_CALLS:], axis=(1, 2))

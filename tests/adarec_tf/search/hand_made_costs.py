@@ -1,0 +1,34 @@
+"""A cost table with figures that are easy to add up."""
+
+from typing import Any
+
+from adarec_tf.item_table_config import FLOAT32_TABLE
+from adarec_tf.search.cost_table import Cost, CostTable, StudentFrame
+from adarec_tf.students.primitives import NONE, PRIMITIVES, SKIP
+
+FRAME = StudentFrame(
+    num_items=16, max_length=8, hidden_dim=4, num_cells=2, num_nodes=2, item_table=FLOAT32_TABLE
+)
+
+
+def operation_cost(name: str) -> Cost:
+    """A convolution of K taps: 10 K parameters, 100 K multiply-adds, K tenths of a millisecond."""
+    taps = PRIMITIVES[name].kernel_size
+    if taps:
+        return Cost(10 * taps, 100 * taps, 40 * taps, 0.1 * taps, 1.0 * taps)
+    latency_ms = {NONE: 0.0, SKIP: 0.01}.get(name, 0.1)
+    return Cost(0, 0, 0, latency_ms, 10 * latency_ms)
+
+
+def cost_table(**changes: Any) -> CostTable:
+    """A table of `FRAME`, with the fields given."""
+    fields: dict[str, Any] = {
+        "frame": FRAME,
+        "operations": {name: operation_cost(name) for name in PRIMITIVES},
+        "rest": Cost(100, 0, 400, 1.0, 5.0),
+        "teacher": Cost(1000, 10_000, 4000, 4.0, 50.0),
+        "teacher_encoder": Cost(200, 10_000, 800, 2.0),
+        "latency_errors": (0.02, -0.03),
+        "machine": {"cpu": "hand"},
+    }
+    return CostTable(**{**fields, **changes})

@@ -1,0 +1,127 @@
+"""Counts by hand, and against students that are built and served; latencies that were measured."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from adarec_tf.config import StudentConfig
+from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.export.profile import count_parameters, encoder_macs, served_bytes
+from adarec_tf.export.signatures import build_served_model
+from adarec_tf.item_table_config import ItemTableConfig
+from adarec_tf.search import profile
+from adarec_tf.search.alphas import OPERATIONS
+from adarec_tf.search.cost_table import CostTable
+from adarec_tf.search.profile import count_costs, measure_latencies
+from adarec_tf.students import Genotype, build_student
+from adarec_tf.teacher_config import NextItNetConfig
+from adarec_tf.teachers import build_teacher
+
+NUM_ITEMS, LENGTH = 11, 6
+STUDENT = StudentConfig(hidden_dim=4, num_cells=2, num_nodes=2)
+CELLS = [["conv_3", "skip", "dilated_4_conv_5"], ["max_pool_3", "conv_5", "none"]]
+
+
+@pytest.fixture(scope="module")
+def teacher():  # type: ignore[no-untyped-def]
+    config = NextItNetConfig(hidden_dim=4, num_blocks=2, kernel_size=3, dilations=(1, 4))
+    return build_teacher(config, NUM_ITEMS, LENGTH, seed=1)
+
+
+@pytest.fixture(scope="module")
+def counted(teacher) -> CostTable:  # type: ignore[no-untyped-def]
+    return count_costs(teacher, STUDENT, LENGTH)
+
+
+def test_parameters_macs_and_bytes_of_operations_by_hand(counted: CostTable) -> None:
+    costs = counted.operations
+    assert list(costs) == list(OPERATIONS)
+    # Kernel and bias of the convolution, scale and offset of the norm.
+    assert costs["conv_3"].parameters == 3 * 4 * 4 + 4 + 2 * 4
+    assert costs["conv_3"].served_bytes == 4 * costs["conv_3"].parameters
+    assert costs["conv_3"].macs == 6 * 3 * 4 * 4
+    assert costs["dilated_4_conv_5"].macs == 6 * 5 * 4 * 4
+    for name in ("max_pool_3", "average_pool_3", "skip", "none"):
+        assert costs[name] == (0, 0, 0, 0.0, 0.0)
+    assert not counted.has_latency
+
+
+def test_the_teacher_is_counted_with_and_without_its_tables(counted: CostTable) -> None:
+    encoder = 2 * (2 * (3 * 4 * 4 + 4 + 2 * 4) + 1) + 2 * 4
+    assert counted.teacher_encoder.parameters == encoder
+    assert counted.teacher.parameters - encoder in (
+        (NUM_ITEMS + 1) * 4,
+        (NUM_ITEMS + 1 + LENGTH) * 4,
+    )
+    assert counted.teacher.macs == counted.teacher_encoder.macs == 2 * 2 * 6 * 3 * 4 * 4
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        ItemTableConfig(),
+        ItemTableConfig(format="int8"),
+        ItemTableConfig(format="low_rank", rank=2),
+        ItemTableConfig(format="product_codes", num_codes=2, codebook_size=5),
+    ],
+    ids=lambda table: table.format,
+)
+def test_counts_are_those_of_the_student_that_is_built_and_served(
+    teacher,
+    table: ItemTableConfig,
+    tmp_path,  # type: ignore[no-untyped-def]
+) -> None:
+    config = StudentConfig(hidden_dim=4, num_cells=2, num_nodes=2, item_table=table)
+    genotype = Genotype.from_primitives(2, CELLS)
+    predicted = count_costs(teacher, config, LENGTH).cost_of(genotype)
+    student = build_student(genotype, config, NUM_ITEMS, LENGTH, seed=1)
+    assert predicted.parameters == count_parameters(student).total
+    assert predicted.macs == encoder_macs(student, LENGTH)
+    assert predicted.served_bytes == served_bytes(student)
+    path = str(tmp_path / "vocabulary.txt")
+    ItemVocabulary(tuple(f"i{number}" for number in range(NUM_ITEMS))).write(path)
+    served = build_served_model(student, path, max_length=LENGTH)
+    sizes = [np.prod(v.shape) * v.dtype.size for v in served.module.model_variables]
+    assert predicted.served_bytes == sum(sizes)
+
+
+def test_latencies_are_measured_and_change_no_count(teacher) -> None:  # type: ignore[no-untyped-def]
+    counted = count_costs(teacher, dataclasses.replace(STUDENT, num_cells=1), LENGTH)
+    table = measure_latencies(counted, teacher, num_students=6, num_rounds=1)
+    assert table.has_latency
+    assert min(table.teacher.latency_ms, table.teacher_encoder.latency_ms) > 0
+    assert table.rest.batch_latency_ms > 0
+    assert table.operations["none"] == counted.operations["none"]
+    assert max(cost.latency_ms for cost in table.operations.values()) > 0
+    assert len(table.latency_errors) == 6
+    assert table.machine["cores"] >= 1
+    table.check_fits(counted)
+    for name, cost in table.operations.items():
+        assert cost[:3] == counted.operations[name][:3]
+
+
+def test_functions_have_their_turns_and_the_warm_up_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, calls = [0.0], []
+
+    def takes(name: str, seconds: list[float]):  # type: ignore[no-untyped-def]
+        def ask(request: object) -> None:
+            calls.append(f"{name}{request}")
+            now[0] += seconds.pop(0)
+
+        return ask
+
+    monkeypatch.setattr(profile.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(profile, "_NUM_WARMUP_CALLS", 1)
+    first = takes("a", [9.0, 1.0, 5.0, 9.0, 2.0, 7.0])
+    second = takes("b", [9.0, 4.0, 3.0, 9.0, 8.0, 6.0])
+    medians = profile._median_ms(
+        [first, second],
+        [1, 2],  # type: ignore[list-item]
+        num_rounds=2,
+        num_calls=2,
+    )
+    np.testing.assert_allclose(medians, [3500.0, 5000.0])
+    assert calls == ["a1", "a2", "a1", "b1", "b2", "b1", "a2", "a1", "a2", "b2", "b1", "b2"]
