@@ -2,14 +2,10 @@
 
 from typing import NamedTuple
 
-import numpy as np
-import pyarrow as pa
-
 from adarec_tf.config import DataConfig
 from adarec_tf.data import sequences
-from adarec_tf.data.interaction_files import list_input_files
-from adarec_tf.data.interactions import InteractionColumns, inspect_log, read_interactions
 from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.data.whole_log import read_kept_interactions
 
 
 class SceneHistories(NamedTuple):
@@ -24,21 +20,7 @@ class SceneHistories(NamedTuple):
 
 def read_scene(path: str, config: DataConfig) -> SceneHistories:
     """Reads a log and splits it by leave-one-out."""
-    columns = InteractionColumns(config.user_column, config.item_column, config.time_column)
-    files = list_input_files(path)
-    time_scale = inspect_log(files, columns).time_scale
-    batches = [
-        batch for file in files for batch in read_interactions(file, columns, time_scale=time_scale)
-    ]
-    table = pa.Table.from_batches(batches)
-    table = table.append_column("arrival", pa.array(np.arange(len(table)), pa.int64()))
-    table = sequences.remove_duplicates(table).interactions
-    for column, min_count in (
-        ("item_id", config.min_item_interactions),
-        ("user_id", config.min_user_interactions),
-    ):
-        counts = sequences.count_keys(table[column])
-        table = sequences.filter_min_counts(table, column, counts, min_count).interactions
+    table = read_kept_interactions(path, config)
     vocabulary = ItemVocabulary.from_counts(*sequences.count_keys(table["item_id"]))
     histories = sequences.to_histories(sequences.order_by_time(table), vocabulary)
     splits = sequences.split_leave_one_out(histories)

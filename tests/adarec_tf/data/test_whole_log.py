@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from adarec_tf.config import DataConfig
+from adarec_tf.data.interactions import InteractionsError
+from adarec_tf.data.sequences import LOG_SCHEMA
+from adarec_tf.data.whole_log import count_items, read_kept_interactions
+
+# `rare` is left once; without it u2 has two interactions left.
+LOG = """who,item_id,timestamp
+u1,a,1
+u1,b,2
+u1,b,2
+u1,c,3
+u2,a,4
+u2,b,5
+u2,rare,6
+u3,c,7
+u3,a,8
+u3,b,9
+u3,d,10
+u1,d,11
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    path = tmp_path / "log.csv"
+    path.write_text(LOG)
+    return str(path)
+
+
+def test_what_the_filters_leave_by_hand(log: str) -> None:
+    config = DataConfig(user_column="who", min_item_interactions=2, min_user_interactions=3)
+    table = read_kept_interactions(log, config)
+    assert table.schema.equals(LOG_SCHEMA)
+    rows = list(zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True))
+    assert rows == [
+        *(("u1", item) for item in "abc"),
+        *(("u3", item) for item in "cabd"),
+        ("u1", "d"),
+    ]
+    assert table["arrival"].to_pylist() == [0, 1, 3, 7, 8, 9, 10, 11]
+    assert count_items(log, config) == 4
+
+
+def test_items_behind_the_cut_in_time_are_not_counted(log: str) -> None:
+    # The last quarter of eight interactions: u3 and u1 take d.
+    config = DataConfig(
+        user_column="who",
+        min_item_interactions=2,
+        split="global_time",
+        valid_time_share=0.125,
+        test_time_share=0.125,
+    )
+    assert count_items(log, config) == 3
+
+
+def test_a_bad_log_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text("user_id,item_id,timestamp\nu1,,3\n")
+    with pytest.raises(InteractionsError, match="line 2"):
+        count_items(str(path), DataConfig())
