@@ -50,6 +50,18 @@ class SearchConfig(JsonConfig):
     # next: equal seeds find equal genotypes if `cost_table` names the one to go by.
     cost_latency_share: float = 0.0
     cost_table: str = ""  # a file that `adarec profile` wrote; without it costs are measured anew
+    # Budgets that the student keeps; 0 is none. Shares are of the teacher's. Latency is that of a
+    # request with one history of `max_length` items, as predicted; multiply-adds are the encoder's.
+    latency_budget_ms: float = 0.0
+    max_latency_share: float = 0.0
+    max_macs: int = 0
+    max_macs_share: float = 0.0
+    max_parameters: int = 0
+    max_parameters_share: float = 0.0
+    max_bytes: int = 0  # of the weights served, the item table's included
+    # Of the expected overrun of each budget, in the loss of the alphas: nats, where 1 is what the
+    # operations of an undecided architecture cost.
+    budget_weight: float = 1.0
     validation_users: int = 4096  # that rank candidates; all of them where there are fewer
     num_candidates: int = 4  # sampled architectures ranked on validation beside the argmax
     # Further architectures validated with the supernet's weights when the search ends: bred from
@@ -73,8 +85,16 @@ class SearchConfig(JsonConfig):
         check_positive_integer(
             self, "max_epochs", "patience", "positions_per_batch", "validation_users"
         )
-        check_non_negative_number(self, "weight_decay", "cost_weight")
-        check_non_negative_integer(self, "warmup_epochs", "num_candidates", "num_evaluations")
+        check_non_negative_number(
+            self,
+            *("weight_decay", "cost_weight", "budget_weight", "latency_budget_ms"),
+            *("max_latency_share", "max_macs_share", "max_parameters_share"),
+        )
+        check_non_negative_integer(
+            self,
+            *("warmup_epochs", "num_candidates", "num_evaluations"),
+            *("max_macs", "max_parameters", "max_bytes"),
+        )
         check(
             self.method != "evolution" or self.num_evaluations > 0,
             "num_evaluations",
@@ -97,7 +117,7 @@ class SearchConfig(JsonConfig):
     @property
     def reads_latency(self) -> bool:
         """Whether the search has to know the latency of students."""
-        return self.cost_latency_share > 0
+        return max(self.cost_latency_share, self.latency_budget_ms, self.max_latency_share) > 0
 
     def training(self) -> TrainingConfig:
         """The settings of the weights' optimiser alone."""

@@ -134,4 +134,9 @@ def operations_of(genotype: Genotype) -> list[int]:
 
 def draw_operations(alphas: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Int [E], one architecture drawn from softmax(alphas) on the host."""
-    return (alphas + generator.gumbel(size=alphas.shape)).argmax(axis=-1)
+    return draw_scores(alphas, generator).argmax(axis=-1)
+
+
+def draw_scores(alphas: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Float [E, O], alphas with Gumbel noise: what is drawn is the largest of each row."""
+    return alphas + generator.gumbel(size=alphas.shape)

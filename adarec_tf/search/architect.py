@@ -7,11 +7,12 @@ First order: w* is taken as the current weights, so each step is a plain gradien
 variables. Second order: w* is where one step of gradient descent takes them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from adarec_tf.search.alphas import believed_edges
+from adarec_tf.search.budget import Budget, expected_overrun
 from adarec_tf.search.cost import expected_cost
 from adarec_tf.search.search_state import SearchBatch, SearchState, search_loss
 from adarec_tf.search.unrolled import unrolled_loss
@@ -50,13 +51,19 @@ def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
     return tf.function(weight_step, input_signature=[_signature(state)])
 
 
-def build_alpha_step(state: SearchState, config: SearchConfig, prices: tf.Tensor) -> AlphaStep:
+def build_alpha_step(
+    state: SearchState,
+    config: SearchConfig,
+    prices: tf.Tensor,
+    budgets: Sequence[Budget] = (),
+) -> AlphaStep:
     """The outer step: one update of the alphas, on users the weights were not trained on.
 
     Args:
       state: what is searched.
-      config: temperature, order of the gradient and the weight of the cost.
+      config: temperature, order of the gradient and the weights of cost and budgets.
       prices: float32 [O], of each operation, in units of the teacher's encoder.
+      budgets: of the student.
 
     Returns:
       A compiled function of a batch, and of the batch of the weights that a second-order gradient
@@ -73,10 +80,13 @@ def build_alpha_step(state: SearchState, config: SearchConfig, prices: tf.Tensor
                 value = unrolled_loss(state, edges, batch, weight_batch)
             else:
                 value = search_loss(state, edges, batch, training=False)
-            cost = expected_cost(logits, prices)
-            total = value.total + config.cost_weight * cost
+            parts = {"alpha_task": value.task, "cost": expected_cost(logits, prices)}
+            total = value.total + config.cost_weight * parts["cost"]
+            if budgets:
+                parts["overrun"] = expected_overrun(logits, budgets)
+                total += config.budget_weight * parts["overrun"]
         state.alpha_optimizer.apply([tape.gradient(total, state.alphas.value)], [state.alphas])
-        return {"alpha_task": value.task, "cost": cost}
+        return parts
 
     return tf.function(alpha_step, input_signature=[_signature(state)] * 2)
 

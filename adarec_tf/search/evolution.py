@@ -11,18 +11,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from adarec_tf.search.alphas import OPERATIONS
+from adarec_tf.search.budget import Budget
 from adarec_tf.students.genotype import Genotype
 
 RankedGenotype = tuple[Genotype, float]
 
 _POPULATION_SIZE = 20
 _TOURNAMENT_SHARE = 0.25  # of the population; theirs is 25 of 100
-_MAX_TRIES = 100  # to find a child that is new and sees order
+_MAX_TRIES = 100  # to find a child that is new, sees order and keeps the budgets
 
 
 def evolve(
     first: Sequence[RankedGenotype],
     validate: Callable[[Genotype], float],
+    budgets: Sequence[Budget] = (),
     *,
     num_evaluations: int,
     is_shared: bool,
@@ -34,6 +36,7 @@ def evolve(
     Args:
       first: the first population, oldest first; one member or more.
       validate: the metric of a genotype, the higher the better.
+      budgets: which all children keep.
       num_evaluations: how often it is asked.
       is_shared: whether all cells are alike and change together.
       seed: of tournaments and mutations.
@@ -48,7 +51,7 @@ def evolve(
     known = {genotype for genotype, _ in first}
     children: list[RankedGenotype] = []
     while len(children) < num_evaluations:
-        child = _new_child(population, known, is_shared, generator)
+        child = _new_child(population, known, budgets, is_shared, generator)
         if child is None:
             break
         known.add(child)
@@ -62,6 +65,7 @@ def evolve(
 def _new_child(
     population: Sequence[RankedGenotype],
     known: set[Genotype],
+    budgets: Sequence[Budget],
     is_shared: bool,
     generator: np.random.Generator,
 ) -> Genotype | None:
@@ -70,7 +74,8 @@ def _new_child(
         drawn = generator.integers(0, len(population), tournament_size)
         parent = max((population[index] for index in drawn), key=lambda member: member[1])[0]
         child = mutate(parent, generator, is_shared=is_shared)
-        if child not in known and not child.is_degenerate:
+        is_allowed = not child.is_degenerate and all(b.is_kept_by(child) for b in budgets)
+        if child not in known and is_allowed:
             return child
     return None
 

@@ -18,6 +18,7 @@ from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.progress import Progress, log_progress
 from adarec_tf.search.alphas import alphas_scale, relative_entropy
+from adarec_tf.search.budget import check_reachable, find_budgets
 from adarec_tf.search.cost import relative_costs, search_costs
 from adarec_tf.search.discretisation import DiscretisationGap, mean_of_drawn
 from adarec_tf.search.evolution import RankedGenotype
@@ -46,7 +47,8 @@ class SearchResult(NamedTuple):
       candidates: the architectures compared at the end, with their validation metrics; on all users
         where the search left some out.
       trace: one record an epoch: alphas, entropy, masses, losses, genotype, validation, and the
-        measured costs of the operations; that of the last epoch tells of the choice as well.
+        costs of the genotype and of the operations; that of the last epoch tells of the choice as
+        well.
       validation: ranks any genotype with the weights that the supernet ended with.
       gap: what was lost from the alphas to the student.
     """
@@ -96,7 +98,8 @@ def search_genotype(
       The genotype and how it came about.
 
     Raises:
-      ValueError: a half of the training users has no history to train on, or a loss is not finite.
+      ValueError: a half of the training users has no history to train on, a loss is not finite, no
+        student keeps the budgets, or the cost table was made for another search.
     """
     settings = SearchSettings(student, search, distillation, max_length, seen, seed)
     loop = _SearchLoop(teacher, split_halves(train), valid, settings, checkpoint_dir)
@@ -125,16 +128,21 @@ class _SearchLoop:
             max_length=settings.max_length,
             kept_path=os.path.join(checkpoint_dir, _COSTS_FILE),
         )
+        # Alphas of one cell buy an operation for all of them.
+        num_cells = settings.student.num_cells if settings.search.alphas == "shared" else 1
+        self._budgets = find_budgets(settings.search, self._costs, num_cells=num_cells)
+        check_reachable(self._budgets)
         prices = relative_costs(
             self._costs,
-            # Alphas of one cell buy an operation for all of them.
-            num_cells=settings.student.num_cells if settings.search.alphas == "shared" else 1,
+            num_cells=num_cells,
             latency_share=settings.search.cost_latency_share,
         )
         # After the costs: measuring draws weights of its own.
         keras.utils.set_random_seed(settings.seed)
         cache_dir = os.path.join(checkpoint_dir, _CACHE_DIR)
-        self._training = SupernetTraining(teacher, halves, prices, settings, cache_dir)
+        self._training = SupernetTraining(
+            teacher, halves, prices, self._budgets, settings, cache_dir
+        )
         self.validation = SupernetValidation(
             self._training.state.supernet,
             valid,
@@ -162,7 +170,12 @@ class _SearchLoop:
         logits = self._logits(len(trace) - 1)
         validate = functools.cache(self.validation.validate)
         ranked = ranked_genotypes(
-            logits, validate, student=settings.student, search=settings.search, seed=settings.seed
+            logits,
+            validate,
+            self._budgets,
+            student=settings.student,
+            search=settings.search,
+            seed=settings.seed,
         )
         finalists = self._finalists(ranked)
         best = max(finalists, key=lambda candidate: candidate[1])[0]
@@ -234,7 +247,7 @@ class _SearchLoop:
         measured = self._training.run_epoch(epoch)
         state = self._training.state
         logits = self._logits(epoch)
-        genotype = likeliest_genotype(logits, self._settings.student)
+        genotype = likeliest_genotype(logits, self._settings.student, self._budgets)
         return {
             "epoch": epoch + 1,
             "alphas_moved": self._training.alphas_move(epoch),
@@ -246,6 +259,7 @@ class _SearchLoop:
             "alphas": state.alphas.numpy().tolist(),
             "alphas_scale": alphas_scale(self._settings.search, epoch),
             "genotype": genotype.to_dict(),
+            "genotype_cost": self._costs.cost_of(genotype)._asdict(),
             "costs": {name: cost._asdict() for name, cost in self._costs.operations.items()},
             "learning_rate": float(state.weight_optimizer.learning_rate),
         }

@@ -1,29 +1,42 @@
 """Which architectures the alphas propose, which are not worth a look, and which are compared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from adarec_tf.config import StudentConfig
-from adarec_tf.search.alphas import OPERATIONS, derive_genotype, draw_operations, genotype_of
+from adarec_tf.search.alphas import derive_genotype, draw_scores, genotype_of
+from adarec_tf.search.budget import Budget
 from adarec_tf.search.evolution import RankedGenotype, evolve
+from adarec_tf.search.repair import likeliest_within
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.students.genotype import Genotype
-from adarec_tf.students.primitives import NONE, SKIP
 
 _MAX_DRAWS = 200
 _DRAWS_PER_CANDIDATE = 4
 
 
-def likeliest_genotype(alphas: np.ndarray, student: StudentConfig) -> Genotype:
-    """The genotype of the likeliest operations, without dead edges."""
-    genotype = derive_genotype(alphas, num_nodes=student.num_nodes, num_cells=student.num_cells)
-    return genotype.without_dead_edges()
+def likeliest_genotype(
+    scores: np.ndarray, student: StudentConfig, budgets: Sequence[Budget] = ()
+) -> Genotype:
+    """The genotype of the likeliest operations, without dead edges.
+
+    Args:
+      scores: float [E, O], alphas with or without noise.
+      student: the frame of the student.
+      budgets: if the genotype overruns one, the likeliest that keeps all of them takes its place.
+    """
+    genotype = derive_genotype(scores, num_nodes=student.num_nodes, num_cells=student.num_cells)
+    genotype = genotype.without_dead_edges()
+    if all(budget.is_kept_by(genotype) for budget in budgets):
+        return genotype
+    return _likeliest_within(scores, student, budgets)
 
 
 def ranked_genotypes(
     logits: np.ndarray,
     validate: Callable[[Genotype], float],
+    budgets: Sequence[Budget] = (),
     *,
     student: StudentConfig,
     search: SearchConfig,
@@ -37,6 +50,7 @@ def ranked_genotypes(
     Args:
       logits: float32 [E, O], the scaled alphas.
       validate: the metric of a genotype, the higher the better.
+      budgets: which all of them keep.
       student: the frame of the student.
       search: method and budget: `num_candidates` + 1 + `num_evaluations` in every method.
       seed: of what is drawn; equal arguments give equal results.
@@ -46,13 +60,14 @@ def ranked_genotypes(
     """
     is_random = search.method == "random"
     num_drawn = search.num_candidates + (search.num_evaluations if is_random else 0)
-    candidates = candidate_genotypes(logits, student, num_drawn=num_drawn, seed=seed)
+    candidates = candidate_genotypes(logits, student, budgets, num_drawn=num_drawn, seed=seed)
     ranked = [(genotype, validate(genotype)) for genotype in candidates]
     if is_random:
         return ranked
     return ranked + evolve(
         ranked,
         validate,
+        budgets,
         num_evaluations=search.num_evaluations,
         is_shared=search.alphas == "shared",
         seed=seed,
@@ -60,33 +75,41 @@ def ranked_genotypes(
 
 
 def candidate_genotypes(
-    alphas: np.ndarray, student: StudentConfig, *, num_drawn: int, seed: int
+    alphas: np.ndarray,
+    student: StudentConfig,
+    budgets: Sequence[Budget] = (),
+    *,
+    num_drawn: int,
+    seed: int,
 ) -> list[Genotype]:
     """The likeliest architecture and some drawn ones, none of them blind to order.
 
     Args:
       alphas: float32 [E, O].
       student: the frame of the student.
+      budgets: which all of them keep.
       num_drawn: how many beside the likeliest one.
       seed: of the draws.
 
     Returns:
       One or more distinct genotypes, the likeliest first unless it is blind to order.
     """
-    found = [likeliest_genotype(alphas, student)]
     generator = np.random.default_rng(seed)
-    for _ in range(max(_MAX_DRAWS, _DRAWS_PER_CANDIDATE * num_drawn)):
-        operations = draw_operations(alphas, generator)
-        genotype = genotype_of(operations, num_nodes=student.num_nodes, num_cells=student.num_cells)
-        found.append(genotype.without_dead_edges())
-    distinct = [genotype for genotype in dict.fromkeys(found) if not genotype.is_degenerate]
-    if not distinct:
-        return [likeliest_genotype(_without_blind_operations(alphas), student)]
-    return distinct[: num_drawn + 1]
+    found: dict[Genotype, None] = {}  # a set that keeps its order
+    scores = alphas
+    for _ in range(1 + max(_MAX_DRAWS, _DRAWS_PER_CANDIDATE * num_drawn)):
+        genotype = likeliest_genotype(scores, student, budgets)
+        if not genotype.is_degenerate:
+            found[genotype] = None
+        if len(found) > num_drawn:
+            break
+        scores = draw_scores(alphas, generator)
+    return list(found) or [_likeliest_within(alphas, student, budgets)]
 
 
-def _without_blind_operations(alphas: np.ndarray) -> np.ndarray:
-    """Alphas whose first edge must look at more than one position."""
-    repaired = alphas.copy()
-    repaired[0, [OPERATIONS.index(name) for name in (NONE, SKIP)]] = -np.inf
-    return repaired
+def _likeliest_within(
+    scores: np.ndarray, student: StudentConfig, budgets: Sequence[Budget]
+) -> Genotype:
+    """The likeliest genotype within the budgets that is not blind to order."""
+    operations = likeliest_within(scores, budgets, num_nodes=student.num_nodes)
+    return genotype_of(operations, num_nodes=student.num_nodes, num_cells=student.num_cells)

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import keras
@@ -21,6 +21,7 @@ from adarec_tf.distillation.teacher_cache import AskedTeacher, TeacherCache, rea
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.search.alphas import alphas_scale, fixed_edges, initial_alphas
 from adarec_tf.search.architect import build_alpha_step, build_weight_step
+from adarec_tf.search.budget import Budget
 from adarec_tf.search.search_state import SearchBatch, SearchState
 from adarec_tf.search.supernet import Supernet
 from adarec_tf.search_config import SearchConfig
@@ -55,6 +56,7 @@ class SupernetTraining:
         teacher: keras.Model | EnsembleTeacher,
         halves: tuple[Histories, Histories],
         prices: np.ndarray,
+        budgets: Sequence[Budget],
         settings: SearchSettings,
         cache_dir: str,
     ) -> None:
@@ -64,6 +66,7 @@ class SupernetTraining:
           teacher: guides the search.
           halves: of the training users, for the weights and for the alphas.
           prices: float32 [O], of each operation, in units of the teacher's encoder.
+          budgets: of the student.
           settings: of the search.
           cache_dir: where the teacher's outputs are kept for the search.
 
@@ -74,7 +77,9 @@ class SupernetTraining:
         self._settings = settings
         self.state = self._initial_state(teacher)
         self._weight_step = build_weight_step(self.state, settings.search)
-        self._alpha_step = build_alpha_step(self.state, settings.search, tf.constant(prices))
+        self._alpha_step = build_alpha_step(
+            self.state, settings.search, tf.constant(prices), budgets
+        )
         self._readers = _teacher_readers(teacher, halves, settings, cache_dir)
 
     def _initial_state(self, teacher: keras.Model | EnsembleTeacher) -> SearchState:

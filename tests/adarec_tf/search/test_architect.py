@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from adarec_tf.search.alphas import OPERATIONS, SampledEdges, sample_edges
 from adarec_tf.search.architect import build_alpha_step, build_weight_step
+from adarec_tf.search.budget import Budget
 from adarec_tf.search.search_state import SearchState, search_loss
 from adarec_tf.search_config import SearchConfig
 from tests.adarec_tf.search.small_search import relaxed_gates, small_batch, small_search
@@ -89,3 +90,15 @@ def test_cost_alone_moves_the_alphas_to_cheap_operations(state: SearchState) -> 
     for number in range(20):
         after = float(step(small_batch(state, (0, number)), small_batch(state))["cost"])
     assert after < before
+
+
+def test_a_budget_alone_moves_the_alphas_until_it_is_kept(state: SearchState) -> None:
+    config = dataclasses.replace(SEARCH, cost_weight=0.0, budget_weight=1e4)
+    budget = Budget("max_macs", 40.0, 40, np.arange(len(OPERATIONS)) * 10, 1, 0.0, 1.0)
+    step = build_alpha_step(state, config, _prices(), [budget])
+    state.alphas.assign(np.zeros(state.alphas.shape))
+    batch = small_batch(state)
+    overruns = [float(step(batch, batch)["overrun"]) for _ in range(40)]
+    # 3 edges of 45 on average; what is over 40, as a share of them.
+    assert overruns[0] == pytest.approx((135 - 40) / 135, rel=1e-5)
+    assert overruns[-1] < 0.01

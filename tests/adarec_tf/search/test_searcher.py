@@ -11,10 +11,12 @@ from adarec_tf.config import StudentConfig
 from adarec_tf.data.examples import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.export.profile import encoder_macs
 from adarec_tf.search import searcher
 from adarec_tf.search.alphas import OPERATIONS
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.search_config import SearchConfig
+from adarec_tf.students import build_student
 from adarec_tf.teacher_config import NextItNetConfig
 from adarec_tf.teachers import build_teacher
 from tests.adarec_tf import walk_scene
@@ -261,3 +263,26 @@ def test_a_search_that_diverges_says_so(
 ) -> None:
     with pytest.raises(ValueError, match=r"finite\. Received: .*task.* in epoch 1 of the search"):
         _search(teacher, scene, tmp_path, learning_rate=1e30)
+
+
+def test_the_student_found_keeps_its_budgets(
+    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+) -> None:
+    max_length = walk_scene.MAX_LENGTH
+    macs = max_length * 3 * 8 * 8  # one convolution of three taps
+    result = _search(teacher, scene, tmp_path, max_epochs=2, num_evaluations=4, max_macs=macs)
+    assert encoder_macs(result.student, max_length) <= macs
+    frame = StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2)
+    for genotype, _ in result.candidates:
+        student = build_student(genotype, frame, walk_scene.NUM_ITEMS, max_length, seed=1)
+        assert encoder_macs(student, max_length) <= macs
+    assert result.trace[-1]["genotype_cost"]["macs"] <= macs
+    assert result.trace[-1]["overrun"] > 0
+
+
+def test_an_unreachable_budget_is_an_error_before_anything_is_trained(
+    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"`search\.max_bytes` should be at least \d+, "):
+        _search(teacher, scene, tmp_path, max_bytes=100)
+    assert not (tmp_path / "checkpoint").exists()

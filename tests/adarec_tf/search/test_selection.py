@@ -5,12 +5,15 @@ import pytest
 
 from adarec_tf.config import StudentConfig
 from adarec_tf.search.alphas import OPERATIONS, initial_alphas
+from adarec_tf.search.budget import Budget, find_budgets
 from adarec_tf.search.evolution import RankedGenotype
-from adarec_tf.search.selection import candidate_genotypes, ranked_genotypes
+from adarec_tf.search.selection import candidate_genotypes, likeliest_genotype, ranked_genotypes
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.students.genotype import Genotype
+from tests.adarec_tf.search.hand_made_costs import cost_table
 
 STUDENT = StudentConfig(num_cells=2, num_nodes=2)
+TABLE = cost_table()
 SEARCH = SearchConfig(num_candidates=3, num_evaluations=20)
 
 
@@ -73,3 +76,90 @@ def test_alphas_that_believe_in_nothing_still_give_a_student_that_sees_order() -
     logits[:, OPERATIONS.index("skip")] = 50.0
     [genotype] = candidate_genotypes(logits, STUDENT, num_drawn=3, seed=1)
     assert not genotype.is_degenerate
+
+
+def _budgets(**settings: float) -> tuple[Budget, ...]:
+    return find_budgets(SearchConfig(**settings), TABLE, num_cells=2)  # type: ignore[arg-type]
+
+
+def _alphas(*likeliest: str) -> np.ndarray:
+    """Float32 [E, O]: certain of these operations."""
+    return (
+        20.0 * np.eye(len(OPERATIONS), dtype=np.float32)[[OPERATIONS.index(n) for n in likeliest]]
+    )
+
+
+def _primitives(cell: tuple) -> list[str]:
+    return [edge.primitive for edge in cell]
+
+
+def test_a_genotype_within_its_budgets_is_left_as_it_is() -> None:
+    alphas = _alphas("conv_3", "skip", "max_pool_3")
+    genotype = likeliest_genotype(alphas, STUDENT, _budgets(max_macs=600))
+    assert genotype == likeliest_genotype(alphas, STUDENT)
+    assert _primitives(genotype.cells[0]) == ["conv_3", "skip", "max_pool_3"]
+
+
+def test_operations_on_dead_edges_are_not_paid_for() -> None:
+    alphas = _alphas("none", "conv_3", "conv_5")
+    genotype = likeliest_genotype(alphas, STUDENT, _budgets(max_macs=600))
+    assert _primitives(genotype.cells[0]) == ["none", "conv_3", "none"]
+
+
+def test_an_overrun_is_repaired_where_the_alphas_mind_least() -> None:
+    alphas = _alphas("conv_3", "conv_3", "conv_3")
+    alphas[1, OPERATIONS.index("skip")] = 18.0
+    alphas[2, OPERATIONS.index("max_pool_3")] = 17.0
+    one_less = likeliest_genotype(alphas, STUDENT, _budgets(max_macs=1200))
+    assert _primitives(one_less.cells[1]) == ["conv_3", "skip", "conv_3"]
+    two_less = likeliest_genotype(alphas, STUDENT, _budgets(max_macs=1199))
+    assert _primitives(two_less.cells[1]) == ["conv_3", "skip", "max_pool_3"]
+    assert TABLE.cost_of(two_less).macs == 600
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"max_macs": 700}, {"latency_budget_ms": 1.5}, {"max_bytes": 500, "max_latency_share": 0.35}],
+)
+def test_every_candidate_keeps_every_budget(settings: dict[str, float]) -> None:
+    alphas = np.random.default_rng(1).normal(size=(3, len(OPERATIONS))).astype(np.float32)
+    candidates = candidate_genotypes(alphas, STUDENT, _budgets(**settings), num_drawn=6, seed=3)
+    assert len(set(candidates)) == len(candidates) == 7
+    for genotype in candidates:
+        cost = TABLE.cost_of(genotype)
+        assert not genotype.is_degenerate
+        assert cost.macs <= settings.get("max_macs", np.inf)
+        assert cost.served_bytes <= settings.get("max_bytes", np.inf)
+        assert cost.latency_ms <= settings.get("latency_budget_ms", np.inf) + 1e-9
+        assert cost.latency_ms <= 4.0 * settings.get("max_latency_share", np.inf) + 1e-9
+
+
+def test_where_all_are_blind_to_order_the_likeliest_that_is_not_is_found() -> None:
+    alphas = _alphas("skip", "skip", "none")
+    alphas[1, OPERATIONS.index("conv_5")] = 15.0
+    alphas[2, OPERATIONS.index("average_pool_3")] = 14.0
+    [seeing] = candidate_genotypes(alphas, STUDENT, num_drawn=0, seed=1)
+    assert _primitives(seeing.cells[0]) == ["skip", "conv_5", "none"]
+    [cheap] = candidate_genotypes(alphas, STUDENT, _budgets(max_macs=1), num_drawn=0, seed=1)
+    assert _primitives(cheap.cells[0]) == ["skip", "skip", "average_pool_3"]
+
+
+def test_the_first_candidates_do_not_depend_on_how_many_are_asked_for() -> None:
+    alphas = np.random.default_rng(2).normal(size=(3, len(OPERATIONS))).astype(np.float32)
+    few = candidate_genotypes(alphas, STUDENT, num_drawn=2, seed=4)
+    many = candidate_genotypes(alphas, STUDENT, num_drawn=9, seed=4)
+    assert many[:3] == few
+    assert few[0] == likeliest_genotype(alphas, STUDENT)
+
+
+@pytest.mark.parametrize("method", SearchConfig.METHODS)
+@pytest.mark.parametrize("alphas", SearchConfig.ALPHAS)
+def test_every_method_keeps_the_budgets(method: str, alphas: str) -> None:
+    search = dataclasses.replace(SEARCH, method=method, alphas=alphas, max_macs=1000)
+    is_shared = alphas == "shared"
+    budgets = find_budgets(search, TABLE, num_cells=2 if is_shared else 1)
+    logits = initial_alphas(3 if is_shared else 6, seed=0)
+    ranked = ranked_genotypes(logits, _num_best, budgets, student=STUDENT, search=search, seed=1)
+    assert len(ranked) == 3 + 1 + 20
+    assert max(TABLE.cost_of(genotype).macs for genotype, _ in ranked) <= 1000
+    assert max(TABLE.cost_of(genotype).macs for genotype, _ in ranked) > 0

@@ -1,0 +1,155 @@
+"""Upper bounds that the student must keep: what they leave for its operations, and who keeps them.
+
+Amounts are whole numbers of a quantum (one parameter, a tenth of a microsecond), so that whether a
+student is within a budget is decided exactly.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.search.alphas import OPERATIONS, operations_of
+from adarec_tf.search.cost_table import CostTable
+from adarec_tf.search_config import SearchConfig
+from adarec_tf.students.genotype import Genotype
+from adarec_tf.students.primitives import NONE, SKIP
+
+# Operations that look at one position; a student of these alone is blind to order.
+BLIND_OPERATIONS = (NONE, SKIP)
+# The quantity of `Cost` that each setting bounds; a share is one of the teacher's.
+_BOUNDED = {
+    "latency_budget_ms": "latency_ms",
+    "max_macs": "macs",
+    "max_parameters": "parameters",
+    "max_bytes": "served_bytes",
+    "max_latency_share": "latency_ms",
+    "max_macs_share": "macs",
+    "max_parameters_share": "parameters",
+}
+_QUANTA = {"latency_ms": 1e-4}
+# Of a quantum: less than this is rounding.
+_TOLERANCE = 1e-6
+
+
+class Budget(NamedTuple):
+    """One bound on a student.
+
+    Attributes:
+      setting: its name in `SearchConfig`.
+      value: what the setting was given.
+      allowance: quanta left for the operations of all cells; negative if the rest is too much.
+      prices: int64 [O], quanta of each operation on one edge of one cell.
+      num_cells: cells that get an operation together.
+      rest: quanta of a student without operations.
+      quantum: how much of the setting's unit one is.
+    """
+
+    setting: str
+    value: float
+    allowance: int
+    prices: np.ndarray
+    num_cells: int
+    rest: float
+    quantum: float
+
+    def is_kept_by(self, genotype: Genotype) -> bool:
+        """Whether a student is within it; the genotype should be without dead edges."""
+        return int(self.prices[operations_of(genotype)].sum()) <= self.allowance
+
+    def setting_for(self, price: int) -> float:
+        """The value of the setting that leaves this many quanta for the operations."""
+        return (self.rest + price) * self.quantum
+
+
+def find_budgets(search: SearchConfig, table: CostTable, *, num_cells: int) -> tuple[Budget, ...]:
+    """The budgets that a search was given.
+
+    Args:
+      search: the settings; 0 is no budget.
+      table: costs of the search, with latencies if one of the budgets is of latency.
+      num_cells: cells that get an operation together.
+
+    Returns:
+      One for each setting that is not 0.
+    """
+    budgets = []
+    for setting, quantity in _BOUNDED.items():
+        value = getattr(search, setting)
+        if value == 0:
+            continue
+        teacher = getattr(table.teacher, quantity) if setting.endswith("_share") else 1
+        quantum = _QUANTA.get(quantity, 1.0)
+        prices = [getattr(table.operations[name], quantity) for name in OPERATIONS]
+        rest = getattr(table.rest, quantity) / quantum
+        budgets.append(
+            Budget(
+                setting=setting,
+                value=value,
+                allowance=math.floor(value * teacher / quantum - rest + _TOLERANCE),
+                prices=np.ceil(np.array(prices) / quantum - _TOLERANCE).astype(int),
+                num_cells=num_cells,
+                rest=rest,
+                quantum=quantum / teacher,
+            )
+        )
+    return tuple(budgets)
+
+
+def check_reachable(budgets: Sequence[Budget]) -> None:
+    """Checks that some student is within all budgets and not blind to order.
+
+    The cheapest such student has one operation that looks at more than one position.
+
+    Raises:
+      ValueError: there is none; names the least value of the setting for which there is one.
+    """
+    seeing = [index for index, name in enumerate(OPERATIONS) if name not in BLIND_OPERATIONS]
+    kept: list[str] = []
+    for budget in budgets:
+        prices = budget.num_cells * budget.prices
+        cheapest = min(int(prices[index]) for index in seeing)
+        if cheapest > budget.allowance:
+            within = f" within {', '.join(kept)}" if kept else ""
+            least = _rounded_up(budget.setting_for(cheapest))
+            raise ValueError(
+                f"`search.{budget.setting}` should be at least {least}, what the cheapest student "
+                f"of this frame needs{within}. Received: {budget.value:g}; raise it, or change the "
+                "frame: student.hidden_dim, num_cells, item_table.format."
+            )
+        seeing = [index for index in seeing if prices[index] <= budget.allowance]
+        kept.append(f"{budget.setting}={budget.value:g}")
+
+
+def expected_overrun(alphas: tf.Tensor, budgets: Sequence[Budget]) -> tf.Tensor:
+    """By how much a sampled architecture is expected to overrun its budgets: a hinge at each.
+
+    The unit is what the operations of an undecided architecture cost, all being equally likely: so
+    a large fixed part, such as the item table's bytes, does not flatten the slope.
+
+    Args:
+      alphas: float32 [E, O].
+      budgets: of the search.
+
+    Returns:
+      Scalar float32, 0 within all budgets; differentiable in the alphas.
+    """
+    shares = tf.nn.softmax(alphas)
+    overrun = tf.zeros([])
+    for budget in budgets:
+        prices = budget.num_cells * budget.prices
+        undecided = float(prices.mean()) * alphas.shape[0]
+        if undecided > 0:
+            expected = tf.reduce_sum(shares * tf.constant(prices / undecided, tf.float32))
+            overrun += tf.nn.relu(expected - budget.allowance / undecided)
+    return overrun
+
+
+def _rounded_up(value: float, digits: int = 4) -> str:
+    """The value to four significant digits, or as a whole number, and not less than it."""
+    if float(value).is_integer():
+        return str(int(value))
+    step = 10.0 ** (math.floor(math.log10(value)) + 1 - digits)
+    return f"{math.ceil(value / step - _TOLERANCE) * step:.{digits}g}"
