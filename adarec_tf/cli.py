@@ -98,6 +98,49 @@ def run(
     )
 
 
+@main.command()
+@click.option("--scene", help="A scene of pipeline/configs: its settings.  [default: sample]")
+@click.option("--data", type=click.Path(path_type=Path), help="A log, whose items are counted.")
+@click.option("--num-items", type=click.IntRange(min=1), help="Items, in place of a log.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="costs.json",
+    show_default=True,
+)
+@_set_option
+def profile(
+    scene: str | None,
+    data: Path | None,
+    num_items: int | None,
+    output: Path,
+    settings: tuple[str, ...],
+) -> None:
+    """Measure on this machine what the students of a scene cost.
+
+    The file written is for search.cost_table: searches that go by it weigh costs and keep budgets
+    (search.latency_budget_ms, max_macs, max_parameters, max_bytes) by the same figures.
+    """
+    from pipeline.configs import custom_config, scene_config
+    from pipeline.screen import redirected_output
+
+    config = custom_config(data) if data and not scene else scene_config(scene or DEFAULT_SCENE)
+    config = config.override(settings)
+    if not output.absolute().parent.is_dir():
+        raise ValueError(f"The output file should be in an existing folder. Received: {output}.")
+    # What TensorFlow writes when it is imported helps nobody; errors are exceptions.
+    with redirected_output(Path(os.devnull)) as console, console.status("Measuring"):
+        from pipeline.scene_costs import measure_scene_costs
+
+        table = measure_scene_costs(config, data, num_items or 0)
+    table.write(str(output))
+    from adarec_tf.report.costs import print_costs
+
+    print_costs(table)
+    click.echo(output)
+
+
 _workdir_option = click.option(
     "--workdir", type=click.Path(path_type=Path), help="What this run pushed."
 )

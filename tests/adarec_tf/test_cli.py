@@ -13,8 +13,10 @@ import pytest
 
 from adarec_tf import __version__, cli
 from adarec_tf.config import PipelineConfig
-from pipeline import local_runner
+from adarec_tf.search.cost_table import CostTable, read_cost_table
+from pipeline import local_runner, scene_costs
 from serving.server_options import ServerOptions
+from tests.adarec_tf.search import hand_made_costs
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +43,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[PipelineConfig, Path | N
     return calls
 
 
-@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["run", "--help"], ["profile", "--help"], ["--version"]]
+)
 def test_help_does_not_wait_for_tensorflow(command: Sequence[str]) -> None:
     code = (
         "import sys\nfrom adarec_tf.cli import main\n"
@@ -96,6 +100,9 @@ def test_run_passes_on_columns_seed_and_settings(
         (["run", "--set", "training.max_epochs"], "should have the form stage.field=value"),
         (["run", "--seed", "-1"], "`seed` should be an integer >= 0"),
         (["run", "--workdir", "file/run"], "The workdir should be a folder that can be written"),
+        (["profile", "--scene", "nope"], "The scene should be one of beauty"),
+        (["profile", "--scene", "beauty"], "'beauty' should have its log given with --data"),
+        (["profile", "-o", "gone/costs.json"], "should be in an existing folder"),
         (["serve"], "There should be a pushed student in runs/*/serving"),
         (["serve", "--workdir", "empty"], "There should be a pushed student in empty/serving"),
         (["serve", "--model-config-file", "gone"], "gone should be a ModelServerConfig"),
@@ -124,6 +131,7 @@ def test_a_mistake_is_one_line_and_exit_code_1(
         ["serve", "--model-config-file", "a", "--model-dir", "b"],
         ["recommend"],
         ["compile", "--target", "airflow", "-o", "a.yaml"],
+        ["profile", "--num-items", "0"],
     ],
 )
 def test_a_wrong_usage_is_exit_code_2(arguments: Sequence[str]) -> None:
@@ -140,6 +148,27 @@ def test_an_interrupted_run_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) ->
     result = invoke("run")
     assert result.exit_code == 130
     assert result.output == "It continues.\n"
+
+
+def test_profile_writes_and_prints_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[PipelineConfig, Path | None, int]] = []
+
+    def measure(config: PipelineConfig, data: Path | None, num_items: int) -> CostTable:
+        calls.append((config, data, num_items))
+        return hand_made_costs.cost_table()
+
+    monkeypatch.setattr(scene_costs, "measure_scene_costs", measure)
+    result = invoke(
+        "profile", "--num-items", "70", "--set", "student.hidden_dim=12", "-o", "c.json"
+    )
+    assert result.exit_code == 0, result.output
+    [(config, data, num_items)] = calls
+    assert (config.scene, config.student.hidden_dim, data, num_items) == ("sample", 12, None, 70)
+    assert read_cost_table("c.json") == hand_made_costs.cost_table()
+    assert "conv_3" in result.output
+    assert result.output.endswith("\nc.json\n")
 
 
 def test_serve_finds_the_newest_push(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from adarec_tf.config import DataConfig
 from adarec_tf.data import sequences
 from adarec_tf.data.vocabulary import ItemVocabulary

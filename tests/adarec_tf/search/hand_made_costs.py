@@ -29,6 +29,6 @@ def cost_table(**changes: Any) -> CostTable:
         "teacher": Cost(1000, 10_000, 4000, 4.0, 50.0),
         "teacher_encoder": Cost(200, 10_000, 800, 2.0),
         "latency_errors": (0.02, -0.03),
-        "machine": {"cpu": "hand"},
+        "machine": {"cpu": "hand", "cores": 1, "tensorflow": "none"},
     }
     return CostTable(**{**fields, **changes})

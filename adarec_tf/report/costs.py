@@ -1,0 +1,73 @@
+"""What `adarec profile` prints: the costs of the operations, and of whole models."""
+
+import sys
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from adarec_tf.search.cost_table import SERVED_BATCH, Cost, CostTable
+
+# Wide enough for the table where there is no terminal to ask.
+_PLAIN_WIDTH = 140
+
+
+def print_costs(table: CostTable, console: Console | None = None) -> None:
+    """Prints a table with latencies for people.
+
+    Args:
+      table: what was measured.
+      console: where to; standard output if None.
+    """
+    if console is None:
+        is_terminal = sys.stdout.isatty()
+        console = Console(
+            force_terminal=is_terminal, width=None if is_terminal else _PLAIN_WIDTH, highlight=False
+        )
+    console.print(_costs(table))
+    for line in (_frame_line(table), _machine_line(table), _error_line(table)):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _costs(table: CostTable) -> Table:
+    shown = Table(title="Cost of an operation on one edge of one cell", title_justify="left")
+    shown.add_column("")
+    for name in ("parameters", "MACs", "bytes", "1 history", f"{SERVED_BATCH} histories"):
+        shown.add_column(name, justify="right")
+    for name, cost in table.operations.items():
+        shown.add_row(name, *_cells(cost))
+    shown.add_section()
+    shown.add_row("student without operations", *_cells(table.rest))
+    shown.add_row("teacher", *_cells(table.teacher))
+    return shown
+
+
+def _cells(cost: Cost) -> list[str]:
+    counts = (cost.parameters, cost.macs, cost.served_bytes)
+    latencies_ms = (cost.latency_ms, cost.batch_latency_ms)
+    return [*(f"{count:,}" for count in counts), *(f"{value:.4f} ms" for value in latencies_ms)]
+
+
+def _frame_line(table: CostTable) -> str:
+    frame = table.frame
+    return (
+        f"Students: {frame.num_cells} cells of {frame.num_nodes} nodes, hidden_dim "
+        f"{frame.hidden_dim}, {frame.item_table.format} table of {frame.num_items:,} items, "
+        f"histories of {frame.max_length} items."
+    )
+
+
+def _machine_line(table: CostTable) -> str:
+    machine = table.machine
+    return (
+        f"Machine: {machine['cpu']}, {machine['cores']} cores, TensorFlow {machine['tensorflow']}."
+    )
+
+
+def _error_line(table: CostTable) -> str:
+    errors = np.abs(table.latency_errors)
+    return (
+        f"Latency of a student from that of {len(errors) - 1} others: off by "
+        f"{np.median(errors):.1%} at the median, {errors.max():.1%} at most. "
+        "Much more than 5% and 15% tell of a busy machine: measure again."
+    )

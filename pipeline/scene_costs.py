@@ -1,0 +1,42 @@
+"""What students of a scene would cost, measured before anything is trained."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+from adarec_tf.config import PipelineConfig
+from adarec_tf.data.whole_log import count_items
+from adarec_tf.search.cost_table import CostTable
+from adarec_tf.search.profile import count_costs, measure_latencies
+from adarec_tf.teachers import build_teacher
+from pipeline.scene_data import check_data_path, locate_data
+
+
+def measure_scene_costs(
+    config: PipelineConfig, data_path: str | os.PathLike[str] | None, num_items: int
+) -> CostTable:
+    """Measures the costs of the scene's students and of its teacher.
+
+    Args:
+      config: the scene's settings.
+      data_path: the scene's log, whose items are counted; None if it can be generated.
+      num_items: items of the catalogue, if no log has to be read for that; 0 reads it.
+
+    Raises:
+      ValueError: there is no log, or it cannot be read.
+    """
+    # As runs have it: see local_runner.py.
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if num_items == 0:
+        num_items = _count_items(config, data_path)
+    # Weights of a teacher that was never trained take as long as those of one that was.
+    teacher = build_teacher(config.teacher, num_items, config.data.max_length, seed=config.seed)
+    return measure_latencies(count_costs(teacher, config.student, config.data.max_length), teacher)
+
+
+def _count_items(config: PipelineConfig, data_path: str | os.PathLike[str] | None) -> int:
+    check_data_path(config.scene, data_path)
+    with tempfile.TemporaryDirectory() as folder:
+        return count_items(locate_data(config.scene, data_path, Path(folder)), config.data)
