@@ -40,6 +40,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
     code_fingerprint: Parameter[str],
     checkpoint_dir: Parameter[str],
     log_dir: Parameter[str],
+    cost_table_fingerprint: Parameter[str] = "",
 ) -> None:
     """Searches the architecture of the student.
 
@@ -54,6 +55,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted search continues from.
       log_dir: where TensorBoard finds a folder of each stage.
+      cost_table_fingerprint: of the file that `search_config` names, for the cache to see changes.
     """
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
@@ -63,6 +65,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         distillation_config,
         seed,
         code_fingerprint,
+        cost_table_fingerprint,
         statistics.data_fingerprint,
         *map(file_fingerprint, teacher_files(teacher.uri)),
     )

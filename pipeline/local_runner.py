@@ -110,9 +110,12 @@ def _run_stages(
     from tfx.dsl.compiler.compiler import Compiler
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
+    from adarec_tf.search.cost_table import read_cost_table
     from pipeline.pipeline import create_pipeline
     from pipeline.results import collect_result
 
+    if config.search.cost_table:
+        read_cost_table(config.search.cost_table)  # an error in it is better known now than later
     absl_logging.set_verbosity(absl_logging.INFO)  # the screen reads TFX's own lines
     # One operation at a time, on all cores: sums of gradients begin with whichever tensor is free
     # to be overwritten, so that equal seeds train equal models only if operations keep their order.

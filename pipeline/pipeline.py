@@ -1,5 +1,6 @@
 """The pipeline: raw interactions → sequences → teacher → genotype → student → served version."""
 
+import os
 from typing import Any, NamedTuple
 
 from tfx.components import SchemaGen, StatisticsGen
@@ -8,6 +9,7 @@ from tfx.orchestration.pipeline import Pipeline
 
 from adarec_tf.config import PipelineConfig
 from adarec_tf.data.interactions import InteractionColumns
+from components.checkpoints import file_fingerprint
 from components.distiller import StudentDistiller
 from components.evaluator import Evaluator
 from components.infra_validator import InfraValidator
@@ -146,6 +148,7 @@ def _model_stages(
         code_fingerprint=source_fingerprint("components.student_searcher"),
         checkpoint_dir=checkpoint_dir,
         log_dir=log_dir,
+        cost_table_fingerprint=_cost_table_fingerprint(config),
     )
 
     student = StudentDistiller(
@@ -161,6 +164,12 @@ def _model_stages(
         log_dir=log_dir,
     )
     return _ModelStages(teacher, searcher, student)
+
+
+def _cost_table_fingerprint(config: PipelineConfig) -> str:
+    """Of the file's bytes; empty without a file here (a container may have one)."""
+    path = config.search.cost_table
+    return file_fingerprint(path) if os.path.isfile(path) else ""
 
 
 def _release_stages(

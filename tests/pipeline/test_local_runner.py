@@ -61,6 +61,13 @@ def test_a_failure_names_the_stage_the_cause_and_the_log(
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_missing_cost_table_is_known_before_anything_runs(tmp_path: Path) -> None:
+    config = CONFIG.override(["search.cost_table=gone.json"])
+    with pytest.raises(RunFailedError, match=r"`search.cost_table` should be a file .* gone.json"):
+        run_pipeline(config, None, tmp_path)
+    assert not (tmp_path / "metadata.sqlite").exists()
+
+
 def test_a_stopped_run_says_that_it_can_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_number: signal.Signals
 ) -> None:
