@@ -45,6 +45,28 @@ class SequenceModel(Protocol):
         """Maps int [B, L] ids, left-padded, to the outputs of every layer."""
 
 
+class LastStateEncoder(Protocol):
+    """A model as it is served: histories to the states of their last items.
+
+    Attributes:
+      num_latest: how many of the last items matter.
+    """
+
+    num_latest: int
+
+    def last_states(self, latest_ids: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
+        """Encodes the last items of histories.
+
+        Args:
+          latest_ids: int [B, N], the latest item first, then older ones, then PAD; N is at most
+            `num_latest`.
+          num_items: int32 [B], items of the history the model sees, older ones included.
+
+        Returns:
+          float32 [B, D], final states of the last position; of no meaning where there is no item.
+        """
+
+
 def real_positions(item_ids: tf.Tensor) -> tf.Tensor:
     """Marks the positions that hold an item.
 
@@ -126,12 +148,25 @@ class SequenceEmbedding(keras.layers.Layer):
         """
         mask = real_positions(item_ids)
         # Scaled so that states start at unit size while the tied output starts near uniform.
+        places = tf.cumsum(tf.cast(mask[..., 0], tf.int32), axis=1) - 1
+        states = self.embed_at(item_ids, places)
+        return self.dropout(states, training=training) * mask
+
+    def embed_at(self, item_ids: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Embeds items at given places of their histories.
+
+        Args:
+          item_ids: int [...].
+          places: int32 [...], from 0; what is outside of the table counts as its nearest end.
+
+        Returns:
+          float32 [..., D].
+        """
         states = self._read_table.rows(item_ids) * self.hidden_dim**0.5
         if self.use_positions:
-            places = tf.cumsum(tf.cast(mask[..., 0], tf.int32), axis=1) - 1
             places = tf.clip_by_value(places, 0, self.max_length - 1)
             states += self._position_rows(places) * self.hidden_dim**0.5
-        return self.dropout(states, training=training) * mask
+        return states
 
     def _position_rows(self, places: tf.Tensor) -> tf.Tensor:
         return tf.gather(tf.convert_to_tensor(self.position_table), places)
@@ -146,6 +181,19 @@ class SequenceEmbedding(keras.layers.Layer):
           float32 [N, num_items]; column j is item j + 1: PAD is never a candidate.
         """
         return self._read_table.logits(states)
+
+    def item_scores(self, states: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
+        """Scores some items of the catalogue with the tied item table.
+
+        Args:
+          states: float32 [N, D], final states.
+          item_ids: int [N, C], or [1, C] for all states.
+
+        Returns:
+          float32 [N, C].
+        """
+        rows = self._read_table.rows(item_ids)
+        return tf.matmul(rows, states[..., tf.newaxis])[..., 0]
 
     def item_vectors(self) -> tf.Tensor:
         """The items' rows of the tied table: float32 [num_items, D]; row j is item j + 1."""

@@ -161,6 +161,38 @@ class Genotype:
         return "\n".join(lines)
 
 
+def num_needed(cell: Sequence[Edge], num_latest: int) -> list[int]:
+    """How many of the latest positions of each node a cell needs, the input's first.
+
+    Args:
+      cell: its edges, in the order of `edge_ends`.
+      num_latest: positions wanted of its output.
+
+    >>> cell = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]]).cells[0]
+    >>> num_needed(cell, 1)
+    [7, 5, 1]
+    """
+    needed = [num_latest] * (1 + max(edge.target for edge in cell))
+    for edge in reversed(cell):  # a node's readers come first
+        if edge.primitive != NONE:
+            reach = PRIMITIVES[edge.primitive].reach
+            needed[edge.source] = max(needed[edge.source], needed[edge.target] + reach)
+    return needed
+
+
+def node_reaches(cell: Sequence[Edge]) -> list[int]:
+    """How many steps back each node of a cell is read, the input first.
+
+    >>> cell = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]]).cells[0]
+    >>> node_reaches(cell)
+    [2, 4, 0]
+    """
+    reaches = [0] * (1 + max(edge.target for edge in cell))
+    for edge in cell:
+        reaches[edge.source] = max(reaches[edge.source], PRIMITIVES[edge.primitive].reach)
+    return reaches
+
+
 def _without_dead_edges(cell: tuple[Edge, ...]) -> tuple[Edge, ...]:
     alive = {0}
     edges = []

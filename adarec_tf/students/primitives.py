@@ -1,5 +1,7 @@
 """The operations an edge of a cell can be, by name. All are causal, and all are zero at PAD.
 
+Each has two forms: `call` for whole histories, and `latest` for serving (see `latest`).
+
 The paper's third family, "causal dilated convolution", differs from the second only by being
 causal. Here every operation is, so the third family takes the next dilation instead (4 after 2).
 """
@@ -11,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from adarec_tf.sequence_model import MASKED_SCORE, CausalConv1D, causal_taps, ordered_sum
+from adarec_tf.students.latest import Span, constant, normalised, summed
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
@@ -35,6 +38,21 @@ class Convolution(keras.layers.Layer):
         """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
         return tf.nn.relu(self.norm(self.convolution(states))) * mask
 
+    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
+        """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
+        del source
+        kernel, bias = constant(self.convolution.kernel), constant(self.convolution.bias)
+        # The norm takes the mean away: a product without one spares it the work.
+        kernel = kernel - kernel.mean(axis=-1, keepdims=True)
+        width = kernel.shape[-1]
+        taps = target.taps(states, self.kernel_size, self.dilation_rate)
+        window = tf.reshape(tf.concat(taps, axis=-1), [-1, self.kernel_size * width])
+        products = tf.matmul(window, kernel[::-1].reshape(-1, width))
+        products = tf.nn.bias_add(products, bias - bias.mean())
+        outputs = tf.nn.relu(normalised(products, self.norm, is_centred=True))
+        length = 1 if target.num == 1 else target.size[1]
+        return target.masked(tf.reshape(outputs, tf.stack([-1, length, width])))
+
 
 @keras.saving.register_keras_serializable("adarec_tf")
 class MaxPool(keras.layers.Layer):
@@ -47,6 +65,12 @@ class MaxPool(keras.layers.Layer):
         candidates = [tf.where(is_real > 0, tap, MASKED_SCORE) for tap, is_real in taps]
         return tf.reduce_max(tf.stack(candidates), axis=0) * mask
 
+    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
+        """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
+        real_states = tf.where(source.mask > 0, states, MASKED_SCORE)
+        taps = target.taps(real_states, 3, fill=MASKED_SCORE)
+        return target.masked(tf.maximum(tf.maximum(taps[0], taps[1]), taps[2]))
+
 
 @keras.saving.register_keras_serializable("adarec_tf")
 class AveragePool(keras.layers.Layer):
@@ -56,6 +80,11 @@ class AveragePool(keras.layers.Layer):
         """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
         num_real = ordered_sum(causal_taps(mask, 3, 1))
         return ordered_sum(causal_taps(states, 3, 1)) / tf.maximum(num_real, 1.0) * mask
+
+    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
+        """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
+        num_real = tf.maximum(summed(target.taps(source.mask, 3)), 1.0)
+        return target.masked(summed(target.taps(states, 3)) / num_real)
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
@@ -67,6 +96,10 @@ class Skip(keras.layers.Layer):
         del mask
         return tf.identity(states)
 
+    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
+        """Takes the states [B, n, D] of the shorter span."""
+        return states if source.num == target.num else states[:, : target.num]
+
 
 @keras.saving.register_keras_serializable("adarec_tf")
 class Zero(keras.layers.Layer):
@@ -77,6 +110,11 @@ class Zero(keras.layers.Layer):
         del mask
         return tf.zeros_like(states)
 
+    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
+        """Zeros [B, n, D]."""
+        del source
+        return tf.zeros_like(states[:, : target.num])
+
 
 class Primitive(NamedTuple):
     """An operation of the search space.
@@ -85,17 +123,24 @@ class Primitive(NamedTuple):
       build: makes its layer, called as `layer(states [B, L, D], mask [B, L, 1])`.
       kernel_size: taps of its convolution; 0 if it has no weights.
       dilation_rate: steps between the taps; 0 if it has no weights.
+      reach: how many steps back an output sees.
       is_causal: whether an output sees its own and earlier positions only.
     """
 
     build: Callable[[], keras.layers.Layer]
     kernel_size: int = 0
     dilation_rate: int = 0
+    reach: int = 0
     is_causal: bool = True
 
 
 def _convolution(kernel_size: int, dilation_rate: int) -> Primitive:
-    return Primitive(lambda: Convolution(kernel_size, dilation_rate), kernel_size, dilation_rate)
+    return Primitive(
+        lambda: Convolution(kernel_size, dilation_rate),
+        kernel_size,
+        dilation_rate,
+        reach=(kernel_size - 1) * dilation_rate,
+    )
 
 
 NONE = "none"
@@ -108,8 +153,8 @@ PRIMITIVES: dict[str, Primitive] = {
     "dilated_2_conv_5": _convolution(5, 2),
     "dilated_4_conv_3": _convolution(3, 4),
     "dilated_4_conv_5": _convolution(5, 4),
-    "max_pool_3": Primitive(MaxPool),
-    "average_pool_3": Primitive(AveragePool),
+    "max_pool_3": Primitive(MaxPool, reach=2),
+    "average_pool_3": Primitive(AveragePool, reach=2),
     SKIP: Primitive(Skip),
     NONE: Primitive(Zero),
 }

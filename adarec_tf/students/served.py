@@ -1,0 +1,122 @@
+"""The student as it is served: the state of the last item alone, of histories or of sessions.
+
+Only the cone of the last position is computed: each node at the positions that a later one reads.
+A session keeps what the next item will read of them, so an item more is one position's work.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from adarec_tf.students.genotype import node_reaches, num_needed
+from adarec_tf.students.latest import Span, normalised
+from adarec_tf.students.student import Student
+
+
+class SessionStep(NamedTuple):
+    """What one more item makes of sessions.
+
+    Attributes:
+      last_states: float32 [B, D], final states of the last items; zero in an empty session.
+      sessions: float32 [B, S], what the next step starts from.
+    """
+
+    last_states: tf.Tensor
+    sessions: tf.Tensor
+
+
+class ServedStudent:
+    """A `LastStateEncoder` of a student, with its weights as they are now.
+
+    Attributes:
+      num_latest: how many of the last items matter: the student's receptive field, or all it sees.
+      max_items: items that a session may have. From there on the oldest would drop out of view and
+        change every place, so that nothing of a session could be kept.
+      session_size: S, numbers of a session.
+    """
+
+    def __init__(self, student: Student, max_length: int) -> None:
+        self._student = student
+        self._embedding = student.sequence_embedding
+        self._needed: list[list[int]] = []
+        wanted = 1
+        for cell in reversed(student.genotype.cells):
+            self._needed.insert(0, num_needed(cell, wanted))
+            wanted = self._needed[0][0]
+        self.num_latest = min(wanted, max_length)
+        self.max_items = max_length
+        self._reaches = [node_reaches(cell) for cell in student.genotype.cells]
+        self._buffers = [
+            (cell, node, reach)
+            for cell, reaches in enumerate(self._reaches)
+            for node, reach in enumerate(reaches)
+            if reach
+        ]
+        num_states = 1 + sum(reach for *_, reach in self._buffers)
+        self.session_size = 1 + self._embedding.hidden_dim * num_states
+
+    def last_states(self, latest_ids: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
+        """Encodes the last items of histories; see `LastStateEncoder`."""
+        mask = tf.cast(latest_ids > 0, tf.float32)[..., tf.newaxis]
+        places = num_items[:, tf.newaxis] - 1 - tf.range(tf.shape(latest_ids)[1])
+        states = self._embedding.embed_at(latest_ids, places) * mask
+        outputs = [needed[0] for needed in self._needed[1:]] + [1]
+        nums = {num for needed in self._needed for num in needed} | {1}
+        spans = {num: Span.of(mask, num) for num in sorted(nums)}
+        for cell, needed, num in zip(self._student.cells, self._needed, outputs, strict=True):
+            cell_spans = [spans[num] for num in needed]
+            states = cell.latest(states, cell_spans, cell_spans, spans[num])
+        return normalised(states[:, 0], self._student.final_norm)
+
+    def step(self, item_ids: tf.Tensor, sessions: tf.Tensor) -> SessionStep:
+        """Adds one item to each session; PAD leaves its session as it is.
+
+        Args:
+          item_ids: int [B].
+          sessions: float32 [B, S]; zeros are an empty session.
+        """
+        num_before, last_states, buffers = self._unpack(sessions)
+        states = self._embedding.embed_at(item_ids, tf.cast(num_before, tf.int32))[:, tf.newaxis]
+        longest = 1 + max((reach for *_, reach in self._buffers), default=0)
+        steps_back = tf.range(longest, dtype=tf.float32)
+        mask = tf.cast(steps_back <= num_before[:, tf.newaxis], tf.float32)[..., tf.newaxis]
+        kept = dict(buffers)
+        one = Span.of(mask, 1)
+        for index, (cell, reaches) in enumerate(
+            zip(self._student.cells, self._reaches, strict=True)
+        ):
+
+            def remember(node: int, states: tf.Tensor, index: int = index) -> tf.Tensor:
+                if (index, node) not in buffers:
+                    return states
+                states = tf.concat([states, buffers[index, node]], axis=1)
+                kept[index, node] = states[:, :-1]
+                return states
+
+            sources = [Span.of(mask, 1 + reach) for reach in reaches]
+            targets = [one] * len(reaches)
+            states = cell.latest(states, sources, targets, one, remember)
+        now = normalised(states[:, 0], self._student.final_norm)
+        parts = [num_before[:, tf.newaxis] + 1, now, *map(_flat, kept.values())]
+        is_item = (item_ids > 0)[:, tf.newaxis]
+        return SessionStep(
+            tf.where(is_item, now, last_states),
+            tf.where(is_item, tf.concat(parts, axis=1), sessions),
+        )
+
+    def _unpack(
+        self, sessions: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[tuple[int, int], tf.Tensor]]:
+        """Number of items [B], last states [B, D], by (cell, node) earlier states [B, reach, D]."""
+        dim = self._embedding.hidden_dim
+        sizes = [1, dim, *(dim * reach for *_, reach in self._buffers)]
+        count, last_states, *flat = tf.split(sessions, sizes, axis=1)
+        buffers = {
+            (cell, node): tf.reshape(part, [-1, reach, dim])
+            for (cell, node, reach), part in zip(self._buffers, flat, strict=True)
+        }
+        return count[:, 0], last_states, buffers
+
+
+def _flat(states: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(states, [-1, states.shape[1] * states.shape[2]])
