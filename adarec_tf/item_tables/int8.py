@@ -11,6 +11,10 @@ from adarec_tf.item_tables.table import ItemTable, TableReader
 _INT8_MAX = 127
 # Below every scale of a real row: a row of zeros has steps of this size, none of them taken.
 _SMALLEST_SCALE = 1e-30
+# As floats, rows are four times as many bytes. A few at a time stay in the processor's cache: for
+# one state and a million rows of 64 that takes a tenth of the time of casting all of them.
+_MIN_CHUNK_ROWS = 2048
+_MAX_CHUNKS = 128
 
 
 class Int8Table(ItemTable):
@@ -67,11 +71,20 @@ class _ServedInt8:
         return steps * tf.gather(self._scales, item_ids)
 
     def logits(self, states: tf.Tensor) -> tf.Tensor:
-        num_items, hidden_dim = self._size.num_items, self._size.hidden_dim
-        steps = tf.cast(tf.slice(self._steps, [1, 0], [num_items, hidden_dim]), tf.float32)
-        scales = tf.slice(self._scales, [1, 0], [num_items, 1])
+        num_rows = self._size.num_rows
+        chunk = max(_MIN_CHUNK_ROWS, -(-num_rows // _MAX_CHUNKS))
+        products = [
+            self._products(states, start, min(chunk, num_rows - start))
+            for start in range(0, num_rows, chunk)
+        ]
         # Scaled afterwards: fewer products than scaling the rows.
-        return tf.matmul(states, steps, transpose_b=True) * tf.transpose(scales)
+        logits = tf.concat(products, axis=1) * tf.transpose(self._scales)
+        return tf.slice(logits, [0, 1], [-1, self._size.num_items])
+
+    def _products(self, states: tf.Tensor, start: int, num_rows: int) -> tf.Tensor:
+        """Products [N, num_rows] of states with the integers of some rows."""
+        steps = tf.slice(self._steps, [start, 0], [num_rows, self._size.hidden_dim])
+        return tf.matmul(states, tf.cast(steps, tf.float32), transpose_b=True)
 
 
 def _quantise(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adarec_tf.item_tables import int8
 from tests.adarec_tf.item_tables.test_table import random_table, table_of
 from tests.references.item_tables import int8_row
 
@@ -44,3 +46,13 @@ def test_rounding_passes_gradients_on_unchanged() -> None:
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(weights * table.matrix())
     np.testing.assert_array_equal(tape.gradient(loss, table.variable.value), weights)
+
+
+def test_rows_scored_a_few_at_a_time_score_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    embedding = table_of("int8")
+    states = tf.constant(np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32))
+    expected = embedding.item_logits(states)
+    monkeypatch.setattr(int8, "_MIN_CHUNK_ROWS", 4)  # of 15 rows, so the last is shorter
+    with embedding.serving_form():
+        logits = embedding.item_logits(states)
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
