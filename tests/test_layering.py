@@ -55,7 +55,7 @@ THIRD_PARTY = {
     "grpc_health": ("serving/",),
     "grpc_reflection": ("serving/",),
     "prometheus_client": ("serving/",),
-    "tensorflow_serving": ("serving/", "adarec_tf/export/bundle.py"),
+    "tensorflow_serving": ("serving/", "adarec_tf/export/warm_up.py"),
     "tensorflow_recommenders": ("adarec_tf/metrics/",),
 }
 LINE_OF = {part: number for number, line in enumerate(LINES) for part in line}

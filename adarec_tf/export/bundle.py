@@ -1,6 +1,6 @@
 """The bundle: one SavedModel directory with all that serving and people need.
 
-    saved_model.pb, variables/      the served function, see `signatures`
+    saved_model.pb, variables/      the served functions, see `signatures`
     assets/vocabulary.txt           raw item keys, one a line, in id order
     assets.extra/manifest.json      what this is and how it was made
     assets.extra/genotype.json      the architecture, where one was searched
@@ -18,22 +18,25 @@ from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 import adarec_tf
 from adarec_tf.data.vocabulary import ItemVocabulary
-from adarec_tf.export.signatures import SIGNATURE, build_served_model
+from adarec_tf.export.signatures import SIGNATURE, ServedModel, build_served_model
+from adarec_tf.export.warm_up import num_other_requests, request_tensors, write_warm_up
 from adarec_tf.sequence_model import SequenceModel
 
 SCHEMA_VERSION = 1
-MODEL_NAME = "student"
 VOCABULARY_FILE = "vocabulary.txt"
 MANIFEST_FILE = "manifest.json"
 GENOTYPE_FILE = "genotype.json"
 WARMUP_FILE = "tf_serving_warmup_requests"
 # TensorFlow Serving refuses to load a model with more.
 MAX_WARMUP_REQUESTS = 1000
-_WARMUP_K = 10
+_MAX_WARMUP_HISTORIES = MAX_WARMUP_REQUESTS - num_other_requests(session_size=1)
+_OWN_KEYS = frozenset(
+    {"schema_version", "signatures", "session_size", "max_length", "seen", "num_items"}
+    | {"library_versions"}
+)
 
 
 class Recommendation(NamedTuple):
@@ -64,29 +67,36 @@ def write_bundle(
       seen: `exclude` or `keep`: how the model was evaluated, and clients should ask by default.
       genotype_json: the architecture of a student, None for a model that was not searched.
       manifest: what the caller knows (when it was made, data, metrics); must be JSON.
-      warmup_histories: raw item keys, oldest first; one warm-up request each.
+      warmup_histories: raw item keys, oldest first; a warm-up request of the default signature
+        each, and one of each other signature.
 
     Raises:
       ValueError: the directory holds something, the vocabulary is not the model's, `seen` is
         neither option, there are too many warm-up histories, or `manifest` has a key of our own.
     """
     _check_bundle(model, vocabulary, directory, seen, warmup_histories)
-    full_manifest = _full_manifest(vocabulary, max_length, seen, manifest)
+    _check_manifest(manifest)
     target = Path(directory)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
         bundle = Path(scratch) / "bundle"
         vocabulary_path = str(Path(scratch) / VOCABULARY_FILE)
         vocabulary.write(vocabulary_path)
-        served = build_served_model(model, vocabulary_path, max_length=max_length)
-        tf.saved_model.save(served.module, str(bundle), signatures={SIGNATURE: served.recommend})
+        served = build_served_model(
+            model, vocabulary_path, max_length=max_length, exclude_seen=seen == "exclude"
+        )
+        tf.saved_model.save(served.module, str(bundle), signatures=served.signatures)
         extra = bundle / "assets.extra"
         extra.mkdir()
-        (extra / MANIFEST_FILE).write_text(full_manifest)
+        own = _own_manifest(served, vocabulary, max_length, seen)
+        text = json.dumps({**manifest, **own}, indent=2, sort_keys=True)
+        (extra / MANIFEST_FILE).write_text(text + "\n")
         if genotype_json is not None:
             (extra / GENOTYPE_FILE).write_text(genotype_json)
         if warmup_histories:
-            _write_warmup(extra / WARMUP_FILE, warmup_histories, seen == "exclude")
+            write_warm_up(
+                extra / WARMUP_FILE, warmup_histories, seen == "exclude", served.session_size
+            )
         os.rename(bundle, target)
 
 
@@ -107,19 +117,28 @@ def _check_bundle(
         )
     if seen not in ("exclude", "keep"):
         raise ValueError(f"`seen` should be one of exclude, keep. Received: seen={seen!r}.")
-    if len(warmup_histories) > MAX_WARMUP_REQUESTS:
+    if len(warmup_histories) > _MAX_WARMUP_HISTORIES:
         raise ValueError(
-            f"There should be at most {MAX_WARMUP_REQUESTS} warm-up histories. "
+            f"There should be at most {_MAX_WARMUP_HISTORIES} warm-up histories. "
             f"Received: {len(warmup_histories)}."
         )
 
 
-def _full_manifest(
-    vocabulary: ItemVocabulary, max_length: int, seen: str, given: Mapping[str, Any]
-) -> str:
-    own = {
+def _check_manifest(manifest: Mapping[str, Any]) -> None:
+    taken = sorted(_OWN_KEYS & set(manifest))
+    if taken:
+        raise ValueError(f"`manifest` should not have the keys the bundle sets. Received: {taken}.")
+    json.dumps(manifest)  # fails before anything is written
+
+
+def _own_manifest(
+    served: ServedModel, vocabulary: ItemVocabulary, max_length: int, seen: str
+) -> dict[str, Any]:
+    return {
         "schema_version": SCHEMA_VERSION,
-        "signatures": [SIGNATURE],
+        "signatures": sorted(served.signatures),
+        # Of `step`: what a new session is made of, and how long it may get; 0 without `step`.
+        "session_size": served.session_size,
         "max_length": max_length,
         "seen": seen,
         "num_items": vocabulary.num_items,
@@ -129,35 +148,6 @@ def _full_manifest(
             "tensorflow": tf.__version__,
         },
     }
-    taken = sorted(set(own) & set(given))
-    if taken:
-        raise ValueError(f"`manifest` should not have the keys the bundle sets. Received: {taken}.")
-    return json.dumps({**given, **own}, indent=2, sort_keys=True) + "\n"
-
-
-def _write_warmup(path: Path, histories: Sequence[Sequence[str]], exclude_seen: bool) -> None:
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for history in histories:
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name = MODEL_NAME
-            request.model_spec.signature_name = SIGNATURE
-            for name, tensor in request_tensors([history], _WARMUP_K, exclude_seen).items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(tensor))
-            log = prediction_log_pb2.PredictLog(request=request)
-            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
-
-
-def request_tensors(
-    histories: Sequence[Sequence[str]], k: int, exclude_seen: bool
-) -> dict[str, tf.Tensor]:
-    """The inputs of the served function: histories of any lengths become string [B, N]."""
-    longest = max((len(history) for history in histories), default=0)
-    padded = [[""] * (longest - len(history)) + list(history) for history in histories]
-    return {
-        "history": tf.reshape(tf.constant(padded, tf.string), [len(histories), longest]),
-        "k": tf.constant(k, tf.int32),
-        "exclude_seen": tf.constant(exclude_seen),
-    }
 
 
 class Recommender:
@@ -165,14 +155,17 @@ class Recommender:
 
     Attributes:
       manifest: of the bundle.
-      signature: the served function, tensors in and out; see `signatures.build_served_model`.
+      signatures: the served functions by name, tensors in and out; see
+        `signatures.build_served_model`.
+      signature: the default one of them.
     """
 
     def __init__(self, bundle_dir: str) -> None:
         self.manifest = read_manifest(bundle_dir)
         # Kept, since it owns the lookup tables and a signature alone lets them go.
         self._loaded = tf.saved_model.load(bundle_dir)
-        self.signature = self._loaded.signatures[SIGNATURE]
+        self.signatures = self._loaded.signatures
+        self.signature = self.signatures[SIGNATURE]
 
     def __call__(
         self, histories: Sequence[Sequence[str]], k: int, exclude_seen: bool

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.compute_cost import count_macs
-from adarec_tf.export.bundle import load_recommender, request_tensors
+from adarec_tf.export.bundle import load_recommender
+from adarec_tf.export.warm_up import request_tensors
 from adarec_tf.sequence_model import SequenceModel
 
 _WARMUP_REQUESTS = 10

@@ -23,8 +23,9 @@ from stored_results import RESULTS, provenance, write_result
 
 import adarec_tf.students
 import adarec_tf.teachers  # noqa: F401  (both register their Keras classes for loading)
-from adarec_tf.export.bundle import bundle_bytes, load_recommender, request_tensors, write_bundle
+from adarec_tf.export.bundle import bundle_bytes, load_recommender, write_bundle
 from adarec_tf.export.profile import count_parameters, encoder_macs
+from adarec_tf.export.warm_up import request_tensors
 from pipeline.configs import scene_config
 
 _NUM_HISTORIES = 200

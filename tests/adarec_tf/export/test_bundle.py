@@ -18,11 +18,11 @@ from adarec_tf.export.bundle import (
     bundle_bytes,
     load_recommender,
     read_manifest,
-    request_tensors,
     write_bundle,
 )
 from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.metrics.protocols import model_scorer
+from adarec_tf.sequence_model import SequenceModel
 from adarec_tf.students import Genotype, Student, build_student
 from tests.adarec_tf.tiny_scene import ConvolutionModel, build_convolution_model
 
@@ -37,7 +37,10 @@ def model() -> ConvolutionModel:
     return build_convolution_model(NUM_ITEMS, MAX_LENGTH)
 
 
-def write(model: ConvolutionModel, directory: Path, **changes: Any) -> str:
+SIGNATURES = ["embed", "from_examples", "recommend_filtered", "score", "serving_default", "step"]
+
+
+def write(model: SequenceModel, directory: Path, **changes: Any) -> str:
     options: dict[str, Any] = {
         "max_length": MAX_LENGTH,
         "seen": "exclude",
@@ -75,48 +78,88 @@ def test_histories_of_different_lengths_share_a_request(
     assert len(recommend([list(VOCABULARY.keys[1:])], 4, True)[0]) == 1
 
 
-def test_the_bundle_answers_in_a_process_without_this_package(
-    model: ConvolutionModel, tmp_path: Path
+@pytest.fixture(scope="module")
+def student_bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
+    genotype = Genotype.from_primitives(2, [["conv_3", "skip", "max_pool_3"]])
+    student = build_student(genotype, StudentConfig(hidden_dim=8), NUM_ITEMS, MAX_LENGTH, seed=1)
+    return write(student, tmp_path_factory.mktemp("student") / "bundle")
+
+
+def warm_up_requests(directory: str) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """Signature and inputs of every request in the warm-up file."""
+    path = f"{directory}/assets.extra/tf_serving_warmup_requests"
+    requests = []
+    for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        assert request.model_spec.name == "student"
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        requests.append((request.model_spec.signature_name, inputs))
+    return requests
+
+
+def test_every_signature_answers_in_a_process_without_this_package(
+    student_bundle: str, tmp_path: Path
 ) -> None:
-    directory = write(model, tmp_path / "bundle")
     script = f"""
 import json, sys
 import tensorflow as tf
-recommend = tf.saved_model.load({directory!r}).signatures["serving_default"]
-answer = recommend(
-    history=tf.constant([{HISTORY!r}]), k=tf.constant(4), exclude_seen=tf.constant(True)
-)
+from tensorflow_serving.apis import prediction_log_pb2
+signatures = tf.saved_model.load({student_bundle!r}).signatures
+path = {student_bundle!r} + "/assets.extra/tf_serving_warmup_requests"
+answers = []
+for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+    request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+    name = request.model_spec.signature_name
+    inputs = {{key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}}
+    answer = signatures[name](**inputs)
+    answers.append([name, {{key: tf.reduce_sum(tf.strings.length(value)).numpy().item()
+                          if value.dtype == tf.string else value.numpy().ravel().tolist()
+                          for key, value in answer.items()}}])
 assert not [name for name in sys.modules if name.startswith(("adarec_tf", "keras."))]
-print(json.dumps([key.decode() for key in answer["item_ids"].numpy()[0]]))
+print(json.dumps(answers))
 """
     done = subprocess.run(
         [sys.executable, "-I", "-c", script],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    [expected] = load_recommender(directory)([HISTORY], 4, True)
-    assert json.loads(done.stdout.splitlines()[-1]) == [item.item_id for item in expected]
+    answers = json.loads(done.stdout.splitlines()[-1])
+    assert sorted({name for name, _ in answers}) == SIGNATURES
+    recommender = load_recommender(student_bundle)
+    for (name, inputs), (_, answer) in zip(warm_up_requests(student_bundle), answers, strict=True):
+        expected = recommender.signatures[name](
+            **{key: tf.constant(value) for key, value in inputs.items()}
+        )
+        for key, value in answer.items():
+            if expected[key].dtype == tf.string:
+                assert value == sum(len(item) for item in expected[key].numpy().ravel())
+            else:
+                np.testing.assert_allclose(value, expected[key].numpy().ravel(), rtol=1e-5)
 
 
-def test_a_session_answers_as_tensorflow_serving_runs_it(
-    model: ConvolutionModel, tmp_path: Path
-) -> None:
-    directory = write(model, tmp_path / "bundle")
-    [expected] = load_recommender(directory)([HISTORY], 4, True)
+def test_a_session_answers_as_tensorflow_serving_runs_it(student_bundle: str) -> None:
+    recommender, requests = load_recommender(student_bundle), warm_up_requests(student_bundle)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], directory)
-        signature = meta_graph.signature_def["serving_default"]
-        feeds = {"history": [HISTORY], "k": 4, "exclude_seen": True}
-        for _ in range(2):  # tables and variables outlive a call
-            keys = session.run(
-                signature.outputs["item_ids"].name,
-                {signature.inputs[name].name: value for name, value in feeds.items()},
-            )
-    assert [key.decode() for key in keys[0]] == [item.item_id for item in expected]
+        meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], student_bundle)
+        answers = []
+        for name, inputs in requests * 2:  # tables outlive a call
+            signature = meta_graph.signature_def[name]
+            fetches = {key: output.name for key, output in signature.outputs.items()}
+            feeds = {signature.inputs[key].name: value for key, value in inputs.items()}
+            answers.append((name, inputs, session.run(fetches, feeds)))
+    for name, inputs, answer in answers:
+        expected = recommender.signatures[name](
+            **{key: tf.constant(value) for key, value in inputs.items()}
+        )
+        for key, value in answer.items():
+            if expected[key].dtype == tf.string:
+                np.testing.assert_array_equal(value, expected[key].numpy(), f"{name} {key}")
+            else:
+                np.testing.assert_allclose(value, expected[key].numpy(), rtol=1e-5)
 
 
 def test_files_and_manifest_are_complete(model: ConvolutionModel, tmp_path: Path) -> None:
@@ -128,7 +171,8 @@ def test_files_and_manifest_are_complete(model: ConvolutionModel, tmp_path: Path
     assert manifest.pop("library_versions")["tensorflow"] == tf.__version__
     assert manifest == {
         "schema_version": 1,
-        "signatures": ["serving_default"],
+        "signatures": [name for name in SIGNATURES if name != "step"],
+        "session_size": 0,
         "max_length": MAX_LENGTH,
         "seen": "exclude",
         "num_items": NUM_ITEMS,
@@ -143,40 +187,68 @@ def test_optional_parts_are_left_out(model: ConvolutionModel, tmp_path: Path) ->
     assert [path.name for path in (directory / "assets.extra").iterdir()] == ["manifest.json"]
 
 
-def test_signature_is_the_contract(model: ConvolutionModel, tmp_path: Path) -> None:
-    signature = load_recommender(write(model, tmp_path / "bundle")).signature
-    inputs = {
-        name: (spec.dtype, spec.shape.rank)
-        for name, spec in signature.structured_input_signature[1].items()
-    }
-    outputs = {
-        name: (spec.dtype, spec.shape.rank) for name, spec in signature.structured_outputs.items()
-    }
+HISTORY_INPUT = {"history": (tf.string, [None, None])}
+QUESTION = {**HISTORY_INPUT, "k": (tf.int32, []), "exclude_seen": (tf.bool, [])}
+KEYS = (tf.string, [None, None])
+BEST = {"item_ids": (tf.string, 2), "scores": (tf.float32, 2)}
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "outputs"),
+    [
+        ("serving_default", QUESTION, BEST),
+        ("recommend_filtered", {**QUESTION, "allowed": KEYS, "denied": KEYS}, BEST),
+        ("score", {**HISTORY_INPUT, "candidates": KEYS}, {"scores": (tf.float32, 2)}),
+        ("embed", HISTORY_INPUT, {"user_vector": (tf.float32, 2)}),
+        ("from_examples", {"examples": (tf.string, [None])}, BEST),
+        (
+            "step",
+            {
+                "item": (tf.string, [None]),
+                "session": (tf.float32, [None, None]),
+                "k": (tf.int32, []),
+                "denied": KEYS,
+            },
+            {**BEST, "session": (tf.float32, 2)},
+        ),
+    ],
+)
+def test_signatures_are_the_contract(
+    student_bundle: str, name: str, inputs: dict[str, Any], outputs: dict[str, Any]
+) -> None:
+    signature = load_recommender(student_bundle).signatures[name]
     assert inputs == {
-        "history": (tf.string, 2),
-        "k": (tf.int32, 0),
-        "exclude_seen": (tf.bool, 0),
+        key: (spec.dtype, spec.shape.as_list())
+        for key, spec in signature.structured_input_signature[1].items()
     }
-    assert outputs == {"item_ids": (tf.string, 2), "scores": (tf.float32, 2)}
+    assert outputs == {
+        key: (spec.dtype, spec.shape.rank) for key, spec in signature.structured_outputs.items()
+    }
+
+
+def test_the_manifest_tells_of_sessions(student_bundle: str) -> None:
+    manifest = read_manifest(student_bundle)
+    assert manifest["signatures"] == SIGNATURES
+    assert manifest["session_size"] == 1 + 8 * (1 + 2 + 2)
 
 
 @pytest.mark.parametrize("seen", ["exclude", "keep"])
-def test_warmup_requests_can_be_replayed(
+def test_warmup_asks_every_signature_as_clients_do(
     model: ConvolutionModel, tmp_path: Path, seen: str
 ) -> None:
-    directory = write(model, tmp_path / "bundle", seen=seen)
-    recommender = load_recommender(directory)
-    path = f"{directory}/assets.extra/tf_serving_warmup_requests"
-    records = [record.numpy() for record in tf.data.TFRecordDataset(path)]
-    assert len(records) == 2
-    for record in records:
-        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
-        assert request.model_spec.name == "student"
-        assert request.model_spec.signature_name == "serving_default"
-        tensors = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
-        assert tensors["exclude_seen"] == (seen == "exclude")
-        answer = recommender.signature(**{name: tf.constant(v) for name, v in tensors.items()})
-        assert answer["item_ids"].shape == (1, 10)
+    requests = warm_up_requests(write(model, tmp_path / "bundle", seen=seen))
+    others = ["recommend_filtered", "score", "embed", "from_examples"]
+    assert [name for name, _ in requests] == ["serving_default"] * 2 + others
+    for _, inputs in requests:
+        assert inputs.get("exclude_seen", seen == "exclude") == (seen == "exclude")
+
+
+def test_rows_and_keys_are_in_the_bundle_once(tmp_path: Path) -> None:
+    student, directory = write_student("float32", tmp_path / "bundle")
+    row = student.sequence_embedding.item_vectors().numpy()[7].tobytes()
+    files = [path.read_bytes() for path in Path(directory).rglob("*") if path.is_file()]
+    assert sum(content.count(row) for content in files) == 1
+    assert sum(content.count(b"\n1234\n") for content in files) == 1
 
 
 def test_weights_are_stored_once(tmp_path: Path) -> None:
@@ -259,7 +331,7 @@ def test_a_failed_write_leaves_nothing(
         assert list(tmp_path.rglob("saved_model.pb"))  # half of the work is done
         raise OSError("disk full")
 
-    monkeypatch.setattr(bundle, "_write_warmup", fail)
+    monkeypatch.setattr(bundle, "write_warm_up", fail)
     with pytest.raises(OSError, match="disk full"):
         write(model, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
@@ -277,7 +349,7 @@ def test_a_bundle_is_never_overwritten(model: ConvolutionModel, tmp_path: Path) 
     [
         ({"seen": "auto"}, "seen='auto'"),
         ({"manifest": {"num_items": 3}}, r"\['num_items'\]"),
-        ({"warmup_histories": [["a"]] * 1001}, "1001"),
+        ({"warmup_histories": [["a"]] * 996}, "at most 995"),
     ],
 )
 def test_bad_arguments_are_refused(
@@ -300,8 +372,3 @@ def test_a_directory_that_is_no_bundle_is_refused(model: ConvolutionModel, tmp_p
     (directory / "assets.extra" / "manifest.json").write_text('{"schema_version": 99}')
     with pytest.raises(ValueError, match="99"):
         load_recommender(str(directory))
-
-
-def test_no_histories_become_an_empty_matrix() -> None:
-    assert request_tensors([], 3, True)["history"].shape == (0, 0)
-    assert request_tensors([[]], 3, True)["history"].shape == (1, 0)

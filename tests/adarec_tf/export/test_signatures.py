@@ -1,21 +1,17 @@
-"""The served function: key lookup, compaction, exclusion, slots; in the process that traced it."""
+"""The served functions: key lookup, exclusion, filters, slots; in the process that traced them."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from adarec_tf.config import StudentConfig
 from adarec_tf.data.vocabulary import ItemVocabulary
-from adarec_tf.export.signatures import (
-    ServedModel,
-    build_served_model,
-    exclude_items,
-    recent_items,
-)
+from adarec_tf.export.signatures import EXAMPLES_K, ServedModel, build_served_model
+from adarec_tf.export.warm_up import key_matrix, serialized_example
 from adarec_tf.sequence_model import SequenceOutputs
+from adarec_tf.students import Genotype, Student, build_student
 from tests.adarec_tf.tiny_scene import ConvolutionModel, build_convolution_model
 
 KEYS = ("milk", "Äpfel", "two words", "7", "007", "x,y", "last")
@@ -37,13 +33,13 @@ def vocabulary_path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def served(model: ConvolutionModel, vocabulary_path: str) -> ServedModel:
-    return build_served_model(model, vocabulary_path, max_length=MAX_LENGTH)
+    return build_served_model(model, vocabulary_path, max_length=MAX_LENGTH, exclude_seen=True)
 
 
 def ask(
     served: ServedModel, history: list[list[str]], k: int, exclude_seen: bool
 ) -> tuple[list[list[str]], np.ndarray]:
-    answer = served.recommend(
+    answer = served.signatures["serving_default"](
         history=tf.reshape(tf.constant(history, tf.string), [len(history), -1 if history else 0]),
         k=tf.constant(k),
         exclude_seen=tf.constant(exclude_seen),
@@ -124,7 +120,7 @@ def test_an_empty_history_is_finite_even_if_the_model_gives_nan_for_it(
 
     model = NanAtPad(NUM_ITEMS, MAX_LENGTH)
     model(tf.constant([[1]], tf.int64))
-    served = build_served_model(model, vocabulary_path, max_length=MAX_LENGTH)
+    served = build_served_model(model, vocabulary_path, max_length=MAX_LENGTH, exclude_seen=True)
     assert np.isfinite(ask(served, [["", ""], ["7", ""]], 3, True)[1]).all()
 
 
@@ -159,7 +155,7 @@ def test_only_variables_that_serving_reads_are_kept(vocabulary_path: str) -> Non
 
     model = WithProjection(NUM_ITEMS, MAX_LENGTH)
     model(tf.constant([[1]], tf.int64))
-    served = build_served_model(model, vocabulary_path, max_length=MAX_LENGTH)
+    served = build_served_model(model, vocabulary_path, max_length=MAX_LENGTH, exclude_seen=True)
     embedding, convolution = model.sequence_embedding, model.convolution
     table = embedding.item_table.variable
     read = (table, embedding.position_table, convolution.kernel, convolution.bias)
@@ -169,22 +165,178 @@ def test_only_variables_that_serving_reads_are_kept(vocabulary_path: str) -> Non
     assert kept == {id(variable.value) for variable in read}
 
 
-@settings(deadline=None, max_examples=50)
-@given(
-    st.lists(
-        st.lists(st.sampled_from([0, 0, 1, 2, 3]), min_size=6, max_size=6), min_size=0, max_size=4
+@pytest.fixture(scope="module")
+def student() -> Student:
+    genotype = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]])
+    return build_student(genotype, StudentConfig(hidden_dim=8), NUM_ITEMS, MAX_LENGTH, seed=1)
+
+
+@pytest.fixture(scope="module")
+def served_student(student: Student, tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+    path = str(tmp_path_factory.mktemp("student") / "vocabulary.txt")
+    ItemVocabulary(KEYS).write(path)
+    return build_served_model(student, path, max_length=MAX_LENGTH, exclude_seen=True)
+
+
+HISTORIES = [["milk", "Äpfel", "milk", "7", "two words"], ["unknown", "007"], [""]]
+
+
+def all_scores(served: ServedModel) -> list[dict[str, float]]:
+    """For each of `HISTORIES` the score of every item."""
+    keys, scores = ask(served, key_matrix(HISTORIES).numpy().tolist(), NUM_ITEMS, False)
+    return [
+        dict(zip(row, row_scores, strict=True))
+        for row, row_scores in zip(keys, scores, strict=True)
+    ]
+
+
+def ask_filtered(
+    served: ServedModel, allowed: list[list[str]], denied: list[list[str]], exclude_seen: bool
+) -> list[list[str]]:
+    answer = served.signatures["recommend_filtered"](
+        history=key_matrix(HISTORIES),
+        k=tf.constant(NUM_ITEMS),
+        exclude_seen=tf.constant(exclude_seen),
+        allowed=key_matrix(allowed),
+        denied=key_matrix(denied),
     )
-)
-def test_recent_items_are_the_last_real_ones_in_order(rows: list[list[int]]) -> None:
-    item_ids = tf.reshape(tf.constant(rows, tf.int64), [len(rows), 6])
-    kept = [[item for item in row if item][-MAX_LENGTH:] for row in rows]
-    width = max([1, *(len(row) for row in kept)])
-    expected = [[0] * (width - len(row)) + row for row in kept]
-    np.testing.assert_array_equal(
-        recent_items(item_ids, MAX_LENGTH), np.reshape(expected, (len(rows), width))
+    return [[key.decode() for key in row if key] for row in answer["item_ids"].numpy()]
+
+
+def test_a_student_answers_as_the_student_asked_one_history_at_a_time(
+    student: Student, served_student: ServedModel
+) -> None:
+    scores = all_scores(served_student)
+    for row, history in zip(scores, HISTORIES, strict=True):
+        known = [KEYS.index(key) + 1 for key in history if key in KEYS]
+        states = student(np.array([known[-MAX_LENGTH:] or [0]], np.int64)).final_states[:, -1]
+        expected = student.sequence_embedding.item_logits(states)[0].numpy()
+        np.testing.assert_allclose([row[key] for key in KEYS], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_given_candidates_get_the_scores_they_are_ranked_by(served_student: ServedModel) -> None:
+    candidates = [["7", "last", "nope"], ["milk", "milk", ""], ["x,y", "7", "007"]]
+    score = served_student.signatures["score"]
+    scores = score(history=key_matrix(HISTORIES), candidates=tf.constant(candidates))["scores"]
+    for row, keys, expected in zip(scores, candidates, all_scores(served_student), strict=True):
+        wanted = [expected.get(key, -np.inf) for key in keys]
+        np.testing.assert_allclose(row, wanted, rtol=1e-5, atol=1e-6)
+    shared = score(history=key_matrix(HISTORIES), candidates=tf.constant(candidates[:1]))["scores"]
+    assert shared.shape == (3, 3)
+    np.testing.assert_allclose(shared[0], scores[0], rtol=1e-5)
+
+
+def test_the_user_vector_is_what_items_are_multiplied_with(
+    student: Student, served_student: ServedModel
+) -> None:
+    vectors = served_student.signatures["embed"](history=key_matrix(HISTORIES))["user_vector"]
+    products = vectors.numpy() @ student.sequence_embedding.item_vectors().numpy().T
+    for row, expected in zip(products, all_scores(served_student), strict=True):
+        np.testing.assert_allclose(row, [expected[key] for key in KEYS], rtol=1e-5, atol=1e-6)
+
+
+def test_filters_allow_and_deny_items_of_each_history(served_student: ServedModel) -> None:
+    ranked = [list(row) for row in all_scores(served_student)]
+    allowed = [["7", "last", "?"], ["", ""], ["?"]]
+    denied = [["last"], ["milk", "x,y", "x,y"], [""]]
+    answers = ask_filtered(served_student, allowed, denied, exclude_seen=False)
+    assert answers[0] == ["7"]
+    assert answers[1] == [key for key in ranked[1] if key not in ("milk", "x,y")]
+    assert answers[2] == [], "nothing of what is allowed is known"
+
+
+def test_one_row_of_filters_is_for_all_and_seen_items_are_left_out(
+    served_student: ServedModel,
+) -> None:
+    ranked = [list(row) for row in all_scores(served_student)]
+    answers = ask_filtered(served_student, [["milk", "7", "007"]], [["007"]], exclude_seen=True)
+    assert answers[0] == []
+    assert answers[1] == [key for key in ranked[1] if key in ("milk", "7")]
+
+
+@pytest.mark.parametrize("name", ["allowed", "denied"])
+def test_filters_for_another_number_of_histories_are_refused(
+    served_student: ServedModel, name: str
+) -> None:
+    filters = {"allowed": [[""]], "denied": [[""]]} | {name: [["7"]] * 2}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"`{name}` should have one row"):
+        ask_filtered(served_student, **filters, exclude_seen=False)
+
+
+def test_candidates_for_another_number_of_histories_are_refused(
+    served_student: ServedModel,
+) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`candidates` should have one row"):
+        served_student.signatures["score"](
+            history=key_matrix(HISTORIES[:1]), candidates=tf.constant([["7"]] * 2)
+        )
+
+
+def test_examples_are_answered_as_histories(served_student: ServedModel) -> None:
+    examples = [serialized_example(history) for history in HISTORIES]
+    examples.append(tf.train.Example().SerializeToString())
+    answer = served_student.signatures["from_examples"](examples=tf.constant(examples))
+    keys, scores = ask(
+        served_student, key_matrix([*HISTORIES, []]).numpy().tolist(), EXAMPLES_K, True
+    )
+    assert [[key.decode() for key in row] for row in answer["item_ids"].numpy()] == keys
+    np.testing.assert_array_equal(answer["scores"], scores)
+
+
+def step(served: ServedModel, item: list[str], session: np.ndarray, denied: list[str]) -> dict:
+    return served.signatures["step"](
+        item=tf.constant(item),
+        session=tf.constant(session),
+        k=tf.constant(3),
+        denied=tf.constant([denied]),
     )
 
 
-def test_excluded_items_score_minus_infinity_once_or_repeated() -> None:
-    scores = exclude_items(tf.ones([2, 3]), tf.constant([[2, 0, 2], [0, 0, 0]], tf.int64))
-    np.testing.assert_array_equal(scores, [[1, -np.inf, 1], [1, 1, 1]])
+def test_a_session_is_recommended_what_its_history_is(served_student: ServedModel) -> None:
+    session = np.zeros([2, 0], np.float32)
+    items = [["milk", "7"], ["nope", "x,y"], ["Äpfel", "7"]]
+    for number, item in enumerate(items, 1):
+        answer = step(served_student, item, session, ["milk", ""])
+        session = answer["session"].numpy()
+        histories = [list(history) for history in zip(*items[:number], strict=True)]
+        expected = served_student.signatures["recommend_filtered"](
+            history=tf.constant(histories),
+            k=tf.constant(3),
+            exclude_seen=tf.constant(False),
+            allowed=tf.constant([[""]]),
+            denied=tf.constant([["milk"]]),
+        )
+        np.testing.assert_array_equal(answer["item_ids"], expected["item_ids"])
+        np.testing.assert_allclose(answer["scores"], expected["scores"], rtol=1e-5, atol=1e-6)
+
+
+def test_a_session_too_long_or_of_another_size_is_refused(served_student: ServedModel) -> None:
+    session = np.zeros([1, served_student.session_size], np.float32)
+    for _ in range(MAX_LENGTH):
+        session = step(served_student, ["milk"], session, [""])["session"].numpy()
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"at most {MAX_LENGTH} items"):
+        step(served_student, ["milk"], session, [""])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="should have a row of"):
+        step(served_student, ["milk", "7"], session * 0, [""])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="should have a row of"):
+        step(served_student, ["milk"], session[:, 1:], [""])
+
+
+def test_only_a_student_has_sessions(served: ServedModel, served_student: ServedModel) -> None:
+    assert served.session_size == 0
+    assert set(served_student.signatures) - set(served.signatures) == {"step"}
+
+
+def test_all_signatures_share_an_encoder_and_the_scoring_of_items(
+    served_student: ServedModel,
+) -> None:
+    called = {}
+    for name in ("serving_default", "recommend_filtered", "score", "embed", "from_examples"):
+        graph = served_student.signatures[name].graph
+        calls = [op for op in graph.get_operations() if op.type.endswith("PartitionedCall")]
+        called[name] = {call.get_attr("f").name for call in calls}
+    [encoder] = called["embed"]
+    assert called["score"] == {encoder}
+    assert encoder in called["serving_default"]
+    assert len(called["serving_default"]) == 2
+    assert called["from_examples"] == called["serving_default"] == called["recommend_filtered"]
