@@ -1,138 +1,152 @@
-"""Asking a model server for recommendations; needs only grpc and tensorflow-serving-api.
+"""Asking a model server for recommendations; needs only grpc and protobuf.
 
-Works with the embedded server and with the stock `tensorflow/serving`. From a shell:
+Works with the embedded server and with the stock `tensorflow/serving`. TensorFlow is not imported:
+a client's packages are 19 MB. `async_client` has the same methods for asyncio. From a shell:
 `python -m serving.client --server localhost:8500 --history 12,7,31 --k 10`.
 """
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 import grpc
-import numpy as np
-import tensorflow as tf
-from tensorflow_serving.apis import (
-    get_model_status_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
 
-MAX_MESSAGE_BYTES = 64 * 2**20
-_MAX_K = 2**31 - 1
-_CONNECTED_TIMEOUT_S = 0.2  # an open connection is seen at once
+from serving import calls, connection
+from serving.calls import Call, Recommendation, RecommendError, SessionStep, VersionStatus
 
-# A server that restarts answers UNAVAILABLE (CANCELLED for what it had not begun), one whose
-# threads are all taken RESOURCE_EXHAUSTED. Asking twice does no harm: a request changes nothing.
-# gRPC retries within the deadline of the call and allows five attempts at most.
-_RETRIES = {
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED", "RESOURCE_EXHAUSTED"],
-            },
-        }
-    ]
-}
+__all__ = ["RecommendClient", "RecommendError", "Recommendation", "SessionStep", "VersionStatus"]
 
-
-class RecommendError(RuntimeError):
-    """A request that was not answered; the message says what to do next."""
-
-
-class Recommendation(NamedTuple):
-    """A recommended item and the model's score for it; higher is better."""
-
-    item_id: str
-    score: float
-
-
-class VersionStatus(NamedTuple):
-    """State of one version: LOADING, AVAILABLE, UNLOADING or END; code 0 means no error."""
-
-    version: int
-    state: str
-    error_code: int
-    error_message: str
+Result = TypeVar("Result")
 
 
 class RecommendClient:
     """A connection to a model server. Safe to use from several threads; close it after use.
 
+    A call that meets UNAVAILABLE or RESOURCE_EXHAUSTED is repeated with growing pauses, within its
+    time limit. Every method raises RecommendError for a bad argument, which is found before
+    anything is sent, and where the server did not answer.
+
+    Histories are raw item ids, most recent last; lengths may differ. "" is padding, ids the model
+    does not know are ignored. A batch in one call costs less than as many calls.
+
     Args:
       target: "host:port" of the server.
       model_name: name the model is served under.
       timeout_s: time limit of one call in seconds, retries included.
+      num_connections: calls take turns on so many connections. One carries many calls at once; more
+        help where one thread of gRPC is the limit.
+      credentials: for TLS, from `grpc.ssl_channel_credentials`; None for plain text.
 
     Raises:
       RecommendError: an argument is out of range.
     """
 
-    def __init__(self, target: str, model_name: str = "student", timeout_s: float = 5.0) -> None:
-        if not target:
-            raise RecommendError("`target` should be the host:port of a model server.")
-        if not model_name:
-            raise RecommendError("`model_name` should not be empty.")
-        if not timeout_s > 0:
-            raise RecommendError(f"`timeout_s` should be positive. Received: {timeout_s}.")
+    def __init__(
+        self,
+        target: str,
+        model_name: str = "student",
+        timeout_s: float = 5.0,
+        num_connections: int = 1,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        connection.check_call_settings(model_name, timeout_s)
+        self._channels = connection.open_channels(grpc, target, num_connections, credentials)
         self._target = target
         self._model_name = model_name
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(
-            target,
-            options=[
-                # gRPC's own receive limit of 4 MiB is soon reached by a batch of long lists.
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.service_config", json.dumps(_RETRIES)),
-                # Notice a restarted server within the retries above.
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 1000),
-            ],
-        )
-        self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._predict_methods = connection.predict_methods(self._channels)
+        self._status_method = connection.status_method(self._channels[0])
 
     def recommend(
-        self, histories: Sequence[Sequence[str]], k: int, exclude_seen: bool = True
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int,
+        exclude_seen: bool = True,
+        *,
+        allowed: Sequence[Sequence[str]] = (),
+        denied: Sequence[Sequence[str]] = (),
+        timeout_s: float | None = None,
     ) -> list[list[Recommendation]]:
         """Recommends the next items for a batch of histories.
 
         Args:
-          histories: raw item ids, most recent last; lengths may differ. "" is padding, ids the
-            model does not know are ignored.
+          histories: see the class.
           k: number of items wanted per history.
           exclude_seen: whether items of the history are left out.
+          allowed: the only items to recommend, one list a history or one for all; an empty list
+            allows none. Without any list all items are allowed.
+          denied: items to leave out, in the same form.
+          timeout_s: time limit of this call in place of the client's.
 
         Returns:
           Per history at most `k` items, best first; fewer if the model has no more candidates.
-
-        Raises:
-          RecommendError: a bad argument, or the server did not answer.
         """
-        _check_arguments(histories, k, exclude_seen)
-        if not histories:
-            return []
-        request = predict_pb2.PredictRequest()
-        request.model_spec.name = self._model_name
-        request.model_spec.signature_name = "serving_default"
-        request.inputs["history"].CopyFrom(_pad_left(histories))
-        request.inputs["k"].CopyFrom(tf.make_tensor_proto(k, dtype=tf.int32))
-        request.inputs["exclude_seen"].CopyFrom(tf.make_tensor_proto(exclude_seen, dtype=tf.bool))
-        try:
-            response = self._predictions.Predict(request, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            raise self._explain(error) from error
-        return _read_answer(response, num_histories=len(histories))
+        return self._ask(
+            calls.recommend_call(histories, k, exclude_seen, allowed, denied), timeout_s
+        )
+
+    def score(
+        self,
+        histories: Sequence[Sequence[str]],
+        candidates: Sequence[Sequence[str]],
+        *,
+        timeout_s: float | None = None,
+    ) -> list[list[float]]:
+        """Scores given items, as they are scored in a recommendation.
+
+        Args:
+          histories: see the class.
+          candidates: item ids, one list a history or one for all.
+          timeout_s: time limit of this call in place of the client's.
+
+        Returns:
+          Per history a score for each candidate; -inf for items the model does not know.
+        """
+        return self._ask(calls.score_call(histories, candidates), timeout_s)
+
+    def embed(
+        self, histories: Sequence[Sequence[str]], *, timeout_s: float | None = None
+    ) -> list[list[float]]:
+        """User vectors, whose products with the rows of the item table are scores.
+
+        Args:
+          histories: see the class.
+          timeout_s: time limit of this call in place of the client's.
+
+        Returns:
+          Per history D numbers.
+        """
+        return self._ask(calls.embed_call(histories), timeout_s)
+
+    def step(
+        self,
+        items: Sequence[str],
+        sessions: Sequence[bytes],
+        k: int,
+        *,
+        denied: Sequence[Sequence[str]] = (),
+        timeout_s: float | None = None,
+    ) -> list[SessionStep]:
+        """Adds an item to each of several sessions, at a cost that does not grow with their length.
+
+        The recommendations are those of the whole history, of at most the number of items that the
+        model sees. Longer sessions are refused: ask `recommend` with the whole history then.
+
+        Args:
+          items: the item that each session goes on with; an unknown one changes nothing.
+          sessions: what the last step gave for each; b"" begins a session.
+          k: number of items wanted per session.
+          denied: items to leave out, such as those seen, one list a session or one for all.
+          timeout_s: time limit of this call in place of the client's.
+
+        Returns:
+          For each session its recommendations, and the bytes that the next step takes.
+        """
+        return self._ask(calls.step_call(items, sessions, k, denied), timeout_s)
 
     def model_status(self) -> list[VersionStatus]:
         """States of the versions the server knows, newest first.
@@ -140,26 +154,13 @@ class RecommendClient:
         Raises:
           RecommendError: the server did not answer, or does not know the model.
         """
-        request = get_model_status_pb2.GetModelStatusRequest()
-        request.model_spec.name = self._model_name
-        try:
-            response = self._models.GetModelStatus(request, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            raise self._explain(error) from error
-        statuses = [
-            VersionStatus(
-                version=entry.version,
-                state=get_model_status_pb2.ModelVersionStatus.State.Name(entry.state),
-                error_code=entry.status.error_code,
-                error_message=entry.status.error_message,
-            )
-            for entry in response.model_version_status
-        ]
-        return sorted(statuses, reverse=True)
+        request = calls.status_request(self._model_name)
+        return calls.read_status(self._send(self._status_method, request, None))
 
     def close(self) -> None:
-        """Closes the connection."""
-        self._channel.close()
+        """Closes the connections."""
+        for channel in self._channels:
+            channel.close()
 
     def __enter__(self) -> "RecommendClient":
         return self
@@ -172,104 +173,34 @@ class RecommendClient:
     ) -> None:
         self.close()
 
-    def _explain(self, error: Any) -> RecommendError:
-        """One sentence and what to do next, for a failed call."""
-        code, details = error.code(), error.details()
-        if code == grpc.StatusCode.DEADLINE_EXCEEDED and not self._is_connected():
-            code = grpc.StatusCode.UNAVAILABLE  # the deadline fell between two attempts to connect
-        messages = {
-            grpc.StatusCode.UNAVAILABLE: (
-                f"No model server answers at {self._target}. Start it with `adarec serve`, or give "
-                "the address of a running one."
-            ),
-            grpc.StatusCode.DEADLINE_EXCEEDED: (
-                f"The model server at {self._target} did not answer within {self._timeout_s:g} s. "
-                "Raise the timeout or send fewer histories at once."
-            ),
-            grpc.StatusCode.RESOURCE_EXHAUSTED: (
-                f"The model server at {self._target} is busy or the batch is too large: {details}. "
-                "Try again later or send fewer histories at once."
-            ),
-            grpc.StatusCode.NOT_FOUND: (
-                f"The model server at {self._target} has no model {self._model_name!r} to ask. "
-                "Give the name it is served under."
-            ),
-            grpc.StatusCode.UNIMPLEMENTED: (
-                f"The server at {self._target} does not speak the TensorFlow Serving API. Give the "
-                "gRPC port of a model server."
-            ),
-        }
-        fallback = f"The model server at {self._target} refused: {details} ({code.name})."
-        return RecommendError(messages.get(code, fallback))
+    def _ask(self, call: Call[list[Result]], timeout_s: float | None) -> list[Result]:
+        if call.is_empty:
+            return []
+        call.request.model_spec.name = self._model_name
+        return call.read(self._send(next(self._predict_methods), call.request, timeout_s))
+
+    def _send(self, method: Any, request: Any, timeout_s: float | None) -> Any:
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
+        connection.check_call_settings(self._model_name, limit_s)
+        try:
+            return method(request, timeout=limit_s)
+        except grpc.RpcError as error:
+            raise connection.explained(
+                error,
+                target=self._target,
+                model_name=self._model_name,
+                timeout_s=limit_s,
+                is_connected=self._is_connected(),
+            ) from error
 
     def _is_connected(self) -> bool:
-        ready = grpc.channel_ready_future(self._channel)
+        ready = grpc.channel_ready_future(self._channels[0])
         try:
-            ready.result(timeout=_CONNECTED_TIMEOUT_S)
+            ready.result(timeout=connection.CONNECTED_TIMEOUT_S)
         except grpc.FutureTimeoutError:
             ready.cancel()
             return False
         return True
-
-
-def _check_arguments(histories: Sequence[Sequence[str]], k: int, exclude_seen: bool) -> None:
-    # TensorFlow Serving checks names and types only; anything else is for the client to find.
-    if isinstance(histories, str) or not isinstance(histories, Sequence):
-        raise RecommendError(
-            f"`histories` should be a sequence of histories. Received: {histories!r}."
-        )
-    for position, history in enumerate(histories):
-        if isinstance(history, str) or not isinstance(history, Sequence):
-            raise RecommendError(
-                f"`histories[{position}]` should be a sequence of item ids. Received: {history!r}."
-            )
-        for item_id in history:
-            if not isinstance(item_id, str):
-                raise RecommendError(
-                    f"`histories[{position}]` should hold item ids as text. Received: {item_id!r}."
-                )
-    if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= _MAX_K:
-        raise RecommendError(f"`k` should be a positive integer. Received: k={k!r}.")
-    if not isinstance(exclude_seen, bool):
-        raise RecommendError(f"`exclude_seen` should be True or False. Received: {exclude_seen!r}.")
-
-
-def _pad_left(histories: Sequence[Sequence[str]]) -> Any:
-    """TensorProto string [B, N], N the longest history's length, at least 1."""
-    width = max(1, *(len(history) for history in histories))
-    padded = np.full((len(histories), width), b"", dtype=object)
-    for row, history in zip(padded, histories, strict=True):
-        try:
-            row[width - len(history) :] = [item_id.encode() for item_id in history]
-        except UnicodeEncodeError as error:
-            raise RecommendError(f"Item ids should be valid Unicode text: {error}.") from error
-    return tf.make_tensor_proto(padded, dtype=tf.string)
-
-
-def _read_answer(
-    response: predict_pb2.PredictResponse, num_histories: int
-) -> list[list[Recommendation]]:
-    if not {"item_ids", "scores"} <= set(response.outputs):
-        raise RecommendError(
-            f"The model should answer with item_ids and scores. Received: "
-            f"{', '.join(sorted(response.outputs))}. Serve a model pushed by `adarec run`."
-        )
-    item_ids = tf.make_ndarray(response.outputs["item_ids"])
-    scores = tf.make_ndarray(response.outputs["scores"])
-    if item_ids.ndim != 2 or item_ids.shape != scores.shape or len(item_ids) != num_histories:
-        raise RecommendError(
-            f"The model should answer with item_ids and scores of one shape "
-            f"[{num_histories}, K]. Received: {item_ids.shape} and {scores.shape}."
-        )
-    # An empty id fills a row whose candidates ran out.
-    return [
-        [
-            Recommendation(item_id.decode(), float(score))
-            for item_id, score in zip(row_ids, row_scores, strict=True)
-            if item_id
-        ]
-        for row_ids, row_scores in zip(item_ids, scores, strict=True)
-    ]
 
 
 def parse_history(text: str) -> list[str]:
@@ -296,10 +227,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--keep-seen", action="store_true", help="recommend seen items too")
     parser.add_argument("--timeout-s", type=float, default=5.0)
+    parser.add_argument("--ca-file", type=Path, help="connect with TLS, trusting this PEM file")
     args = parser.parse_args(argv)
     try:
         history = parse_history(args.history)
-        with RecommendClient(args.server, args.model_name, args.timeout_s) as client:
+        credentials = _read_credentials(args.ca_file) if args.ca_file else None
+        with RecommendClient(
+            args.server, args.model_name, args.timeout_s, credentials=credentials
+        ) as client:
             (items,) = client.recommend([history], args.k, exclude_seen=not args.keep_seen)
     except RecommendError as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -308,6 +243,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     writer.writerow(Recommendation._fields)
     writer.writerows(items)
     return 0
+
+
+def _read_credentials(ca_file: Path) -> grpc.ChannelCredentials:
+    try:
+        return grpc.ssl_channel_credentials(root_certificates=ca_file.read_bytes())
+    except OSError as error:
+        raise RecommendError(f"Cannot read certificates from {ca_file}: {error}.") from error
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import asyncio
 import threading
 from concurrent import futures
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from serving.async_client import AsyncRecommendClient
 from serving.client import Recommendation, RecommendClient, RecommendError, main, parse_history
 from serving.local_server import serve
 
@@ -122,15 +124,74 @@ def test_passing_failures_are_retried(failure):
     assert len(service.requests) == 3
 
 
-def test_other_failures_are_not_retried():
-    service = ScriptedService([grpc.StatusCode.INVALID_ARGUMENT])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    ],
+)
+def test_other_failures_are_not_retried(failure):
+    service = ScriptedService([failure])
     with (
         running(service) as address,
         RecommendClient(address) as client,
-        pytest.raises(RecommendError, match=r"refused: scripted \(INVALID_ARGUMENT\)"),
+        pytest.raises(RecommendError, match=rf"refused: scripted \({failure.name}\)") as refusal,
     ):
         client.recommend([["x"]], k=1)
     assert len(service.requests) == 1
+    assert refusal.value.code == failure.name
+
+
+def test_the_asyncio_client_retries_and_keeps_the_time_limit_as_well():
+    async def ask(address):
+        async with AsyncRecommendClient(address, timeout_s=5) as client:
+            return await asyncio.gather(*(client.recommend([["x"]], k=1) for _ in range(3)))
+
+    service = ScriptedService([grpc.StatusCode.UNAVAILABLE] * 2)
+    with running(service) as address:
+        assert asyncio.run(ask(address)) == [[[("a", 1.0)]]] * 3
+    assert len(service.requests) == 5
+
+
+def test_an_unreachable_server_is_told_by_the_asyncio_client_too():
+    async def ask():
+        async with AsyncRecommendClient("127.0.0.1:1", timeout_s=SOON_S) as client:
+            await client.recommend([["x"]], k=1)
+
+    with pytest.raises(RecommendError, match=r"No model server answers at 127\.0\.0\.1:1"):
+        asyncio.run(ask())
+
+
+def test_the_time_limit_of_a_call_goes_before_the_clients(address):
+    with (
+        RecommendClient(address, timeout_s=30) as client,
+        pytest.raises(RecommendError, match=r"did not answer within 0\.2 s"),
+    ):
+        client.recommend([["slow"]], k=1, timeout_s=0.2)
+
+
+def test_calls_take_turns_on_the_connections():
+    service = PeerService()
+    with running(service) as address, RecommendClient(address, num_connections=2) as client:
+        for _ in range(4):
+            client.recommend([["x"]], k=1)
+    assert len(set(service.peers)) == 2
+    assert service.peers[:2] == service.peers[2:]
+
+
+class PeerService(ScriptedService):
+    """Remembers where the calls came from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peers: list[str] = []
+
+    def Predict(self, request, context):  # noqa: N802
+        self.peers.append(context.peer())
+        return super().Predict(request, context)
 
 
 def test_retries_end_with_the_deadline():
@@ -186,15 +247,22 @@ def test_an_unknown_model_is_named(address):
 
 @pytest.mark.parametrize(
     "outputs",
-    [{"logits": [[1.0]]}, {"item_ids": [["a"]], "scores": [1.0]}, {"item_ids": [], "scores": []}],
+    [
+        {"logits": [[1.0]]},
+        {"item_ids": [["a"]], "scores": [1.0]},
+        {"item_ids": [["a"]], "scores": [[1.0, 2.0]]},
+        {"item_ids": [], "scores": []},
+        {"item_ids": [[1.0]], "scores": [[1.0]]},
+    ],
 )
 def test_answers_of_another_kind_of_model_are_refused(outputs):
     with (
         running(ScriptedService(outputs=outputs)) as address,
         RecommendClient(address) as client,
-        pytest.raises(RecommendError, match="The model should answer with item_ids and scores"),
+        pytest.raises(RecommendError, match="The model") as failure,
     ):
         client.recommend([["x"]], k=1)
+    assert failure.value.code == "INTERNAL"
 
 
 def test_answers_beyond_grpcs_default_limit_arrive():
@@ -212,7 +280,12 @@ def test_model_status_names_states(address):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"target": ""}, {"target": "x", "model_name": ""}, {"target": "x", "timeout_s": 0}],
+    [
+        {"target": ""},
+        {"target": "x", "model_name": ""},
+        {"target": "x", "timeout_s": 0},
+        {"target": "x", "num_connections": 0},
+    ],
 )
 def test_clients_with_bad_arguments_are_refused(arguments):
     with pytest.raises(RecommendError):

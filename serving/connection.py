@@ -1,0 +1,133 @@
+"""How both clients connect: options, retries, and what a failed call means."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from serving import messages
+from serving.calls import RecommendError
+
+MAX_MESSAGE_BYTES = 64 * 2**20
+CONNECTED_TIMEOUT_S = 0.2  # an open connection is seen at once
+
+# A server that restarts answers UNAVAILABLE, one whose threads are all taken RESOURCE_EXHAUSTED:
+# neither has begun the request. Anything else may be the request's own fault, and is not retried.
+# gRPC retries within the deadline of the call and allows five attempts at most.
+_RETRIES = {
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 5,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+            },
+        }
+    ]
+}
+_OPTIONS = [
+    # gRPC's own receive limit of 4 MiB is soon reached by a batch of long lists.
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.service_config", json.dumps(_RETRIES)),
+    # Notice a restarted server within the retries above.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # Channels of one process would share a connection otherwise.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+
+def open_channels(
+    module: Any, target: str, num_connections: int, credentials: grpc.ChannelCredentials | None
+) -> list[Any]:
+    """Channels of `grpc` or `grpc.aio` to a server, each with a connection of its own.
+
+    Raises:
+      RecommendError: an argument is out of range.
+    """
+    if not target:
+        raise RecommendError("`target` should be the host:port of a model server.")
+    if type(num_connections) is not int or num_connections < 1:
+        raise RecommendError(
+            f"`num_connections` should be a positive integer. Received: {num_connections!r}."
+        )
+    if credentials is None:
+        return [module.insecure_channel(target, options=_OPTIONS) for _ in range(num_connections)]
+    return [
+        module.secure_channel(target, credentials, options=_OPTIONS) for _ in range(num_connections)
+    ]
+
+
+def check_call_settings(model_name: str, timeout_s: float) -> None:
+    """Refuses an empty name and a time limit that is none."""
+    if not model_name:
+        raise RecommendError("`model_name` should not be empty.")
+    if not timeout_s > 0:
+        raise RecommendError(f"`timeout_s` should be positive. Received: {timeout_s}.")
+
+
+def predict_methods(channels: list[Any]) -> Iterator[Callable[..., Any]]:
+    """The Predict method of each channel, in turns and without end."""
+    return itertools.cycle(
+        [
+            channel.unary_unary(
+                messages.PREDICT,
+                request_serializer=messages.PredictRequest.SerializeToString,
+                response_deserializer=messages.PredictResponse.FromString,
+            )
+            for channel in channels
+        ]
+    )
+
+
+def status_method(channel: Any) -> Callable[..., Any]:
+    """The GetModelStatus method of a channel."""
+    method: Callable[..., Any] = channel.unary_unary(
+        messages.GET_MODEL_STATUS,
+        request_serializer=messages.GetModelStatusRequest.SerializeToString,
+        response_deserializer=messages.GetModelStatusResponse.FromString,
+    )
+    return method
+
+
+def explained(
+    error: Any, *, target: str, model_name: str, timeout_s: float, is_connected: bool
+) -> RecommendError:
+    """One sentence and what to do next, for a failed call."""
+    code, details = error.code(), error.details()
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED and not is_connected:
+        code = grpc.StatusCode.UNAVAILABLE  # the deadline fell between two attempts to connect
+    explanations = {
+        grpc.StatusCode.UNAVAILABLE: (
+            f"No model server answers at {target}. Start it with `adarec serve`, or give "
+            "the address of a running one."
+        ),
+        grpc.StatusCode.DEADLINE_EXCEEDED: (
+            f"The model server at {target} did not answer within {timeout_s:g} s. "
+            "Raise the timeout or send fewer histories at once."
+        ),
+        grpc.StatusCode.RESOURCE_EXHAUSTED: (
+            f"The model server at {target} is busy or the batch is too large: {details}. "
+            "Try again later or send fewer histories at once."
+        ),
+        grpc.StatusCode.NOT_FOUND: (
+            f"The model server at {target} has no model {model_name!r} to ask. "
+            "Give the name it is served under."
+        ),
+        grpc.StatusCode.FAILED_PRECONDITION: (
+            f"The model {model_name!r} at {target} cannot do this: {details}. Serve a model pushed "
+            "by this version of `adarec run`; sessions need a student."
+        ),
+        grpc.StatusCode.UNIMPLEMENTED: (
+            f"The server at {target} does not speak the TensorFlow Serving API. Give the "
+            "gRPC port of a model server."
+        ),
+    }
+    fallback = f"The model server at {target} refused: {details} ({code.name})."
+    return RecommendError(explanations.get(code, fallback), code.name)
