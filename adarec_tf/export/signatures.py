@@ -8,7 +8,7 @@ popularity, with equal scores.
 Lists of items (`candidates`, `allowed`, `denied`) have a row a history or one row for all.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -48,7 +48,12 @@ class ServedModel(NamedTuple):
 
 
 def build_served_model(
-    model: SequenceModel, vocabulary_path: str, *, max_length: int, exclude_seen: bool
+    model: SequenceModel,
+    vocabulary_path: str,
+    *,
+    max_length: int,
+    exclude_seen: bool,
+    names: Collection[str] | None = None,
 ) -> ServedModel:
     """Traces the signatures around a model; they share weights, tables and the encoder's graph.
 
@@ -77,6 +82,7 @@ def build_served_model(
       vocabulary_path: its vocabulary, one raw item key a line in id order; becomes an asset.
       max_length: items of a history the model sees.
       exclude_seen: whether `from_examples` leaves items of the history out.
+      names: of the signatures wanted; None takes all that the model has.
     """
     module = tf.Module()
     # Both tables read the one asset, so the keys are in the bundle once.
@@ -87,6 +93,7 @@ def build_served_model(
         signatures = {
             name: tf.function(function, input_signature=inputs).get_concrete_function()
             for name, (function, inputs) in functions.signatures().items()
+            if names is None or name in names
         }
         # Here, since graphs do not keep the variables that the table's served form is made of.
         module.model_variables = _read_variables(signatures.values())

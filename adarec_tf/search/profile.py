@@ -22,7 +22,7 @@ from adarec_tf.config import StudentConfig
 from adarec_tf.data.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import request_tensors
 from adarec_tf.export.profile import count_parameters, encoder_macs, served_bytes
-from adarec_tf.export.signatures import ServedModel, build_served_model
+from adarec_tf.export.signatures import SIGNATURE, ServedModel, build_served_model
 from adarec_tf.machine import describe_machine
 from adarec_tf.search.alphas import OPERATIONS
 from adarec_tf.search.cost_table import SERVED_BATCH, Cost, CostTable, StudentFrame
@@ -221,12 +221,17 @@ def _served_functions(
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "vocabulary.txt")
         ItemVocabulary(tuple(keys)).write(path)
-        served = [build_served_model(model, path, max_length=max_length) for model in models]
+        served = [
+            build_served_model(
+                model, path, max_length=max_length, exclude_seen=True, names=(SIGNATURE,)
+            )
+            for model in models
+        ]
     return [functools.partial(_answer, one) for one in served]
 
 
 def _answer(served: ServedModel, request: Request) -> object:
-    return served.recommend(**request)["item_ids"].numpy()
+    return served.signatures[SIGNATURE](**request)["item_ids"].numpy()
 
 
 def _random_requests(keys: Sequence[str], batch_size: int, max_length: int) -> list[Request]:
