@@ -60,7 +60,6 @@ def test_a_failure_names_the_stage_the_cause_and_the_log(
     assert "Traceback" in log_of(tmp_path)  # for whoever needs more than the sentence
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_a_missing_cost_table_is_known_before_anything_runs(tmp_path: Path) -> None:
     config = CONFIG.override(["search.cost_table=gone.json"])
     with pytest.raises(RunFailedError, match=r"`search.cost_table` should be a file .* gone.json"):
@@ -68,6 +67,7 @@ def test_a_missing_cost_table_is_known_before_anything_runs(tmp_path: Path) -> N
     assert not (tmp_path / "metadata.sqlite").exists()
 
 
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_that_it_can_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_number: signal.Signals
 ) -> None:
