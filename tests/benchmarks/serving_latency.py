@@ -1,0 +1,217 @@
+"""Latency of served bundles: student and teachers, two sizes of catalogue, in process and served.
+
+    python tests/benchmarks/serving_latency.py --name cpu
+
+One client, one history of 50 items a request, the best 100, seen items excluded. Weights are
+untrained, which changes no time. In-process calls take turns, so that all bundles see the same
+machine; then each is served by the embedded server in a process of its own and asked over gRPC.
+`encoder` is the `embed` signature: keys to ids, and the state of the last item. What a call costs
+before it computes anything is measured by a bundle-less function, `empty_call`.
+
+Writes `tests/benchmarks/results/serving_latency_<name>.json`.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import keras
+import numpy as np
+import tensorflow as tf
+from stored_results import RESULTS, ROOT, provenance, write_result
+
+from adarec_tf.config import StudentConfig
+from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.export.bundle import Recommender, bundle_bytes, load_recommender, write_bundle
+from adarec_tf.export.warm_up import key_matrix, request_tensors
+from adarec_tf.item_table_config import ItemTableConfig
+from adarec_tf.students import Genotype, build_student
+from adarec_tf.teacher_config import NextItNetConfig, SASRecConfig
+from adarec_tf.teachers import build_teacher
+from serving.client import RecommendClient
+
+MAX_LENGTH, K, HIDDEN_DIM = 50, 100, 64
+NUM_REQUESTS = 50
+NUM_WARMUP_CALLS = 20
+# Two cells of three nodes with four convolutions each, more than searches on Beauty settle on.
+GENOTYPE = Genotype.from_primitives(
+    3, [["conv_3", "skip", "dilated_2_conv_3", "conv_5", "skip", "conv_3"]] * 2
+)
+
+Call = Callable[[int], Any]
+
+
+def main() -> None:
+    """Measures, prints and stores."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--items", type=int, default=26_700)
+    parser.add_argument("--many-items", type=int, default=1_000_000, help="0: leave them out")
+    parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=0, help="0: one a core")
+    options = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    rows = measure_catalogue(build_models(options.items), options.items, options)
+    if options.many_items:
+        models = build_models(options.many_items, formats=("float32", "int8"), has_teachers=False)
+        rows |= measure_catalogue(models, options.many_items, options)
+    print_rows(rows)
+    command = [
+        *("python", "tests/benchmarks/serving_latency.py", "--name", options.name),
+        *("--items", str(options.items), "--many-items", str(options.many_items)),
+        *("--rounds", str(options.rounds), "--threads", str(options.threads)),
+    ]
+    stored = {
+        **provenance(command, ("tensorflow", "keras", "numpy", "grpcio")),
+        "weights": "untrained",
+        "request": {"histories": 1, "items": MAX_LENGTH, "k": K, "exclude_seen": True},
+        "load_average": os.getloadavg(),
+        "milliseconds": rows,
+    }
+    path = RESULTS / f"serving_latency_{options.name}.json"
+    write_result(path, stored)
+    print(path)
+
+
+def build_models(
+    num_items: int, formats: tuple[str, ...] = ItemTableConfig.FORMATS, has_teachers: bool = True
+) -> dict[str, keras.Model]:
+    """Untrained models by name."""
+    models = {
+        f"student_{table_format}": build_student(
+            GENOTYPE,
+            StudentConfig(
+                hidden_dim=HIDDEN_DIM,
+                num_cells=len(GENOTYPE.cells),
+                item_table=ItemTableConfig(format=table_format),
+            ),
+            num_items,
+            MAX_LENGTH,
+            seed=1,
+        )
+        for table_format in formats
+    }
+    if has_teachers:
+        sasrec = SASRecConfig(num_blocks=8, hidden_dim=128)
+        nextitnet = NextItNetConfig(num_blocks=16, hidden_dim=256)
+        models["sasrec_8x128"] = build_teacher(sasrec, num_items, MAX_LENGTH, seed=1)
+        models["nextitnet_16x256"] = build_teacher(nextitnet, num_items, MAX_LENGTH, seed=1)
+    return models
+
+
+def measure_catalogue(
+    models: Mapping[str, keras.Model], num_items: int, options: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    """Figures of every model over one catalogue."""
+    vocabulary = ItemVocabulary(tuple(f"item-{number}" for number in range(num_items)))
+    generator = np.random.default_rng(1)
+    histories = [
+        vocabulary.decode(generator.integers(1, num_items + 1, MAX_LENGTH))
+        for _ in range(NUM_REQUESTS)
+    ]
+    rounds = options.rounds if num_items < 200_000 else max(1, options.rounds // 5)
+    rows: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        recommenders = {}
+        for name, model in models.items():
+            bundle = Path(temporary) / name / "1"
+            write_bundle(
+                model,
+                vocabulary,
+                str(bundle),
+                max_length=MAX_LENGTH,
+                seen="exclude",
+                genotype_json=None,
+                manifest={},
+                warmup_histories=histories[:2],
+            )
+            start = time.perf_counter()
+            recommenders[name] = load_recommender(str(bundle))
+            rows[f"{name}_{num_items}"] = {
+                "bundle_bytes": bundle_bytes(str(bundle)),
+                "load_s": time.perf_counter() - start,
+            }
+        calls = {
+            f"{name} {part}": call
+            for name, recommender in recommenders.items()
+            for part, call in in_process_calls(recommender, histories).items()
+        }
+        for name, figures in in_turns(calls, rounds).items():
+            model_name, part = name.split(" ")
+            rows[f"{model_name}_{num_items}"][part] = figures
+        for name in models:
+            served = ask_served(Path(temporary) / name, histories, rounds)
+            rows[f"{name}_{num_items}"]["served"] = served
+    return rows
+
+
+def in_process_calls(recommender: Recommender, histories: list[list[str]]) -> dict[str, Call]:
+    """The calls to time, each given the number of a request."""
+    requests = [request_tensors([history], K, True) for history in histories]
+    keys = [key_matrix([history]) for history in histories]
+    empty = tf.function(lambda history: tf.size(history)).get_concrete_function(
+        tf.TensorSpec([None, None], tf.string)
+    )
+    embed = recommender.signatures["embed"]
+    return {
+        "in_process": lambda n: recommender.signature(**requests[n])["item_ids"].numpy(),
+        "encoder": lambda n: embed(history=keys[n])["user_vector"].numpy(),
+        "empty_call": lambda n: empty(keys[n]).numpy(),
+    }
+
+
+def in_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, dict[str, float]]:
+    """Percentiles of each call's milliseconds; the calls take turns."""
+    durations_ms: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(NUM_WARMUP_CALLS + rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call(number % NUM_REQUESTS)
+            durations_ms[name].append(1e3 * (time.perf_counter() - start))
+    return {name: percentiles(durations) for name, durations in durations_ms.items()}
+
+
+def percentiles(durations_ms: list[float]) -> dict[str, float]:
+    """Without the warm-up."""
+    values = np.percentile(durations_ms[NUM_WARMUP_CALLS:], [0, 50, 99])
+    return dict(zip(("min", "p50", "p99"), map(float, values), strict=True))
+
+
+def ask_served(model_dir: Path, histories: list[list[str]], rounds: int) -> dict[str, float]:
+    """Latency of the embedded server in a process of its own, as a client sees it."""
+    port_file = model_dir / "port"
+    command = [sys.executable, "-m", "serving.local_server", "--model-dir", str(model_dir)]
+    command += ["--port", "0", "--port-file", str(port_file)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as server:
+        try:
+            while not port_file.exists():
+                if server.poll() is not None:
+                    raise RuntimeError("The server should have started. Received: it ended.")
+                time.sleep(0.1)
+            with RecommendClient(f"127.0.0.1:{port_file.read_text().strip()}") as client:
+                calls = {"served": lambda n: client.recommend([histories[n]], K)}
+                return in_turns(calls, rounds)["served"]
+        finally:
+            server.terminate()
+
+
+def print_rows(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """One line a model."""
+    for name, row in rows.items():
+        parts = [
+            f"{part} p50={row[part]['p50']:.2f} p99={row[part]['p99']:.2f}"
+            for part in ("in_process", "encoder", "empty_call", "served")
+        ]
+        print(f"{name}: load_s={row['load_s']:.2f}", *parts, sep="  ")
+
+
+if __name__ == "__main__":
+    main()
