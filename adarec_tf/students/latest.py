@@ -2,11 +2,12 @@
 
 Time runs backwards here: index 0 holds the last item, index 1 the one before, padding comes last.
 What the last item's state depends on is then a prefix, and a shorter history a shorter tensor.
-Weights are constants of the graph: reading a variable costs as much as a small product.
+Weights are constants of the graph: reading a variable costs as much as a small product. They are in
+functions of their own (`shared`), so that a bundle has them once however many graphs read them.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import keras
 import numpy as np
@@ -56,21 +57,39 @@ class Span(NamedTuple):
         return [tf.slice(padded, [0, i * dilation_rate, 0], self.size) for i in range(kernel_size)]
 
 
+class Latest(Protocol):
+    """An operation as it is served, with the weights its layer had when this was made."""
+
+    def __call__(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
+        """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
+
+
 def constant(variable: keras.Variable) -> np.ndarray:
     """The values of a variable now, also while a graph is traced."""
     with tf.init_scope():
         return keras.ops.convert_to_numpy(variable)
 
 
-def normalised(
-    states: tf.Tensor, norm: keras.layers.LayerNormalization, *, is_centred: bool = False
-) -> tf.Tensor:
-    """Layer norm of states [..., D]; `is_centred` tells that their mean is zero already."""
-    if not is_centred:
-        states -= tf.reduce_mean(states, axis=-1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(states), axis=-1, keepdims=True)
-    scaled = states * tf.math.rsqrt(variance + norm.epsilon)
-    return scaled * constant(norm.gamma) + constant(norm.beta)
+def shared(
+    function: Callable[[tf.Tensor], tf.Tensor], shape: Sequence[int | None]
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of a float32 tensor, whose graph and constants all that call it share."""
+    return tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32)])
+
+
+def norm_now(
+    norm: keras.layers.LayerNormalization, *, is_centred: bool = False
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A layer norm of states [..., D]; `is_centred` tells that their mean is zero already."""
+    gamma, beta = constant(norm.gamma), constant(norm.beta)
+
+    def normalised(states: tf.Tensor) -> tf.Tensor:
+        if not is_centred:
+            states -= tf.reduce_mean(states, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(states), axis=-1, keepdims=True)
+        return states * tf.math.rsqrt(variance + norm.epsilon) * gamma + beta
+
+    return normalised
 
 
 def summed(terms: Sequence[tf.Tensor]) -> tf.Tensor:

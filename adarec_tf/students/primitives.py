@@ -1,6 +1,6 @@
 """The operations an edge of a cell can be, by name. All are causal, and all are zero at PAD.
 
-Each has two forms: `call` for whole histories, and `latest` for serving (see `latest`).
+Each has two forms: `call` for whole histories, and what `served` gives for serving (see `latest`).
 
 The paper's third family, "causal dilated convolution", differs from the second only by being
 causal. Here every operation is, so the third family takes the next dilation instead (4 after 2).
@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from adarec_tf.sequence_model import MASKED_SCORE, CausalConv1D, causal_taps, ordered_sum
-from adarec_tf.students.latest import Span, constant, normalised, summed
+from adarec_tf.students.latest import Latest, Span, constant, norm_now, shared, summed
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
@@ -38,24 +38,44 @@ class Convolution(keras.layers.Layer):
         """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
         return tf.nn.relu(self.norm(self.convolution(states))) * mask
 
-    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
-        """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
-        del source
+    def served(self) -> Latest:
+        """The operation for serving, with its weights as they are now."""
         kernel, bias = constant(self.convolution.kernel), constant(self.convolution.bias)
         # The norm takes the mean away: a product without one spares it the work.
-        kernel = kernel - kernel.mean(axis=-1, keepdims=True)
+        kernel, bias = kernel - kernel.mean(axis=-1, keepdims=True), bias - bias.mean()
         width = kernel.shape[-1]
-        taps = target.taps(states, self.kernel_size, self.dilation_rate)
-        window = tf.reshape(tf.concat(taps, axis=-1), [-1, self.kernel_size * width])
-        products = tf.matmul(window, kernel[::-1].reshape(-1, width))
-        products = tf.nn.bias_add(products, bias - bias.mean())
-        outputs = tf.nn.relu(normalised(products, self.norm, is_centred=True))
-        length = 1 if target.num == 1 else target.size[1]
-        return target.masked(tf.reshape(outputs, tf.stack([-1, length, width])))
+        matrix = kernel[::-1].reshape(-1, width)
+        normalised = norm_now(self.norm, is_centred=True)
+
+        def convolved(window: tf.Tensor) -> tf.Tensor:
+            return tf.nn.relu(normalised(tf.nn.bias_add(tf.matmul(window, matrix), bias)))
+
+        convolve = shared(convolved, [None, len(matrix)])
+
+        def latest(states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
+            del source
+            taps = target.taps(states, self.kernel_size, self.dilation_rate)
+            window = tf.reshape(tf.concat(taps, axis=-1), [-1, len(matrix)])
+            length = 1 if target.num == 1 else target.size[1]
+            return target.masked(tf.reshape(convolve(window), tf.stack([-1, length, width])))
+
+        return latest
+
+
+class _Weightless(keras.layers.Layer):
+    """An operation without weights."""
+
+    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
+        """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
+        raise NotImplementedError
+
+    def served(self) -> Latest:
+        """The operation for serving."""
+        return self.latest
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class MaxPool(keras.layers.Layer):
+class MaxPool(_Weightless):
     """Maximum over the present and the two steps before it, real positions only."""
 
     def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -73,7 +93,7 @@ class MaxPool(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class AveragePool(keras.layers.Layer):
+class AveragePool(_Weightless):
     """Mean over the present and the two steps before it, real positions only."""
 
     def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -88,7 +108,7 @@ class AveragePool(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class Skip(keras.layers.Layer):
+class Skip(_Weightless):
     """Passes its input on."""
 
     def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -102,7 +122,7 @@ class Skip(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class Zero(keras.layers.Layer):
+class Zero(_Weightless):
     """No edge at all."""
 
     def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

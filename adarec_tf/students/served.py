@@ -4,13 +4,15 @@ Only the cone of the last position is computed: each node at the positions that 
 A session keeps what the next item will read of them, so an item more is one position's work.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import scipy.special
 import tensorflow as tf
 
 from adarec_tf.students.genotype import node_reaches, num_needed
-from adarec_tf.students.latest import Span, normalised
-from adarec_tf.students.student import Student
+from adarec_tf.students.latest import Span, constant, norm_now, shared, summed
+from adarec_tf.students.student import Cell, Student
 
 
 class SessionStep(NamedTuple):
@@ -26,7 +28,7 @@ class SessionStep(NamedTuple):
 
 
 class ServedStudent:
-    """A `LastStateEncoder` of a student, with its weights as they are now.
+    """A `LastStateEncoder` of a student, with the weights it has when this is made.
 
     Attributes:
       num_latest: how many of the last items matter: the student's receptive field, or all it sees.
@@ -36,8 +38,9 @@ class ServedStudent:
     """
 
     def __init__(self, student: Student, max_length: int) -> None:
-        self._student = student
         self._embedding = student.sequence_embedding
+        self._cells = [_ServedCell(cell, self._embedding.hidden_dim) for cell in student.cells]
+        self._final_norm = shared(norm_now(student.final_norm), [None, self._embedding.hidden_dim])
         self._needed: list[list[int]] = []
         wanted = 1
         for cell in reversed(student.genotype.cells):
@@ -63,10 +66,10 @@ class ServedStudent:
         outputs = [needed[0] for needed in self._needed[1:]] + [1]
         nums = {num for needed in self._needed for num in needed} | {1}
         spans = {num: Span.of(mask, num) for num in sorted(nums)}
-        for cell, needed, num in zip(self._student.cells, self._needed, outputs, strict=True):
+        for cell, needed, num in zip(self._cells, self._needed, outputs, strict=True):
             cell_spans = [spans[num] for num in needed]
             states = cell.latest(states, cell_spans, cell_spans, spans[num])
-        return normalised(states[:, 0], self._student.final_norm)
+        return self._final_norm(states[:, 0])
 
     def step(self, item_ids: tf.Tensor, sessions: tf.Tensor) -> SessionStep:
         """Adds one item to each session; PAD leaves its session as it is.
@@ -82,9 +85,7 @@ class ServedStudent:
         mask = tf.cast(steps_back <= num_before[:, tf.newaxis], tf.float32)[..., tf.newaxis]
         kept = dict(buffers)
         one = Span.of(mask, 1)
-        for index, (cell, reaches) in enumerate(
-            zip(self._student.cells, self._reaches, strict=True)
-        ):
+        for index, (cell, reaches) in enumerate(zip(self._cells, self._reaches, strict=True)):
 
             def remember(node: int, states: tf.Tensor, index: int = index) -> tf.Tensor:
                 if (index, node) not in buffers:
@@ -96,7 +97,7 @@ class ServedStudent:
             sources = [Span.of(mask, 1 + reach) for reach in reaches]
             targets = [one] * len(reaches)
             states = cell.latest(states, sources, targets, one, remember)
-        now = normalised(states[:, 0], self._student.final_norm)
+        now = self._final_norm(states[:, 0])
         parts = [num_before[:, tf.newaxis] + 1, now, *map(_flat, kept.values())]
         is_item = (item_ids > 0)[:, tf.newaxis]
         return SessionStep(
@@ -120,3 +121,61 @@ class ServedStudent:
 
 def _flat(states: tf.Tensor) -> tf.Tensor:
     return tf.reshape(states, [-1, states.shape[1] * states.shape[2]])
+
+
+class _ServedCell:
+    """A cell that computes the latest positions alone."""
+
+    def __init__(self, cell: Cell, hidden_dim: int) -> None:
+        self._num_nodes = cell.num_nodes
+        self._edges = [
+            (edge, operation.served())
+            for edge, operation in zip(cell.edges, cell.operations, strict=True)
+        ]
+        self._shares = scipy.special.softmax(constant(cell.combine.node_logits))
+        normalised = norm_now(cell.combine.norm)
+
+        def activated(mixed: tf.Tensor) -> tf.Tensor:
+            return tf.nn.relu(normalised(mixed))
+
+        self._activate = shared(activated, [None, None, hidden_dim])
+
+    def latest(
+        self,
+        states: tf.Tensor,
+        sources: list[Span],
+        targets: list[Span],
+        output: Span,
+        remember: Callable[[int, tf.Tensor], tf.Tensor] = lambda node, states: states,
+    ) -> tf.Tensor:
+        """Computes the cell.
+
+        Args:
+          states: [B, M, D], the cell's input over the first of `targets`.
+          sources: for each node, the input first, the positions that other nodes read.
+          targets: for each node the positions to compute.
+          output: the positions wanted.
+          remember: makes of a node's states [B, n, D] over its target those over its source.
+
+        Returns:
+          [B, n, D].
+        """
+        nodes = [remember(0, states)]
+        for target in range(1, self._num_nodes + 1):
+            terms = [
+                operation(nodes[edge.source], sources[edge.source], targets[target])
+                for edge, operation in self._edges
+                if edge.target == target
+            ]
+            zeros = tf.zeros_like(states[:, : targets[target].num])
+            nodes.append(remember(target, summed(terms) if terms else zeros))
+        return self._combined(nodes, sources, output)
+
+    def _combined(self, nodes: list[tf.Tensor], spans: list[Span], target: Span) -> tf.Tensor:
+        """Of input and nodes, each [B, M, D] of its span, the cell's output [B, n, D]."""
+        states, *nodes = [
+            part if span.num == target.num else part[:, : target.num]
+            for part, span in zip(nodes, spans, strict=True)
+        ]
+        mixed = summed([share * node for share, node in zip(self._shares, nodes, strict=True)])
+        return states + target.masked(self._activate(mixed))

@@ -1,10 +1,8 @@
 """The network that a genotype describes. No architecture parameters live here."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
-import scipy.special
 import tensorflow as tf
 
 from adarec_tf.item_table_config import FLOAT32_TABLE, ItemTableConfig
@@ -15,7 +13,6 @@ from adarec_tf.sequence_model import (
     real_positions,
 )
 from adarec_tf.students.genotype import Edge, Genotype
-from adarec_tf.students.latest import Span, constant, normalised, summed
 from adarec_tf.students.norm import ChannelNorm
 from adarec_tf.students.primitives import NONE, PRIMITIVES
 
@@ -50,18 +47,6 @@ class CellOutput(keras.layers.Layer):
         branch = self.dropout(tf.nn.relu(self.norm(mixed)), training=training)
         return cell_input + branch * mask
 
-    def latest(
-        self, cell_input: tf.Tensor, nodes: list[tf.Tensor], spans: list[Span], target: Span
-    ) -> tf.Tensor:
-        """Combines input and nodes, each [B, M, D] of its span, to [B, n, D] of a shorter one."""
-        states, *nodes = [
-            part if span.num == target.num else part[:, : target.num]
-            for part, span in zip([cell_input, *nodes], spans, strict=True)
-        ]
-        shares = scipy.special.softmax(constant(self.node_logits))
-        mixed = summed([share * node for share, node in zip(shares, nodes, strict=True)])
-        return states + target.masked(tf.nn.relu(normalised(mixed, self.norm)))
-
 
 @keras.saving.register_keras_serializable("adarec_tf")
 class Cell(keras.layers.Layer):
@@ -90,37 +75,6 @@ class Cell(keras.layers.Layer):
             ]
             nodes.append(ordered_sum(terms) if terms else tf.zeros_like(states))
         return self.combine(states, nodes[1:], mask, training=training)
-
-    def latest(
-        self,
-        states: tf.Tensor,
-        sources: list[Span],
-        targets: list[Span],
-        output: Span,
-        remember: Callable[[int, tf.Tensor], tf.Tensor] = lambda node, states: states,
-    ) -> tf.Tensor:
-        """Computes the latest positions alone.
-
-        Args:
-          states: [B, M, D], the cell's input over the first of `targets`.
-          sources: for each node, the input first, the positions that other nodes read.
-          targets: for each node the positions to compute.
-          output: the positions wanted.
-          remember: makes of a node's states [B, n, D] over its target those over its source.
-
-        Returns:
-          [B, n, D].
-        """
-        nodes = [remember(0, states)]
-        for target in range(1, self.num_nodes + 1):
-            terms = [
-                operation.latest(nodes[edge.source], sources[edge.source], targets[target])
-                for edge, operation in zip(self.edges, self.operations, strict=True)
-                if edge.target == target
-            ]
-            zeros = tf.zeros_like(states[:, : targets[target].num])
-            nodes.append(remember(target, summed(terms) if terms else zeros))
-        return self.combine.latest(nodes[0], nodes[1:], sources, output)
 
 
 @keras.saving.register_keras_serializable("adarec_tf")

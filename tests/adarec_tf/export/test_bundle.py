@@ -28,6 +28,7 @@ from tests.adarec_tf.tiny_scene import ConvolutionModel, build_convolution_model
 
 NUM_ITEMS = 12
 MAX_LENGTH = 5
+NUM_PLAIN_ITEMS = 2000
 VOCABULARY = ItemVocabulary(tuple(f"item-{number}é" for number in range(1, NUM_ITEMS + 1)))
 HISTORY = ["item-3é", "item-7é", "item-1é"]
 
@@ -243,11 +244,27 @@ def test_warmup_asks_every_signature_as_clients_do(
         assert inputs.get("exclude_seen", seen == "exclude") == (seen == "exclude")
 
 
-def test_rows_and_keys_are_in_the_bundle_once(tmp_path: Path) -> None:
-    student, directory = write_student("float32", tmp_path / "bundle")
-    row = student.sequence_embedding.item_vectors().numpy()[7].tobytes()
+def test_every_weight_and_key_is_in_the_bundle_once(tmp_path: Path) -> None:
+    student = build_plain_student("float32")
+    generator = np.random.default_rng(0)
+    for variable in student.trainable_variables:  # norms begin with equal numbers
+        variable.assign(generator.normal(size=variable.shape))
+    directory = write_plain_student(student, tmp_path / "bundle")
+    embedding, [cell] = student.sequence_embedding, student.cells
+    convolution = cell.operations[0].convolution
+    kernel, bias = (np.array(v) for v in (convolution.kernel, convolution.bias))
+    weights = {
+        "item row": embedding.item_vectors().numpy()[7],
+        "position row": np.array(embedding.position_table)[2],
+        "kernel": (kernel - kernel.mean(axis=-1, keepdims=True))[::-1],
+        "bias": bias - bias.mean(),
+        "norm of a convolution": np.array(cell.operations[0].norm.gamma),
+        "norm of a cell": np.array(cell.combine.norm.beta),
+        "last norm": np.array(student.final_norm.gamma),
+    }
     files = [path.read_bytes() for path in Path(directory).rglob("*") if path.is_file()]
-    assert sum(content.count(row) for content in files) == 1
+    for name, values in weights.items():
+        assert sum(content.count(values.tobytes()) for content in files) == 1, name
     assert sum(content.count(b"\n1234\n") for content in files) == 1
 
 
@@ -270,16 +287,18 @@ def test_weights_are_stored_once(tmp_path: Path) -> None:
     assert weights <= stored < 1.1 * weights
 
 
-def write_student(table_format: str, directory: Path) -> tuple[Student, str]:
-    num_items = 2000
+def build_plain_student(table_format: str) -> Student:
     config = StudentConfig(
         hidden_dim=32, num_nodes=2, item_table=ItemTableConfig(format=table_format, rank=8)
     )
     genotype = Genotype.from_primitives(2, [["conv_3", "skip", "none"]])
-    student = build_student(genotype, config, num_items, MAX_LENGTH, seed=1)
+    return build_student(genotype, config, NUM_PLAIN_ITEMS, MAX_LENGTH, seed=1)
+
+
+def write_plain_student(student: Student, directory: Path) -> str:
     write_bundle(
         student,
-        ItemVocabulary(tuple(str(number) for number in range(num_items))),
+        ItemVocabulary(tuple(str(number) for number in range(NUM_PLAIN_ITEMS))),
         str(directory),
         max_length=MAX_LENGTH,
         seen="keep",
@@ -287,7 +306,12 @@ def write_student(table_format: str, directory: Path) -> tuple[Student, str]:
         manifest={},
         warmup_histories=[],
     )
-    return student, str(directory)
+    return str(directory)
+
+
+def write_student(table_format: str, directory: Path) -> tuple[Student, str]:
+    student = build_plain_student(table_format)
+    return student, write_plain_student(student, directory)
 
 
 def test_a_bundle_is_as_small_as_its_item_table(tmp_path: Path) -> None:

@@ -67,12 +67,13 @@ def test_the_cone_is_as_wide_as_what_the_last_state_depends_on() -> None:
     student = make_student([["conv_3", "skip", "dilated_2_conv_3", "none", "none", "skip"]] * 2)
     assert ServedStudent(student, 50).num_latest == 1 + 2 * (2 + 4)
     assert ServedStudent(student, MAX_LENGTH).num_latest == MAX_LENGTH
-    served = ServedStudent(make_student(GENOTYPES["narrow"]), MAX_LENGTH)
+    narrow = make_student(GENOTYPES["narrow"])
+    served = ServedStudent(narrow, MAX_LENGTH)
     assert served.num_latest == 1 + 2 + 2
     short, long = random_history(MAX_LENGTH), random_history(MAX_LENGTH)
     short[0, : -served.num_latest] = 1
     long[0, -served.num_latest :] = short[0, -served.num_latest :]
-    same = [served._student(history).final_states[0, -1] for history in (short, long)]
+    same = [narrow(history).final_states[0, -1] for history in (short, long)]
     np.testing.assert_array_equal(*same)
 
 
