@@ -40,6 +40,11 @@ class SearchConfig(JsonConfig):
     clip_norm: float = 5.0
     # Of the alphas' gradient: 1 takes the weights as they are, 2 goes through one step of theirs.
     order: int = 1
+    # Of the alphas' loss: through the `gate` of each drawn operation (GDAS), or from the `score`s
+    # of `num_compared` architectures tried on one batch, without a bias and without their backward
+    # passes.
+    alpha_gradient: str = "score"
+    num_compared: int = 4
     gumbel_temperature: float = 1.0
     # The alphas are multiplied by it before the softmax, from their first epoch to the last: a
     # rising scale ends an exploring search with sharp choices.
@@ -70,6 +75,7 @@ class SearchConfig(JsonConfig):
 
     METHODS: ClassVar[tuple[str, ...]] = ("bilevel", "random", "evolution")
     EXECUTIONS: ClassVar[tuple[str, ...]] = ("sampled", "mixture")
+    ALPHA_GRADIENTS: ClassVar[tuple[str, ...]] = ("gate", "score")
     ALPHAS: ClassVar[tuple[str, ...]] = ("shared", "per_cell")
 
     def __post_init__(self) -> None:
@@ -82,8 +88,21 @@ class SearchConfig(JsonConfig):
             f"sampled with method={self.method}, which draws one architecture a step",
             self.execution,
         )
+        check_choice(self, "alpha_gradient", self.ALPHA_GRADIENTS)
+        check(
+            self.alpha_gradient == "gate" or (self.execution == "sampled" and self.order == 1),
+            "alpha_gradient",
+            f"gate with execution={self.execution} and order={self.order}",
+            self.alpha_gradient,
+        )
         check_positive_integer(
             self, "max_epochs", "patience", "positions_per_batch", "validation_users"
+        )
+        check(
+            type(self.num_compared) is int and self.num_compared > 1,
+            "num_compared",
+            "2 or more: an architecture is compared with the others",
+            self.num_compared,
         )
         check_non_negative_number(
             self,

@@ -5,15 +5,20 @@
 
 First order: w* is taken as the current weights, so each step is a plain gradient on its own
 variables. Second order: w* is where one step of gradient descent takes them.
+
+The alphas' gradient is estimated from the losses of some architectures (see `score_gradient`), or
+runs through the gates of one, or the shares of the mixture.
 """
 
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from adarec_tf.search.alphas import believed_edges
+from adarec_tf.distillation.objective import ObjectiveValue
+from adarec_tf.search.alphas import believed_edges, sample_edges
 from adarec_tf.search.budget import Budget, expected_overrun
 from adarec_tf.search.cost import expected_cost
+from adarec_tf.search.score_gradient import compared_loss
 from adarec_tf.search.search_state import SearchBatch, SearchState, search_loss
 from adarec_tf.search.unrolled import unrolled_loss
 from adarec_tf.search_config import SearchConfig
@@ -74,14 +79,14 @@ def build_alpha_step(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state.alphas.value)
             logits = state.logits()
-            edges = believed_edges(logits, batch.seed, config)
             # Without dropout: its noise would drown the difference between two operations.
-            if config.order == 2:
-                value = unrolled_loss(state, edges, batch, weight_batch)
+            if config.alpha_gradient == "score":
+                total, task = _compared(state, logits, batch, config)
             else:
-                value = search_loss(state, edges, batch, training=False)
-            parts = {"alpha_task": value.task, "cost": expected_cost(logits, prices)}
-            total = value.total + config.cost_weight * parts["cost"]
+                value = _relaxed_loss(state, logits, batch, weight_batch, config)
+                total, task = value.total, value.task
+            parts = {"alpha_task": task, "cost": expected_cost(logits, prices)}
+            total += config.cost_weight * parts["cost"]
             if budgets:
                 parts["overrun"] = expected_overrun(logits, budgets)
                 total += config.budget_weight * parts["overrun"]
@@ -89,6 +94,41 @@ def build_alpha_step(
         return parts
 
     return tf.function(alpha_step, input_signature=[_signature(state)] * 2)
+
+
+def _compared(
+    state: SearchState, logits: tf.Tensor, batch: SearchBatch, config: SearchConfig
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean loss, with its gradient in the logits, and mean task loss of architectures drawn."""
+
+    def judge(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        seed = batch.seed + tf.stack([0, number])
+        edges = sample_edges(logits, seed, config.gumbel_temperature)
+        value = search_loss(state, edges, batch, training=False)
+        return edges.operations, value.total, value.task
+
+    # A loop: one trace of the network, and the states of one architecture at a time.
+    operations, losses, tasks = tf.map_fn(
+        judge,
+        tf.range(config.num_compared),
+        fn_output_signature=(tf.int32, tf.float32, tf.float32),
+        parallel_iterations=1,
+    )
+    return compared_loss(logits, operations, losses), tf.reduce_mean(tasks)
+
+
+def _relaxed_loss(
+    state: SearchState,
+    logits: tf.Tensor,
+    batch: SearchBatch,
+    weight_batch: SearchBatch,
+    config: SearchConfig,
+) -> ObjectiveValue:
+    """The loss of what the alphas believe in, differentiable through gates or shares."""
+    edges = believed_edges(logits, batch.seed, config)
+    if config.order == 2:
+        return unrolled_loss(state, edges, batch, weight_batch)
+    return search_loss(state, edges, batch, training=False)
 
 
 def _signature(state: SearchState) -> SearchBatch:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.search.alphas import OPERATIONS, SampledEdges, sample_edges
+from adarec_tf.search.alphas import OPERATIONS, SampledEdges, fixed_edges, sample_edges
 from adarec_tf.search.architect import build_alpha_step, build_weight_step
 from adarec_tf.search.budget import Budget
 from adarec_tf.search.search_state import SearchState, search_loss
@@ -46,11 +46,12 @@ def test_weight_step_leaves_the_alphas_bit_identical(state: SearchState) -> None
     assert set(parts) == {"task", "embedding_kd", "hidden_kd", "logits_kd"}
 
 
-@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(("alpha_gradient", "order"), [("score", 1), ("gate", 1), ("gate", 2)])
 def test_alpha_step_leaves_weights_masses_and_slots_bit_identical(
-    order: int, state: SearchState
+    alpha_gradient: str, order: int, state: SearchState
 ) -> None:
-    step = build_alpha_step(state, dataclasses.replace(SEARCH, order=order), _prices())
+    config = dataclasses.replace(SEARCH, alpha_gradient=alpha_gradient, order=order)
+    step = build_alpha_step(state, config, _prices())
     kept = [
         *state.supernet.variables,
         *state.objective.variables,
@@ -81,6 +82,25 @@ def test_alpha_gradient_matches_central_differences(state: SearchState) -> None:
     expected = central_differences(loss, at.astype(np.float64), 2e-2)
     assert np.abs(expected).max() > 1e-3
     np.testing.assert_allclose(gradient, expected, atol=0.03 * np.abs(expected).max())
+
+
+def test_compared_architectures_move_the_alphas_to_the_better_operation() -> None:
+    """On the last edge, the others being decided; what is best is tried out one by one."""
+    state = small_search()
+    batch = small_batch(state)
+    decided = np.zeros(state.alphas.shape, np.float32)
+    decided[:-1, 0] = 20.0
+    state.alphas.assign(decided)
+    losses = [
+        float(search_loss(state, fixed_edges([0, 0, index]), batch, training=False).total)
+        for index in range(len(OPERATIONS))
+    ]
+    config = dataclasses.replace(SEARCH, cost_weight=0.0)
+    step = build_alpha_step(state, config, _prices())
+    for number in range(60):
+        step(small_batch(state, (1, number)), batch)
+    believed = int(np.argmax(state.alphas[-1]))
+    assert losses[believed] in sorted(losses)[:2]
 
 
 def test_cost_alone_moves_the_alphas_to_cheap_operations(state: SearchState) -> None:

@@ -227,7 +227,10 @@ def test_baselines_take_as_many_steps_and_look_at_as_many_students(
 def test_mixtures_with_alphas_of_every_cell(
     teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
 ) -> None:
-    changes = {"alphas": "per_cell", "execution": "mixture", "max_epochs": 2}
+    changes = {
+        **{"alphas": "per_cell", "execution": "mixture", "alpha_gradient": "gate"},
+        "max_epochs": 2,
+    }
     result = _search(teacher, scene, tmp_path, num_cells=2, **changes)
     assert np.shape(result.trace[-1]["alphas"]) == (6, len(OPERATIONS))
     assert result.trace[-1]["entropy"] < result.trace[0]["entropy"]
