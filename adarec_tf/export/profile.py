@@ -12,6 +12,8 @@ from adarec_tf.compute_cost import count_macs
 from adarec_tf.export.bundle import load_recommender
 from adarec_tf.export.warm_up import request_tensors
 from adarec_tf.sequence_model import SequenceModel
+from adarec_tf.students import Student
+from adarec_tf.students.served import ServedStudent
 
 _WARMUP_REQUESTS = 10
 
@@ -70,6 +72,25 @@ def encoder_macs(model: SequenceModel, max_length: int) -> int:
         return model(item_ids, training=False).final_states
 
     return count_macs(encode, [tf.TensorSpec([1, max_length], tf.int64)])
+
+
+def served_macs(model: SequenceModel, max_length: int) -> int:
+    """Multiply-adds of the encoder in one request with a full history, as the bundle computes it.
+
+    A student computes the cone of the last position alone; a bundle of any other model all of them.
+
+    Args:
+      model: the sequence model.
+      max_length: items of the history.
+    """
+    if not isinstance(model, Student):
+        return encoder_macs(model, max_length)
+    encoder = ServedStudent(model, max_length)
+
+    def encode(latest_ids: tf.Tensor) -> tf.Tensor:
+        return encoder.last_states(latest_ids, tf.constant([max_length]))
+
+    return count_macs(encode, [tf.TensorSpec([1, encoder.num_latest], tf.int64)])
 
 
 def measure_latency(

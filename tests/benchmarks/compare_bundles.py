@@ -24,7 +24,7 @@ from stored_results import RESULTS, provenance, write_result
 import adarec_tf.students
 import adarec_tf.teachers  # noqa: F401  (both register their Keras classes for loading)
 from adarec_tf.export.bundle import bundle_bytes, load_recommender, write_bundle
-from adarec_tf.export.profile import count_parameters, encoder_macs
+from adarec_tf.export.profile import count_parameters, encoder_macs, served_macs
 from adarec_tf.export.warm_up import request_tensors
 from pipeline.configs import scene_config
 
@@ -69,6 +69,7 @@ def main() -> None:
             rows[path.stem] = {
                 "parameters": count_parameters(model)._asdict(),
                 "encoder_macs": encoder_macs(model, scene.max_length),
+                "served_macs": served_macs(model, scene.max_length),
                 "bundle_bytes": bundle_bytes(bundle),
             }
         durations_ms: dict[str, list[float]] = {name: [] for name in recommenders}

@@ -36,7 +36,7 @@ from train_teacher import evaluate, over_seeds
 from adarec_tf.config import PipelineConfig
 from adarec_tf.distillation.distiller import distill_student
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.export.profile import count_parameters, encoder_macs
+from adarec_tf.export.profile import count_parameters, encoder_macs, served_macs
 from adarec_tf.metrics.protocols import model_scorer
 from adarec_tf.students import Genotype, build_student
 from adarec_tf.teachers import build_teacher
@@ -75,6 +75,7 @@ def cost(model: keras.Model, max_length: int) -> dict[str, Any]:
     return {
         "parameters": count_parameters(model)._asdict(),
         "encoder_macs": encoder_macs(model, max_length),
+        "served_macs": served_macs(model, max_length),
     }
 
 

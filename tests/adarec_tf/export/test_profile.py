@@ -6,12 +6,19 @@ import keras
 import pytest
 import tensorflow as tf
 
+from adarec_tf.config import StudentConfig
 from adarec_tf.data.vocabulary import ItemVocabulary
 from adarec_tf.export import profile
 from adarec_tf.export.bundle import write_bundle
-from adarec_tf.export.profile import count_parameters, encoder_macs, measure_latency
+from adarec_tf.export.profile import (
+    count_parameters,
+    encoder_macs,
+    measure_latency,
+    served_macs,
+)
 from adarec_tf.item_table_config import FLOAT32_TABLE, ItemTableConfig
 from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs
+from adarec_tf.students import Genotype, build_student
 from tests.adarec_tf.tiny_scene import HIDDEN_DIM, KERNEL_SIZE, build_convolution_model
 
 NUM_ITEMS = 11
@@ -114,3 +121,17 @@ def test_nothing_to_measure_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="at least one history"):
         measure_latency(bundle_dir, histories, k=3, num_requests=num_requests)
+
+
+def test_a_served_student_multiplies_for_the_cone_of_the_last_position() -> None:
+    genotype = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]])
+    config = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2)
+    student = build_student(genotype, config, NUM_ITEMS, MAX_LENGTH, seed=1)
+    # The last position reads node 1 at 5 of the latest ones, itself included.
+    assert served_macs(student, MAX_LENGTH) == (5 + 1) * 3 * 4 * 4
+    assert encoder_macs(student, MAX_LENGTH) == 2 * MAX_LENGTH * 3 * 4 * 4
+
+
+def test_any_other_model_is_served_with_all_positions() -> None:
+    model = build_dense_model()
+    assert served_macs(model, MAX_LENGTH) == encoder_macs(model, MAX_LENGTH)
