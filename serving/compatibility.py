@@ -10,34 +10,45 @@ import grpc
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.loaded_model import DEFAULT_SIGNATURE, ModelError
+from serving.loaded_model import ModelError
+
+# Not for requests: what loading runs.
+_INITIALISATION = "__saved_model_init_op"
 
 _Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
 
 
 def check_replaces(new: _Signatures, old: _Signatures) -> None:
-    """Checks that requests to the old default signature can be asked of the new one.
+    """Checks that requests to every old signature can be asked of the new ones.
 
     Inputs have to be the same in name, dtype and rank; no output may be missing or of another dtype
-    or rank, more outputs are fine.
+    or rank. More outputs and more signatures are fine.
+
+    No signature is exempt. `step`, say, is there for students alone, and a teacher in a student's
+    place would fail every session: whoever wants that says so by a restart or another name.
 
     Raises:
-      ModelError: FAILED_PRECONDITION, with what differs.
+      ModelError: FAILED_PRECONDITION, with what differs and what to do.
     """
-    if DEFAULT_SIGNATURE not in old:
+    for name in sorted(set(old) - {_INITIALISATION}):
+        _check_signature(name, new, old[name])
+
+
+def _check_signature(name: str, new: _Signatures, wanted: meta_graph_pb2.SignatureDef) -> None:
+    given = new.get(name, meta_graph_pb2.SignatureDef())
+    has_outputs = _describe(wanted.outputs) <= _describe(given.outputs)
+    if name in new and has_outputs and _describe(wanted.inputs) == _describe(given.inputs):
         return
-    wanted = old[DEFAULT_SIGNATURE]
-    given = new.get(DEFAULT_SIGNATURE, meta_graph_pb2.SignatureDef())
-    missing_outputs = sorted(_describe(wanted.outputs) - _describe(given.outputs))
-    changed_inputs = sorted(_describe(wanted.inputs) ^ _describe(given.inputs))
-    if missing_outputs or changed_inputs:
-        raise ModelError(
-            grpc.StatusCode.FAILED_PRECONDITION,
-            f"The signature {DEFAULT_SIGNATURE!r} should answer the requests of the version being "
-            f"served: inputs {_list(wanted.inputs)}, outputs {_list(wanted.outputs)}. Received: "
-            f"inputs {_list(given.inputs)}, outputs {_list(given.outputs)}. Serve it under another "
-            "name, or start the server anew.",
-        )
+    received = f"inputs {_list(given.inputs)}, outputs {_list(given.outputs)}"
+    if name not in new:
+        received = f"signatures {', '.join(sorted(set(new) - {_INITIALISATION})) or 'none'}"
+    raise ModelError(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        f"The signature {name!r} should answer the requests of the version being served: inputs "
+        f"{_list(wanted.inputs)}, outputs {_list(wanted.outputs)}. Received: {received}. Push a "
+        "model that answers them, serve this one under another name, or, once no client asks "
+        f"{name!r} any more, start the server anew.",
+    )
 
 
 def _describe(tensors: Mapping[str, meta_graph_pb2.TensorInfo]) -> set[str]:

@@ -191,7 +191,8 @@ class ModelVersions:
         return True
 
     def _check_replaces_served(self, model: LoadedModel) -> None:
-        if self.current_version is not None:
+        """Of newer versions alone: who goes back to an older one wants its signatures."""
+        if self.current_version is not None and model.version > self.current_version:
             with self.lease() as served:
                 check_replaces(model.signature_defs, served.signature_defs)
 

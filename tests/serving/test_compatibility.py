@@ -21,15 +21,22 @@ def signatures(inputs, outputs, name="serving_default") -> dict[str, meta_graph_
     return {name: message}
 
 
+DEFAULT = signatures(INPUTS, OUTPUTS)
+STEP = signatures({"item": ("DT_STRING", 1)}, {"session": ("DT_FLOAT", 2)}, "step")
+INITIALISATION = signatures({}, {"init": ("DT_INVALID", 0)}, "__saved_model_init_op")
+
+
 @pytest.mark.parametrize(
     ("new", "old"),
     [
-        (signatures(INPUTS, OUTPUTS), signatures(INPUTS, OUTPUTS)),
-        (signatures(INPUTS, {**OUTPUTS, "more": ("DT_FLOAT", 1)}), signatures(INPUTS, OUTPUTS)),
-        (signatures({}, {}), {}),
-        (signatures({}, {}), signatures(INPUTS, OUTPUTS, "another")),
+        (DEFAULT, DEFAULT),
+        (signatures(INPUTS, {**OUTPUTS, "more": ("DT_FLOAT", 1)}), DEFAULT),
+        (DEFAULT | STEP, DEFAULT),
+        (STEP, STEP),
+        (DEFAULT, {}),
+        (DEFAULT, DEFAULT | INITIALISATION),
     ],
-    ids=["the same", "one more output", "nothing before", "no default signature before"],
+    ids=["the same", "one more output", "one more", "no default", "nothing before", "not asked"],
 )
 def test_what_answers_the_same_requests_is_fine(new, old):
     check_replaces(new, old)
@@ -38,8 +45,6 @@ def test_what_answers_the_same_requests_is_fine(new, old):
 @pytest.mark.parametrize(
     "new",
     [
-        {},
-        signatures(INPUTS, OUTPUTS, "another"),
         signatures({**INPUTS, "exclude_seen": ("DT_BOOL", 0)}, OUTPUTS),
         signatures({"k": INPUTS["k"]}, OUTPUTS),
         signatures({**INPUTS, "history": ("DT_INT64", 2)}, OUTPUTS),
@@ -48,8 +53,24 @@ def test_what_answers_the_same_requests_is_fine(new, old):
         signatures(INPUTS, {**OUTPUTS, "scores": ("DT_DOUBLE", 2)}),
     ],
 )
-def test_what_does_not_is_refused_with_both_sides(new):
+@pytest.mark.parametrize("name", ["serving_default", "recommend_filtered"])
+def test_what_does_not_is_refused_with_both_sides(name, new):
+    old = STEP | signatures(INPUTS, OUTPUTS, name)
+    [signature] = new.values()
     with pytest.raises(ModelError, match=r"history string\[\?, \?\], k int32\[\]") as failure:
-        check_replaces(new, signatures(INPUTS, OUTPUTS))
+        check_replaces(STEP | {name: signature}, old)
     assert failure.value.code == grpc.StatusCode.FAILED_PRECONDITION
+    assert f"signature {name!r} should answer" in failure.value.message
     assert "Received: inputs" in failure.value.message
+
+
+def test_a_missing_signature_is_refused_by_name_and_with_a_way_out():
+    with pytest.raises(ModelError) as failure:
+        check_replaces(DEFAULT | INITIALISATION, DEFAULT | STEP)
+    assert failure.value.code == grpc.StatusCode.FAILED_PRECONDITION
+    for part in (
+        "The signature 'step' should answer",
+        "Received: signatures serving_default.",
+        "under another name, or, once no client asks 'step' any more, start the server anew",
+    ):
+        assert part in failure.value.message

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from serving import model_versions
@@ -14,7 +15,10 @@ State = ModelVersionStatus
 
 
 class FileLoader:
-    """Loads a version if its folder has a file `complete`; counts the attempts."""
+    """Loads a version if its folder has a file `complete`; counts the attempts.
+
+    Files `<name>.signature` are its signatures.
+    """
 
     def __init__(self) -> None:
         self.attempts: list[int] = []
@@ -23,7 +27,8 @@ class FileLoader:
         self.attempts.append(version)
         if not (path / "complete").exists():
             raise ModelError(grpc.StatusCode.DATA_LOSS, "incomplete")
-        return LoadedModel(version, loaded=None, signature_defs={})
+        names = [file.stem for file in path.glob("*.signature")]
+        return LoadedModel(version, None, dict.fromkeys(names, meta_graph_pb2.SignatureDef()))
 
 
 @pytest.fixture
@@ -157,6 +162,24 @@ def test_deleting_the_newest_version_rolls_back(tmp_path, versions):
     versions.refresh()
     assert versions.current_version == 1
     assert states(versions) == {2: State.END, 1: State.AVAILABLE}
+
+
+def test_a_newer_version_keeps_all_signatures_and_an_older_one_need_not(tmp_path, versions):
+    add(tmp_path, 1, "complete", "default.signature")
+    versions.refresh()
+    add(tmp_path, 2, "complete", "default.signature", "step.signature")
+    versions.refresh()
+    add(tmp_path, 3, "complete", "default.signature")
+    for _ in range(2):
+        versions.refresh()
+    assert versions.current_version == 2
+    [status] = versions.statuses(3)
+    assert status.state == State.END
+    assert "The signature 'step' should answer" in status.status.error_message
+    for version in ("3", "2"):
+        shutil.rmtree(tmp_path / version)
+    versions.refresh()
+    assert versions.current_version == 1
 
 
 def test_the_last_version_outlives_its_folder(tmp_path, versions):
