@@ -84,6 +84,10 @@ class StudentConfig(JsonConfig):
     num_nodes: int = 3
     dropout: float = 0.1
     item_table: ItemTableConfig = field(default_factory=ItemTableConfig)
+    # Of the convolutions: `float32`, or `int8`, a byte a weight and a scale an output channel.
+    kernel_format: str = "float32"
+
+    KERNEL_FORMATS: ClassVar[tuple[str, ...]] = ("float32", "int8")
 
     def __post_init__(self) -> None:
         check_positive_integer(self, "hidden_dim", "num_cells")
@@ -94,6 +98,7 @@ class StudentConfig(JsonConfig):
             self.num_nodes,
         )
         check_share_below_one(self, "dropout")
+        check_choice(self, "kernel_format", self.KERNEL_FORMATS)
         table = self.item_table
         check(
             table.format != "low_rank" or table.rank < self.hidden_dim,

@@ -14,10 +14,13 @@ import tensorflow as tf
 
 from adarec_tf.item_table_config import FLOAT32_TABLE, ItemTableConfig
 from adarec_tf.item_tables import TableReader, TableSize, create_item_table
+from adarec_tf.quantisation import rounded
 
 PAD = 0
 # Room below every real score that stays finite, so that differences of masked scores are not NaN.
 MASKED_SCORE = -1e9
+# Axes of the weights of a kernel [taps, D_in, D_out] that share a scale.
+_AN_OUTPUT_CHANNEL = (0, 1)
 
 
 class SequenceOutputs(NamedTuple):
@@ -231,13 +234,22 @@ class CausalConv1D(keras.layers.Layer):
 
     Written as one matrix product over the concatenated taps: the same sums as `keras.layers.Conv1D`
     with `padding="causal"`, which on a CPU goes through space-to-batch for dilations above 1.
+
+    A kernel whose format is `int8` is rounded where it is read, with a scale an output channel.
     """
 
     def __init__(
-        self, filters: int, kernel_size: int, dilation_rate: int = 1, **kwargs: object
+        self,
+        filters: int,
+        kernel_size: int,
+        dilation_rate: int = 1,
+        *,
+        kernel_format: str = "float32",
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
+        self.kernel_format = kernel_format
         self.kernel_size = kernel_size
         self.dilation_rate = dilation_rate
 
@@ -260,7 +272,10 @@ class CausalConv1D(keras.layers.Layer):
           float32 [B, L, filters].
         """
         taps = causal_taps(states, self.kernel_size, self.dilation_rate)
-        products = taps_product(taps, tf.convert_to_tensor(self.kernel))
+        kernel = tf.convert_to_tensor(self.kernel)
+        if self.kernel_format == "int8":
+            kernel = rounded(kernel, _AN_OUTPUT_CHANNEL)
+        products = taps_product(taps, kernel)
         return products + tf.convert_to_tensor(self.bias)
 
     def get_config(self) -> dict[str, object]:
@@ -270,6 +285,7 @@ class CausalConv1D(keras.layers.Layer):
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "dilation_rate": self.dilation_rate,
+            "kernel_format": self.kernel_format,
         }
 
 

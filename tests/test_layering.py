@@ -33,6 +33,7 @@ LINES = (
     ("data", "devices"),
     ("sequence_model", "checkpoint", "compute_cost", "training_log"),
     ("item_tables",),
+    ("quantisation",),
     ("config", "progress"),
     ("search_config", "distillation_config"),
     ("teacher_config", "training_config", "item_table_config"),

@@ -55,7 +55,10 @@ def served_bytes(model: SequenceModel) -> int:
     counts = count_parameters(model)
     num_places = embedding.max_length if embedding.use_positions else 0
     num_floats = counts.total - counts.embedding + num_places * embedding.hidden_dim
-    return 4 * num_floats + counts.table_bytes
+    cells = model.cells if isinstance(model, Student) else ()
+    operations = [operation for cell in cells for operation in cell.operations]
+    num_saved = sum(4 * _num_floats(o.variables) - o.served_bytes for o in operations)
+    return 4 * num_floats - num_saved + counts.table_bytes
 
 
 def encoder_macs(model: SequenceModel, max_length: int) -> int:

@@ -7,10 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.item_tables.table import ItemTable, TableReader
+from adarec_tf.quantisation import quantise, rounded
 
-_INT8_MAX = 127
-# Below every scale of a real row: a row of zeros has steps of this size, none of them taken.
-_SMALLEST_SCALE = 1e-30
+_A_ROW = (-1,)  # has a scale
 # As floats, rows are four times as many bytes. A few at a time stay in the processor's cache: for
 # one state and 26,700 rows of 64 that takes little more than half the time of casting all of them.
 _MIN_CHUNK_ROWS = 2048
@@ -19,9 +18,6 @@ _MAX_CHUNKS = 128
 
 class Int8Table(ItemTable):
     """Integers of one byte and a scale a row; trained as floats that are rounded when read.
-
-    Rounding passes gradients on as if it were not there, so the floats learn what the rounded
-    table should be, and validation measures what is served.
 
     Attributes:
       variable: float32 [num_rows, D], not rounded; serving has no part of it.
@@ -37,11 +33,11 @@ class Int8Table(ItemTable):
 
     def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
         """Looks up rows: int [...] to float32 [..., D]."""
-        return _rounded(tf.gather(tf.convert_to_tensor(self.variable), item_ids))
+        return rounded(tf.gather(tf.convert_to_tensor(self.variable), item_ids), _A_ROW)
 
     def matrix(self) -> tf.Tensor:
         """All rows: float32 [num_rows, D]."""
-        return _rounded(tf.convert_to_tensor(self.variable))
+        return rounded(tf.convert_to_tensor(self.variable), _A_ROW)
 
     def set_table(self, table: np.ndarray) -> None:
         """Takes the table, which is rounded whenever it is read."""
@@ -62,7 +58,7 @@ class _ServedInt8:
 
     def __init__(self, table: Int8Table) -> None:
         self._size = table.size
-        steps, scales = _quantise(tf.convert_to_tensor(table.variable))
+        steps, scales = quantise(tf.convert_to_tensor(table.variable), _A_ROW)
         self._steps = tf.Variable(tf.cast(steps, tf.int8), trainable=False, name="item_steps")
         self._scales = tf.Variable(scales, trainable=False, name="item_scales")
 
@@ -82,17 +78,3 @@ class _ServedInt8:
         # Scaled afterwards: fewer products than scaling the rows.
         logits = tf.concat(products, axis=1) * tf.transpose(self._scales)
         return tf.slice(logits, [0, 1], [-1, self._size.num_items])
-
-
-def _quantise(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows [..., D] as float32 integers within ±127 of the same shape, and scales [..., 1]."""
-    scales = tf.reduce_max(tf.abs(rows), axis=-1, keepdims=True) / _INT8_MAX
-    scales = tf.maximum(scales, _SMALLEST_SCALE)
-    return tf.clip_by_value(tf.round(rows / scales), -_INT8_MAX, _INT8_MAX), scales
-
-
-@tf.custom_gradient
-def _rounded(rows: tf.Tensor):  # type: ignore[no-untyped-def]
-    """What int8 keeps of rows [..., D]; the gradient is that of the identity."""
-    steps, scales = _quantise(rows)
-    return steps * scales, lambda upstream: upstream

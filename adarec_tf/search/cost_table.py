@@ -51,6 +51,7 @@ class StudentFrame(JsonConfig):
     num_cells: int
     num_nodes: int
     item_table: ItemTableConfig
+    kernel_format: str
 
     def __post_init__(self) -> None:
         check_positive_integer(
@@ -67,6 +68,7 @@ class StudentFrame(JsonConfig):
             num_cells=student.num_cells,
             num_nodes=student.num_nodes,
             item_table=student.item_table,
+            kernel_format=student.kernel_format,
         )
 
 

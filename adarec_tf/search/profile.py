@@ -64,7 +64,8 @@ def count_costs(teacher: SequenceModel, student: StudentConfig, max_length: int)
     return CostTable(
         frame=frame,
         operations={
-            name: _count_operation(name, frame.hidden_dim, max_length) for name in OPERATIONS
+            name: _count_operation(name, frame.hidden_dim, frame.kernel_format, max_length)
+            for name in OPERATIONS
         },
         rest=_count_model(bare, max_length),
         teacher=whole,
@@ -76,13 +77,13 @@ def count_costs(teacher: SequenceModel, student: StudentConfig, max_length: int)
 
 
 @functools.cache
-def _count_operation(name: str, hidden_dim: int, max_length: int) -> Cost:
-    layer = PRIMITIVES[name].build()
+def _count_operation(name: str, hidden_dim: int, kernel_format: str, max_length: int) -> Cost:
+    layer = PRIMITIVES[name].build(kernel_format)
     shapes = [(1, max_length, size) for size in (hidden_dim, 1)]
     layer.build(shapes[0])
     parameters = sum(int(np.prod(v.shape)) for v in layer.weights)
     specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
-    return Cost(parameters, count_macs(lambda s, m: layer(s, m), specs), 4 * parameters)
+    return Cost(parameters, count_macs(lambda s, m: layer(s, m), specs), layer.served_bytes)
 
 
 def _count_model(model: SequenceModel, max_length: int) -> Cost:
@@ -206,6 +207,7 @@ def _build_student(
         hidden_dim=frame.hidden_dim,
         dropout=0.0,
         item_table=frame.item_table,
+        kernel_format=frame.kernel_format,
     )
     student.sequence_embedding = embedding
     for layer in (*student.cells, student.final_norm):

@@ -78,7 +78,7 @@ class MixedOp(keras.layers.Layer):
         self.biases = self.add_weight(shape=vectors, initializer="zeros", name="biases")
         self.norm_scales = self.add_weight(shape=vectors, initializer="ones", name="norm_scales")
         self.norm_offsets = self.add_weight(shape=vectors, initializer="zeros", name="norm_offsets")
-        self.weightless = [PRIMITIVES[name].build() for name in _WEIGHTLESS]
+        self.weightless = [PRIMITIVES[name].build("float32") for name in _WEIGHTLESS]
 
     def call(self, states: tf.Tensor, mask: tf.Tensor, choice: EdgeChoice) -> tf.Tensor:
         """Applies the operation that was drawn, or all of them.

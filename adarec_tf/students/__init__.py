@@ -17,7 +17,7 @@ def build_student(
 
     Args:
       genotype: its architecture; the number of cells and nodes is the genotype's.
-      config: width, dropout and the format of the item table.
+      config: width, dropout, the formats of item table and kernels.
       num_items: items of the catalogue; ids are 1..num_items.
       max_length: items of a history it sees.
       seed: of the initial weights.
@@ -33,6 +33,7 @@ def build_student(
         hidden_dim=config.hidden_dim,
         dropout=config.dropout,
         item_table=config.item_table,
+        kernel_format=config.kernel_format,
     )
     student(tf.zeros([1, 1], tf.int64))
     return student

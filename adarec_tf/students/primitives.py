@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from adarec_tf.quantisation import quantise
 from adarec_tf.sequence_model import MASKED_SCORE, CausalConv1D, causal_taps, ordered_sum
 from adarec_tf.students.latest import Latest, Span, constant, norm_now, shared, summed
 
@@ -20,16 +22,22 @@ from adarec_tf.students.latest import Latest, Span, constant, norm_now, shared, 
 class Convolution(keras.layers.Layer):
     """Causal convolution, layer norm, ReLU; width is kept."""
 
-    def __init__(self, kernel_size: int, dilation_rate: int, **kwargs: Any) -> None:
+    def __init__(
+        self, kernel_size: int, dilation_rate: int, kernel_format: str, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.kernel_size = kernel_size
         self.dilation_rate = dilation_rate
+        self.kernel_format = kernel_format
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the convolution [kernel_size, D, D]."""
         self.convolution = CausalConv1D(
-            int(input_shape[-1] or 0), self.kernel_size, self.dilation_rate
+            int(input_shape[-1] or 0),
+            self.kernel_size,
+            self.dilation_rate,
+            kernel_format=self.kernel_format,
         )
         self.convolution.build(input_shape)
         self.norm.build(input_shape)
@@ -38,32 +46,65 @@ class Convolution(keras.layers.Layer):
         """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
         return tf.nn.relu(self.norm(self.convolution(states))) * mask
 
+    @property
+    def served_bytes(self) -> int:
+        """Size of the weights that serving reads."""
+        num_taps, dim, width = self.convolution.kernel.shape
+        size, num_vectors = (1, 4) if self.kernel_format == "int8" else (4, 3)
+        return size * num_taps * dim * width + 4 * num_vectors * width
+
     def served(self) -> Latest:
         """The operation for serving, with its weights as they are now."""
         kernel, bias = constant(self.convolution.kernel), constant(self.convolution.bias)
+        *_, width = kernel.shape
+        kernel = kernel[::-1].reshape(-1, width)
         # The norm takes the mean away: a product without one spares it the work.
-        kernel, bias = kernel - kernel.mean(axis=-1, keepdims=True), bias - bias.mean()
-        width = kernel.shape[-1]
-        matrix = kernel[::-1].reshape(-1, width)
+        bias = bias - bias.mean()
+        in_bytes = self.kernel_format == "int8"
+        matrix = _centred_of_bytes(kernel) if in_bytes else _centred(kernel)
         normalised = norm_now(self.norm, is_centred=True)
 
         def convolved(window: tf.Tensor) -> tf.Tensor:
-            return tf.nn.relu(normalised(tf.nn.bias_add(tf.matmul(window, matrix), bias)))
+            return tf.nn.relu(normalised(tf.nn.bias_add(tf.matmul(window, matrix()), bias)))
 
-        convolve = shared(convolved, [None, len(matrix)])
+        convolve = shared(convolved, [None, len(kernel)])
 
         def latest(states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
             del source
             taps = target.taps(states, self.kernel_size, self.dilation_rate)
-            window = tf.reshape(tf.concat(taps, axis=-1), [-1, len(matrix)])
+            window = tf.reshape(tf.concat(taps, axis=-1), [-1, len(kernel)])
             length = 1 if target.num == 1 else target.size[1]
             return target.masked(tf.reshape(convolve(window), tf.stack([-1, length, width])))
 
         return latest
 
 
+def _centred(kernel: np.ndarray) -> Callable[[], tf.Tensor]:
+    """Gives the kernel [.., D] without its mean, as a constant."""
+    centred = kernel - kernel.mean(axis=-1, keepdims=True)
+    return lambda: tf.constant(centred)
+
+
+def _centred_of_bytes(kernel: np.ndarray) -> Callable[[], tf.Tensor]:
+    """Gives the kernel [.., D], rounded, without its mean, from constants of a byte a weight.
+
+    A server computes it once, on loading.
+    """
+    with tf.init_scope():
+        steps, scales = (values.numpy() for values in quantise(tf.constant(kernel), (0,)))
+    steps = steps.astype(np.int8)
+
+    def centred() -> tf.Tensor:
+        matrix = tf.cast(tf.constant(steps), tf.float32) * scales
+        return matrix - tf.reduce_mean(matrix, axis=-1, keepdims=True)
+
+    return centred
+
+
 class _Weightless(keras.layers.Layer):
     """An operation without weights."""
+
+    served_bytes = 0
 
     def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
         """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
@@ -140,14 +181,15 @@ class Primitive(NamedTuple):
     """An operation of the search space.
 
     Attributes:
-      build: makes its layer, called as `layer(states [B, L, D], mask [B, L, 1])`.
+      build: makes its layer, called as `layer(states [B, L, D], mask [B, L, 1])`, from the format
+        of its kernel, `float32` or `int8`.
       kernel_size: taps of its convolution; 0 if it has no weights.
       dilation_rate: steps between the taps; 0 if it has no weights.
       reach: how many steps back an output sees.
       is_causal: whether an output sees its own and earlier positions only.
     """
 
-    build: Callable[[], keras.layers.Layer]
+    build: Callable[[str], keras.layers.Layer]
     kernel_size: int = 0
     dilation_rate: int = 0
     reach: int = 0
@@ -156,7 +198,7 @@ class Primitive(NamedTuple):
 
 def _convolution(kernel_size: int, dilation_rate: int) -> Primitive:
     return Primitive(
-        lambda: Convolution(kernel_size, dilation_rate),
+        lambda kernel_format: Convolution(kernel_size, dilation_rate, kernel_format),
         kernel_size,
         dilation_rate,
         reach=(kernel_size - 1) * dilation_rate,
@@ -173,8 +215,8 @@ PRIMITIVES: dict[str, Primitive] = {
     "dilated_2_conv_5": _convolution(5, 2),
     "dilated_4_conv_3": _convolution(3, 4),
     "dilated_4_conv_5": _convolution(5, 4),
-    "max_pool_3": Primitive(MaxPool, reach=2),
-    "average_pool_3": Primitive(AveragePool, reach=2),
-    SKIP: Primitive(Skip),
-    NONE: Primitive(Zero),
+    "max_pool_3": Primitive(lambda _: MaxPool(), reach=2),
+    "average_pool_3": Primitive(lambda _: AveragePool(), reach=2),
+    SKIP: Primitive(lambda _: Skip()),
+    NONE: Primitive(lambda _: Zero()),
 }

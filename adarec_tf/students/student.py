@@ -52,11 +52,13 @@ class CellOutput(keras.layers.Layer):
 class Cell(keras.layers.Layer):
     """A directed acyclic graph of primitives over the nodes of one cell."""
 
-    def __init__(self, edges: tuple[Edge, ...], dropout: float, **kwargs: Any) -> None:
+    def __init__(
+        self, edges: tuple[Edge, ...], dropout: float, kernel_format: str, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.edges = [edge for edge in edges if edge.primitive != NONE]
         self.num_nodes = max(edge.target for edge in edges)
-        self.operations = [PRIMITIVES[edge.primitive].build() for edge in self.edges]
+        self.operations = [PRIMITIVES[edge.primitive].build(kernel_format) for edge in self.edges]
         self.combine = CellOutput(self.num_nodes, dropout)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -94,6 +96,7 @@ class Student(keras.Model):
         hidden_dim: int,
         dropout: float,
         item_table: ItemTableConfig | dict[str, Any] = FLOAT32_TABLE,
+        kernel_format: str = "float32",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -108,8 +111,9 @@ class Student(keras.Model):
             "hidden_dim": hidden_dim,
             "dropout": dropout,
             "item_table": self.sequence_embedding.item_table.config.to_dict(),
+            "kernel_format": kernel_format,
         }
-        self.cells = [Cell(edges, dropout) for edges in self.genotype.cells]
+        self.cells = [Cell(edges, dropout, kernel_format) for edges in self.genotype.cells]
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:

@@ -20,6 +20,7 @@ from adarec_tf.export.bundle import (
     read_manifest,
     write_bundle,
 )
+from adarec_tf.export.profile import served_bytes
 from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.metrics.protocols import model_scorer
 from adarec_tf.sequence_model import SequenceModel
@@ -324,6 +325,19 @@ def test_a_bundle_is_as_small_as_its_item_table(tmp_path: Path) -> None:
         assert served < 0.3 * table_bytes
         # Weights are there once: what is more is the graph of another format.
         assert served + rest - 20_000 < bundle_bytes(directory) < served + rest + 20_000, name
+
+
+def test_a_kernel_in_bytes_is_a_quarter_of_its_size_in_the_bundle(tmp_path: Path) -> None:
+    sizes = {}
+    for kernel_format in StudentConfig.KERNEL_FORMATS:
+        config = StudentConfig(hidden_dim=64, kernel_format=kernel_format)
+        genotype = Genotype.from_primitives(2, [["conv_5", "conv_3", "skip"]])
+        student = build_student(genotype, config, 2000, 8, seed=1)
+        sizes[kernel_format] = bundle_bytes(
+            write_plain_student(student, tmp_path / kernel_format)
+        ) - served_bytes(student)
+    # So the rest, which is the graph, stays.
+    assert abs(sizes["int8"] - sizes["float32"]) < 10_000
 
 
 @pytest.mark.parametrize("table_format", ItemTableConfig.FORMATS)

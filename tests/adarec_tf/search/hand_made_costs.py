@@ -7,7 +7,13 @@ from adarec_tf.search.cost_table import Cost, CostTable, StudentFrame
 from adarec_tf.students.primitives import NONE, PRIMITIVES, SKIP
 
 FRAME = StudentFrame(
-    num_items=16, max_length=8, hidden_dim=4, num_cells=2, num_nodes=2, item_table=FLOAT32_TABLE
+    num_items=16,
+    max_length=8,
+    hidden_dim=4,
+    num_cells=2,
+    num_nodes=2,
+    item_table=FLOAT32_TABLE,
+    kernel_format="float32",
 )
 
 

@@ -34,9 +34,22 @@ def test_a_table_survives_the_way_through_a_file(tmp_path: Path) -> None:
 
 def test_a_frame_is_what_the_config_and_the_scene_say() -> None:
     table = ItemTableConfig(format="int8")
-    student = StudentConfig(hidden_dim=8, num_cells=3, num_nodes=2, dropout=0.5, item_table=table)
+    student = StudentConfig(
+        hidden_dim=8,
+        num_cells=3,
+        num_nodes=2,
+        dropout=0.5,
+        item_table=table,
+        kernel_format="int8",
+    )
     assert StudentFrame.of(student, 50, 20) == StudentFrame(
-        num_items=50, max_length=20, hidden_dim=8, num_cells=3, num_nodes=2, item_table=table
+        num_items=50,
+        max_length=20,
+        hidden_dim=8,
+        num_cells=3,
+        num_nodes=2,
+        item_table=table,
+        kernel_format="int8",
     )
 
 

@@ -10,7 +10,7 @@ MASK = np.array([0, 1, 1, 1, 1, 1], np.float32).reshape(1, 6, 1)
 
 
 def _apply(name: str, states: np.ndarray = STATES, mask: np.ndarray = MASK) -> np.ndarray:
-    layer = PRIMITIVES[name].build()
+    layer = PRIMITIVES[name].build("float32")
     layer.build((None, None, states.shape[-1]))
     return layer(tf.constant(states * mask), tf.constant(mask)).numpy()
 
@@ -54,7 +54,7 @@ def test_skip_and_none() -> None:
     ],
 )
 def test_how_far_back_an_operation_looks(name: str, reach: int) -> None:
-    layer = PRIMITIVES[name].build()
+    layer = PRIMITIVES[name].build("float32")
     layer.build((None, None, 4))
     states = tf.Variable(np.random.default_rng(1).normal(size=(1, 20, 4)).astype(np.float32))
     with tf.GradientTape() as tape:
@@ -69,9 +69,39 @@ def test_how_far_back_an_operation_looks(name: str, reach: int) -> None:
         assert seen.min() == 19 - reach
 
 
+def test_a_kernel_in_bytes_has_a_scale_an_output_channel() -> None:
+    layer = PRIMITIVES["conv_3"].build("int8")
+    layer.build((None, None, 4))
+    kernel = np.random.default_rng(2).normal(size=(3, 4, 4)).astype(np.float32)
+    layer.convolution.kernel.assign(kernel)
+    rounded = np.empty_like(kernel)
+    for channel in range(4):
+        scale = np.abs(kernel[:, :, channel]).max() / 127
+        rounded[:, :, channel] = np.round(kernel[:, :, channel] / scale) * scale
+    reference = PRIMITIVES["conv_3"].build("float32")
+    reference.build((None, None, 4))
+    reference.convolution.kernel.assign(rounded)
+    expected = reference(tf.constant(STATES), tf.constant(MASK))
+    np.testing.assert_allclose(layer(STATES, tf.constant(MASK)), expected, rtol=1e-4, atol=1e-5)
+    # Kernel; its scales, bias, and the norm's two vectors.
+    assert layer.served_bytes == 3 * 4 * 4 + 4 * 4 * 4
+    assert reference.served_bytes == 4 * (3 * 4 * 4 + 3 * 4)
+
+
+def test_a_rounded_kernel_learns() -> None:
+    layer = PRIMITIVES["conv_3"].build("int8")
+    layer.build((None, None, 4))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer.convolution(STATES) * tf.constant([1.0, 2.0, -1.0, 0.5]))
+    gradient = tape.gradient(loss, layer.convolution.kernel.value)
+    # That of a kernel in floats: of the last tap, the sum of all states times the weight above.
+    expected = np.outer(STATES.sum(axis=(0, 1)), [1.0, 2.0, -1.0, 0.5])
+    np.testing.assert_allclose(gradient[-1], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_convolution_equals_the_causal_one_of_keras() -> None:
     keras.utils.set_random_seed(0)
-    layer = PRIMITIVES["dilated_2_conv_3"].build()
+    layer = PRIMITIVES["dilated_2_conv_3"].build("float32")
     layer.build((None, None, 4))
     reference = keras.layers.Conv1D(4, 3, padding="causal", dilation_rate=2)
     reference.build((None, 6, 4))

@@ -22,9 +22,10 @@ GENOTYPES = {
 }
 
 
-def make_student(primitives: list[list[str]]) -> Student:
+def make_student(primitives: list[list[str]], kernel_format: str = "float32") -> Student:
     genotype = Genotype.from_primitives(3, primitives)
-    student = build_student(genotype, StudentConfig(hidden_dim=8), NUM_ITEMS, MAX_LENGTH, seed=1)
+    config = StudentConfig(hidden_dim=8, kernel_format=kernel_format)
+    student = build_student(genotype, config, NUM_ITEMS, MAX_LENGTH, seed=1)
     generator = np.random.default_rng(0)
     for variable in student.variables:  # no bias, scale or share as it was initialised
         if "float" in variable.dtype:
@@ -47,9 +48,11 @@ def assert_close(actual: tf.Tensor, expected: tf.Tensor, tolerance: float) -> No
     np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("name", GENOTYPES)
-def test_the_cone_gives_the_last_state_of_the_whole(name: str) -> None:
-    student = make_student(GENOTYPES[name])
+@pytest.mark.parametrize(
+    ("name", "kernel_format"), [*((name, "float32") for name in GENOTYPES), ("wide", "int8")]
+)
+def test_the_cone_gives_the_last_state_of_the_whole(name: str, kernel_format: str) -> None:
+    student = make_student(GENOTYPES[name], kernel_format)
     served = ServedStudent(student, MAX_LENGTH)
     encode = tf.function(
         served.last_states,
