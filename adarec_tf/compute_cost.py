@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 _PRODUCTS = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Conv2D"})
 # The profiler passes over these in silence.
 _UNCOUNTED = frozenset(
     {"Einsum", "If", "StatelessIf", "Case", "StatelessCase", "While", "StatelessWhile"}
-    | {"PartitionedCall", "StatefulPartitionedCall"}
 )
+_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 
 
 def count_macs(function: Callable[..., Any], signature: Sequence[tf.TensorSpec]) -> int:
@@ -24,10 +25,14 @@ def count_macs(function: Callable[..., Any], signature: Sequence[tf.TensorSpec])
       Multiply-adds of one call (half of its floating-point operations).
 
     Raises:
-      ValueError: the graph branches, loops, calls another graph, has an Einsum or a product of
-        unknown size, all of which the profiler would leave out.
+      ValueError: the graph branches, loops, has an Einsum or a product of unknown size, all of
+        which the profiler would leave out.
     """
-    graph = tf.function(function).get_concrete_function(*signature).graph
+    traced = tf.function(function).get_concrete_function(*signature)
+    if any(operation.type in _CALLS for operation in traced.graph.get_operations()):
+        # Puts functions where they are called, besides.
+        traced = convert_variables_to_constants_v2(traced)
+    graph = traced.graph
     for operation in graph.get_operations():
         _check_countable(operation)
     options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
