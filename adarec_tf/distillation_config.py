@@ -37,9 +37,11 @@ class DistillationConfig(JsonConfig):
     mass_momentum: float = 0.9  # share of the old masses kept by an update
     sinkhorn_regularisation: float = 0.05  # in units of the mean ground distance
     kd_temperature: float = 1.0
-    # The catalogue, or only the union of the teacher's and the student's `num_top_items` best.
+    # Items of the logits term: the catalogue; the union of the teacher's and the student's `top`
+    # items; or `sampled`, the task's too: the teacher's best, and a sample for the others.
     logits_items: str = "all"
     num_top_items: int = 100
+    num_sampled_items: int = 512
     initial_weights: str = "fresh"  # or `supernet`: those that the search ended with
     initial_table: str = "random"  # or `teacher`: what the teacher's item table is in this format
     # Of the teacher's outputs for the training positions; a larger cache is not made, and the
@@ -59,7 +61,7 @@ class DistillationConfig(JsonConfig):
     HIDDEN_MAPPINGS: ClassVar[tuple[str, ...]] = ("emd", "sinkhorn", "first", "last", "uniform")
     GROUND_DISTANCES: ClassVar[tuple[str, ...]] = ("kl", "mse", "cosine")
     MASS_UPDATES: ClassVar[tuple[str, ...]] = ("softmax", "normalise", "none")
-    LOGITS_ITEMS: ClassVar[tuple[str, ...]] = ("all", "top")
+    LOGITS_ITEMS: ClassVar[tuple[str, ...]] = ("all", "top", "sampled")
     INITIAL_WEIGHTS: ClassVar[tuple[str, ...]] = ("fresh", "supernet")
     INITIAL_TABLES: ClassVar[tuple[str, ...]] = ("random", "teacher")
 
@@ -75,6 +77,7 @@ class DistillationConfig(JsonConfig):
         check_positive_integer(
             self, "max_epochs", "patience", "positions_per_batch", "num_top_items"
         )
+        check_positive_integer(self, "num_sampled_items")
         check_non_negative_integer(self, "max_cache_bytes")
         for schedule in ("embedding_schedule", "hidden_schedule", "logits_schedule"):
             check_choice(self, schedule, self.SCHEDULES)
@@ -86,6 +89,11 @@ class DistillationConfig(JsonConfig):
         check_choice(self, "initial_table", self.INITIAL_TABLES)
         check_choice(self, "compute_dtype", TrainingConfig.COMPUTE_DTYPES)
         check_choice(self, "windows", TrainingConfig.WINDOWS)
+
+    @property
+    def num_kept_items(self) -> int:
+        """Best items of the teacher at each position that its states have to come with."""
+        return self.num_top_items if self.logits_items == "sampled" else 0
 
     def training(self) -> TrainingConfig:
         """The settings of the fit loop alone."""

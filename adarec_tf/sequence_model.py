@@ -198,6 +198,10 @@ class SequenceEmbedding(keras.layers.Layer):
         rows = self._read_table.rows(item_ids)
         return tf.matmul(rows, states[..., tf.newaxis])[..., 0]
 
+    def item_rows(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """The rows of some items of the tied table: int [...] to float32 [..., D]."""
+        return self._read_table.rows(item_ids)
+
     def item_vectors(self) -> tf.Tensor:
         """The items' rows of the tied table: float32 [num_items, D]; row j is item j + 1."""
         return self.item_table.items()

@@ -87,7 +87,9 @@ def distill_student(
     variables = [*student.trainable_variables, *objective.trainable_variables]
     num_steps = count_batches(epoch_batches(0))
     optimizer = build_optimizer(training, num_steps, variables)
-    step = _train_step(student, objective, optimizer, variables, num_steps * config.max_epochs)
+    step = _train_step(
+        student, objective, optimizer, variables, num_steps * config.max_epochs, seed
+    )
     reader = _teacher_reader(
         teacher, train, config, max_length, os.path.join(checkpoint_dir, "teacher_states")
     )
@@ -130,13 +132,14 @@ def _teacher_reader(
 ) -> TeacherCache | AskedTeacher:
     # Windows of whole histories are cut elsewhere in every epoch.
     if config.windows != "last":
-        return AskedTeacher(teacher)
+        return AskedTeacher(teacher, config.num_kept_items)
     return read_teacher(
         teacher,
         train,
         max_length=max_length,
         directory=directory,
         max_bytes=config.max_cache_bytes,
+        num_top_items=config.num_kept_items,
     )
 
 
@@ -146,6 +149,7 @@ def _train_step(
     optimizer: keras.optimizers.Optimizer,
     variables: list[keras.Variable],
     total_steps: int,
+    seed: int,
 ) -> _DistillationStep:
     batch = tf.TensorSpec([None, None], tf.int64)
 
@@ -153,9 +157,11 @@ def _train_step(
     def train_step(
         item_ids: tf.Tensor, labels: tf.Tensor, teacher: TeacherStates
     ) -> dict[str, tf.Tensor]:
-        progress = tf.cast(optimizer.iterations.value, tf.float32) / total_steps
+        step = tf.cast(optimizer.iterations.value, tf.int64)
+        progress = tf.cast(step, tf.float32) / total_steps
         with tf.GradientTape() as tape:
-            value = objective(student(item_ids, training=True), teacher, labels, progress)
+            outputs = student(item_ids, training=True)
+            value = objective(outputs, teacher, labels, progress, tf.stack([seed, step]))
         gradients = tape.gradient(value.total, [v.value for v in variables])
         apply_gradients(optimizer, gradients, variables)
         student_mass, teacher_mass = objective.updated_masses(value.layer_costs)

@@ -27,6 +27,12 @@ from adarec_tf.distillation.losses import (
     logits_losses,
     top_items_divergence,
 )
+from adarec_tf.distillation.sampled_logits import (
+    candidate_scores,
+    draw_candidates,
+    sampled_logits_losses,
+    stratum_starts,
+)
 from adarec_tf.distillation.teacher_cache import TeacherStates, teacher_states
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.next_item_loss import labelled_positions, softmax_loss
@@ -84,6 +90,7 @@ class DistillationObjective:
         outputs = teacher(tf.zeros([1, 1], tf.int64), training=False)
         num_teacher_layers = len(outputs.hidden_states)
         self._teacher_items = teacher.sequence_embedding.item_vectors()  # frozen: gathered once
+        self._stratum_starts = stratum_starts(student_embedding.num_items, config.num_sampled_items)
         self._embedding_projection = self._projections(1, outputs.embedding)
         self._hidden_projections = self._projections(num_student_layers, outputs.hidden_states[0])
         self._fixed_plan = (
@@ -108,7 +115,7 @@ class DistillationObjective:
         """The type of the teacher's states, for a compiled step."""
         label = tf.ones([1, 1], tf.int64)
         return tf.nest.map_structure(
-            lambda states: tf.TensorSpec([None, states.shape[-1]], tf.float32),
+            lambda states: tf.TensorSpec([None, states.shape[-1]], states.dtype),
             self.teacher_states(label, label),
         )
 
@@ -129,7 +136,7 @@ class DistillationObjective:
 
     def teacher_states(self, item_ids: tf.Tensor, labels: tf.Tensor) -> TeacherStates:
         """The frozen teacher's states at the labelled positions of a batch."""
-        return teacher_states(self._teacher, item_ids, labels)
+        return teacher_states(self._teacher, item_ids, labels, self._config.num_kept_items)
 
     def __call__(
         self,
@@ -137,6 +144,7 @@ class DistillationObjective:
         teacher: TeacherStates,
         labels: tf.Tensor,
         progress: tf.Tensor | float = 0.0,
+        seed: tf.Tensor | tuple[int, int] = (0, 0),
     ) -> ObjectiveValue:
         """Compares the student with the labels and the teacher at the labelled positions.
 
@@ -145,6 +153,7 @@ class DistillationObjective:
           teacher: its states at the labelled positions of the same batch; constants.
           labels: int64 [B, L], PAD where there is none.
           progress: the share of the training that is over, for the terms' schedules.
+          seed: int [2], of the items that are sampled, if any.
 
         Returns:
           The objective; masses are read, never changed.
@@ -155,7 +164,7 @@ class DistillationObjective:
             return [tf.gather_nd(state, positions.indices) for state in states]
 
         [final_states] = at_labels([student_outputs.final_states])
-        task, divergence = self._logits_terms(final_states, positions.labels, teacher)
+        task, divergence = self._logits_terms(final_states, positions.labels, teacher, seed)
         hidden, plan, layer_costs = self._hidden_term(
             at_labels(student_outputs.hidden_states), teacher
         )
@@ -165,9 +174,15 @@ class DistillationObjective:
         return ObjectiveValue(total, task, losses, plan, layer_costs)
 
     def _logits_terms(
-        self, states: tf.Tensor, labels: tf.Tensor, teacher: TeacherStates
+        self,
+        states: tf.Tensor,
+        labels: tf.Tensor,
+        teacher: TeacherStates,
+        seed: tf.Tensor | tuple[int, int],
     ) -> tuple[tf.Tensor, tf.Tensor]:
         config = self._config
+        if config.logits_items == "sampled":
+            return self._sampled_logits_terms(states, labels, teacher, seed)
         if config.logits_weight == 0:
             task = softmax_loss(
                 self._student_embedding, states, labels, compute_dtype=config.compute_dtype
@@ -191,6 +206,26 @@ class DistillationObjective:
             target,
             kd_temperature=config.kd_temperature,
             compute_dtype=config.compute_dtype,
+        )
+        return losses.task, losses.divergence
+
+    def _sampled_logits_terms(
+        self,
+        states: tf.Tensor,
+        labels: tf.Tensor,
+        teacher: TeacherStates,
+        seed: tf.Tensor | tuple[int, int],
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        candidates = draw_candidates(labels, teacher.top_items, self._stratum_starts, seed)
+        student_scores = candidate_scores(
+            states, *map(self._student_embedding.item_rows, (candidates.own, candidates.shared))
+        )
+        rows = [tf.gather(self._teacher_items, ids - 1) for ids in candidates[::2]]
+        losses = sampled_logits_losses(
+            student_scores,
+            candidate_scores(teacher.final_states, *rows),
+            candidates,
+            kd_temperature=self._config.kd_temperature,
         )
         return losses.task, losses.divergence
 

@@ -21,7 +21,8 @@ from adarec_tf.next_item_loss import labelled_positions
 
 logger = logging.getLogger(__name__)
 
-_POSITIONS_PER_BATCH = 8192
+_BATCH = 8192  # positions
+_TOP_ITEMS_BATCH = 1024  # where each has scores of the catalogue
 
 
 class TeacherStates(NamedTuple):
@@ -31,15 +32,20 @@ class TeacherStates(NamedTuple):
       embedding: float32 [N, D].
       hidden_states: float32 [N, D] for each layer, bottom to top.
       final_states: float32 [N, D].
+      top_items: int32 [N, K], ids of its best items.
     """
 
     embedding: tf.Tensor
     hidden_states: tuple[tf.Tensor, ...]
     final_states: tf.Tensor
+    top_items: tf.Tensor
 
 
 def teacher_states(
-    teacher: keras.Model | EnsembleTeacher, item_ids: tf.Tensor, labels: tf.Tensor
+    teacher: keras.Model | EnsembleTeacher,
+    item_ids: tf.Tensor,
+    labels: tf.Tensor,
+    num_top_items: int = 0,
 ) -> TeacherStates:
     """Asks the teacher.
 
@@ -47,6 +53,7 @@ def teacher_states(
       teacher: a built sequence model; no gradient reaches it.
       item_ids: int64 [B, L].
       labels: int64 [B, L], PAD where there is none.
+      num_top_items: K; scoring the catalogue for them costs more than all the rest.
     """
     outputs = teacher(item_ids, training=False)
     indices = labelled_positions(labels).indices
@@ -54,11 +61,23 @@ def teacher_states(
     def at_labels(states: tf.Tensor) -> tf.Tensor:
         return tf.stop_gradient(tf.gather_nd(states, indices))
 
+    final_states = at_labels(outputs.final_states)
     return TeacherStates(
         at_labels(outputs.embedding),
         tuple(at_labels(states) for states in outputs.hidden_states),
-        at_labels(outputs.final_states),
+        final_states,
+        _top_items(teacher, final_states, num_top_items),
     )
+
+
+def _top_items(
+    teacher: keras.Model | EnsembleTeacher, final_states: tf.Tensor, number: int
+) -> tf.Tensor:
+    number = min(number, teacher.sequence_embedding.num_items)
+    if number == 0:
+        return tf.zeros([tf.shape(final_states)[0], 0], tf.int32)
+    logits = teacher.sequence_embedding.item_logits(final_states)
+    return 1 + tf.math.top_k(tf.stop_gradient(logits), number).indices
 
 
 class AskedTeacher:
@@ -70,11 +89,12 @@ class AskedTeacher:
 
     num_bytes = 0
 
-    def __init__(self, teacher: keras.Model | EnsembleTeacher) -> None:
-        """Args: a built sequence model."""
+    def __init__(self, teacher: keras.Model | EnsembleTeacher, num_top_items: int = 0) -> None:
+        """Args: a built sequence model, and how many of its best items are wanted."""
         signature = [tf.TensorSpec([None, None], tf.int64)] * 2
         self._ask = tf.function(
-            lambda *batch: teacher_states(teacher, *batch), input_signature=signature
+            lambda *batch: teacher_states(teacher, *batch, num_top_items),
+            input_signature=signature,
         )
 
     def states(self, batch: Batch) -> TeacherStates:
@@ -92,16 +112,16 @@ class TeacherCache:
     """
 
     def __init__(self, arrays: Sequence[np.ndarray]) -> None:
-        """Args: embedding, hidden states and final states, each float32 [places, D]."""
+        """Args: embedding, hidden states, final states, best items, each [places, ...]."""
         self._arrays = arrays
         self.num_bytes = sum(array.nbytes for array in arrays)
 
     def states(self, batch: Batch) -> TeacherStates:
         """What `teacher_states` gives for the batch."""
-        embedding, *hidden, final = (
+        embedding, *hidden, final, top_items = (
             tf.constant(np.take(array, batch.places, axis=0)) for array in self._arrays
         )
-        return TeacherStates(embedding, tuple(hidden), final)
+        return TeacherStates(embedding, tuple(hidden), final, top_items)
 
 
 def read_teacher(
@@ -111,15 +131,21 @@ def read_teacher(
     max_length: int,
     directory: str,
     max_bytes: int,
+    num_top_items: int = 0,
 ) -> TeacherCache | AskedTeacher:
     """The teacher's states for batches of a training split: from a cache if it is small enough.
 
     Args: as `build_teacher_cache`.
     """
     cache = build_teacher_cache(
-        teacher, train, max_length=max_length, directory=directory, max_bytes=max_bytes
+        teacher,
+        train,
+        max_length=max_length,
+        directory=directory,
+        max_bytes=max_bytes,
+        num_top_items=num_top_items,
     )
-    return AskedTeacher(teacher) if cache is None else cache
+    return AskedTeacher(teacher, num_top_items) if cache is None else cache
 
 
 def build_teacher_cache(
@@ -129,6 +155,7 @@ def build_teacher_cache(
     max_length: int,
     directory: str,
     max_bytes: int,
+    num_top_items: int = 0,
 ) -> TeacherCache | None:
     """Runs the teacher over a training split once.
 
@@ -138,13 +165,14 @@ def build_teacher_cache(
       max_length: items the teacher sees.
       directory: where the arrays are written; deleted files of an earlier cache are replaced.
       max_bytes: of all arrays; a larger cache is not made.
+      num_top_items: best items to keep of each position.
 
     Returns:
       The cache, or None (and a log line) if it would be larger than allowed.
     """
-    probe = teacher_states(teacher, tf.ones([1, 1], tf.int64), tf.ones([1, 1], tf.int64))
-    widths = [int(array.shape[1]) for array in _flat(probe)]
-    num_bytes = 4 * sum(widths) * len(train.item_ids)
+    one = tf.ones([1, 1], tf.int64)
+    probe = _flat(teacher_states(teacher, one, one, num_top_items))
+    num_bytes = 4 * sum(array.shape[1] for array in probe) * len(train.item_ids)
     if num_bytes > max_bytes:
         logger.info("teacher_cache=none bytes=%d max_bytes=%d", num_bytes, max_bytes)
         return None
@@ -153,27 +181,27 @@ def build_teacher_cache(
         np.lib.format.open_memmap(
             os.path.join(directory, f"states_{number}.npy"),
             mode="w+",
-            dtype=np.float32,
-            shape=(len(train.item_ids), width),
+            dtype=values.dtype.as_numpy_dtype,
+            shape=(len(train.item_ids), values.shape[1]),
         )
-        for number, width in enumerate(widths)
+        for number, values in enumerate(probe)
     ]
-    asked = AskedTeacher(teacher)
-    for batch in _batches(train, max_length):
+    asked = AskedTeacher(teacher, num_top_items)
+    for batch in _batches(train, max_length, _TOP_ITEMS_BATCH if num_top_items else _BATCH):
         for array, values in zip(arrays, _flat(asked.states(batch)), strict=True):
             array[batch.places] = values.numpy()
     return TeacherCache(arrays)
 
 
 def _flat(states: TeacherStates) -> list[tf.Tensor]:
-    return [states.embedding, *states.hidden_states, states.final_states]
+    return [states.embedding, *states.hidden_states, states.final_states, states.top_items]
 
 
-def _batches(train: Histories, max_length: int) -> Iterator[Batch]:
+def _batches(train: Histories, max_length: int, num_positions: int) -> Iterator[Batch]:
     return next_item_batches(
         train,
         max_length=max_length,
-        positions_per_batch=_POSITIONS_PER_BATCH,
+        positions_per_batch=num_positions,
         seed=0,
         epoch=0,
     )

@@ -82,4 +82,4 @@ def search_loss(
       The objective.
     """
     outputs = state.supernet(batch.item_ids, edges, training=training)
-    return state.objective(outputs, batch.teacher, batch.labels)
+    return state.objective(outputs, batch.teacher, batch.labels, seed=batch.seed)

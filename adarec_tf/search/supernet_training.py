@@ -223,6 +223,7 @@ def _teacher_readers(
                 max_length=settings.max_length,
                 directory=os.path.join(cache_dir, name),
                 max_bytes=settings.distillation.max_cache_bytes - kept,
+                num_top_items=settings.distillation.num_kept_items,
             )
         )
     return readers

@@ -101,3 +101,16 @@ def test_the_best_items_alone_are_another_divergence_of_the_same_task() -> None:
     assert float(best.distillation.logits) != pytest.approx(
         float(everything.distillation.logits), rel=1e-2
     )
+
+
+def test_a_sample_that_is_the_catalogue_gives_the_same_objective() -> None:
+    everything = _value()
+    sampled = _value(logits_items="sampled", num_top_items=3, num_sampled_items=NUM_ITEMS)
+    np.testing.assert_allclose(sampled.parts()["task"], everything.task, rtol=1e-5)
+    np.testing.assert_allclose(sampled.total, everything.total, rtol=1e-5)
+    # Each seed draws its own.
+    objective = _objective(logits_items="sampled", num_top_items=1, num_sampled_items=4)
+    teacher = objective.teacher_states(ITEM_IDS, LABELS)
+    tasks = [float(objective(OUTPUTS, teacher, LABELS, seed=(1, n)).task) for n in (0, 0, 1, 2)]
+    assert tasks[0] == tasks[1]
+    assert len(set(tasks)) == 3

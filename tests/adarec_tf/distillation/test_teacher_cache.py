@@ -36,15 +36,23 @@ def test_the_cache_says_what_the_teacher_says_in_every_epoch(kind: str, tmp_path
     }[kind]()
     train = walk_scene.histories()["train"]
     max_length = 4  # shorter than the longest history
+    num_top_items = 2 if kind == "ensemble" else 0
     cache = build_teacher_cache(
-        teacher, train, max_length=max_length, directory=str(tmp_path / "states"), max_bytes=10**6
+        teacher,
+        train,
+        max_length=max_length,
+        directory=str(tmp_path / "states"),
+        max_bytes=10**6,
+        num_top_items=num_top_items,
     )
     assert cache is not None
     for epoch in (0, 1):
         for batch in next_item_batches(
             train, max_length=max_length, positions_per_batch=32, seed=7, epoch=epoch
         ):
-            asked = teacher_states(teacher, tf.constant(batch.item_ids), tf.constant(batch.labels))
+            asked = teacher_states(
+                teacher, tf.constant(batch.item_ids), tf.constant(batch.labels), num_top_items
+            )
             tf.nest.assert_same_structure(asked, cache.states(batch))
             for expected, kept in zip(
                 tf.nest.flatten(asked), tf.nest.flatten(cache.states(batch)), strict=True
