@@ -107,6 +107,12 @@ class StudentConfig(JsonConfig):
             table.rank,
         )
         check(
+            table.format != "int4" or self.hidden_dim % 2 == 0,
+            "hidden_dim",
+            "even with item_table.format=int4, two numbers a byte",
+            self.hidden_dim,
+        )
+        check(
             table.format != "product_codes" or self.hidden_dim % table.num_codes == 0,
             "item_table.num_codes",
             f"a divisor of hidden_dim={self.hidden_dim}",

@@ -11,13 +11,13 @@ class ItemTableConfig(JsonConfig):
     """How the student keeps its item table, nearly all of its bytes; the paper's is `float32`."""
 
     # `low_rank`, a product of two thin matrices; `product_codes`, codes of shared vectors (RecJPQ);
-    # `int8`, bytes with a scale a row.
+    # `int8` and `int4`, bytes or half bytes with a scale a row.
     format: str = "float32"
     rank: int = 16  # of `low_rank`
     num_codes: int = 8  # of an item in `product_codes`, a byte each
     codebook_size: int = 256  # vectors that a code chooses from
 
-    FORMATS: ClassVar[tuple[str, ...]] = ("float32", "low_rank", "product_codes", "int8")
+    FORMATS: ClassVar[tuple[str, ...]] = ("float32", "low_rank", "product_codes", "int8", "int4")
 
     def __post_init__(self) -> None:
         check_choice(self, "format", self.FORMATS)

@@ -93,7 +93,7 @@ class AskedTeacher:
         """Args: a built sequence model, and how many of its best items are wanted."""
         signature = [tf.TensorSpec([None, None], tf.int64)] * 2
         self._ask = tf.function(
-            lambda *batch: teacher_states(teacher, *batch, num_top_items),
+            lambda ids, labels: teacher_states(teacher, ids, labels, num_top_items),
             input_signature=signature,
         )
 

@@ -2,6 +2,7 @@
 
 from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.item_tables.float32 import Float32Table
+from adarec_tf.item_tables.int4 import Int4Table
 from adarec_tf.item_tables.int8 import Int8Table
 from adarec_tf.item_tables.low_rank import LowRankTable
 from adarec_tf.item_tables.product_codes import ProductCodesTable
@@ -14,6 +15,7 @@ ITEM_TABLES: dict[str, type[ItemTable]] = {
     "low_rank": LowRankTable,
     "product_codes": ProductCodesTable,
     "int8": Int8Table,
+    "int4": Int4Table,
 }
 
 

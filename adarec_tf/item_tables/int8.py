@@ -1,15 +1,16 @@
 """The item table in bytes."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from adarec_tf.item_tables.table import ItemTable, TableReader
-from adarec_tf.quantisation import quantise, rounded
+from adarec_tf.quantisation import INT8_MAX, quantise, rounded
 
-_A_ROW = (-1,)  # has a scale
+A_ROW = (-1,)  # axes of what has a scale
 # As floats, rows are four times as many bytes. A few at a time stay in the processor's cache: for
 # one state and 26,700 rows of 64 that takes little more than half the time of casting all of them.
 _MIN_CHUNK_ROWS = 2048
@@ -23,6 +24,8 @@ class Int8Table(ItemTable):
       variable: float32 [num_rows, D], not rounded; serving has no part of it.
     """
 
+    largest_step: ClassVar[int] = INT8_MAX
+
     def build(self, add_weight: Callable[..., keras.Variable]) -> None:
         """Creates the floats."""
         self.variable = add_weight(
@@ -33,11 +36,13 @@ class Int8Table(ItemTable):
 
     def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
         """Looks up rows: int [...] to float32 [..., D]."""
-        return rounded(tf.gather(tf.convert_to_tensor(self.variable), item_ids), _A_ROW)
+        return rounded(
+            tf.gather(tf.convert_to_tensor(self.variable), item_ids), A_ROW, self.largest_step
+        )
 
     def matrix(self) -> tf.Tensor:
         """All rows: float32 [num_rows, D]."""
-        return rounded(tf.convert_to_tensor(self.variable), _A_ROW)
+        return rounded(tf.convert_to_tensor(self.variable), A_ROW, self.largest_step)
 
     def set_table(self, table: np.ndarray) -> None:
         """Takes the table, which is rounded whenever it is read."""
@@ -53,12 +58,22 @@ class Int8Table(ItemTable):
         return _ServedInt8(self)
 
 
+def row_chunks(packed: tf.Tensor) -> list[tf.Tensor]:
+    """Cuts a table [num_rows, ...] into parts that stay in the cache when they are unpacked."""
+    num_rows, width = packed.shape
+    chunk = max(_MIN_CHUNK_ROWS, -(-num_rows // _MAX_CHUNKS))
+    return [
+        tf.slice(packed, [start, 0], [min(chunk, num_rows - start), width])
+        for start in range(0, num_rows, chunk)
+    ]
+
+
 class _ServedInt8:
     """Integers of one byte, cast where they are read."""
 
     def __init__(self, table: Int8Table) -> None:
         self._size = table.size
-        steps, scales = quantise(tf.convert_to_tensor(table.variable), _A_ROW)
+        steps, scales = quantise(tf.convert_to_tensor(table.variable), A_ROW)
         self._steps = tf.Variable(tf.cast(steps, tf.int8), trainable=False, name="item_steps")
         self._scales = tf.Variable(scales, trainable=False, name="item_scales")
 
@@ -68,13 +83,10 @@ class _ServedInt8:
         return tf.cast(tf.gather(steps, item_ids), tf.float32) * tf.gather(scales, item_ids)
 
     def logits(self, states: tf.Tensor) -> tf.Tensor:
-        steps, num_rows = tf.convert_to_tensor(self._steps), self._size.num_rows
-        chunk = max(_MIN_CHUNK_ROWS, -(-num_rows // _MAX_CHUNKS))
-        products = []
-        for start in range(0, num_rows, chunk):
-            size = [min(chunk, num_rows - start), self._size.hidden_dim]
-            rows = tf.cast(tf.slice(steps, [start, 0], size), tf.float32)
-            products.append(tf.matmul(states, rows, transpose_b=True))
+        products = [
+            tf.matmul(states, tf.cast(rows, tf.float32), transpose_b=True)
+            for rows in row_chunks(tf.convert_to_tensor(self._steps))
+        ]
         # Scaled afterwards: fewer products than scaling the rows.
         logits = tf.concat(products, axis=1) * tf.transpose(self._scales)
         return tf.slice(logits, [0, 1], [-1, self._size.num_items])

@@ -42,7 +42,7 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ("training.learning_rate=Infinity", "finite"),
         ("search.num_candidates=2.5", "an integer"),
         ("student.num_nodes=1", "at least 2"),
-        ("student.item_table.format=int4", "one of float32, low_rank, product_codes, int8"),
+        ("student.item_table.format=int2", "one of float32, low_rank, product_codes, int8, int4"),
         ("student.item_table.rnk=4", "one of codebook_size, format, num_codes, rank"),
         ("student.item_table.codebook_size=257", "at most 256"),
         ("student.item_table=int8", "a single field: student.item_table.codebook_size"),

@@ -319,7 +319,7 @@ def test_a_bundle_is_as_small_as_its_item_table(tmp_path: Path) -> None:
     plain, plain_dir = write_student("float32", tmp_path / "float32")
     table_bytes = plain.sequence_embedding.item_table.served_bytes
     rest = bundle_bytes(plain_dir) - table_bytes
-    for name in ("low_rank", "product_codes", "int8"):
+    for name in ("low_rank", "product_codes", "int8", "int4"):
         student, directory = write_student(name, tmp_path / name)
         served = student.sequence_embedding.item_table.served_bytes
         assert served < 0.3 * table_bytes
