@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.distillation.initial_table import initialise_table, principal_columns
+from adarec_tf.distillation.initial_table import initialise_table, narrowed_items
 from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.sequence_model import SequenceEmbedding
 
@@ -26,10 +26,18 @@ def test_a_narrower_table_keeps_the_scores_as_well_as_its_rank_can() -> None:
     left, lengths, right = np.linalg.svd(items)
     for rank in (1, 3, 5):
         best = (left[:, :rank] * lengths[:rank]) @ right[:rank]
-        columns = principal_columns(items, rank)
+        columns = narrowed_items(items, rank)
         assert columns.shape == (NUM_ITEMS, rank)
         np.testing.assert_allclose(columns @ columns.T, best @ best.T, atol=1e-4)
-    np.testing.assert_array_equal(principal_columns(items, 6), items)
+    np.testing.assert_array_equal(narrowed_items(items, 6), items)
+
+
+def test_the_columns_of_a_narrower_table_are_alike() -> None:
+    generator = np.random.default_rng(0)
+    items = generator.normal(size=(500, 16)) * 2.0 ** -np.arange(16)
+    lengths = np.linalg.norm(narrowed_items(items.astype(np.float32), 8), axis=0)
+    # The directions themselves are of lengths 1 to 1/128.
+    assert lengths.max() / lengths.min() < 16
 
 
 def test_a_table_of_the_same_width_is_the_teachers() -> None:
@@ -50,7 +58,7 @@ def test_a_wider_table_keeps_the_columns_the_teacher_has_not() -> None:
     np.testing.assert_array_equal(student.item_vectors()[:, 4:], own[:, 4:])
 
 
-@pytest.mark.parametrize("table_format", ["low_rank", "product_codes", "int8"])
+@pytest.mark.parametrize("table_format", ["low_rank", "product_codes", "int8", "int4"])
 def test_every_format_comes_nearer_to_the_teacher(table_format: str) -> None:
     teacher, student = _embedding(4), _embedding(4, table_format)
 
