@@ -276,12 +276,23 @@ def _pushed_models(workdir: Path | None) -> Path:
 @click.option("--server", default="localhost:8500", show_default=True, help="HOST:PORT.")
 @click.option("--model-name", default="student", show_default=True)
 @click.option("--keep-seen", is_flag=True, help="Recommend items of the history as well.")
-def recommend(history: str, k: int, server: str, model_name: str, keep_seen: bool) -> None:
+@click.option("--tls-ca", default="", help="PEM file: ask with TLS, trusting it.")
+@click.option("--tls-cert", default="", help="PEM file: a certificate of one's own.")
+@click.option("--tls-key", default="", help="PEM file.")
+def recommend(
+    history: str,
+    k: int,
+    server: str,
+    model_name: str,
+    keep_seen: bool,
+    **tls: str,
+) -> None:
     """Ask a running server for the next items of one history."""
     from serving.client import RecommendClient, RecommendError, parse_history
+    from serving.connection import read_credentials
 
     try:
-        with RecommendClient(server, model_name) as client:
+        with RecommendClient(server, model_name, credentials=read_credentials(**tls)) as client:
             [items] = client.recommend([parse_history(history)], k, exclude_seen=not keep_seen)
     except RecommendError as error:
         raise click.ClickException(str(error)) from error

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -24,8 +25,26 @@ _TIME_LIMIT_S = 120.0
 logger = logging.getLogger(__name__)
 
 
+class RunningServer(NamedTuple):
+    """A server that watches the pushed folder.
+
+    Attributes:
+      address: HOST:PORT, "" for no server.
+      model_name: the name it serves the folder under.
+      tls_ca: PEM file with who signs its certificate; "" for plain text.
+      tls_cert: PEM file with a certificate to show it, "" for none.
+      tls_key: PEM file with its key.
+    """
+
+    address: str
+    model_name: str
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+
+
 def push(
-    bundle: str, serving_dir: str, keep_versions: int, server_address: str, model_name: str
+    bundle: str, serving_dir: str, keep_versions: int, server: RunningServer
 ) -> tuple[int, str]:
     """Publishes a bundle and, where a server is named, sees it answer.
 
@@ -33,16 +52,15 @@ def push(
       bundle: a SavedModel folder.
       serving_dir: the folder that a server watches.
       keep_versions: how many versions stay in it.
-      server_address: HOST:PORT of a running server, "" for none.
-      model_name: the name it serves the folder under.
+      server: which server that is.
 
     Returns:
       The version's number, and why it was taken back: "" if it was not.
     """
     before = find_versions(serving_dir) if os.path.isdir(serving_dir) else []
     version = publish(bundle, serving_dir)
-    if server_address and version not in before:
-        problem = ask_running_server(bundle, version, server_address, model_name)
+    if server.address and version not in before:
+        problem = ask_running_server(bundle, version, server)
         if problem:
             withdraw(serving_dir, version, problem)
             return version, problem
@@ -51,19 +69,25 @@ def push(
     return version, ""
 
 
-def ask_running_server(bundle: str, version: int, server_address: str, model_name: str) -> str:
+def ask_running_server(bundle: str, version: int, server: RunningServer) -> str:
     """Waits until a server serves a version and asks it the bundle's own warm-up requests.
 
     Returns:
       What went wrong, "" if nothing did.
     """
+    files = {
+        "--bundle": bundle,
+        "--tls-ca": server.tls_ca,
+        "--tls-cert": server.tls_cert,
+        "--tls-key": server.tls_key,
+    }
     # By name and in a process of its own: components do not import `serving`.
     completed = subprocess.run(
         [
             *(sys.executable, "-m", "serving.push_check"),
-            *("--server", server_address, "--model-name", model_name),
-            *("--version", str(version), "--bundle", os.path.abspath(bundle)),
-            *("--time-limit-s", str(_TIME_LIMIT_S)),
+            *("--server", server.address, "--model-name", server.model_name),
+            *("--version", str(version), "--time-limit-s", str(_TIME_LIMIT_S)),
+            *(f"{option}={os.path.abspath(file)}" for option, file in files.items() if file),
         ],
         cwd=Path(__file__).parents[1],  # where the package `serving` is found
         stderr=subprocess.PIPE,
@@ -86,6 +110,9 @@ def Pusher(  # noqa: N802 (a component is named as a class)
     serving_dir: Parameter[str],
     keep_versions: Parameter[int],
     server_address: Parameter[str],
+    server_tls_ca: Parameter[str],
+    server_tls_cert: Parameter[str],
+    server_tls_key: Parameter[str],
     model_name: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
@@ -103,6 +130,9 @@ def Pusher(  # noqa: N802 (a component is named as a class)
       keep_versions: how many versions stay in it.
       server_address: HOST:PORT of a running server that has to answer with the new version; ""
         for none.
+      server_tls_ca: PEM file with who signs that server's certificate; "" for plain text.
+      server_tls_cert: PEM file with a certificate to show it, "" for none.
+      server_tls_key: PEM file with its key.
       model_name: the name it serves the folder under.
       code_fingerprint: of the code this runs, so that the cache sees changes.
     """
@@ -111,8 +141,10 @@ def Pusher(  # noqa: N802 (a component is named as a class)
     reasons = [line for is_blessed, lines in verdicts if not is_blessed for line in lines]
     version = 0
     if all(is_blessed for is_blessed, _ in verdicts):
-        bundle = bundle_dir(model.uri)
-        version, problem = push(bundle, serving_dir, int(keep_versions), server_address, model_name)
+        server = RunningServer(
+            server_address, model_name, server_tls_ca, server_tls_cert, server_tls_key
+        )
+        version, problem = push(bundle_dir(model.uri), serving_dir, int(keep_versions), server)
         reasons = [f"Version {version} was taken back: {problem}"] if problem else []
     is_pushed = version > 0 and not reasons
     pushed_model.set_int_custom_property("pushed", int(is_pushed))

@@ -199,6 +199,9 @@ def _release_stages(
         serving_dir=serving_dir,
         keep_versions=config.serving.keep_versions,
         server_address=config.serving.server_address,
+        server_tls_ca=config.serving.server_tls_ca,
+        server_tls_cert=config.serving.server_tls_cert,
+        server_tls_key=config.serving.server_tls_key,
         model_name=config.serving.model_name,
         code_fingerprint=source_fingerprint("components.pusher", "serving.push_check"),
     )

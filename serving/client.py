@@ -9,7 +9,6 @@ import argparse
 import csv
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -227,11 +226,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--keep-seen", action="store_true", help="recommend seen items too")
     parser.add_argument("--timeout-s", type=float, default=5.0)
-    parser.add_argument("--ca-file", type=Path, help="connect with TLS, trusting this PEM file")
+    parser.add_argument("--tls-ca", default="", help="connect with TLS, trusting this PEM file")
+    parser.add_argument("--tls-cert", default="", help="PEM file: a certificate of one's own")
+    parser.add_argument("--tls-key", default="", help="PEM file")
     args = parser.parse_args(argv)
     try:
         history = parse_history(args.history)
-        credentials = _read_credentials(args.ca_file) if args.ca_file else None
+        credentials = connection.read_credentials(args.tls_ca, args.tls_cert, args.tls_key)
         with RecommendClient(
             args.server, args.model_name, args.timeout_s, credentials=credentials
         ) as client:
@@ -243,13 +244,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     writer.writerow(Recommendation._fields)
     writer.writerows(items)
     return 0
-
-
-def _read_credentials(ca_file: Path) -> grpc.ChannelCredentials:
-    try:
-        return grpc.ssl_channel_credentials(root_certificates=ca_file.read_bytes())
-    except OSError as error:
-        raise RecommendError(f"Cannot read certificates from {ca_file}: {error}.") from error
 
 
 if __name__ == "__main__":

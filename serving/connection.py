@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -41,6 +42,38 @@ _OPTIONS = [
     # Channels of one process would share a connection otherwise.
     ("grpc.use_local_subchannel_pool", 1),
 ]
+
+
+def read_credentials(
+    tls_ca: str, tls_cert: str = "", tls_key: str = ""
+) -> grpc.ChannelCredentials | None:
+    """Credentials for TLS, from files in PEM.
+
+    Args:
+      tls_ca: who signs the server's certificate; "" is for plain text.
+      tls_cert: the client's own certificate, for servers that ask for one.
+      tls_key: its key.
+
+    Returns:
+      What `open_channels` takes: None for plain text.
+
+    Raises:
+      RecommendError: a file cannot be read, or one is missing.
+    """
+    if bool(tls_cert) != bool(tls_key) or (tls_cert and not tls_ca):
+        raise RecommendError(
+            "`tls_cert` and `tls_key` should be given together, and with `tls_ca`. Received: "
+            f"tls_ca={tls_ca!r}, tls_cert={tls_cert!r}, tls_key={tls_key!r}."
+        )
+    if not tls_ca:
+        return None
+    try:
+        ca, key, cert = (
+            Path(file).read_bytes() if file else None for file in (tls_ca, tls_key, tls_cert)
+        )
+    except OSError as error:
+        raise RecommendError(f"The file for TLS should be readable: {error}.") from error
+    return grpc.ssl_channel_credentials(ca, key, cert)
 
 
 def open_channels(

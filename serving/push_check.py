@@ -22,12 +22,13 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from serving.calls import RecommendError
+from serving.connection import open_channels, read_credentials
 from serving.warm_up import WARM_UP_FILE
 
 MAX_REQUESTS = 10
 _REQUEST_TIMEOUT_S = 10.0
 _LOOK_INTERVAL_S = 0.2
-_MAX_MESSAGE_BYTES = 64 * 2**20
 _State = get_model_status_pb2.ModelVersionStatus
 
 # What a server answers that is starting, or has not yet looked at the folder.
@@ -39,7 +40,12 @@ class PushCheckError(RuntimeError):
 
 
 def check_push(
-    server: str, model_name: str, version: int, bundle: Path, time_limit_s: float
+    server: str,
+    model_name: str,
+    version: int,
+    bundle: Path,
+    time_limit_s: float,
+    credentials: grpc.ChannelCredentials | None = None,
 ) -> int:
     """Waits for a version and sends it real requests.
 
@@ -49,6 +55,7 @@ def check_push(
       version: the version that has to answer.
       bundle: its folder, with warm-up requests.
       time_limit_s: seconds for everything.
+      credentials: for TLS; None for plain text.
 
     Returns:
       Number of requests answered.
@@ -58,8 +65,8 @@ def check_push(
     """
     requests = read_warm_up_requests(bundle)
     deadline_s = time.monotonic() + time_limit_s
-    options = [("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES)]
-    with grpc.insecure_channel(server, options) as channel:
+    [opened] = open_channels(grpc, server, 1, credentials)
+    with opened as channel:
         models = model_service_pb2_grpc.ModelServiceStub(channel)
         predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         _wait_until_available(models, server, model_name, version, deadline_s)
@@ -109,7 +116,7 @@ def _wait_until_available(
             if error.code() not in _NOT_YET:
                 raise PushCheckError(_describe("The status", error)) from error
             if error.code() == grpc.StatusCode.UNAVAILABLE:
-                seen = "no server answers there"
+                seen = f"no server answers there ({_on_one_line(error)}); see its TLS and yours"
         else:
             if status.state == _State.AVAILABLE:
                 return
@@ -145,7 +152,11 @@ def _ask(
 
 
 def _describe(what: str, error: grpc.RpcError) -> str:
-    return f"{what} failed with {error.code().name}: {' '.join((error.details() or '').split())}"
+    return f"{what} failed with {error.code().name}: {_on_one_line(error)}"
+
+
+def _on_one_line(error: grpc.RpcError) -> str:
+    return " ".join((error.details() or "").split())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -156,12 +167,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", type=int, required=True)
     parser.add_argument("--bundle", type=Path, required=True, help="folder of the version")
     parser.add_argument("--time-limit-s", type=float, default=120.0)
+    parser.add_argument("--tls-ca", default="", help="connect with TLS, trusting this PEM file")
+    parser.add_argument("--tls-cert", default="", help="PEM file: a certificate of one's own")
+    parser.add_argument("--tls-key", default="", help="PEM file")
     args = parser.parse_args(argv)
     try:
+        credentials = read_credentials(args.tls_ca, args.tls_cert, args.tls_key)
         num_answered = check_push(
-            args.server, args.model_name, args.version, args.bundle, args.time_limit_s
+            *(args.server, args.model_name, args.version, args.bundle, args.time_limit_s),
+            credentials,
         )
-    except PushCheckError as error:
+    except (PushCheckError, RecommendError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     print(f"Version {args.version} answered {num_answered} requests.")

@@ -189,6 +189,13 @@ def test_recommend_without_a_server_says_what_to_do() -> None:
     assert result.output.count("\n") == 1
 
 
+def test_recommend_without_its_tls_file_says_which() -> None:
+    result = invoke("recommend", "--history", "a", "--tls-ca", "nowhere.pem")
+    assert result.exit_code == 1
+    assert "The file for TLS should be readable" in result.output
+    assert "nowhere.pem" in result.output
+
+
 def test_every_option_of_the_server_can_be_given() -> None:
     given = {parameter.name for parameter in cli.serve.params}
     assert {field.name for field in dataclasses.fields(ServerOptions)} <= given

@@ -53,6 +53,9 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ("data.test_time_share=0", "greater than 0"),
         ("data.test_time_share=0.9", "less than 1 with test_time_share=0.9"),
         ("search.warmup_epochs=99", "less than max_epochs"),
+        ("serving.server_tls_ca=ca.pem", "given with server_address alone"),
+        ("serving.server_tls_cert=cert.pem", "given with server_tls_ca alone"),
+        ("serving.server_tls_key=key.pem", "given with server_tls_cert"),
         ("teacher.hidden_dim", "the form stage.field=value"),
     ],
 )

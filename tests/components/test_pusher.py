@@ -6,7 +6,7 @@ from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, Pu
 from adarec_tf.export.pushed_versions import find_versions, list_versions
 from components import pusher
 from components.blessings import write_blessing
-from components.pusher import Pusher
+from components.pusher import Pusher, RunningServer
 
 
 def make_bundle(path: Path, content: str) -> Path:
@@ -27,6 +27,7 @@ def push(
     model_blessed: bool = True,
     infra_blessed: bool = True,
     server_address: str = "",
+    server_tls_ca: str = "",
     content: str = "student",
 ) -> PushedModel:
     artifacts = {
@@ -49,6 +50,9 @@ def push(
         serving_dir=str(tmp_path / "serving"),
         keep_versions=2,
         server_address=server_address,
+        server_tls_ca=server_tls_ca,
+        server_tls_cert="",
+        server_tls_key="",
         model_name="student",
         code_fingerprint="",
     )
@@ -84,7 +88,7 @@ def test_a_version_that_does_not_answer_is_taken_back(
     tmp_path: Path, serving: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(tmp_path, content="first")
-    asked: list[tuple[str, int, str, str]] = []
+    asked: list[tuple[object, ...]] = []
 
     def ask(*arguments: object) -> str:
         asked.append(arguments)
@@ -92,9 +96,9 @@ def test_a_version_that_does_not_answer_is_taken_back(
         return "Request 0 failed."
 
     monkeypatch.setattr(pusher, "ask_running_server", ask)
-    pushed = push(tmp_path, content="second", server_address="there:8500")
+    pushed = push(tmp_path, content="second", server_address="there:8500", server_tls_ca="ca.pem")
     bundle = str(tmp_path / "model of second" / "bundle")
-    assert asked == [(bundle, 2, "there:8500", "student")]
+    assert asked == [(bundle, 2, RunningServer("there:8500", "student", "ca.pem"))]
     assert pushed.get_int_custom_property("pushed") == 0
     reason = "Version 2 was taken back: Request 0 failed."
     assert pushed.get_string_custom_property("reasons") == reason
@@ -109,19 +113,24 @@ def test_the_same_bundle_is_asked_once(
 ) -> None:
     asked: list[int] = []
 
-    def ask(bundle: str, version: int, *rest: str) -> str:
+    def ask(bundle: str, version: int, server: RunningServer) -> str:
         asked.append(version)
         return ""
 
     monkeypatch.setattr(pusher, "ask_running_server", ask)
     bundle = str(make_bundle(tmp_path / "bundle", "student"))
     for _ in range(2):
-        assert pusher.push(bundle, str(serving), 2, "there:8500", "student") == (1, "")
+        server = RunningServer("there:8500", "student")
+        assert pusher.push(bundle, str(serving), 2, server) == (1, "")
     assert asked == [1]
 
 
 def test_a_server_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "bundle", "student")
-    problem = pusher.ask_running_server(str(bundle), 1, "127.0.0.1:1", "student")
+    server = RunningServer("127.0.0.1:1", "student")
+    problem = pusher.ask_running_server(str(bundle), 1, server)
     assert "should hold warm-up requests" in problem
     assert "\n" not in problem
+    with_tls = server._replace(tls_ca=str(tmp_path / "nowhere.pem"))
+    problem = pusher.ask_running_server(str(bundle), 1, with_tls)
+    assert "The file for TLS should be readable" in problem

@@ -1,3 +1,4 @@
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -65,8 +66,37 @@ def test_a_server_that_is_not_there_fails(tmp_path, push):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    with pytest.raises(PushCheckError, match="no server answers there"):
+    with pytest.raises(PushCheckError, match=r"no server answers there \(.*connect"):
         check_push(address, "student", 1, push(1), 0.5)
+
+
+def test_a_server_with_tls_is_asked_with_its_ca_and_a_certificate(
+    push, tmp_path, certificates, capsys
+):
+    bundle = push(1)
+    cert, key = certificates.values()
+    with serve(tmp_path / "models", port=0, tls_client_ca=cert, **certificates) as server:
+        arguments = ["--server", server.address, "--version", "1", "--bundle", str(bundle)]
+        assert main([*arguments, "--tls-ca", cert, "--tls-cert", cert, "--tls-key", key]) == 0
+        assert main([*arguments, "--time-limit-s", "0.2"]) == 1
+        assert main([*arguments, "--time-limit-s", "0.2", "--tls-ca", cert]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert all("no server answers there (" in line for line in errors), errors
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"--tls-ca": "nowhere.pem"}, "TLS should be readable: .*nowhere.pem"),
+        ({"--tls-cert": "c", "--tls-key": "k"}, "together, and with `tls_ca`"),
+        ({"--tls-ca": "ca", "--tls-cert": "c"}, "`tls_cert` and `tls_key` should be given"),
+    ],
+)
+def test_files_for_tls_are_readable_and_complete(options, message, tmp_path, capsys):
+    arguments = [part for option in options.items() for part in option]
+    assert main(["--server", "x:1", "--version", "1", "--bundle", str(tmp_path), *arguments]) == 1
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_a_bundle_without_requests_is_refused(publish, tmp_path, write_warm_up, capsys):

@@ -1,7 +1,5 @@
 """What a running server offers beside the API: limits, metrics, access log, TLS, reflection."""
 
-import datetime
-import ipaddress
 import json
 import socket
 import urllib.request
@@ -9,9 +7,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
@@ -135,29 +130,6 @@ def test_models_and_policies_come_from_a_file(model_dir, bundle, tmp_path):
         assert server.available_versions == {"student": [2, 3]}
     with pytest.raises(ServingError, match="nowhere"):
         read_models(tmp_path / "nowhere")
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory) -> dict[str, str]:
-    """A certificate for 127.0.0.1 that signs itself, and its key: files in PEM."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(address, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    form, no_password = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, form, no_password))
-    return {"tls_cert": str(folder / "cert.pem"), "tls_key": str(folder / "key.pem")}
 
 
 @pytest.mark.parametrize("asks_clients", [False, True])
