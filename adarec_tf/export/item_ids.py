@@ -1,8 +1,14 @@
-"""Item ids inside the served graph: compacting histories, taking candidates out."""
+"""Item ids inside the served graph: compacting histories, taking candidates out, the best ones."""
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from adarec_tf.sequence_model import PAD
+
+_BLOCK_ITEMS = 64
+# Of fewer items, what a second stage spares is less than its operations cost.
+_MIN_ITEMS_FOR_BLOCKS = 100_000
 
 
 def latest_items(
@@ -74,3 +80,48 @@ def mark_items(item_ids: tf.Tensor, num_items: int) -> tf.Tensor:
         tf.stack([num_lists, num_items]),
     )
     return counts > 0
+
+
+class BestItems(NamedTuple):
+    """The best columns of each row, best first; of equal ones the first.
+
+    Attributes:
+      scores: float32 [B, K].
+      columns: int32 [B, K].
+    """
+
+    scores: tf.Tensor
+    columns: tf.Tensor
+
+
+def best_items(scores: tf.Tensor, k: tf.Tensor) -> BestItems:
+    """Finds the best items of a catalogue.
+
+    Args:
+      scores: float32 [B, V], V static.
+      k: int32 [], K, from 1 to V.
+    """
+    if scores.shape[1] < _MIN_ITEMS_FOR_BLOCKS:
+        return BestItems(*tf.math.top_k(scores, k))
+    return best_of_blocks(scores, k)
+
+
+def best_of_blocks(scores: tf.Tensor, k: tf.Tensor) -> BestItems:
+    """What `best_items` gives, exactly, in a fraction of the time where there are many items.
+
+    An item among the best k is in a block with one of the best k maxima: each better block holds a
+    better item. A maximum a block is cheap; comparing one by one is for items of those blocks.
+    """
+    num_items = scores.shape[1]
+    num_blocks = -(-num_items // _BLOCK_ITEMS)
+    missing = [[0, 0], [0, num_blocks * _BLOCK_ITEMS - num_items]]
+    if missing[1][1]:
+        scores = tf.pad(scores, missing, constant_values=-float("inf"))
+    blocks = tf.reshape(scores, [-1, num_blocks, _BLOCK_ITEMS])
+    num_best = tf.minimum(k, num_blocks)
+    best_blocks = tf.math.top_k(tf.reduce_max(blocks, axis=2), num_best).indices
+    best_blocks = tf.sort(best_blocks, axis=1)  # in the catalogue's order, so that the first wins
+    candidates = tf.gather(blocks, best_blocks, batch_dims=1)
+    best = tf.math.top_k(tf.reshape(candidates, [-1, num_best * _BLOCK_ITEMS]), k)
+    block = tf.gather(best_blocks, best.indices // _BLOCK_ITEMS, batch_dims=1)
+    return BestItems(best.values, block * _BLOCK_ITEMS + best.indices % _BLOCK_ITEMS)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from adarec_tf.export.item_ids import exclude_items, latest_items, mark_items
+from adarec_tf.export.item_ids import best_items, exclude_items, latest_items, mark_items
 from adarec_tf.sequence_model import PAD, LastStateEncoder, SequenceModel
 from adarec_tf.students import Student
 from adarec_tf.students.served import ServedStudent
@@ -230,10 +230,10 @@ class _ServedFunctions:
 
     def _best(self, scores: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         tf.debugging.assert_positive(k, "`k` should be a positive integer")
-        best = tf.math.top_k(scores, tf.minimum(k, self._embedding.num_items))
-        keys = self._tables.item_keys.lookup(tf.cast(best.indices, tf.int64))
-        is_candidate = best.values > -float("inf")
-        return {"item_ids": tf.where(is_candidate, keys, ""), "scores": best.values}
+        best = best_items(scores, tf.minimum(k, self._embedding.num_items))
+        keys = self._tables.item_keys.lookup(tf.cast(best.columns, tf.int64))
+        is_candidate = best.scores > -float("inf")
+        return {"item_ids": tf.where(is_candidate, keys, ""), "scores": best.scores}
 
 
 class _WholeModel:
