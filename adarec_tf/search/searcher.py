@@ -4,7 +4,7 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -157,7 +157,7 @@ class _SearchLoop:
         checkpoint = EpochCheckpoint(checkpoint_dir, self._training.state.variables)
         trace: list[dict[str, Any]] = (checkpoint.restore() or {"trace": []})["trace"]
         log = TrainingLog(log_dir, map(_scalars, trace))
-        while not self._is_finished(trace):
+        while not is_finished(trace, self._settings.search):
             trace.append(self._run_epoch(len(trace)))
             checkpoint.save({"trace": trace})
             log.append(_scalars(trace[-1]))
@@ -236,13 +236,6 @@ class _SearchLoop:
         inherit_weights(student, supernet)
         return student
 
-    def _is_finished(self, trace: list[dict[str, Any]]) -> bool:
-        search = self._settings.search
-        genotypes = [record["genotype"] for record in trace if record["alphas_moved"]]
-        recent = genotypes[-(search.patience + 1) :]
-        is_stable = len(recent) > search.patience and all(g == recent[0] for g in recent)
-        return len(trace) >= search.max_epochs or is_stable
-
     def _run_epoch(self, epoch: int) -> dict[str, Any]:
         measured = self._training.run_epoch(epoch)
         state = self._training.state
@@ -273,6 +266,19 @@ class _SearchLoop:
             record["epoch"],
             " ".join(f"{name}={value:.6g}" for name, value in numbers.items()),
         )
+
+
+def is_finished(trace: Sequence[Mapping[str, Any]], search: SearchConfig) -> bool:
+    """Whether all epochs are over, or the genotype has not changed since the alphas moved on.
+
+    Args:
+      trace: one record an epoch; only `genotype` and `alphas_moved` are read.
+      search: epochs and patience.
+    """
+    genotypes = [record["genotype"] for record in trace if record["alphas_moved"]]
+    recent = genotypes[-(search.patience + 1) :]
+    is_stable = len(recent) > search.patience and all(g == recent[0] for g in recent)
+    return len(trace) >= search.max_epochs or is_stable
 
 
 def _scalars(record: dict[str, Any]) -> dict[str, float]:

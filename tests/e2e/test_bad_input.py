@@ -14,11 +14,10 @@ HEADER = "user_id,item_id,timestamp\n"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "log.csv"),
         (HEADER + "u1,a,1\nu1,b,soon\n", "log.csv, line 3"),
         (HEADER + "".join(f"u{n},i{n},{n}\n" for n in range(9)), "min"),
     ],
-    ids=["empty file", "time that is no number", "histories too short"],
+    ids=["time that is no number", "histories too short"],
 )
 def test_a_bad_log_is_one_line(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "log.csv").write_text(content)

@@ -1,7 +1,7 @@
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -61,21 +61,33 @@ def test_every_distillation_term_falls(tmp_path: Path) -> None:
         assert history[-1][term] < history[0][term], term
 
 
-def test_the_teacher_is_not_changed_and_the_student_is(tmp_path: Path) -> None:
+class _Distilled(NamedTuple):
+    student: keras.Model
+    teacher: keras.Model
+    history: list[dict[str, float]]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def distilled(tmp_path_factory: pytest.TempPathFactory) -> _Distilled:
+    """A distillation as `CONFIG` has it, with the teacher cached."""
+    scene, folder = walk_scene.histories(), tmp_path_factory.mktemp("distilled")
     teacher, student = _teacher(), _student()
-    before = (
-        [v.numpy().copy() for v in teacher.weights],
-        [v.numpy().copy() for v in student.trainable_variables],
-    )
-    scene = walk_scene.histories()
-    distill_student(
+    history = distill_student(
         student, teacher, scene["train"], scene["valid"], CONFIG,
-        max_length=LENGTH, seen="exclude", seed=3, checkpoint_dir=str(tmp_path),
+        max_length=LENGTH, seen="exclude", seed=3, checkpoint_dir=str(folder),
     )  # fmt: skip
-    for old, variable in zip(before[0], teacher.weights, strict=True):
-        np.testing.assert_array_equal(variable.numpy(), old)
-    for old, variable in zip(before[1], student.trainable_variables, strict=True):
-        assert np.any(variable.numpy() != old), variable.path
+    return _Distilled(student, teacher, history, folder)
+
+
+def test_the_teacher_is_not_changed_and_the_student_is(distilled: _Distilled) -> None:
+    for fresh, variable in zip(_teacher().weights, distilled.teacher.weights, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), fresh.numpy())
+    student = distilled.student
+    for fresh, variable in zip(
+        _student().trainable_variables, student.trainable_variables, strict=True
+    ):
+        assert np.any(variable.numpy() != fresh.numpy()), variable.path
 
 
 class _KilledError(Exception):
@@ -141,27 +153,29 @@ def test_masses_stay_a_distribution_and_follow_the_cost() -> None:
     np.testing.assert_allclose(teacher_mass, [1 / 3] * 3, atol=1e-6)
 
 
-def test_the_cached_teacher_trains_the_student_that_the_asked_one_does(tmp_path: Path) -> None:
-    scene = walk_scene.histories()
-    students = []
-    for max_cache_bytes in (0, 2**20):
-        students.append(_student())
-        folder = tmp_path / str(max_cache_bytes)
-        _distill(students[-1], scene, folder, max_cache_bytes=max_cache_bytes)
-        assert (folder / "checkpoint" / "teacher_states").exists() == (max_cache_bytes > 0)
-    for asked, cached in zip(*(student.trainable_variables for student in students), strict=True):
+def test_the_asked_teacher_trains_the_student_that_the_cached_one_does(
+    distilled: _Distilled, tmp_path: Path
+) -> None:
+    student = _student()
+    _distill(student, walk_scene.histories(), tmp_path, max_cache_bytes=0)
+    assert not (tmp_path / "checkpoint" / "teacher_states").exists()
+    assert (distilled.folder / "teacher_states").exists()
+    for asked, cached in zip(
+        student.trainable_variables, distilled.student.trainable_variables, strict=True
+    ):
         np.testing.assert_allclose(cached.numpy(), asked.numpy(), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("hidden_mapping", ["emd", "last"])
-def test_a_record_holds_the_plan_and_the_masses(hidden_mapping: str, tmp_path: Path) -> None:
-    history = _distill(_student(), walk_scene.histories(), tmp_path, hidden_mapping=hidden_mapping)
+def _check_sums(history: list[dict[str, float]]) -> None:
     for record in history:
         for name in ("plan", "student_mass", "teacher_mass"):
             numbers = [value for key, value in record.items() if key.startswith(f"{name}[")]
             assert sum(numbers) == pytest.approx(1.0, abs=1e-4)
-    # The teacher's last layers are the students'.
-    assert (history[0]["plan[2,3]"] == pytest.approx(0.5)) == (hidden_mapping == "last")
+
+
+def test_a_record_holds_the_plan_and_the_masses(distilled: _Distilled) -> None:
+    _check_sums(distilled.history)
+    assert distilled.history[0]["plan[2,3]"] != pytest.approx(0.5)
 
 
 def test_a_student_may_begin_with_the_table_of_its_teacher(tmp_path: Path) -> None:
@@ -177,10 +191,16 @@ def test_a_student_may_begin_with_the_table_of_its_teacher(tmp_path: Path) -> No
     )
 
 
-def test_other_windows_in_every_epoch_are_not_looked_up(tmp_path: Path) -> None:
-    history = _distill(_student(), walk_scene.histories(), tmp_path, windows="all")
+def test_other_windows_in_every_epoch_are_not_looked_up_and_a_mapping_is_its_plan(
+    tmp_path: Path,
+) -> None:
+    changes = {"windows": "all", "hidden_mapping": "last"}
+    history = _distill(_student(), walk_scene.histories(), tmp_path, **changes)
     assert len(history) == 2
     assert not (tmp_path / "checkpoint" / "teacher_states").exists()
+    _check_sums(history)
+    # The teacher's last layers are the student's.
+    assert history[0]["plan[2,3]"] == pytest.approx(0.5)
 
 
 def test_several_teachers_teach_together(tmp_path: Path) -> None:

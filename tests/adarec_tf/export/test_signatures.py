@@ -1,7 +1,6 @@
 """The served functions: key lookup, exclusion, filters, slots; in the process that traced them."""
 
-from pathlib import Path
-
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,19 +18,20 @@ NUM_ITEMS = len(KEYS)
 MAX_LENGTH = 4
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model() -> ConvolutionModel:
+    keras.utils.set_random_seed(0)
     return build_convolution_model(NUM_ITEMS, MAX_LENGTH)
 
 
-@pytest.fixture
-def vocabulary_path(tmp_path: Path) -> str:
-    path = str(tmp_path / "vocabulary.txt")
+@pytest.fixture(scope="module")
+def vocabulary_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = str(tmp_path_factory.mktemp("vocabulary") / "vocabulary.txt")
     ItemVocabulary(KEYS).write(path)
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(model: ConvolutionModel, vocabulary_path: str) -> ServedModel:
     return build_served_model(model, vocabulary_path, max_length=MAX_LENGTH, exclude_seen=True)
 
@@ -172,10 +172,8 @@ def student() -> Student:
 
 
 @pytest.fixture(scope="module")
-def served_student(student: Student, tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
-    path = str(tmp_path_factory.mktemp("student") / "vocabulary.txt")
-    ItemVocabulary(KEYS).write(path)
-    return build_served_model(student, path, max_length=MAX_LENGTH, exclude_seen=True)
+def served_student(student: Student, vocabulary_path: str) -> ServedModel:
+    return build_served_model(student, vocabulary_path, max_length=MAX_LENGTH, exclude_seen=True)
 
 
 HISTORIES = [["milk", "Äpfel", "milk", "7", "two words"], ["unknown", "007"], [""]]

@@ -12,9 +12,10 @@ from adarec_tf.data.examples import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.export.profile import encoder_macs
-from adarec_tf.search import searcher
+from adarec_tf.search import searcher, supernet_training
 from adarec_tf.search.alphas import OPERATIONS
-from adarec_tf.search.searcher import SearchResult, search_genotype
+from adarec_tf.search.searcher import SearchResult, is_finished, search_genotype
+from adarec_tf.search.supernet_training import SearchSettings
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.students import build_student
 from adarec_tf.teacher_config import NextItNetConfig
@@ -109,63 +110,52 @@ def test_an_interrupted_search_finds_what_an_uninterrupted_one_finds(
     )
 
 
-def test_a_search_resumed_before_a_stable_stop_stops_where_the_uninterrupted_one_does(
-    teacher: keras.Model,
-    scene: dict[str, Histories],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("max_epochs", "patience"), [(9, 2), (4, 9)])
+def test_a_search_is_over_when_its_genotype_stays_or_its_epochs_are_done(
+    max_epochs: int, patience: int
 ) -> None:
-    (tmp_path / "cut").mkdir()
-    # Alphas that hardly move keep their genotype, so the search is stable after `patience` epochs.
-    changes = {"alpha_learning_rate": 1e-9, "patience": 1, "max_epochs": 9}
-    whole = _search(teacher, scene, tmp_path, **changes)
-    assert len(whole.trace) == 3
-    run_epoch = searcher._SearchLoop._run_epoch
-
-    def killed_in_the_third(loop: Any, epoch: int) -> dict[str, Any]:
-        if epoch == 2:
-            raise _KilledError
-        return run_epoch(loop, epoch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(searcher._SearchLoop, "_run_epoch", killed_in_the_third)
-        with pytest.raises(_KilledError):
-            _search(teacher, scene, tmp_path / "cut", **changes)
-    resumed = _search(teacher, scene, tmp_path / "cut", **changes)
-    assert len(resumed.trace) == 3
-    assert resumed.genotype == whole.genotype
+    """A resumed search has the whole trace, so that it stops where an uninterrupted one does."""
+    search = SearchConfig(max_epochs=max_epochs, warmup_epochs=1, patience=patience)
+    trace = [{"genotype": name, "alphas_moved": epoch > 1} for epoch, name in enumerate("aabaaa")]
+    last = 6 if patience == 2 else 4
+    finished = [is_finished(trace[:length], search) for length in range(last + 1)]
+    assert finished == [False] * last + [True]
 
 
-@pytest.mark.parametrize("cached", [("weights",), ()])
-def test_the_cached_teacher_guides_the_search_as_the_asked_one_does(
-    cached: tuple[str, ...],
-    whole_search: SearchResult,
-    teacher: keras.Model,
-    scene: dict[str, Histories],
-    tmp_path: Path,
+def test_the_asked_teacher_guides_the_search_as_the_cached_one_does(
+    whole_search: SearchResult, teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
 ) -> None:
-    # Embedding, two blocks of two layers and final states, each of width 8, at every place.
-    half = split_halves(scene["train"])[0]
-    bytes_of_half = 4 * 8 * 6 * len(half.item_ids)
-    max_cache_bytes = bytes_of_half * len(cached)
-    distillation = DistillationConfig(max_cache_bytes=max_cache_bytes)
-    result = _search(teacher, scene, tmp_path, distillation=distillation)
-    folder = tmp_path / "checkpoint" / "teacher_states"
-    assert {path.name for path in folder.glob("*")} == set(cached)
+    result = _search(teacher, scene, tmp_path, distillation=DistillationConfig(max_cache_bytes=0))
+    assert not list((tmp_path / "checkpoint" / "teacher_states").glob("*"))
     assert result.genotype == whole_search.genotype
     np.testing.assert_allclose(
         result.trace[-1]["alphas"], whole_search.trace[-1]["alphas"], rtol=1e-3, atol=1e-4
     )
 
 
-def test_alphas_wait_for_the_warm_up(
-    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+@pytest.mark.parametrize("cached", [("weights", "alphas"), ("weights",), ()])
+def test_the_halves_share_the_bound_of_the_cache(
+    cached: tuple[str, ...], teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
 ) -> None:
-    trace = _search(teacher, scene, tmp_path, max_epochs=2).trace
-    assert [record["alphas_moved"] for record in trace] == [False, True]
+    halves = split_halves(scene["train"])
+    # Embedding, blocks and final states, each of width 8, at every place.
+    num_layers = 2 + len(teacher(tf.constant([[1]])).hidden_states)
+    sizes = [4 * 8 * num_layers * len(half.item_ids) for half in halves]
+    distillation = DistillationConfig(max_cache_bytes=sum(sizes[: len(cached)]))
+    settings = SearchSettings(
+        StudentConfig(), SEARCH, distillation, walk_scene.MAX_LENGTH, "exclude", 5
+    )
+    readers = supernet_training._teacher_readers(teacher, halves, settings, str(tmp_path))
+    assert {path.name for path in tmp_path.glob("*")} == set(cached)
+    assert sum(reader.num_bytes for reader in readers) == distillation.max_cache_bytes
+
+
+def test_alphas_wait_for_the_warm_up(whole_search: SearchResult) -> None:
+    trace = whole_search.trace
+    assert [record["alphas_moved"] for record in trace] == [False, True, True]
     assert trace[0]["alphas"] != trace[1]["alphas"]
     assert trace[0]["entropy"] == pytest.approx(1.0, abs=1e-4)
-    assert trace[1]["entropy"] < trace[0]["entropy"]
+    assert trace[2]["entropy"] < trace[1]["entropy"] < trace[0]["entropy"]
 
 
 def test_no_candidate_is_blind_to_order_even_if_the_cost_is_all_that_counts(
@@ -191,27 +181,13 @@ def test_the_exported_student_is_the_network_that_was_chosen(whole_search: Searc
     assert selection["num_validated"] == len(selection["finalists"]) == 5
 
 
-def test_finalists_are_ranked_again_by_the_users_left_out(
-    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
-) -> None:
-    changes = {"max_epochs": 2, "validation_users": 10, "num_candidates": 1, "num_evaluations": 3}
-    result = _search(teacher, scene, tmp_path, **changes)
-    assert result.trace[-1]["selection"]["num_validated"] == 5
-    assert len(result.candidates) == 2
-    # Ten users have few metrics in common with 120.
-    best = dict(result.candidates)[result.genotype]
-    assert best == max(metric for _, metric in result.candidates) != result.gap.derived
-
-
-@pytest.mark.parametrize("method", ["random", "evolution"])
-def test_baselines_take_as_many_steps_and_look_at_as_many_students(
-    method: str,
+def test_a_baseline_takes_as_many_steps_and_looks_at_as_many_students(
     whole_search: SearchResult,
     teacher: keras.Model,
     scene: dict[str, Histories],
     tmp_path: Path,
 ) -> None:
-    changes = {"method": method, "num_evaluations": 6, "num_candidates": 2}
+    changes = {"method": "evolution", "num_evaluations": 6, "num_candidates": 2}
     result = _search(teacher, scene, tmp_path, **changes)
     assert [record["alphas_moved"] for record in result.trace] == [False] * SEARCH.max_epochs
     assert result.trace[-1]["entropy"] == pytest.approx(1.0, abs=1e-4)
@@ -224,17 +200,28 @@ def test_baselines_take_as_many_steps_and_look_at_as_many_students(
     assert (again.genotype, again.candidates) == (result.genotype, result.candidates)
 
 
-def test_mixtures_with_alphas_of_every_cell(
-    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+def test_mixtures_with_alphas_of_every_cell_guided_by_several_teachers(
+    scene: dict[str, Histories], tmp_path: Path
 ) -> None:
+    config = NextItNetConfig(hidden_dim=8, num_blocks=1, dropout=0.0)
+    ensemble = EnsembleTeacher(
+        [
+            build_teacher(config, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=seed)
+            for seed in (1, 2)
+        ]
+    )
     changes = {
         **{"alphas": "per_cell", "execution": "mixture", "alpha_gradient": "gate"},
         "max_epochs": 2,
     }
-    result = _search(teacher, scene, tmp_path, num_cells=2, **changes)
+    result = _search(ensemble, scene, tmp_path, num_cells=2, **changes)
+    num_layers = len(ensemble(tf.constant([[1]])).hidden_states)
+    assert len(result.trace[0]["teacher_mass"]) == num_layers
     assert np.shape(result.trace[-1]["alphas"]) == (6, len(OPERATIONS))
     assert result.trace[-1]["entropy"] < result.trace[0]["entropy"]
     assert any(genotype.cells[0] != genotype.cells[1] for genotype, _ in result.candidates)
+    # The student that was found is the one that was validated: same network, same weights.
+    assert result.student.genotype == result.genotype
     assert result.gap.inherited == pytest.approx(result.gap.derived, abs=2e-3)
 
 
@@ -244,36 +231,27 @@ def test_too_few_users_are_an_error(teacher: keras.Model, tmp_path: Path) -> Non
         _search(teacher, lonely, tmp_path)
 
 
-def test_several_teachers_guide_a_search(scene: dict[str, Histories], tmp_path: Path) -> None:
-    config = NextItNetConfig(hidden_dim=8, num_blocks=1, dropout=0.0)
-    ensemble = EnsembleTeacher(
-        [
-            build_teacher(config, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=seed)
-            for seed in (1, 2)
-        ]
-    )
-    result = _search(ensemble, scene, tmp_path, max_epochs=2)
-    # The student that was found is the one that was validated: same network, same weights.
-    assert result.student.genotype == result.genotype
-    outputs = result.student(tf.constant([[0, 3, 4, 5]]))
-    assert np.all(np.isfinite(outputs.final_states))
-    num_layers = len(ensemble(tf.constant([[1]])).hidden_states)
-    assert len(result.trace[0]["teacher_mass"]) == num_layers
-
-
 def test_a_search_that_diverges_says_so(
-    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+    teacher: keras.Model,
+    scene: dict[str, Histories],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(ValueError, match=r"finite\. Received: .*task.* in epoch 1 of the search"):
-        _search(teacher, scene, tmp_path, learning_rate=1e30)
+    diverged = {"task": tf.constant(np.nan), "hidden_kd": tf.constant(1.0)}
+    monkeypatch.setattr(supernet_training, "build_weight_step", lambda *_: lambda batch: diverged)
+    with pytest.raises(
+        ValueError, match=r"finite\. Received: task not .* in epoch 1 of the search"
+    ):
+        _search(teacher, scene, tmp_path)
 
 
-def test_the_student_found_keeps_its_budgets(
+def test_finalists_keep_the_budgets_and_are_ranked_again_by_the_users_left_out(
     teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
 ) -> None:
     max_length = walk_scene.MAX_LENGTH
     macs = max_length * 3 * 8 * 8  # one convolution of three taps
-    result = _search(teacher, scene, tmp_path, max_epochs=2, num_evaluations=4, max_macs=macs)
+    changes = {"validation_users": 10, "num_candidates": 1, "num_evaluations": 3, "max_macs": macs}
+    result = _search(teacher, scene, tmp_path, max_epochs=2, **changes)
     assert encoder_macs(result.student, max_length) <= macs
     frame = StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2)
     for genotype, _ in result.candidates:
@@ -281,6 +259,11 @@ def test_the_student_found_keeps_its_budgets(
         assert encoder_macs(student, max_length) <= macs
     assert result.trace[-1]["genotype_cost"]["macs"] <= macs
     assert result.trace[-1]["overrun"] > 0
+    assert result.trace[-1]["selection"]["num_validated"] == 5
+    assert len(result.candidates) == 2
+    # Ten users have few metrics in common with 120.
+    best = dict(result.candidates)[result.genotype]
+    assert best == max(metric for _, metric in result.candidates) != result.gap.derived
 
 
 def test_an_unreachable_budget_is_an_error_before_anything_is_trained(

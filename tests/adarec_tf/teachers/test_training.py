@@ -34,36 +34,28 @@ def _train(model: keras.Model, folder: Path, config: TrainingConfig = CONFIG) ->
     )
 
 
+def _evaluate(model: keras.Model, split: str, cutoff: int) -> dict[str, float]:
+    return evaluate_full(
+        model_scorer(model),
+        walk_scene.histories()[split],
+        num_items=walk_scene.NUM_ITEMS,
+        max_length=walk_scene.MAX_LENGTH,
+        seen="keep",
+        cutoffs=(cutoff,),
+    )
+
+
 @pytest.mark.parametrize("name", TEACHERS)
-def test_a_teacher_learns_what_needs_two_items_of_context(name: str, tmp_path: Path) -> None:
+def test_a_teacher_learns_what_needs_two_items_of_context_and_keeps_its_best_weights(
+    name: str, tmp_path: Path
+) -> None:
     model = _teacher(name)
     history = _train(model, tmp_path)
-    metrics = evaluate_full(
-        model_scorer(model),
-        walk_scene.histories()["test"],
-        num_items=walk_scene.NUM_ITEMS,
-        max_length=walk_scene.MAX_LENGTH,
-        seen="keep",
-        cutoffs=(1,),
-    )
     # The last item alone leaves two possibilities, so one in two.
-    assert metrics["hit_rate@1/full"] > 0.8
+    assert _evaluate(model, "test", 1)["hit_rate@1/full"] > 0.8
     assert history[-1]["task"] < history[0]["task"]
-
-
-def test_the_best_weights_are_kept(tmp_path: Path) -> None:
-    model = _teacher("nextitnet")
-    history = _train(model, tmp_path)
-    metrics = evaluate_full(
-        model_scorer(model),
-        walk_scene.histories()["valid"],
-        num_items=walk_scene.NUM_ITEMS,
-        max_length=walk_scene.MAX_LENGTH,
-        seen="keep",
-        cutoffs=(10,),
-    )
     best = max(record["ndcg@10/full"] for record in history)
-    assert metrics["ndcg@10/full"] == pytest.approx(best, abs=1e-6)
+    assert _evaluate(model, "valid", 10)["ndcg@10/full"] == pytest.approx(best, abs=1e-6)
 
 
 def test_training_stops_when_validation_does_not_improve(tmp_path: Path) -> None:
