@@ -183,6 +183,12 @@ class PipelineConfig(JsonConfig):
     def __post_init__(self) -> None:
         check(bool(self.scene), "scene", "a non-empty name", self.scene)
         check(type(self.seed) is int and self.seed >= 0, "seed", "an integer >= 0", self.seed)
+        check(
+            not self.search.genotype or self.distillation.initial_weights != "supernet",
+            "distillation.initial_weights",
+            "fresh with search.genotype, which trains no supernet",
+            self.distillation.initial_weights,
+        )
 
     def override(self, assignments: Sequence[str]) -> Self:
         """Returns a copy with `stage.field=value` (or `field=value`, as in `seed=7`) applied.

@@ -72,11 +72,24 @@ class SearchConfig(JsonConfig):
     # Further architectures validated with the supernet's weights when the search ends: bred from
     # the candidates, or drawn if the method is `random`.
     num_evaluations: int = 0
+    # Students of a front, beside the one that is found: 0 makes none. Each is the best within its
+    # own budget of `front_quantity`, a name of `Cost`; there are fewer where one beats another.
+    front_size: int = 0
+    front_quantity: str = "latency_ms"
+    # A genotype's file, or a student of a front as FILE:NUMBER, taken in place of a search; of the
+    # other settings only the budgets count then.
+    genotype: str = ""
 
     METHODS: ClassVar[tuple[str, ...]] = ("bilevel", "random", "evolution")
     EXECUTIONS: ClassVar[tuple[str, ...]] = ("sampled", "mixture")
     ALPHA_GRADIENTS: ClassVar[tuple[str, ...]] = ("gate", "score")
     ALPHAS: ClassVar[tuple[str, ...]] = ("shared", "per_cell")
+    FRONT_QUANTITIES: ClassVar[tuple[str, ...]] = (
+        "latency_ms",
+        "macs",
+        "served_bytes",
+        "parameters",
+    )
 
     def __post_init__(self) -> None:
         check_choice(self, "method", self.METHODS)
@@ -115,6 +128,13 @@ class SearchConfig(JsonConfig):
             *("max_macs", "max_parameters", "max_bytes"),
         )
         check(
+            type(self.front_size) is int and self.front_size >= 0 and self.front_size != 1,
+            "front_size",
+            "0, or 2 or more: one student is no front",
+            self.front_size,
+        )
+        check_choice(self, "front_quantity", self.FRONT_QUANTITIES)
+        check(
             self.method != "evolution" or self.num_evaluations > 0,
             "num_evaluations",
             "positive with method=evolution, which spends them",
@@ -136,7 +156,10 @@ class SearchConfig(JsonConfig):
     @property
     def reads_latency(self) -> bool:
         """Whether the search has to know the latency of students."""
-        return max(self.cost_latency_share, self.latency_budget_ms, self.max_latency_share) > 0
+        if max(self.latency_budget_ms, self.max_latency_share) > 0:
+            return True
+        is_of_front = self.front_size > 0 and self.front_quantity == "latency_ms"
+        return not self.genotype and (self.cost_latency_share > 0 or is_of_front)
 
     def training(self) -> TrainingConfig:
         """The settings of the weights' optimiser alone."""

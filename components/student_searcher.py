@@ -10,11 +10,15 @@ from tfx.types.standard_artifacts import Model
 from adarec_tf.config import StudentConfig
 from adarec_tf.data.examples import read_histories, read_statistics
 from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.report.front_picture import draw_front
 from adarec_tf.report.genotype_picture import draw_genotype
 from adarec_tf.report.search_picture import draw_search
-from adarec_tf.search.searcher import search_genotype
+from adarec_tf.search.given_genotype import given_genotype
+from adarec_tf.search.searcher import COSTS_FILE, SearchResult, search_genotype
 from adarec_tf.search_config import SearchConfig
 from components.artifacts import (
+    FRONT_FILE,
+    FRONT_PICTURE_FILE,
     GENOTYPE_FILE,
     GENOTYPE_PICTURE_FILE,
     SEARCH_PICTURE_FILE,
@@ -41,8 +45,9 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
     checkpoint_dir: Parameter[str],
     log_dir: Parameter[str],
     cost_table_fingerprint: Parameter[str] = "",
+    genotype_fingerprint: Parameter[str] = "",
 ) -> None:
-    """Searches the architecture of the student.
+    """Searches the architecture of the student, or takes the one that `search_config` names.
 
     Args:
       sequences: split histories.
@@ -56,6 +61,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
       checkpoint_dir: where an interrupted search continues from.
       log_dir: where TensorBoard finds a folder of each stage.
       cost_table_fingerprint: of the file that `search_config` names, for the cache to see changes.
+      genotype_fingerprint: likewise.
     """
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
@@ -66,29 +72,50 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         seed,
         code_fingerprint,
         cost_table_fingerprint,
+        genotype_fingerprint,
         statistics.data_fingerprint,
         *map(file_fingerprint, teacher_files(teacher.uri)),
     )
+    student, search = StudentConfig.from_json(student_config), SearchConfig.from_json(search_config)
     with resumable(checkpoint_dir, "search", *identity) as checkpoint, deterministic_operations():
-        # Beside the checkpoint: the trace of an interrupted search is continued as well.
-        trace_path = os.path.join(checkpoint, SEARCH_TRACE_FILE)
-        result = search_genotype(
-            read_teacher(teacher.uri),
-            read_histories(sequences.uri, "train"),
-            read_histories(sequences.uri, "valid"),
-            student=StudentConfig.from_json(student_config),
-            search=SearchConfig.from_json(search_config),
-            distillation=DistillationConfig.from_json(distillation_config),
-            max_length=statistics.max_length,
-            seen=statistics.seen,
-            seed=seed,
-            checkpoint_dir=checkpoint,
-            log_dir=os.path.join(log_dir, "search"),
-            trace_path=trace_path,
-        )
-        result.student.save(os.path.join(genotype.uri, SUPERNET_STUDENT_FILE))
-        fileio.copy(trace_path, os.path.join(genotype.uri, SEARCH_TRACE_FILE), overwrite=True)
+        if search.genotype:
+            architecture = given_genotype(
+                read_teacher(teacher.uri),
+                student,
+                search,
+                max_length=statistics.max_length,
+                kept_path=os.path.join(checkpoint, COSTS_FILE),
+            )
+        else:
+            # Beside the checkpoint: the trace of an interrupted search is continued as well.
+            trace_path = os.path.join(checkpoint, SEARCH_TRACE_FILE)
+            result = search_genotype(
+                read_teacher(teacher.uri),
+                read_histories(sequences.uri, "train"),
+                read_histories(sequences.uri, "valid"),
+                student=student,
+                search=search,
+                distillation=DistillationConfig.from_json(distillation_config),
+                max_length=statistics.max_length,
+                seen=statistics.seen,
+                seed=seed,
+                checkpoint_dir=checkpoint,
+                log_dir=os.path.join(log_dir, "search"),
+                trace_path=trace_path,
+            )
+            fileio.copy(trace_path, os.path.join(genotype.uri, SEARCH_TRACE_FILE), overwrite=True)
+            _write_search(result, genotype.uri)
+            architecture = result.genotype
         with fileio.open(os.path.join(genotype.uri, GENOTYPE_FILE), "w") as file:
-            file.write(result.genotype.to_json() + "\n")
-        draw_search(result.trace, os.path.join(genotype.uri, SEARCH_PICTURE_FILE))
-        draw_genotype(result.genotype, os.path.join(genotype.uri, GENOTYPE_PICTURE_FILE))
+            file.write(architecture.to_json() + "\n")
+        draw_genotype(architecture, os.path.join(genotype.uri, GENOTYPE_PICTURE_FILE))
+
+
+def _write_search(result: SearchResult, directory: str) -> None:
+    """What only a search gives."""
+    result.student.save(os.path.join(directory, SUPERNET_STUDENT_FILE))
+    draw_search(result.trace, os.path.join(directory, SEARCH_PICTURE_FILE))
+    if result.front is not None:
+        with fileio.open(os.path.join(directory, FRONT_FILE), "w") as file:
+            file.write(result.front.to_json())
+        draw_front(result.front, os.path.join(directory, FRONT_PICTURE_FILE))

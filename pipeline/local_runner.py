@@ -111,11 +111,15 @@ def _run_stages(
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
     from adarec_tf.search.cost_table import read_cost_table
+    from adarec_tf.search.given_genotype import read_genotype
     from pipeline.pipeline import create_pipeline
     from pipeline.results import collect_result
 
+    # An error in a file is better known now than later.
     if config.search.cost_table:
-        read_cost_table(config.search.cost_table)  # an error in it is better known now than later
+        read_cost_table(config.search.cost_table)
+    if config.search.genotype:
+        read_genotype(config.search.genotype)
     absl_logging.set_verbosity(absl_logging.INFO)  # the screen reads TFX's own lines
     # One operation at a time, on all cores: sums of gradients begin with whichever tensor is free
     # to be overwritten, so that equal seeds train equal models only if operations keep their order.

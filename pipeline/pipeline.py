@@ -9,6 +9,7 @@ from tfx.orchestration.pipeline import Pipeline
 
 from adarec_tf.config import PipelineConfig
 from adarec_tf.data.interactions import InteractionColumns
+from adarec_tf.search.given_genotype import split_number
 from components.checkpoints import file_fingerprint
 from components.distiller import StudentDistiller
 from components.evaluator import Evaluator
@@ -148,7 +149,8 @@ def _model_stages(
         code_fingerprint=source_fingerprint("components.student_searcher"),
         checkpoint_dir=checkpoint_dir,
         log_dir=log_dir,
-        cost_table_fingerprint=_cost_table_fingerprint(config),
+        cost_table_fingerprint=_fingerprint_if_here(config.search.cost_table),
+        genotype_fingerprint=_fingerprint_if_here(split_number(config.search.genotype)[0]),
     )
 
     student = StudentDistiller(
@@ -166,9 +168,8 @@ def _model_stages(
     return _ModelStages(teacher, searcher, student)
 
 
-def _cost_table_fingerprint(config: PipelineConfig) -> str:
+def _fingerprint_if_here(path: str) -> str:
     """Of the file's bytes; empty without a file here (a container may have one)."""
-    path = config.search.cost_table
     return file_fingerprint(path) if os.path.isfile(path) else ""
 
 

@@ -13,6 +13,8 @@ from adarec_tf.config import PipelineConfig
 from adarec_tf.data.examples import read_histories, read_statistics
 from components.artifacts import (
     BUNDLE_DIR,
+    FRONT_FILE,
+    FRONT_PICTURE_FILE,
     GENOTYPE_FILE,
     GENOTYPE_PICTURE_FILE,
     KERAS_MODEL_FILE,
@@ -76,6 +78,9 @@ def collect_result(config: PipelineConfig, metadata_path: str | os.PathLike[str]
         },
         **_read_json(stages["Evaluator"].outputs["evaluation"].uri, METRICS_FILE),
         "genotype": _read_json(genotype_dir, GENOTYPE_FILE),
+        "front": _read_json(genotype_dir, FRONT_FILE)
+        if _path_if_made(genotype_dir, FRONT_FILE)
+        else None,
         "blessed": all(blessing["blessed"].int_value == 1 for blessing in blessings),
         "blessing_reasons": [
             reason
@@ -90,7 +95,9 @@ def collect_result(config: PipelineConfig, metadata_path: str | os.PathLike[str]
             or os.path.join(student_dir, BUNDLE_DIR),
             "keras_model": os.path.join(student_dir, KERAS_MODEL_FILE),
             "genotype_picture": os.path.join(genotype_dir, GENOTYPE_PICTURE_FILE),
-            "search_picture": os.path.join(genotype_dir, SEARCH_PICTURE_FILE),
+            "search_picture": _path_if_made(genotype_dir, SEARCH_PICTURE_FILE),
+            "front": _path_if_made(genotype_dir, FRONT_FILE),
+            "front_picture": _path_if_made(genotype_dir, FRONT_PICTURE_FILE),
             "transport_picture": _path_if_made(student_dir, TRANSPORT_PICTURE_FILE),
         },
         "example_history": history[-_EXAMPLE_ITEMS:],

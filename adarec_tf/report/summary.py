@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from adarec_tf.report.front_table import front_lines, front_table
 from adarec_tf.students.genotype import Genotype
 
 # Wide enough for the table where there is no terminal to ask.
@@ -44,22 +45,33 @@ def print_summary(
         )
     console.print()
     console.print(comparison_table(result))
-    # Lines with paths and commands are not wrapped: they are there to be copied.
-    for line in (
+    _print_lines(
+        console,
         _protocol_line(result),
         _interval_line(result),
         _removed_line(result),
         "",
         *genotype_lines(result),
         "",
+    )
+    if result["front"] is not None:
+        console.print(front_table(result["front"]))
+        _print_lines(console, *front_lines(result["paths"]["front"]), "")
+    _print_lines(
+        console,
         *_release_lines(result),
         "",
         *_place_lines(result, workdir, log_path),
         "",
         *_next_lines(result, workdir, command),
-    ):
+        str(result_path),
+    )
+
+
+def _print_lines(console: Console, *lines: str) -> None:
+    """Lines with paths and commands are not wrapped: they are there to be copied."""
+    for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
-    console.print(str(result_path), soft_wrap=True, markup=False, highlight=False)
 
 
 def comparison_table(result: Mapping[str, Any]) -> Table:
@@ -118,6 +130,7 @@ def _interval_line(result: Mapping[str, Any]) -> str:
 _PICTURES = {
     "genotype_picture": "the student found",
     "search_picture": "how it was found",
+    "front_picture": "what other budgets buy",
     "transport_picture": "which teacher layers taught which",
 }
 

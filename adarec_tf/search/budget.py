@@ -29,6 +29,8 @@ _BOUNDED = {
     "max_macs_share": "macs",
     "max_parameters_share": "parameters",
 }
+# The setting that bounds a quantity by itself.
+SETTINGS = {q: setting for setting, q in _BOUNDED.items() if not setting.endswith("_share")}
 _QUANTA = {"latency_ms": 1e-4}
 # Of a quantum: less than this is rounding.
 _TOLERANCE = 1e-6
@@ -75,27 +77,30 @@ def find_budgets(search: SearchConfig, table: CostTable, *, num_cells: int) -> t
     Returns:
       One for each setting that is not 0.
     """
-    budgets = []
-    for setting, quantity in _BOUNDED.items():
-        value = getattr(search, setting)
-        if value == 0:
-            continue
-        teacher = getattr(table.teacher, quantity) if setting.endswith("_share") else 1
-        quantum = _QUANTA.get(quantity, 1.0)
-        prices = [getattr(table.operations[name], quantity) for name in OPERATIONS]
-        rest = getattr(table.rest, quantity) / quantum
-        budgets.append(
-            Budget(
-                setting=setting,
-                value=value,
-                allowance=math.floor(value * teacher / quantum - rest + _TOLERANCE),
-                prices=np.ceil(np.array(prices) / quantum - _TOLERANCE).astype(int),
-                num_cells=num_cells,
-                rest=rest,
-                quantum=quantum / teacher,
-            )
-        )
-    return tuple(budgets)
+    given = {setting: getattr(search, setting) for setting in _BOUNDED}
+    return tuple(
+        budget_of(setting, value, table, num_cells=num_cells)
+        for setting, value in given.items()
+        if value != 0
+    )
+
+
+def budget_of(setting: str, value: float, table: CostTable, *, num_cells: int) -> Budget:
+    """The budget of one setting; the other arguments are those of `find_budgets`."""
+    quantity = _BOUNDED[setting]
+    teacher = getattr(table.teacher, quantity) if setting.endswith("_share") else 1
+    quantum = _QUANTA.get(quantity, 1.0)
+    prices = [getattr(table.operations[name], quantity) for name in OPERATIONS]
+    rest = getattr(table.rest, quantity) / quantum
+    return Budget(
+        setting=setting,
+        value=value,
+        allowance=math.floor(value * teacher / quantum - rest + _TOLERANCE),
+        prices=np.ceil(np.array(prices) / quantum - _TOLERANCE).astype(int),
+        num_cells=num_cells,
+        rest=rest,
+        quantum=quantum / teacher,
+    )
 
 
 def check_reachable(budgets: Sequence[Budget]) -> None:

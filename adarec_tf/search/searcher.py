@@ -18,11 +18,12 @@ from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.progress import Progress, log_progress
 from adarec_tf.search.alphas import alphas_scale, relative_entropy
-from adarec_tf.search.budget import check_reachable, find_budgets
+from adarec_tf.search.budget import SETTINGS, budget_of, check_reachable, find_budgets
 from adarec_tf.search.cost import relative_costs, search_costs
 from adarec_tf.search.discretisation import DiscretisationGap, mean_of_drawn
 from adarec_tf.search.evolution import RankedGenotype
 from adarec_tf.search.inherit import inherit_weights
+from adarec_tf.search.pareto import Front, FrontStudent, best_within, budget_ladder, find_front
 from adarec_tf.search.selection import likeliest_genotype, ranked_genotypes
 from adarec_tf.search.supernet_training import SearchSettings, SupernetTraining
 from adarec_tf.search.supernet_validation import SupernetValidation
@@ -35,7 +36,7 @@ from adarec_tf.training_loop import SELECTION_METRIC
 logger = logging.getLogger(__name__)
 
 _CACHE_DIR = "teacher_states"
-_COSTS_FILE = "costs.json"
+COSTS_FILE = "costs.json"
 
 
 class SearchResult(NamedTuple):
@@ -51,6 +52,8 @@ class SearchResult(NamedTuple):
         well.
       validation: ranks any genotype with the weights that the supernet ended with.
       gap: what was lost from the alphas to the student.
+      front: students of several budgets, measured on the users that the candidates were; None where
+        `front_size` asks for none.
     """
 
     genotype: Genotype
@@ -59,6 +62,7 @@ class SearchResult(NamedTuple):
     trace: list[dict[str, Any]]
     validation: SupernetValidation
     gap: DiscretisationGap
+    front: Front | None
 
 
 def search_genotype(
@@ -126,15 +130,15 @@ class _SearchLoop:
             settings.student,
             settings.search,
             max_length=settings.max_length,
-            kept_path=os.path.join(checkpoint_dir, _COSTS_FILE),
+            kept_path=os.path.join(checkpoint_dir, COSTS_FILE),
         )
         # Alphas of one cell buy an operation for all of them.
-        num_cells = settings.student.num_cells if settings.search.alphas == "shared" else 1
-        self._budgets = find_budgets(settings.search, self._costs, num_cells=num_cells)
+        self._num_cells = settings.student.num_cells if settings.search.alphas == "shared" else 1
+        self._budgets = find_budgets(settings.search, self._costs, num_cells=self._num_cells)
         check_reachable(self._budgets)
         prices = relative_costs(
             self._costs,
-            num_cells=num_cells,
+            num_cells=self._num_cells,
             latency_share=settings.search.cost_latency_share,
         )
         # After the costs: measuring draws weights of its own.
@@ -179,6 +183,7 @@ class _SearchLoop:
         )
         finalists = self._finalists(ranked)
         best = max(finalists, key=lambda candidate: candidate[1])[0]
+        front = self._front(logits, validate, ranked, best) if settings.search.front_size else None
         student = self._student(best)
         gap = DiscretisationGap(
             self._relaxed_metric(logits, validate),
@@ -195,7 +200,7 @@ class _SearchLoop:
             **gap._asdict(),
             "gap": gap.gap,
         }
-        return SearchResult(best, student, finalists, trace, self.validation, gap)
+        return SearchResult(best, student, finalists, trace, self.validation, gap, front)
 
     def _relaxed_metric(self, logits: np.ndarray, validate: Callable[[Genotype], float]) -> float:
         if self._settings.search.execution == "mixture":
@@ -217,6 +222,42 @@ class _SearchLoop:
             (genotype, self.validation.validate_on_all_users(genotype))
             for genotype, _ in first[: self._settings.search.num_candidates + 1]
         ]
+
+    def _front(
+        self,
+        logits: np.ndarray,
+        validate: Callable[[Genotype], float],
+        ranked: list[RankedGenotype],
+        searched: Genotype,
+    ) -> Front:
+        settings, search = self._settings, self._settings.search
+        rung = budget_of(
+            SETTINGS[search.front_quantity], 0.0, self._costs, num_cells=self._num_cells
+        )
+        ladder = budget_ladder(
+            rung,
+            self._budgets,
+            num_edges=len(logits),
+            num_nodes=settings.student.num_nodes,
+            size=search.front_size,
+        )
+        best = best_within(
+            ladder,
+            ranked,
+            logits,
+            validate,
+            self._budgets,
+            student=settings.student,
+            search=search,
+            seed=settings.seed,
+        )
+        if self.validation.leaves_users_out:
+            validate = functools.cache(self.validation.validate_on_all_users)
+        of_searched, *others = (
+            FrontStudent(genotype, validate(genotype), self._costs.cost_of(genotype))
+            for genotype in (searched, *best)
+        )
+        return find_front(of_searched, others, search.front_quantity)
 
     def _logits(self, epoch: int) -> np.ndarray:
         """The scaled alphas of an epoch that is over."""

@@ -107,6 +107,12 @@ def test_values_are_checked_on_construction() -> None:
         NextItNetConfig(dilations=())
 
 
+def test_weights_of_a_supernet_need_a_search() -> None:
+    other = CONFIG.override(["search.genotype=front.json:2"])
+    with pytest.raises(ValueError, match=r"`distillation\.initial_weights` should be fresh"):
+        other.override(["distillation.initial_weights=supernet"])
+
+
 def test_another_teacher_is_one_word_and_keeps_what_both_have() -> None:
     changed = CONFIG.override(["teacher.num_heads=4", "teacher.name=sasrec", "seed=3"]).teacher
     assert isinstance(changed, SASRecConfig)

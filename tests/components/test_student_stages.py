@@ -23,7 +23,9 @@ from components.student_searcher import StudentSearcher
 from tests.event_files import read_scalars
 
 STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2)
-SEARCH = SearchConfig(max_epochs=2, warmup_epochs=1, num_candidates=0)
+SEARCH = SearchConfig(
+    max_epochs=2, warmup_epochs=1, num_candidates=0, front_size=3, front_quantity="macs"
+)
 DISTILLATION = DistillationConfig(max_epochs=1)
 
 
@@ -55,10 +57,24 @@ def test_from_a_teacher_to_a_judged_student(
     StudentSearcher.test_call(genotype=made["genotype"], search_config=SEARCH.to_json(), **shared)
     genotype = Genotype.from_json(Path(made["genotype"].uri, "genotype.json").read_text())
     assert genotype.num_nodes == STUDENT.num_nodes
-    for name in ("genotype.png", "search.png"):
+    for name in ("genotype.png", "search.png", "front.png"):
         assert Path(made["genotype"].uri, name).read_bytes().startswith(b"\x89PNG")
     trace = Path(made["genotype"].uri, "search_trace.jsonl").read_text().splitlines()
     assert len(trace) == 2
+    front = json.loads(Path(made["genotype"].uri, "front.json").read_text())
+    assert 1 <= len(front["students"]) <= 3
+    assert Genotype.from_dict(front["searched"]["genotype"]) == genotype
+
+    # One of the front, in place of a search.
+    chosen = artifacts.Genotype()
+    chosen.uri = str(tmp_path / "chosen")
+    Path(chosen.uri).mkdir()
+    given = replace(SEARCH, genotype=str(Path(made["genotype"].uri, "front.json:1")))
+    StudentSearcher.test_call(genotype=chosen, search_config=given.to_json(), **shared)
+    taken = Genotype.from_json(Path(chosen.uri, "genotype.json").read_text())
+    assert taken == Genotype.from_dict(front["students"][0]["genotype"])
+    names = {path.name for path in Path(chosen.uri).iterdir()}
+    assert names == {"genotype.json", "genotype.png"}
 
     StudentDistiller.test_call(
         vocabulary=vocabulary, genotype=made["genotype"], model=made["student"], **shared

@@ -86,6 +86,7 @@ def smoke_arguments(raw_log: Path, workdir: Path) -> tuple[str, ...]:
     return (
         *("run", "--scene", "smoke", "--data", str(raw_log), *COLUMNS),
         *("--workdir", str(workdir)),
+        *("--set", "search.front_size=3", "--set", "search.front_quantity=macs"),
     )
 
 

@@ -89,8 +89,20 @@ def test_result_json_is_complete(smoke_run: Run) -> None:
     assert result["blessed"] is True
     assert result["pushed_version"] == 1
     assert Path(result["paths"]["bundle"]) == smoke_run.workdir / "serving" / "student" / "1"
-    for name in ("genotype_picture", "search_picture", "transport_picture"):
+    for name in ("genotype_picture", "search_picture", "front_picture", "transport_picture"):
         assert Path(result["paths"][name]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_front_goes_from_cheap_to_good_and_its_table_is_shown(smoke_run: Run) -> None:
+    result = result_of(smoke_run)
+    front = result["front"]
+    assert front == json.loads(Path(result["paths"]["front"]).read_text())
+    assert front["searched"]["genotype"] == result["genotype"]
+    figures = [(one["costs"]["macs"], one["ndcg@10/full"]) for one in front["students"]]
+    assert figures == sorted(set(figures))
+    assert [metric for _, metric in figures] == sorted({metric for _, metric in figures})
+    assert "Front by macs" in smoke_run.done.stdout
+    assert f"--set search.genotype={result['paths']['front']}:1\n" in smoke_run.done.stdout
 
 
 def test_checkpoints_of_finished_stages_are_gone(smoke_run: Run) -> None:

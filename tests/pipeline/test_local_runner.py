@@ -60,9 +60,10 @@ def test_a_failure_names_the_stage_the_cause_and_the_log(
     assert "Traceback" in log_of(tmp_path)  # for whoever needs more than the sentence
 
 
-def test_a_missing_cost_table_is_known_before_anything_runs(tmp_path: Path) -> None:
-    config = CONFIG.override(["search.cost_table=gone.json"])
-    with pytest.raises(RunFailedError, match=r"`search.cost_table` should be a file .* gone.json"):
+@pytest.mark.parametrize("setting", ["cost_table", "genotype"])
+def test_a_missing_file_is_known_before_anything_runs(setting: str, tmp_path: Path) -> None:
+    config = CONFIG.override([f"search.{setting}=gone.json"])
+    with pytest.raises(RunFailedError, match=rf"`search.{setting}` should be .*file.* gone.json"):
         run_pipeline(config, None, tmp_path)
     assert not (tmp_path / "metadata.sqlite").exists()
 

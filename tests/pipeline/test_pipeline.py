@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from tfx.orchestration.pipeline import Pipeline
 
 from adarec_tf.config import PipelineConfig
@@ -18,18 +19,19 @@ def _pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
     )
 
 
-def _fingerprint(config: PipelineConfig, folder: Path) -> str:
+def _fingerprint(config: PipelineConfig, setting: str, folder: Path) -> str:
     [searcher] = [c for c in _pipeline(config, folder).components if c.id == "StudentSearcher"]
-    return searcher.exec_properties["cost_table_fingerprint"]
+    return searcher.exec_properties[f"{setting}_fingerprint"]
 
 
-def test_a_changed_cost_table_makes_the_search_stale(tmp_path: Path) -> None:
-    costs = tmp_path / "costs.json"
-    config = scene_config("smoke").override([f"search.cost_table={costs}"])
-    assert _fingerprint(scene_config("smoke"), tmp_path) == ""
-    assert _fingerprint(config, tmp_path) == ""  # it may be where the search runs
+@pytest.mark.parametrize(
+    ("setting", "value"), [("cost_table", "file.json"), ("genotype", "file.json:2")]
+)
+def test_a_changed_file_makes_the_search_stale(setting: str, value: str, tmp_path: Path) -> None:
+    config = scene_config("smoke").override([f"search.{setting}={tmp_path / value}"])
+    assert _fingerprint(config, setting, tmp_path) == ""  # it may be where the search runs
     found = []
     for text in ("one", "two", "one"):
-        costs.write_text(text)
-        found.append(_fingerprint(config, tmp_path))
+        (tmp_path / "file.json").write_text(text)
+        found.append(_fingerprint(config, setting, tmp_path))
     assert found[0] == found[2] != found[1]

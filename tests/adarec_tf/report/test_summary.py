@@ -54,6 +54,7 @@ RESULT: dict[str, Any] = {
         "ndcg@10/full": {"difference": 0.01, "low": -0.005, "high": 0.025, "p_value": 0.1872}
     },
     "genotype": {},
+    "front": None,
     "blessed": True,
     "blessing_reasons": ["Fast enough.", "Accurate enough."],
     "pushed_version": 4,
@@ -63,6 +64,8 @@ RESULT: dict[str, Any] = {
         "keras_model": "/runs/a b/model.keras",
         "genotype_picture": "/runs/a b/genotype.png",
         "search_picture": "/runs/a b/search.png",
+        "front": None,
+        "front_picture": None,
         "transport_picture": "/runs/a b/transport.png",
     },
     "example_history": ["plain", "with, comma", "it's"],
@@ -142,6 +145,26 @@ def test_the_pictures_are_named_where_they_were_drawn() -> None:
     without = render(paths={**RESULT["paths"], "transport_picture": None})
     assert genotype + search in without
     assert "transport" not in without
+
+
+def _front_student(metric: float, macs: int, latency_ms: float) -> dict[str, Any]:
+    counts = {"parameters": 10 * macs, "macs": macs, "served_bytes": 40 * macs}
+    return {"ndcg@10/full": metric, "costs": {**counts, "latency_ms": latency_ms}}
+
+
+def test_the_front_is_a_table_and_says_how_to_have_one_of_it() -> None:
+    students = [_front_student(0.1, 1000, 0.5), _front_student(0.2, 2000, 0.0)]
+    paths = {**RESULT["paths"], "front": "/r/front.json", "front_picture": "/r/front.png"}
+    front = {"quantity": "macs", "students": students, "searched": students[1]}
+    text = render(front=front, paths=paths)
+    assert "Front by macs" in text
+    assert row(text, "1") == ["1", "0.1000", "1,000", "10,000", "40,000", "0.50 ms"]
+    assert row(text, "2") == ["2 *", "0.2000", "2,000", "20,000", "80,000", "–"]
+    assert "the same command with --set search.genotype=/r/front.json:1\n" in text
+    assert "picture      /r/front.png (what other budgets buy)\n" in text
+    dominated = {**front, "searched": _front_student(0.15, 3000, 0.0)}
+    assert row(render(front=dominated, paths=paths), "*")[1:3] == ["0.1500", "3,000"]
+    assert "Front by" not in render()
 
 
 def test_the_genotype_is_readable() -> None:

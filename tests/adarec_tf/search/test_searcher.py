@@ -250,7 +250,10 @@ def test_finalists_keep_the_budgets_and_are_ranked_again_by_the_users_left_out(
 ) -> None:
     max_length = walk_scene.MAX_LENGTH
     macs = max_length * 3 * 8 * 8  # one convolution of three taps
-    changes = {"validation_users": 10, "num_candidates": 1, "num_evaluations": 3, "max_macs": macs}
+    changes: dict[str, Any] = {
+        **{"validation_users": 10, "num_candidates": 1, "num_evaluations": 3, "max_macs": macs},
+        **{"front_size": 3, "front_quantity": "macs"},
+    }
     result = _search(teacher, scene, tmp_path, max_epochs=2, **changes)
     assert encoder_macs(result.student, max_length) <= macs
     frame = StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2)
@@ -264,6 +267,18 @@ def test_finalists_keep_the_budgets_and_are_ranked_again_by_the_users_left_out(
     # Ten users have few metrics in common with 120.
     best = dict(result.candidates)[result.genotype]
     assert best == max(metric for _, metric in result.candidates) != result.gap.derived
+    # So does the front, which has the searched student among it or one that dominates it.
+    assert result.front is not None
+    searched = result.front.searched
+    assert (searched.genotype, searched.metric) == (result.genotype, best)
+    assert all(student.cost.macs <= macs for student in result.front.students)
+    assert any(
+        student.cost.macs <= searched.cost.macs and student.metric >= best
+        for student in result.front.students
+    )
+    for student in result.front.students:
+        again = result.validation.validate_on_all_users(student.genotype)
+        assert student.metric == pytest.approx(again)
 
 
 def test_an_unreachable_budget_is_an_error_before_anything_is_trained(
