@@ -141,14 +141,17 @@ class _CentredConvolution(keras.layers.Layer):
         return self.convolution(states) * mask
 
 
+CENTRED = Primitive(lambda kernel_format: _CentredConvolution(), is_causal=False)
+
+
 @pytest.mark.slow
 def test_the_noise_test_finds_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRIMITIVES, "conv_3", Primitive(_CentredConvolution, is_causal=False))
+    monkeypatch.setitem(PRIMITIVES, "conv_3", CENTRED)
     assert _noise_loss(MODELS["primitive-conv_3"]()) < math.log(NUM_ITEMS) - 0.2
 
 
 def test_the_causality_test_finds_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRIMITIVES, "conv_3", Primitive(_CentredConvolution, is_causal=False))
+    monkeypatch.setitem(PRIMITIVES, "conv_3", CENTRED)
     model = MODELS["primitive-conv_3"]()
     item_ids = leaks.example_histories(NUM_ITEMS, LENGTH)
     with pytest.raises(AssertionError):
