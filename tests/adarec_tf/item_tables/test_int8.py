@@ -4,7 +4,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adarec_tf.item_tables import int8
+from adarec_tf.item_table_config import ItemTableConfig
+from adarec_tf.item_tables import ITEM_TABLES, int8
+from adarec_tf.item_tables.table import TableSize
 from tests.adarec_tf.item_tables.test_table import random_table, table_of
 from tests.references.item_tables import rounded_row
 
@@ -69,3 +71,39 @@ def test_rows_scored_a_few_at_a_time_score_alike(
     with embedding.serving_form():
         logits = embedding.item_logits(states)
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept_in_100", "kept_in_200"), [("int8", 0.98, 1.0), ("int4", 0.84, 0.98)]
+)
+def test_what_rounding_costs_the_best_of_a_catalogue(
+    name: str, kept_in_100: float, kept_in_200: float
+) -> None:
+    """Of the best 100 by a table of normal numbers, the share among the best of the rounded one."""
+    num_items, hidden_dim = 20_000, 64
+    generator = np.random.default_rng(0)
+    given_table = generator.normal(size=(num_items + 1, hidden_dim)).astype(np.float32)
+    states = generator.normal(size=(20, hidden_dim)).astype(np.float32)
+    size = TableSize(num_items, num_items + 1, hidden_dim)
+    table = ITEM_TABLES[name](ItemTableConfig(format=name), size)
+    table.variable = tf.Variable(given_table)
+    by_floats = np.argsort(-states @ given_table[1:].T, axis=1)[:, :100]
+    best = np.argsort(-table.served().logits(tf.constant(states)), axis=1)
+    for num, share in ((100, kept_in_100), (200, kept_in_200)):
+        kept = [np.isin(ours, theirs[:num]) for ours, theirs in zip(by_floats, best, strict=True)]
+        assert np.mean(kept) >= share
+
+
+def test_parts_wait_for_those_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int8, "_MIN_CHUNK_ROWS", 4)
+    monkeypatch.setattr(int8, "_CHUNKS_AT_ONCE", 2)
+
+    with tf.Graph().as_default() as graph:
+        states = tf.ones([1, 3])
+        int8.scored_in_chunks(
+            tf.ones([14, 3]), lambda rows: tf.matmul(states, rows, transpose_b=True, name="score")
+        )
+    waits = {op.name: op.control_inputs for op in graph.get_operations() if op.type == "MatMul"}
+    names = ["score", "score_1", "score_2", "score_3"]
+    assert list(waits) == names
+    assert [[op.name for op in waits[name]] for name in names] == [[], [], names[:1], names[1:2]]
