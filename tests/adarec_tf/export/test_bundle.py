@@ -1,11 +1,14 @@
 """The bundle on disk: complete, loadable without this package, equal to the model in process."""
 
+import functools
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -54,12 +57,24 @@ def write(model: SequenceModel, directory: Path, **changes: Any) -> str:
     return str(directory)
 
 
-def test_recommendations_equal_the_model_in_process(
-    model: ConvolutionModel, tmp_path: Path
-) -> None:
-    recommend = load_recommender(write(model, tmp_path / "bundle"))
+class _Written(NamedTuple):
+    """A bundle that tests only read, and the model that it was made of."""
+
+    model: SequenceModel
+    directory: str
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> _Written:
+    keras.utils.set_random_seed(0)
+    model = build_convolution_model(NUM_ITEMS, MAX_LENGTH)
+    return _Written(model, write(model, tmp_path_factory.mktemp("written") / "bundle"))
+
+
+def test_recommendations_equal_the_model_in_process(written: _Written) -> None:
+    recommend = load_recommender(written.directory)
     [answer] = recommend([HISTORY], NUM_ITEMS, False)
-    scores = model_scorer(model)(np.arange(1), np.array([[3, 7, 1]]))[0]
+    scores = model_scorer(written.model)(np.arange(1), np.array([[3, 7, 1]]))[0]
     expected = np.argsort(-scores, kind="stable")
     assert [item.item_id for item in answer] == VOCABULARY.decode(expected + 1)
     np.testing.assert_allclose(
@@ -67,10 +82,8 @@ def test_recommendations_equal_the_model_in_process(
     )
 
 
-def test_histories_of_different_lengths_share_a_request(
-    model: ConvolutionModel, tmp_path: Path
-) -> None:
-    recommend = load_recommender(write(model, tmp_path / "bundle"))
+def test_histories_of_different_lengths_share_a_request(written: _Written) -> None:
+    recommend = load_recommender(written.directory)
     answers = recommend([HISTORY, ["item-2é"], []], 4, True)
     assert [[item.item_id for item in answer] for answer in answers] == [
         [item.item_id for item in recommend([history], 4, True)[0]]
@@ -164,8 +177,8 @@ def test_a_session_answers_as_tensorflow_serving_runs_it(student_bundle: str) ->
                 np.testing.assert_allclose(value, expected[key].numpy(), rtol=1e-5)
 
 
-def test_files_and_manifest_are_complete(model: ConvolutionModel, tmp_path: Path) -> None:
-    directory = Path(write(model, tmp_path / "bundle"))
+def test_files_and_manifest_are_complete(written: _Written) -> None:
+    directory = Path(written.directory)
     assert (directory / "saved_model.pb").exists()
     assert ItemVocabulary.read(str(directory / "assets" / "vocabulary.txt")) == VOCABULARY
     assert json.loads((directory / "assets.extra" / "genotype.json").read_text()) == {"edges": []}
@@ -236,9 +249,11 @@ def test_the_manifest_tells_of_sessions(student_bundle: str) -> None:
 
 @pytest.mark.parametrize("seen", ["exclude", "keep"])
 def test_warmup_asks_every_signature_as_clients_do(
-    model: ConvolutionModel, tmp_path: Path, seen: str
+    written: _Written, model: ConvolutionModel, tmp_path: Path, seen: str
 ) -> None:
-    requests = warm_up_requests(write(model, tmp_path / "bundle", seen=seen))
+    is_default = seen == "exclude"
+    directory = written.directory if is_default else write(model, tmp_path / "bundle", seen=seen)
+    requests = warm_up_requests(directory)
     others = ["recommend_filtered", "score", "embed", "from_examples"]
     assert [name for name, _ in requests] == ["serving_default"] * 2 + others
     for _, inputs in requests:
@@ -310,17 +325,27 @@ def write_plain_student(student: Student, directory: Path) -> str:
     return str(directory)
 
 
-def write_student(table_format: str, directory: Path) -> tuple[Student, str]:
-    student = build_plain_student(table_format)
-    return student, write_plain_student(student, directory)
+@pytest.fixture(scope="module")
+def of_format(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Student, str]]:
+    """Students by the format of their tables, and their bundles, which tests only read."""
+
+    @functools.cache
+    def written_student(table_format: str) -> tuple[Student, str]:
+        student = build_plain_student(table_format)
+        folder = tmp_path_factory.mktemp(table_format)
+        return student, write_plain_student(student, folder / "bundle")
+
+    return written_student
 
 
-def test_a_bundle_is_as_small_as_its_item_table(tmp_path: Path) -> None:
-    plain, plain_dir = write_student("float32", tmp_path / "float32")
+def test_a_bundle_is_as_small_as_its_item_table(
+    of_format: Callable[[str], tuple[Student, str]],
+) -> None:
+    plain, plain_dir = of_format("float32")
     table_bytes = plain.sequence_embedding.item_table.served_bytes
     rest = bundle_bytes(plain_dir) - table_bytes
     for name in ("low_rank", "product_codes", "int8", "int4"):
-        student, directory = write_student(name, tmp_path / name)
+        student, directory = of_format(name)
         served = student.sequence_embedding.item_table.served_bytes
         assert served < 0.3 * table_bytes
         # Weights are there once: what is more is the graph of another format.
@@ -341,8 +366,10 @@ def test_a_kernel_in_bytes_is_a_quarter_of_its_size_in_the_bundle(tmp_path: Path
 
 
 @pytest.mark.parametrize("table_format", ItemTableConfig.FORMATS)
-def test_a_bundle_scores_as_the_student_in_process(tmp_path: Path, table_format: str) -> None:
-    student, directory = write_student(table_format, tmp_path / "bundle")
+def test_a_bundle_scores_as_the_student_in_process(
+    of_format: Callable[[str], tuple[Student, str]], table_format: str
+) -> None:
+    student, directory = of_format(table_format)
     before = [np.array(v) for v in student.weights]
     [answer] = load_recommender(directory)([["4", "1", "1999", "7"]], 2000, False)
     scores = model_scorer(student)(np.arange(1), np.array([[5, 2, 2000, 8]]))[0]
@@ -354,12 +381,10 @@ def test_a_bundle_scores_as_the_student_in_process(tmp_path: Path, table_format:
         np.testing.assert_array_equal(variable, value)
 
 
-def test_the_bundle_does_not_tell_where_it_was_written(
-    model: ConvolutionModel, tmp_path: Path
-) -> None:
-    directory = write(model, tmp_path / "bundle")
-    for path in Path(directory).rglob("*"):
-        assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes(), path
+def test_the_bundle_does_not_tell_where_it_was_written(written: _Written) -> None:
+    directory = Path(written.directory)
+    for path in directory.rglob("*"):
+        assert path.is_dir() or str(directory.parent).encode() not in path.read_bytes(), path
 
 
 def test_a_failed_write_leaves_nothing(
