@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 import adarec_tf
 from adarec_tf.data.vocabulary import ItemVocabulary
@@ -86,6 +88,7 @@ def write_bundle(
             model, vocabulary_path, max_length=max_length, exclude_seen=seen == "exclude"
         )
         tf.saved_model.save(served.module, str(bundle), signatures=served.signatures)
+        _drop_derived_shapes(bundle)
         extra = bundle / "assets.extra"
         extra.mkdir()
         own = _own_manifest(served, vocabulary, max_length, seen)
@@ -98,6 +101,22 @@ def write_bundle(
                 extra / WARMUP_FILE, warmup_histories, seen == "exclude", served.session_size
             )
         os.rename(bundle, target)
+
+
+def _drop_derived_shapes(bundle: Path) -> None:
+    """Takes out what every reader works out for itself: the shapes of what each node gives.
+
+    They are a quarter of a deep student's graph. Those of arguments stay: signatures have them.
+    """
+    file = bundle / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for meta_graph in saved.meta_graphs:
+        graph = meta_graph.graph_def
+        for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+            for node in nodes:
+                node.attr.pop("_output_shapes", None)
+    file.write_bytes(saved.SerializeToString(deterministic=True))
+    write_fingerprint(str(bundle))  # anew: it is of the file that was
 
 
 def _check_bundle(

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 from tensorflow_serving.apis import prediction_log_pb2
 
 from adarec_tf.config import StudentConfig
@@ -301,6 +303,20 @@ def test_weights_are_stored_once(tmp_path: Path) -> None:
     weights = 4 * sum(np.prod(v.shape) for v in model.trainable_variables)
     stored = sum(path.stat().st_size for path in (directory / "variables").iterdir())
     assert weights <= stored < 1.1 * weights
+
+
+def test_the_graph_tells_nothing_twice(tmp_path: Path) -> None:
+    directory = write_plain_student(build_plain_student("float32"), tmp_path / "bundle")
+    file = Path(directory) / "saved_model.pb"
+    [meta_graph] = saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs
+    functions = meta_graph.graph_def.library.function
+    assert sum(len(function.node_def) for function in functions) > 100
+    assert not any("_output_shapes" in n.attr for f in functions for n in f.node_def)
+    # Those of the arguments are what a loaded signature checks its inputs by.
+    assert any("_output_shapes" in attr.attr for f in functions for attr in f.arg_attr.values())
+    stored = (Path(directory) / "fingerprint.pb").read_bytes()
+    write_fingerprint(directory)
+    assert stored == (Path(directory) / "fingerprint.pb").read_bytes()
 
 
 def build_plain_student(table_format: str) -> Student:
