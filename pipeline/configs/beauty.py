@@ -26,5 +26,5 @@ def beauty() -> PipelineConfig:
         training=TrainingConfig(max_epochs=16, learning_rate=1e-3),
         student=StudentConfig(hidden_dim=64, dropout=0.3),
         search=SearchConfig(max_epochs=8, warmup_epochs=5, positions_per_batch=512),
-        distillation=DistillationConfig(max_epochs=12),
+        distillation=DistillationConfig(max_epochs=12, hidden_weight=1.0),
     )

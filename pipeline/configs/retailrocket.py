@@ -43,7 +43,6 @@ def retailrocket() -> PipelineConfig:
         distillation=DistillationConfig(
             kd_weight=0.9,
             embedding_weight=0.0,
-            hidden_weight=0.0,
             logits_items="sampled",
             num_top_items=20,
             initial_table="teacher",

@@ -23,5 +23,8 @@ def sample() -> PipelineConfig:
         training=TrainingConfig(max_epochs=10, positions_per_batch=512),
         student=StudentConfig(hidden_dim=32),
         search=SearchConfig(max_epochs=12, warmup_epochs=6, positions_per_batch=512),
-        distillation=DistillationConfig(max_epochs=20, positions_per_batch=512, learning_rate=3e-3),
+        # With the paper's layers by Earth Mover's Distance: their picture is worth a look.
+        distillation=DistillationConfig(
+            max_epochs=20, positions_per_batch=512, learning_rate=3e-3, hidden_weight=1.0
+        ),
     )

@@ -27,7 +27,7 @@ def smoke() -> PipelineConfig:
         training=TrainingConfig(max_epochs=2),
         student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2),
         search=SearchConfig(max_epochs=2, warmup_epochs=1, num_candidates=1),
-        distillation=DistillationConfig(max_epochs=2),
+        distillation=DistillationConfig(max_epochs=2, hidden_weight=1.0),
         # Two epochs teach nothing: the push is what this run is for.
         evaluation=EvaluationConfig(
             min_teacher_ndcg_share=0.0, max_latency_ms=1000.0, latency_requests=20

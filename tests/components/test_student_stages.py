@@ -26,7 +26,7 @@ STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2)
 SEARCH = SearchConfig(
     max_epochs=2, warmup_epochs=1, num_candidates=0, front_size=3, front_quantity="macs"
 )
-DISTILLATION = DistillationConfig(max_epochs=1)
+DISTILLATION = DistillationConfig(max_epochs=1, hidden_weight=1.0)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from tests.adarec_tf import walk_scene
 from tests.event_files import read_scalars
 
 NUM_ITEMS, LENGTH = walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH
-CONFIG = DistillationConfig(max_epochs=2, patience=2, positions_per_batch=256)
+CONFIG = DistillationConfig(max_epochs=2, patience=2, positions_per_batch=256, hidden_weight=1.0)
 
 
 def _student() -> keras.Model:

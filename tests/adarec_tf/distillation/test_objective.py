@@ -13,7 +13,7 @@ from adarec_tf.teacher_config import NextItNetConfig
 from adarec_tf.teachers import build_teacher
 
 NUM_ITEMS, LENGTH = 16, 8
-CONFIG = DistillationConfig()
+CONFIG = DistillationConfig(hidden_weight=1.0)
 ITEMS = np.random.default_rng(0).integers(1, NUM_ITEMS + 1, (4, 7))
 ITEM_IDS, LABELS = tf.constant(ITEMS[:, :-1]), tf.constant(ITEMS[:, 1:])
 

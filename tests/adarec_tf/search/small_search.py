@@ -24,7 +24,10 @@ def small_search(learning_rate: float = 1e-2) -> SearchState:
     supernet = Supernet(STUDENT, NUM_ITEMS, LENGTH)
     supernet(tf.zeros([1, 1], tf.int64), fixed_edges([0] * NUM_EDGES))
     objective = DistillationObjective(
-        supernet.sequence_embedding, STUDENT.num_cells, teacher, DistillationConfig()
+        supernet.sequence_embedding,
+        STUDENT.num_cells,
+        teacher,
+        DistillationConfig(hidden_weight=1.0),
     )
     alphas = keras.Variable(np.zeros((NUM_EDGES, len(OPERATIONS)), np.float32))
     weight_optimizer = keras.optimizers.Adam(learning_rate)

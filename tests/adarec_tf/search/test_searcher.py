@@ -54,7 +54,7 @@ def _search(
         scene["valid"],
         student=StudentConfig(hidden_dim=8, num_cells=num_cells, num_nodes=2),
         search=SearchConfig(**{**SEARCH.to_dict(), **changes}),
-        distillation=distillation or DistillationConfig(),
+        distillation=distillation or DistillationConfig(hidden_weight=1.0),
         max_length=walk_scene.MAX_LENGTH,
         seen="exclude",
         seed=5,
@@ -125,7 +125,12 @@ def test_a_search_is_over_when_its_genotype_stays_or_its_epochs_are_done(
 def test_the_asked_teacher_guides_the_search_as_the_cached_one_does(
     whole_search: SearchResult, teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
 ) -> None:
-    result = _search(teacher, scene, tmp_path, distillation=DistillationConfig(max_cache_bytes=0))
+    result = _search(
+        teacher,
+        scene,
+        tmp_path,
+        distillation=DistillationConfig(max_cache_bytes=0, hidden_weight=1.0),
+    )
     assert not list((tmp_path / "checkpoint" / "teacher_states").glob("*"))
     assert result.genotype == whole_search.genotype
     np.testing.assert_allclose(
@@ -141,7 +146,7 @@ def test_the_halves_share_the_bound_of_the_cache(
     # Embedding, blocks and final states, each of width 8, at every place.
     num_layers = 2 + len(teacher(tf.constant([[1]])).hidden_states)
     sizes = [4 * 8 * num_layers * len(half.item_ids) for half in halves]
-    distillation = DistillationConfig(max_cache_bytes=sum(sizes[: len(cached)]))
+    distillation = DistillationConfig(max_cache_bytes=sum(sizes[: len(cached)]), hidden_weight=1.0)
     settings = SearchSettings(
         StudentConfig(), SEARCH, distillation, walk_scene.MAX_LENGTH, "exclude", 5
     )
