@@ -31,17 +31,19 @@ _MAX_DRAWS = 100_000
 _CHAIN = ("conv_3", "dilated_2_conv_3", "dilated_4_conv_3")
 
 
-def random_genotypes(student: StudentConfig, seed: int) -> Iterator[Genotype]:
+def random_genotypes(student: StudentConfig, alphas: str, seed: int) -> Iterator[Genotype]:
     """Distinct architectures, each edge uniform over the operations, none of them blind to order.
 
-    All cells are alike, as in the search space of shared alphas; dead edges are `none`.
+    All cells are alike if `alphas` is `shared`, as in the space that is searched; dead edges are
+    `none`.
     """
     generator = np.random.default_rng(seed)
     names, num_edges = list(PRIMITIVES), len(edge_ends(student.num_nodes))
+    num_drawn, num_alike = (1, student.num_cells) if alphas == "shared" else (student.num_cells, 1)
     seen = set()
     for _ in range(_MAX_DRAWS):
-        cell = generator.choice(names, num_edges).tolist()
-        genotype = Genotype.from_primitives(student.num_nodes, [cell] * student.num_cells)
+        cells = [generator.choice(names, num_edges).tolist() for _ in range(num_drawn)]
+        genotype = Genotype.from_primitives(student.num_nodes, cells * num_alike)
         genotype = genotype.without_dead_edges()
         if genotype not in seen and not genotype.is_degenerate:
             seen.add(genotype)

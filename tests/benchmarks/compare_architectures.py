@@ -4,7 +4,7 @@
         --data interactions.csv.gz --teachers TEACHERS --teacher-seeds 1 \
         --genotype genotype_beauty.json --checkpoints FOLDER --set distillation.max_epochs=10 ...
 
-Draws architectures of the frame of the scene's `student` settings whose encoder, in the form that
+Draws architectures of the frame of the scene's `student` settings and `search.alphas` whose encoder, in the form that
 is served, takes as long as that of the (first) searched genotype, within `--band`. Trains each of
 them once, and with every one of `--seeds` the searched genotypes and a hand-made one: a stack of
 dilated convolutions as in NextItNet, as deep as comes nearest to the searched one's latency.
@@ -76,7 +76,7 @@ def make_plan(
     ]
     plan.append(min(hand_made, key=lambda made: abs(made["latency_ratio"] - 1.0)))
     taken: list[dict[str, Any]] = []
-    drawn = random_genotypes(config.student, options.draw_seed)
+    drawn = random_genotypes(config.student, config.search.alphas, options.draw_seed)
     for number, genotype in enumerate(drawn):
         if len(taken) == options.num_random or number == _MAX_TIMED * options.num_random:
             break
@@ -103,6 +103,7 @@ def read_plan(
     identity = {
         "scene": config.scene,
         "student": config.student.to_dict(),
+        "alphas": config.search.alphas,
         "distillation": config.distillation.to_dict(),
         "searched": {name: genotype.to_dict() for name, genotype in searched.items()},
         "users": options.users,
