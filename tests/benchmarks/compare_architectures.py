@@ -4,10 +4,11 @@
         --data interactions.csv.gz --teachers TEACHERS --teacher-seeds 1 \
         --genotype genotype_beauty.json --checkpoints FOLDER --set distillation.max_epochs=10 ...
 
-Draws architectures of the frame of the scene's `student` settings and `search.alphas` whose encoder, in the form that
-is served, takes as long as that of the (first) searched genotype, within `--band`. Trains each of
-them once, and with every one of `--seeds` the searched genotypes and a hand-made one: a stack of
-dilated convolutions as in NextItNet, as deep as comes nearest to the searched one's latency.
+Draws architectures of the frame of the scene's `student` settings and of its `search.alphas` whose
+encoder, in the form that is served, takes as long as that of the (first) searched genotype, within
+`--band`. Trains each of them once, and with every one of `--seeds` the searched genotypes and a
+hand-made one: a stack of dilated convolutions as in NextItNet, as deep as comes nearest to the
+searched one's latency.
 
 What is compared is written to `FOLDER/plan.json`, a finished training to `FOLDER/rows-*.jsonl`: a
 run that was killed goes on, and a second process takes half of the work with `--shard 1/2` once the
