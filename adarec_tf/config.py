@@ -8,7 +8,6 @@ refused.
 Defaults are the paper's (arXiv:2107.07173v2) where a comment does not say otherwise.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -17,6 +16,7 @@ from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.json_config import (
     JsonConfig,
+    assign,
     check,
     check_choice,
     check_fraction,
@@ -24,6 +24,7 @@ from adarec_tf.json_config import (
     check_positive_integer,
     check_positive_number,
     check_share_below_one,
+    parse_assignment,
 )
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.teacher_config import NextItNetConfig, TeacherConfig
@@ -199,68 +200,16 @@ class PipelineConfig(JsonConfig):
           ValueError: a key is unknown (the valid ones are named), or a value is not allowed.
         """
         values = self.to_dict()
-        settings = [_parse_assignment(assignment) for assignment in assignments]
+        settings = [parse_assignment(assignment) for assignment in assignments]
         for key, text in settings:
             if key == "teacher.name":
                 values["teacher"] = _other_teacher(values["teacher"], text)
         for key, text in settings:
-            _assign(values, key.split("."), text, key)
+            assign(values, key.split("."), text, key)
         return type(self).from_dict(values)
-
-
-def _parse_assignment(assignment: str) -> tuple[str, str]:
-    key, separator, text = assignment.partition("=")
-    if not separator:
-        raise ValueError(
-            f"A setting should have the form stage.field=value. Received: {assignment!r}."
-        )
-    return key.strip(), text
 
 
 def _other_teacher(values: dict[str, Any], name: str) -> dict[str, Any]:
     """The settings of another kind of teacher: what both have is kept, the rest is by default."""
     defaults = TeacherConfig.kind(name)(name=name).to_dict()
     return {**defaults, **{k: v for k, v in values.items() if k in defaults}, "name": name}
-
-
-def _assign(values: dict[str, Any], path: Sequence[str], text: str, key: str) -> None:
-    name, rest = path[0], path[1:]
-    if name not in values:
-        raise ValueError(
-            f"`{key}` should be a setting of the run: here one of {', '.join(sorted(values))}. "
-            f"Received: {name!r}."
-        )
-    is_stage = isinstance(values[name], dict)
-    if is_stage != bool(rest):
-        given = key.removesuffix("." + ".".join(rest))
-        valid = (
-            ", ".join(f"{given}.{field_name}" for field_name in sorted(values[name]))
-            if is_stage
-            else given
-        )
-        raise ValueError(f"`{key}` should be a single field: {valid}. Received: {key}={text}.")
-    if is_stage:
-        _assign(values[name], rest, text, key)
-        return
-    values[name] = _parse_like(values[name], text, key)
-
-
-def _parse_like(old: Any, text: str, key: str) -> Any:
-    """Reads `text` as a value of the same kind as `old`."""
-    if isinstance(old, str):
-        return text
-    try:
-        new = json.loads(text)
-    except json.JSONDecodeError:
-        new = text
-    is_number = isinstance(new, int | float) and not isinstance(new, bool)
-    kinds: dict[type, tuple[str, bool]] = {
-        bool: ("true or false", isinstance(new, bool)),
-        int: ("an integer", is_number and isinstance(new, int)),
-        float: ("a number", is_number),
-        list: ("a JSON list such as [1, 4]", isinstance(new, list)),
-    }
-    expected, matches = kinds[type(old)]
-    if not matches:
-        raise ValueError(f"`{key}` should be {expected}. Received: {key}={text}.")
-    return new

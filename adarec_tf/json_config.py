@@ -78,6 +78,19 @@ class JsonConfig:
         """The config as one line of JSON with sorted keys (stable: it is part of cache keys)."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
+    def override(self, assignments: Sequence[str]) -> Self:
+        """Returns a copy with `field=value` applied, `section.field=value` in nested configs.
+
+        A value is read as JSON where it is JSON, and as text otherwise.
+
+        Raises:
+          ValueError: a key is unknown (the valid ones are named), or a value is not allowed.
+        """
+        values = self.to_dict()
+        for key, text in map(parse_assignment, assignments):
+            assign(values, key.split("."), text, key)
+        return self.from_dict(values)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Builds the config from plain JSON types.
@@ -118,3 +131,71 @@ def _from_plain(hint: Any, value: Any) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
+
+
+def parse_assignment(assignment: str) -> tuple[str, str]:
+    """Splits `stage.field=value` at the first `=`.
+
+    Raises:
+      ValueError: there is none.
+    """
+    key, separator, text = assignment.partition("=")
+    if not separator:
+        raise ValueError(
+            f"A setting should have the form stage.field=value. Received: {assignment!r}."
+        )
+    return key.strip(), text
+
+
+def assign(values: dict[str, Any], path: Sequence[str], text: str, key: str) -> None:
+    """Sets one field in the plain values of a config.
+
+    Args:
+      values: what `to_dict` returned; changed in place.
+      path: the names that lead to the field, from the outermost.
+      text: the new value, as JSON where the field is no text.
+      key: what the user wrote, for error messages.
+
+    Raises:
+      ValueError: there is no such field, or the value is of another kind.
+    """
+    name, rest = path[0], path[1:]
+    if name not in values:
+        raise ValueError(
+            f"`{key}` should be a setting of the run: here one of {', '.join(sorted(values))}. "
+            f"Received: {name!r}."
+        )
+    is_stage = isinstance(values[name], dict)
+    if is_stage != bool(rest):
+        given = key.removesuffix("." + ".".join(rest))
+        valid = (
+            ", ".join(f"{given}.{field_name}" for field_name in sorted(values[name]))
+            if is_stage
+            else given
+        )
+        raise ValueError(f"`{key}` should be a single field: {valid}. Received: {key}={text}.")
+    if is_stage:
+        assign(values[name], rest, text, key)
+        return
+    values[name] = _parse_like(values[name], text, key)
+
+
+def _parse_like(old: Any, text: str, key: str) -> Any:
+    """Reads `text` as a value of the same kind as `old`."""
+    if isinstance(old, str):
+        return text
+    try:
+        new = json.loads(text)
+    except json.JSONDecodeError:
+        new = text
+    is_number = isinstance(new, int | float) and not isinstance(new, bool)
+    kinds: dict[type, tuple[str, bool]] = {
+        bool: ("true or false", isinstance(new, bool)),
+        int: ("an integer", is_number and isinstance(new, int)),
+        float: ("a number", is_number),
+        list: ("a JSON list such as [1, 4]", isinstance(new, list)),
+    }
+    expected, matches = kinds[type(old)]
+    if not matches:
+        raise ValueError(f"`{key}` should be {expected}. Received: {key}={text}.")
+    return new
