@@ -313,9 +313,13 @@ def recommend(
 @click.option("--target", type=click.Choice(["kubeflow"]), required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="FILE.yaml")
 @click.option("--scene", default=DEFAULT_SCENE, show_default=True)
-@click.option("--image", help="Container image of every step, with this project installed.")
-@click.option("--root", help="Folder of checkpoints and pushed versions inside the containers.")
-@click.option("--data", "data_path", help="The log inside the containers.")
+@click.option(
+    "--image", help="Of every step, with this project in it.  [default: adarec-tf:latest]"
+)
+@click.option("--root", help="Where the volume is mounted in every step.  [default: /mnt/adarec]")
+@click.option("--volume-claim", help="The volume's PersistentVolumeClaim.  [default: adarec]")
+@click.option("--pipeline-root", help="Bucket of artifacts.  [default: the cluster's]")
+@click.option("--data", "data_path", help="The log.  [default: ROOT/data/interactions.csv]")
 @_set_option
 def compile_(
     target: str,
@@ -324,15 +328,20 @@ def compile_(
     settings: tuple[str, ...],
     **options: str | None,
 ) -> None:
-    """Compile the pipeline for another orchestrator."""
+    """Compile the pipeline for another orchestrator.
+
+    What a step asks of the cluster is a setting as well: --set kubeflow.teacher_trainer.gpus=1.
+    """
     del target  # there is one
     from pipeline.configs import scene_config
+    from pipeline.kubeflow_config import split_settings
     from pipeline.kubeflow_runner import compile_pipeline
     from pipeline.screen import redirected_output
 
-    config = scene_config(scene).override(settings)
+    kubeflow, scene_settings = split_settings(settings)
+    config = scene_config(scene).override(scene_settings)
     given = {name: value for name, value in options.items() if value is not None}
     # What TFX writes while it is imported helps nobody; errors are exceptions.
     with redirected_output(Path(os.devnull)):
-        compile_pipeline(config, output, **given)
+        compile_pipeline(config, output, kubeflow=kubeflow, **given)
     click.echo(output)

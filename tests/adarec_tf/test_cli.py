@@ -110,6 +110,14 @@ def test_run_passes_on_columns_seed_and_settings(
         (["versions"], "There should be a pushed student in runs/*/serving"),
         (["rollback", "--model-dir", "gone"], "A rollback should go to a version before"),
         (["compile", "--target", "kubeflow", "-o", "a.json"], "should end in .yaml or .yml"),
+        (
+            ["compile", "--target", "kubeflow", "-o", "a.yml", "--root", "s3://b"],
+            "--root should be",
+        ),
+        (
+            ["compile", "--target", "kubeflow", "-o", "a.yml", "--set", "kubeflow.pusher.gpu=1"],
+            "`kubeflow.pusher.gpu` should be a setting of the run: here one of cpu, gpu_resource,",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_1(
