@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 TESTS ?= tests
 PYTEST_OPTIONS ?=
+IMAGE ?= adarec-tf:latest
+IMAGE_OPTIONS ?=
 
-.PHONY: run test check lock clean
+.PHONY: run test check lock image clean
 
 run: $(INSTALLED)
 	$(BIN)/adarec run --scene sample
@@ -26,6 +28,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $(INSTALLED)
+
+# Of every step on Kubeflow: see pipeline/README.md. Docker alone is needed.
+image:
+	DOCKER_BUILDKIT=1 docker build --file pipeline/image/Dockerfile --tag $(IMAGE) $(IMAGE_OPTIONS) .
 
 # Exact versions, no addresses.
 lock: $(INSTALLED)
