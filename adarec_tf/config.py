@@ -40,6 +40,9 @@ class DataConfig(JsonConfig):
     time_column: str = "timestamp"
     min_user_interactions: int = 3  # leave-one-out needs one each to train, select and test
     min_item_interactions: int = 1
+    # How often both filters run, items first. One pass of the users can leave items below their
+    # minimum; 0 goes on until both minimums hold (the k-core).
+    core_rounds: int = 1
     max_length: int = 50  # items of a history a model sees
     seen: str = "auto"  # are items of the history candidates? `exclude`, `keep`, or by the log
     max_repeat_share: float = 0.01  # `auto` excludes seen items up to this share of repeats
@@ -50,12 +53,21 @@ class DataConfig(JsonConfig):
     # period. Only `global_time` reads these.
     valid_time_share: float = 0.1
     test_time_share: float = 0.1
+    # Interactions that a worker of the preprocessor sorts at once; more of them wait on disk. The
+    # result is the same.
+    max_rows_in_memory: int = 1 << 22
 
     SEEN_OPTIONS: ClassVar[tuple[str, ...]] = ("auto", "exclude", "keep")
     SPLIT_OPTIONS: ClassVar[tuple[str, ...]] = ("leave_one_out", "global_time")
 
     def __post_init__(self) -> None:
-        check_positive_integer(self, "min_item_interactions", "max_length")
+        check_positive_integer(self, "min_item_interactions", "max_length", "max_rows_in_memory")
+        check(
+            type(self.core_rounds) is int and self.core_rounds >= 0,
+            "core_rounds",
+            "a number of rounds, or 0 to go on until nothing more is removed",
+            self.core_rounds,
+        )
         check(
             type(self.min_user_interactions) is int and self.min_user_interactions >= 3,
             "min_user_interactions",

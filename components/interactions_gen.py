@@ -1,10 +1,13 @@
-"""InteractionsGen: a raw log (file or folder) to one `tf.train.Example` an interaction.
+"""InteractionsGen: a raw log (file or folder) to blocks of checked interactions.
 
-Examples have user_id and item_id (bytes), timestamp (int64) and `arrival` (int64), the row's place
-in the log: Beam keeps no order, and interactions of the same time are told apart by it. They are in
-one split, `all`; the sequence preprocessor splits them by time.
+An interaction has user_id and item_id (bytes), timestamp (int64) and `arrival` (int64), its place
+in the log: Beam keeps no order, and interactions of the same time are told apart by it. The blocks
+are Parquet files that TFX reads as Examples. They are in the split `all`, which the sequence
+preprocessor splits by time; `sample` has every n-th row, for statistics: those of TFX look at a row
+for as long as everything else together takes. Every row of the log is checked here.
 """
 
+import itertools
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -21,8 +24,8 @@ from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
-from tfx_bsl.coders import example_coder
 
+from adarec_tf.data.coded_log import LOG_SCHEMA
 from adarec_tf.data.interactions import (
     DEFAULT_COLUMNS,
     InteractionColumns,
@@ -30,18 +33,21 @@ from adarec_tf.data.interactions import (
     list_input_files,
     read_interactions,
 )
-from adarec_tf.data.sequences import LOG_SCHEMA
+from components.interaction_blocks import write_block
 
 SPLIT = "all"
+SAMPLE_SPLIT = "sample"
+_BLOCK_ROWS = 1 << 20
+_SAMPLE_ROWS = 100_000
 # Room for 10^12 rows a file: arrivals of different files cannot meet.
 _ARRIVALS_PER_FILE = 1 << 40
 
 
 class InteractionsGenExecutor(base_beam_executor.BaseBeamExecutor):
-    """Checks the whole log, then writes it block by block, each block to a shard of its own.
+    """Checks the whole log, then writes it block by block, in the order of the log.
 
-    The stock executor base takes examples one by one through a shuffle; blocks are several times
-    faster and leave the shards in the order of the log.
+    The stock executor base takes examples one by one through a shuffle. Here a worker writes the
+    blocks of a file as it reads them, and holds one at a time.
     """
 
     def Do(  # noqa: N802 (the name TFX calls)
@@ -50,7 +56,7 @@ class InteractionsGenExecutor(base_beam_executor.BaseBeamExecutor):
         output_dict: dict[str, list[tfx.types.standard_artifacts.Examples]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes the `all` split.
+        """Writes the splits `all` and `sample`.
 
         Raises:
           InteractionsError: the log cannot be read; nothing has been written then.
@@ -62,20 +68,22 @@ class InteractionsGenExecutor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(
             output_dict[standard_component_specs.EXAMPLES_KEY]
         )
-        examples.split_names = artifact_utils.encode_split_names([SPLIT])
-        split_dir = artifact_utils.get_split_uri([examples], SPLIT)
-        tf.io.gfile.makedirs(split_dir)
+        splits = [SPLIT, SAMPLE_SPLIT]
+        examples.split_names = artifact_utils.encode_split_names(splits)
+        split_dirs = [artifact_utils.get_split_uri([examples], split) for split in splits]
+        for split_dir in split_dirs:
+            tf.io.gfile.makedirs(split_dir)
+        step = -(-summary.num_interactions // _SAMPLE_ROWS)
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "Files" >> beam.Create(list(enumerate(files)))
                 | "SpreadFiles" >> beam.Reshuffle()
-                | "ReadBlocks" >> beam.FlatMap(_read_blocks, columns, summary.time_scale)
-                | "SpreadBlocks" >> beam.Reshuffle()
-                | "WriteShards" >> beam.Map(_write_shard, split_dir)
+                | "WriteBlocks"
+                >> beam.Map(_write_blocks, columns, summary.time_scale, step, split_dirs)
             )
-        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
-        examples_utils.set_file_format(examples, "tfrecords_gzip")
+        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_PARQUET)
+        examples_utils.set_file_format(examples, "FILE_FORMAT_PARQUET")
         examples.set_int_custom_property("num_interactions", summary.num_interactions)
         examples.set_int_custom_property("time_scale", summary.time_scale)
 
@@ -130,31 +138,38 @@ def _resolve_columns(exec_properties: dict[str, Any]) -> InteractionColumns:
     return InteractionColumns(settings["user"], settings["item"], settings["time"])
 
 
-def _read_blocks(
-    numbered_file: tuple[int, str], columns: InteractionColumns, time_scale: int
-) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """Blocks of one file with their arrivals, and the names of the shards they belong in."""
+def _write_blocks(
+    numbered_file: tuple[int, str],
+    columns: InteractionColumns,
+    time_scale: int,
+    step: int,
+    split_dirs: list[str],
+) -> None:
+    """Writes the blocks of one file, and the sample of each."""
     file_number, path = numbered_file
-    arrival = file_number * _ARRIVALS_PER_FILE
-    blocks = read_interactions(path, columns, time_scale=time_scale)
-    for block_number, block in enumerate(blocks):
-        arrivals = pa.array(np.arange(arrival, arrival + len(block)))
-        arrival += len(block)
-        shard = f"data_tfrecord-{file_number:05d}-{block_number:05d}.gz"
-        yield shard, pa.RecordBatch.from_arrays([*block.columns, arrivals], schema=LOG_SCHEMA)
+    batches = read_interactions(path, columns, time_scale=time_scale)
+    for number, block in enumerate(_blocks(batches, file_number * _ARRIVALS_PER_FILE)):
+        name = f"data_parquet-{file_number:05d}-{number:05d}.parquet"
+        for split_dir, table in zip(split_dirs, (block, _sample(block, step)), strict=True):
+            write_block(os.path.join(split_dir, name), table)
 
 
-def _write_shard(named_block: tuple[str, pa.RecordBatch], split_dir: str) -> None:
-    shard, block = named_block
-    row_splits = pa.array(np.arange(len(block) + 1), pa.int32())
-    features = [
-        # An example has a list of values for each feature; text is bytes there.
-        pa.ListArray.from_arrays(
-            row_splits, column.cast(pa.binary()) if pa.types.is_string(column.type) else column
-        )
-        for column in block.columns
-    ]
-    batch = pa.RecordBatch.from_arrays(features, names=block.schema.names)
-    with tf.io.TFRecordWriter(os.path.join(split_dir, shard), "GZIP") as writer:
-        for example in example_coder.RecordBatchToExamplesEncoder().encode(batch):
-            writer.write(example)
+def _blocks(batches: Iterator[pa.RecordBatch], arrival: int) -> Iterator[pa.Table]:
+    """Joins batches to blocks of `_BLOCK_ROWS`, with their arrivals from this one on."""
+    held: list[pa.RecordBatch] = []
+    num_rows = 0
+    for batch in itertools.chain(batches, [None]):
+        if held and (batch is None or num_rows + len(batch) > _BLOCK_ROWS):
+            arrivals = pa.array(np.arange(arrival, arrival + num_rows))
+            yield pa.Table.from_batches(held).append_column(LOG_SCHEMA.field("arrival"), arrivals)
+            arrival, held, num_rows = arrival + num_rows, [], 0
+        if batch is not None:
+            held.append(batch)
+            num_rows += len(batch)
+
+
+def _sample(block: pa.Table, step: int) -> pa.Table:
+    """Every so many rows, with the earliest and the latest: the validator looks at their times."""
+    times = block["timestamp"].to_numpy()
+    rows = np.arange(0, len(block), step)
+    return block.take(np.unique(np.append(rows, [times.argmin(), times.argmax()])))

@@ -1,8 +1,13 @@
 """SequencePreprocessor: interactions to split histories and the item vocabulary, on Beam.
 
-Elements are blocks of many rows, so that the work is done by the vectorised functions of
-`adarec_tf.data.sequences`. Users are hashed into a fixed number of partitions, one output shard
-each; what is written depends on the log alone, not on workers or the order of elements.
+Blocks of the log are cut by user into a fixed number of partitions, and each partition becomes one
+shard of each split; what is written depends on the log alone, not on workers, blocks or the order
+of elements. Rows never travel through Beam: they lie in files beside the output (`block_files`),
+and elements are references to them, so that no runner has to hold a log in memory.
+
+The work is done by vectorised functions of `adarec_tf.data`, in this order: the item keys of the
+log; blocks in item codes, cut by user; each partition ordered (`user_partitions`); which users and
+items stay (`core`); the cuts of a split in time; the vocabulary; the shards.
 """
 
 import os
@@ -16,33 +21,42 @@ import tensorflow as tf
 from tfx import v1 as tfx
 from tfx.dsl.component.experimental.annotations import BeamComponentParameter
 from tfx.types import artifact_utils
-from tfx_bsl.coders import example_coder
 
 from adarec_tf.config import DataConfig
-from adarec_tf.data import global_time_split
+from adarec_tf.data import coded_log, global_time_split, user_partitions
 from adarec_tf.data import sequences as log
+from adarec_tf.data.block_files import PartRef, read_part, read_parts, write_parts, write_tables
+from adarec_tf.data.core import UserPairs, find_core, is_kept
 from adarec_tf.data.examples import (
-    Histories,
     SequenceStatistics,
     read_histories,
     read_statistics,
-    serialize_history,
     write_statistics,
 )
 from adarec_tf.data.global_time_split import TimeCuts
+from adarec_tf.data.history_shards import write_shard
+from adarec_tf.data.shard_manifest import Shard, write_manifest
+from adarec_tf.data.user_partitions import Partition
+from adarec_tf.data.value_counts import ValueCounts, count_values, merge_counts
 from adarec_tf.data.vocabulary import ItemVocabulary
 from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
+from components.interaction_blocks import count_rows, list_blocks, read_block
 from components.interactions_gen import SPLIT
 
-_NUM_SHARDS = 8
-_BLOCK_ROWS = 1 << 16
+_SCRATCH = "scratch"
 
 
-class _Partition(NamedTuple):
-    """All interactions of some users, and what filters have removed of them."""
+class _Kept(NamedTuple):
+    """Which users and items stay.
 
-    shard: int
-    interactions: pa.Table
+    Attributes:
+      users: by partition, the table `kept` (bool [U]).
+      items: the table `kept` (bool [V]).
+      removed: what went, by filter.
+    """
+
+    users: list[PartRef]
+    items: PartRef
     removed: dict[str, int]
 
 
@@ -55,6 +69,13 @@ class _Measures(NamedTuple):
     num_repeats: int
     digest: int
     removed: dict[str, int]
+
+
+class _Written(NamedTuple):
+    """The shards of a partition."""
+
+    measures: _Measures
+    shards: list[Shard]
 
 
 @tfx.dsl.components.component(use_beam=True)
@@ -100,12 +121,12 @@ def preprocess(
     vocabulary_dir: str,
     config: DataConfig,
 ) -> SequenceStatistics:
-    """Runs the pipeline from the shards of InteractionsGen to sequences and vocabulary.
+    """Runs the pipeline from the blocks of InteractionsGen to sequences and vocabulary.
 
     Args:
       pipeline: an empty Beam pipeline.
-      examples_dir: the folder of the examples' TFRecords.
-      sequences_dir: gets `Split-{train,valid,test}/part-*.gz` and the statistics.
+      examples_dir: the folder of the blocks; all workers see it, and the two below.
+      sequences_dir: gets `Split-{train,valid,test}/part-*.gz`, their manifest and the statistics.
       vocabulary_dir: gets the vocabulary.
       config: filters, how to split, and the policy for seen items.
 
@@ -115,26 +136,15 @@ def preprocess(
     Raises:
       ValueError: the filters left nothing to learn from, or a split in time no targets.
     """
-    for split in log.Splits._fields:
-        tf.io.gfile.makedirs(_split_dir(sequences_dir, split))
-    tf.io.gfile.makedirs(vocabulary_dir)
-    with pipeline:
-        partitions = _partitions(pipeline, examples_dir)
-        item_counts = _count_items(partitions, "All")
-        partitions |= "Filter" >> beam.Map(_filter, beam.pvalue.AsSingleton(item_counts), config)
-        cuts = beam.pvalue.AsSingleton(_time_cuts(pipeline, partitions, config))
-        known = partitions | "KnownInTraining" >> beam.Map(_known_in_training, cuts)
-        vocabulary = beam.pvalue.AsSingleton(
-            _count_items(known, "Kept")
-            | "WriteVocabulary" >> beam.Map(_write_vocabulary, vocabulary_dir)
-        )
-        _ = (
-            partitions
-            | "WriteShards" >> beam.Map(_write_shard, vocabulary, cuts, sequences_dir)
-            | "SumMeasures" >> beam.CombineGlobally(_sum_measures).without_defaults()
-            | "WriteStatistics"
-            >> beam.Map(_write_statistics, vocabulary, cuts, sequences_dir, config)
-        )
+    scratch = os.path.join(sequences_dir, _SCRATCH)
+    folders = [os.path.join(sequences_dir, f"Split-{split}") for split in log.Splits._fields]
+    for folder in (*folders, vocabulary_dir, scratch):
+        tf.io.gfile.makedirs(folder)
+    try:
+        with pipeline:
+            _build(pipeline, examples_dir, sequences_dir, vocabulary_dir, scratch, config)
+    finally:
+        tf.io.gfile.rmtree(scratch)
     # After the run, not inside: an error raised in Beam reaches the user wrapped in its own.
     statistics = read_statistics(sequences_dir)
     if config.split == "global_time" and statistics.num_users > 0:
@@ -144,36 +154,65 @@ def preprocess(
     return statistics
 
 
-def _partitions(pipeline: beam.Pipeline, examples_dir: str) -> beam.PCollection:
-    files = sorted(tf.io.gfile.glob(os.path.join(examples_dir, "*.gz")))
-    return (
-        pipeline
-        | "Files" >> beam.Create(files)
-        | "SpreadFiles" >> beam.Reshuffle()
-        | "ReadBlocks" >> beam.FlatMap(_read_blocks)
-        | "GroupByPartition" >> beam.GroupByKey()
-        | "RemoveDuplicates" >> beam.MapTuple(_remove_duplicates)
+def _build(
+    pipeline: beam.Pipeline,
+    examples_dir: str,
+    sequences_dir: str,
+    vocabulary_dir: str,
+    scratch: str,
+    config: DataConfig,
+) -> None:
+    """Lays out the steps; each partition is one element from the grouping on."""
+    files = list_blocks(examples_dir)
+    num_partitions = user_partitions.count_partitions(count_rows(files))
+    blocks = pipeline | "Files" >> beam.Create(files) | "SpreadFiles" >> beam.Reshuffle()
+    item_keys = beam.pvalue.AsSingleton(
+        blocks
+        | "FindItems" >> beam.Map(_item_keys)
+        | "MergeItems" >> beam.CombineGlobally(coded_log.distinct_keys)
+        | "WriteItems" >> beam.Map(_write_item_keys, scratch)
     )
-
-
-def _count_items(partitions: beam.PCollection, name: str) -> beam.PCollection:
-    return (
+    partitions = (
+        blocks
+        | "CutByUser" >> beam.FlatMap(_cut_block, item_keys, scratch, num_partitions)
+        | "GroupByPartition" >> beam.GroupByKey()
+        | "Sort" >> beam.Map(_sort, scratch, config.max_rows_in_memory)
+    )
+    kept = beam.pvalue.AsSingleton(
         partitions
-        | f"CountItems{name}" >> beam.Map(_item_counts)
-        | f"MergeCounts{name}" >> beam.CombineGlobally(log.merge_counts)
+        | "ListPartitions" >> beam.combiners.ToList()
+        | "Filter" >> beam.Map(_find_core, item_keys, scratch, config)
+    )
+    cuts = beam.pvalue.AsSingleton(_time_cuts(pipeline, partitions, kept, config))
+    item_ids = beam.pvalue.AsSingleton(
+        partitions
+        | "CountItems" >> beam.Map(_count_items, kept, cuts)
+        | "MergeItemCounts" >> beam.CombineGlobally(merge_counts)
+        | "WriteVocabulary" >> beam.Map(_write_vocabulary, item_keys, vocabulary_dir, scratch)
+    )
+    _ = (
+        partitions
+        | "WriteShards"
+        >> beam.Map(_write_shards, kept, item_ids, cuts, sequences_dir, num_partitions)
+        | "ListShards" >> beam.combiners.ToList()
+        | "WriteStatistics"
+        >> beam.Map(_write_summary, kept, item_ids, cuts, sequences_dir, vocabulary_dir, config)
     )
 
 
 def _time_cuts(
-    pipeline: beam.Pipeline, partitions: beam.PCollection, config: DataConfig
+    pipeline: beam.Pipeline,
+    partitions: beam.PCollection,
+    kept: beam.pvalue.AsSingleton,
+    config: DataConfig,
 ) -> beam.PCollection:
     """The one `TimeCuts` of a global time split; None for leave-one-out."""
     if config.split == "leave_one_out":
         return pipeline | "NoTimeCuts" >> beam.Create([None])
     return (
         partitions
-        | "CountTimes" >> beam.Map(_time_counts)
-        | "MergeTimeCounts" >> beam.CombineGlobally(global_time_split.merge_time_counts)
+        | "CountTimes" >> beam.Map(_count_times, kept)
+        | "MergeTimeCounts" >> beam.CombineGlobally(merge_counts)
         | "FindTimeCuts"
         >> beam.Map(
             global_time_split.find_time_cuts,
@@ -183,87 +222,128 @@ def _time_cuts(
     )
 
 
-def _time_counts(partition: _Partition) -> global_time_split.TimeCounts:
-    return global_time_split.count_times(partition.interactions["timestamp"].to_numpy())
+def _item_keys(path: str) -> pa.Array:
+    return coded_log.distinct_keys(read_block(path, ["item_id"])["item_id"].chunks)
 
 
-def _known_in_training(partition: _Partition, cuts: TimeCuts | None) -> _Partition:
-    """The interactions whose items make the vocabulary: all, unless a cut hides the future."""
-    if cuts is None:
-        return partition
-    interactions = global_time_split.training_interactions(partition.interactions, cuts)
-    return partition._replace(interactions=interactions)
+def _write_item_keys(keys: pa.Array, scratch: str) -> PartRef:
+    [ref] = write_tables(os.path.join(scratch, "items"), [pa.table({"key": keys})])
+    return ref
 
 
-def _item_counts(partition: _Partition) -> log.KeyCounts:
-    return log.count_keys(partition.interactions["item_id"])
+def _cut_block(
+    path: str, item_keys: PartRef, scratch: str, num_partitions: int
+) -> Iterator[tuple[int, PartRef]]:
+    """The part of each partition, also where it has no rows: every shard is written."""
+    block = coded_log.encode_items(read_block(path), _read_keys(item_keys))
+    users = block["user_id"].combine_chunks()
+    parts = coded_log.partition_users(users, num_partitions)
+    name = os.path.join(scratch, os.path.basename(path))
+    yield from enumerate(write_parts(name, block, parts, num_partitions))
 
 
-def _read_blocks(path: str) -> Iterator[tuple[int, pa.Table]]:
-    """Blocks of one TFRecord file, cut by partition."""
-    decoder = example_coder.ExamplesToRecordBatchDecoder()
-    for serialized in tf.data.TFRecordDataset(path, "GZIP").batch(_BLOCK_ROWS):
-        batch = decoder.DecodeBatch(serialized.numpy())
-        columns = [
-            batch.column(batch.schema.names.index(field.name)).flatten().cast(field.type)
-            for field in log.LOG_SCHEMA
-        ]
-        block = pa.table(columns, schema=log.LOG_SCHEMA)
-        shards = log.partition_users(columns[0], _NUM_SHARDS)
-        # Empty blocks, too: a partition without users still writes its shard.
-        for shard in range(_NUM_SHARDS):
-            yield shard, block.take(np.flatnonzero(shards == shard))
+def _sort(grouped: tuple[int, Iterable[PartRef]], scratch: str, max_rows: int) -> Partition:
+    number, blocks = grouped
+    return user_partitions.sort_partition(number, blocks, scratch, max_rows)
 
 
-def _remove_duplicates(shard: int, blocks: Iterable[pa.Table]) -> _Partition:
-    filtered = log.remove_duplicates(pa.concat_tables(blocks))
-    removed = {"duplicate_interactions": filtered.num_interactions}
-    return _Partition(shard, filtered.interactions, removed)
+def _find_core(
+    partitions: list[Partition], item_keys: PartRef, scratch: str, config: DataConfig
+) -> _Kept:
+    """On one worker: pairs of codes are few bytes, and every round needs the one before."""
 
+    def pairs(partition: Partition) -> UserPairs:
+        def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for chunk in read_parts(partition.chunks):
+                yield chunk["user"].to_numpy(), chunk["item"].to_numpy()
 
-def _filter(partition: _Partition, item_counts: log.KeyCounts, config: DataConfig) -> _Partition:
-    items = log.filter_min_counts(
-        partition.interactions, "item_id", item_counts, config.min_item_interactions
+        return UserPairs(partition.num_users, blocks)
+
+    core = find_core(
+        [pairs(partition) for partition in sorted(partitions)],
+        item_keys.num_rows,
+        min_user_interactions=config.min_user_interactions,
+        min_item_interactions=config.min_item_interactions,
+        rounds=config.core_rounds,
     )
-    user_counts = log.count_keys(items.interactions["user_id"])
-    users = log.filter_min_counts(
-        items.interactions, "user_id", user_counts, config.min_user_interactions
+    tables = [pa.table({"kept": mask}) for mask in (*core.users, core.items)]
+    *users, items = write_tables(os.path.join(scratch, "kept"), tables)
+    return _Kept(users, items, core.removed)
+
+
+def _kept_chunks(partition: Partition, kept: _Kept) -> Iterator[pa.Table]:
+    """`ORDERED_SCHEMA`, a chunk at a time."""
+    users, items = (
+        read_part(ref)["kept"].to_numpy() for ref in (kept.users[partition.number], kept.items)
     )
-    removed = {
-        **partition.removed,
-        "interactions_of_rare_items": items.num_interactions,
-        "users_with_short_histories": users.num_keys,
-        "interactions_of_short_histories": users.num_interactions,
-    }
-    return _Partition(partition.shard, log.order_by_time(users.interactions), removed)
+    for chunk in read_parts(partition.chunks):
+        mask = is_kept(chunk["user"].to_numpy(), chunk["item"].to_numpy(), users, items)
+        yield chunk.filter(pa.array(mask))
 
 
-def _write_vocabulary(counts: log.KeyCounts, vocabulary_dir: str) -> ItemVocabulary:
-    vocabulary = ItemVocabulary.from_counts(*counts)
+def _count_times(partition: Partition, kept: _Kept) -> ValueCounts:
+    return merge_counts(
+        count_values(chunk["timestamp"].to_numpy()) for chunk in _kept_chunks(partition, kept)
+    )
+
+
+def _count_items(partition: Partition, kept: _Kept, cuts: TimeCuts | None) -> ValueCounts:
+    """Of the interactions that make the vocabulary: all, unless a cut hides the future."""
+    chunks = _kept_chunks(partition, kept)
+    if cuts is not None:
+        chunks = (global_time_split.training_interactions(chunk, cuts) for chunk in chunks)
+    return merge_counts(count_values(chunk["item"].to_numpy()) for chunk in chunks)
+
+
+def _write_vocabulary(
+    counts: ValueCounts, item_keys: PartRef, vocabulary_dir: str, scratch: str
+) -> PartRef:
+    """Writes the vocabulary; gives the table of the id of each item code."""
+    keys = _read_keys(item_keys)
+    vocabulary = ItemVocabulary.from_counts(keys.take(pa.array(counts.values)), counts.counts)
     vocabulary.write(os.path.join(vocabulary_dir, VOCABULARY_FILE))
-    return vocabulary
+    table = pa.table({"item_id": vocabulary.encode(keys)})
+    [ref] = write_tables(os.path.join(scratch, "item_ids"), [table])
+    return ref
 
 
-def _write_shard(
-    partition: _Partition, vocabulary: ItemVocabulary, cuts: TimeCuts | None, sequences_dir: str
-) -> _Measures:
-    histories = log.to_histories(partition.interactions, vocabulary)
-    splits, removed = _split(histories, partition.interactions, cuts)
-    shard = f"part-{partition.shard:05d}-of-{_NUM_SHARDS:05d}.gz"
-    for name, split in splits._asdict().items():
-        _write_histories(os.path.join(_split_dir(sequences_dir, name), shard), split)
-    return _Measures(
-        num_users=histories.num_users,
-        num_interactions=len(histories.item_ids),
-        num_train_interactions=len(splits.train.item_ids),
-        num_repeats=log.count_repeats(splits.train),
-        digest=log.digest_histories(histories),
-        removed={**partition.removed, **removed},
-    )
+def _write_shards(
+    partition: Partition,
+    kept: _Kept,
+    item_ids: PartRef,
+    cuts: TimeCuts | None,
+    sequences_dir: str,
+    num_partitions: int,
+) -> _Written:
+    measures: list[_Measures] = []
+
+    def parts() -> Iterator[log.Splits]:
+        keys, ids = _read_keys(partition.keys), read_part(item_ids)["item_id"].to_numpy()
+        for interactions in user_partitions.read_whole_users(_kept_chunks(partition, kept)):
+            histories = log.to_histories(interactions, keys, ids)
+            splits, removed = _split(histories, interactions, cuts)
+            measures.append(
+                _Measures(
+                    num_users=histories.num_users,
+                    num_interactions=len(histories.item_ids),
+                    num_train_interactions=len(splits.train.item_ids),
+                    num_repeats=log.count_repeats(splits.train),
+                    digest=log.digest_histories(histories),
+                    removed=removed,
+                )
+            )
+            yield splits
+
+    shards = write_shard(sequences_dir, partition.number, num_partitions, parts())
+    duplicates = _NOTHING._replace(removed={"duplicate_interactions": partition.num_duplicates})
+    return _Written(_sum_measures([duplicates, *measures]), shards)
+
+
+_NOTHING = _Measures(0, 0, 0, 0, 0, {})
 
 
 def _split(
-    histories: Histories, interactions: pa.Table, cuts: TimeCuts | None
+    histories: log.Histories, interactions: pa.Table, cuts: TimeCuts | None
 ) -> tuple[log.Splits, dict[str, int]]:
     if cuts is None:
         return log.split_leave_one_out(histories), {}
@@ -272,16 +352,8 @@ def _split(
     )
 
 
-def _write_histories(path: str, histories: Histories) -> None:
-    with tf.io.TFRecordWriter(path, "GZIP") as writer:
-        for user, (key, target) in enumerate(
-            zip(histories.user_keys, histories.targets, strict=True)
-        ):
-            writer.write(serialize_history(key, histories.history(user), target))
-
-
-def _sum_measures(shards: Iterable[_Measures]) -> _Measures:
-    parts = list(shards)
+def _sum_measures(parts: Iterable[_Measures]) -> _Measures:
+    parts = list(parts)
     names = sorted({name for part in parts for name in part.removed})
     return _Measures(
         num_users=sum(part.num_users for part in parts),
@@ -289,30 +361,37 @@ def _sum_measures(shards: Iterable[_Measures]) -> _Measures:
         num_train_interactions=sum(part.num_train_interactions for part in parts),
         num_repeats=sum(part.num_repeats for part in parts),
         digest=log.add_digests(part.digest for part in parts),
-        removed={name: sum(part.removed[name] for part in parts) for name in names},
+        removed={name: sum(part.removed.get(name, 0) for part in parts) for name in names},
     )
 
 
-def _write_statistics(
-    measures: _Measures,
-    vocabulary: ItemVocabulary,
+def _write_summary(
+    written: list[_Written],
+    kept: _Kept,
+    item_ids: PartRef,
     cuts: TimeCuts | None,
     sequences_dir: str,
+    vocabulary_dir: str,
     config: DataConfig,
 ) -> None:
+    """Writes the statistics and the manifest; the vocabulary is there once its ids are."""
+    del item_ids
+    measures = _sum_measures(part.measures for part in written)
+    vocabulary = ItemVocabulary.read(os.path.join(vocabulary_dir, VOCABULARY_FILE))
     share = log.repeat_share(measures.num_repeats, measures.num_train_interactions)
     statistics = SequenceStatistics(
         num_users=measures.num_users,
         num_items=vocabulary.num_items,
         num_interactions=measures.num_interactions,
-        removed=measures.removed,
+        removed=measures.removed | kept.removed,
         repeat_share=share,
         seen=log.resolve_seen(config.seen, share, config.max_repeat_share),
         max_length=config.max_length,
         data_fingerprint=log.data_fingerprint(measures.digest, vocabulary, cuts or ()),
     )
     write_statistics(sequences_dir, statistics)
+    write_manifest(sequences_dir, (shard for part in written for shard in part.shards))
 
 
-def _split_dir(sequences_dir: str, split: str) -> str:
-    return os.path.join(sequences_dir, f"Split-{split}")
+def _read_keys(ref: PartRef) -> pa.Array:
+    return read_part(ref).column(0).combine_chunks()

@@ -1,19 +1,20 @@
 """Split histories on disk and in memory.
 
 On disk: GZIP TFRecords of `tf.train.Example` in `Split-{train,valid,test}/`, beside
-`statistics.json`. In memory: flat arrays with row splits, a billion items in 8 GB.
+`statistics.json` and the manifest of the shards (`history_shards` writes them). In memory: flat
+arrays with row splits, a billion items in 8 GB.
 """
 
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from adarec_tf.data.shard_manifest import check_shards
 from adarec_tf.sequence_model import PAD
 
 SPLITS = ("train", "valid", "test")
@@ -52,14 +53,11 @@ class Histories(NamedTuple):
 
     def take(self, users: np.ndarray) -> "Histories":
         """The histories of these rows (int [M]), in this order."""
-        histories = [self.history(user) for user in users]
-        lengths = np.array([len(history) for history in histories], np.int64)
-        flat = np.concatenate(histories) if histories else np.zeros(0, np.int64)
+        starts, lengths = self.row_splits[users], self.lengths[users]
+        row_splits = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        places = np.repeat(starts - row_splits[:-1], lengths) + np.arange(row_splits[-1])
         return Histories(
-            self.user_keys[users],
-            flat,
-            np.concatenate([[0], np.cumsum(lengths)]),
-            self.targets[users],
+            self.user_keys[users], self.item_ids[places], row_splits, self.targets[users]
         )
 
 
@@ -115,19 +113,6 @@ def read_statistics(sequences_dir: str) -> SequenceStatistics:
     return SequenceStatistics(**values)
 
 
-def serialize_history(user_key: bytes, item_ids: Sequence[int] | np.ndarray, target: int) -> bytes:
-    """One history as a serialized `tf.train.Example`; a PAD target (train) is left out."""
-    features = {
-        "user_id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[user_key])),
-        "history": tf.train.Feature(int64_list=tf.train.Int64List(value=item_ids)),
-    }
-    if target != PAD:
-        features["target"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[target]))
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    # Map fields have no order of their own; without it equal histories could differ in bytes.
-    return example.SerializeToString(deterministic=True)
-
-
 def read_histories(sequences_dir: str, split: str) -> Histories:
     """Reads one split into memory.
 
@@ -139,7 +124,7 @@ def read_histories(sequences_dir: str, split: str) -> Histories:
       The histories, in the order of the files and their records.
 
     Raises:
-      ValueError: the split is unknown, or has no files.
+      ValueError: the split is unknown, has no files, or a file is not as it was written.
     """
     if split not in SPLITS:
         raise ValueError(
@@ -149,6 +134,7 @@ def read_histories(sequences_dir: str, split: str) -> Histories:
     files = sorted(tf.io.gfile.glob(pattern))
     if not files:
         raise ValueError(f"The {split} split should have files {pattern}. Received: none.")
+    check_shards(sequences_dir, f"Split-{split}")
     dataset = tf.data.TFRecordDataset(files, compression_type=_COMPRESSION).batch(4096)
     blocks = [_parse(serialized) for serialized in dataset]
     lengths = np.concatenate([block.lengths for block in blocks]) if blocks else np.zeros(0, int)

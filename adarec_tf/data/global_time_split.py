@@ -12,7 +12,6 @@ that does not occur in training has no place in the vocabulary: in a history it 
 the served model does, and as a target it cannot be ranked. All of these are counted.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,19 +19,8 @@ import pyarrow as pa
 
 from adarec_tf.data.examples import Histories
 from adarec_tf.data.sequences import Splits
+from adarec_tf.data.value_counts import ValueCounts
 from adarec_tf.data.vocabulary import PAD, UNKNOWN
-
-
-class TimeCounts(NamedTuple):
-    """How many interactions there are at each time.
-
-    Attributes:
-      times: int64 [T], distinct and increasing.
-      counts: int64 [T].
-    """
-
-    times: np.ndarray
-    counts: np.ndarray
 
 
 class TimeCuts(NamedTuple):
@@ -62,38 +50,24 @@ class _Period(NamedTuple):
     removed: dict[str, int]
 
 
-def count_times(timestamps: np.ndarray) -> TimeCounts:
-    """Counts the interactions at each time (int64 [N], in any order)."""
-    return TimeCounts(*np.unique(timestamps, return_counts=True))
-
-
-def merge_time_counts(parts: Iterable[TimeCounts]) -> TimeCounts:
-    """Adds up counts made on parts of the interactions."""
-    listed = [TimeCounts(np.zeros(0, np.int64), np.zeros(0, np.int64)), *parts]
-    times, places = np.unique(np.concatenate([p.times for p in listed]), return_inverse=True)
-    counts = np.zeros(len(times), np.int64)
-    np.add.at(counts, places, np.concatenate([part.counts for part in listed]))
-    return TimeCounts(times, counts)
-
-
 def find_time_cuts(
-    counts: TimeCounts, *, valid_time_share: float, test_time_share: float
+    counts: ValueCounts, *, valid_time_share: float, test_time_share: float
 ) -> TimeCuts:
     """The latest cuts behind which there is at least the share of interactions asked for.
 
     Interactions of the same time stay together, so a coarse clock gives longer periods.
 
     Args:
-      counts: of all kept interactions.
+      counts: of the times of all kept interactions.
       valid_time_share: share of the interactions in the validation period, 0..1.
       test_time_share: share of the interactions in the test period, 0..1.
     """
-    if len(counts.times) == 0:
+    if len(counts.values) == 0:
         return TimeCuts(0, 0)
     shares_behind = np.cumsum(counts.counts[::-1])[::-1] / counts.counts.sum()
     valid, test = (
         # Sums of shares, as .1 + .2, are off by a rounding error.
-        int(counts.times[np.flatnonzero(shares_behind >= share - 1e-12)[-1]])
+        int(counts.values[np.flatnonzero(shares_behind >= share - 1e-12)[-1]])
         for share in (valid_time_share + test_time_share, test_time_share)
     )
     return TimeCuts(valid, test)

@@ -1,56 +1,22 @@
-"""From interactions to filtered, ordered and split histories: pure functions on blocks.
+"""From ordered interactions to split histories, and what is measured of them: pure functions.
 
-Interactions are Arrow tables with the columns of `LOG_SCHEMA`; `arrival` is the row's place in the
-log and decides ties in time. The order of the steps is `remove_duplicates`, `filter_min_counts` of
-items, then of users (one pass each), `order_by_time`, `to_histories`, `split_leave_one_out` (or
-that of `global_time_split`).
-
-All functions work on a part of the users as well as on all of them, as long as the interactions of
-a user stay together (`partition_users`) and counts of items are merged first (`merge_counts`).
+Interactions are Arrow tables with the columns of `coded_log.ORDERED_SCHEMA`, filtered and in the
+order of histories. All functions work on a part of the users as well as on all of them, as long as
+the interactions of a user stay together.
 """
 
 import hashlib
-import zlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from adarec_tf.config import DataConfig
 from adarec_tf.data.examples import Histories
-from adarec_tf.data.interactions import INTERACTION_SCHEMA
 from adarec_tf.data.vocabulary import PAD, ItemVocabulary
 
-LOG_SCHEMA = INTERACTION_SCHEMA.append(pa.field("arrival", pa.int64()))
 _DIGEST_MODULUS = 1 << 256
-
-
-class Filtered(NamedTuple):
-    """What a filter left and what it took.
-
-    Attributes:
-      interactions: the interactions left, in their order.
-      num_keys: distinct users or items removed.
-      num_interactions: interactions removed.
-    """
-
-    interactions: pa.Table
-    num_keys: int
-    num_interactions: int
-
-
-class KeyCounts(NamedTuple):
-    """How often each key occurs.
-
-    Attributes:
-      keys: string [K], distinct.
-      counts: int64 [K].
-    """
-
-    keys: pa.Array
-    counts: np.ndarray
 
 
 class Splits(NamedTuple):
@@ -61,96 +27,23 @@ class Splits(NamedTuple):
     test: Histories
 
 
-def partition_users(user_ids: pa.Array, num_partitions: int) -> np.ndarray:
-    """Which partition each user belongs to: a hash of the key, stable over processes and versions.
-
-    Args:
-      user_ids: string [N].
-      num_partitions: P.
-
-    Returns:
-      int64 [N], in 0..P-1.
-    """
-    encoded = user_ids.dictionary_encode()
-    keys = encoded.dictionary.cast(pa.binary()).to_pylist()
-    partitions = np.array([zlib.crc32(key) % num_partitions for key in keys], np.int64)
-    return partitions[encoded.indices.to_numpy()]
-
-
-def remove_duplicates(interactions: pa.Table) -> Filtered:
-    """Removes rows that repeat user, item and time; the first to arrive stays."""
-    users = _ranks(interactions["user_id"])
-    items = _ranks(interactions["item_id"])
-    times, arrivals = (interactions[name].to_numpy() for name in ("timestamp", "arrival"))
-    order = np.lexsort((arrivals, times, items, users))
-    is_repeat = np.zeros(len(order), bool)
-    is_repeat[1:] = np.logical_and.reduce(
-        [column[order][1:] == column[order][:-1] for column in (users, items, times)]
-    )
-    kept = np.sort(order[~is_repeat])
-    return Filtered(interactions.take(kept), 0, len(order) - len(kept))
-
-
-def count_keys(column: pa.ChunkedArray) -> KeyCounts:
-    """Counts the interactions of each user or item."""
-    keys, counts = pc.value_counts(column).flatten()
-    return KeyCounts(keys, counts.to_numpy())
-
-
-def merge_counts(parts: Iterable[KeyCounts]) -> KeyCounts:
-    """Adds up counts made on parts of the interactions."""
-    tables = [
-        pa.table([part.keys, part.counts], schema=pa.schema({"key": pa.string(), "n": pa.int64()}))
-        for part in parts
-    ]
-    if not tables:
-        return KeyCounts(pa.array([], pa.string()), np.zeros(0, np.int64))
-    merged = pa.concat_tables(tables).group_by("key").aggregate([("n", "sum")])
-    return KeyCounts(merged["key"].combine_chunks(), merged["n_sum"].to_numpy())
-
-
-def filter_min_counts(
-    interactions: pa.Table, column: str, counts: KeyCounts, min_count: int
-) -> Filtered:
-    """Removes the interactions of keys that occur too rarely.
-
-    Args:
-      interactions: N rows.
-      column: `user_id` or `item_id`.
-      counts: of this column over the whole log (for users: over all rows of the users in here).
-      min_count: interactions a key needs to stay.
-    """
-    rare = counts.keys.filter(pa.array(counts.counts < min_count))
-    is_rare = pc.is_in(interactions[column], rare)
-    left = interactions.filter(pc.invert(is_rare))
-    num_keys = pc.count_distinct(interactions[column].filter(is_rare)).as_py()
-    return Filtered(left, num_keys, len(interactions) - len(left))
-
-
-def order_by_time(interactions: pa.Table) -> pa.Table:
-    """Orders by user (UTF-8 bytes of the key), time, arrival."""
-    users = _ranks(interactions["user_id"])
-    times, arrivals = (interactions[name].to_numpy() for name in ("timestamp", "arrival"))
-    return interactions.take(np.lexsort((arrivals, times, users)))
-
-
-def to_histories(interactions: pa.Table, vocabulary: ItemVocabulary) -> Histories:
+def to_histories(interactions: pa.Table, user_keys: pa.Array, item_ids: np.ndarray) -> Histories:
     """The whole histories of users.
 
     Args:
-      interactions: from `order_by_time`.
-      vocabulary: the items; those it does not know become `UNKNOWN`.
+      interactions: `ORDERED_SCHEMA`.
+      user_keys: string [U], by user code.
+      item_ids: int64 [V], the id of each item code.
 
     Returns:
-      One history a user, in the users' order; no targets (PAD).
+      One history for each user with interactions, in the users' order; no targets (PAD).
     """
-    users = interactions["user_id"].combine_chunks()
-    codes = users.dictionary_encode()
-    keys = np.array(codes.dictionary.cast(pa.binary()).to_pylist(), object)
-    lengths = np.bincount(codes.indices.to_numpy(), minlength=len(keys))
+    users = interactions["user"].to_numpy()
+    codes, lengths = np.unique(users, return_counts=True)
+    keys = user_keys.take(pa.array(codes)).cast(pa.binary()).to_pylist()
     return Histories(
-        keys,
-        vocabulary.encode(interactions["item_id"].combine_chunks()),
+        np.array(keys, object),
+        item_ids[interactions["item"].to_numpy()],
         _row_splits(lengths),
         np.full(len(keys), PAD, np.int64),
     )
@@ -264,14 +157,6 @@ def check_enough_is_left(
         f"`min_user_interactions` (at least 3) or `min_item_interactions` "
         f"({config.min_item_interactions})."
     )
-
-
-def _ranks(column: pa.ChunkedArray) -> np.ndarray:
-    """int64 [N]: the place of each key among the distinct keys, ordered by their UTF-8 bytes."""
-    encoded = column.combine_chunks().dictionary_encode()
-    ranks = np.empty(len(encoded.dictionary), np.int64)
-    ranks[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(ranks))
-    return ranks[encoded.indices.to_numpy()]
 
 
 def _row_splits(lengths: np.ndarray) -> np.ndarray:

@@ -1,27 +1,43 @@
-"""A whole log in memory, filtered as the pipeline's preprocessor filters it block by block."""
+"""A whole log in memory, filtered as the pipeline's preprocessor filters it part by part."""
+
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from adarec_tf.config import DataConfig
-from adarec_tf.data import global_time_split, sequences
+from adarec_tf.data import global_time_split
+from adarec_tf.data.coded_log import distinct_keys, encode_items, order_by_time
+from adarec_tf.data.core import UserPairs, find_core, is_kept
 from adarec_tf.data.interactions import (
     InteractionColumns,
     inspect_log,
     list_input_files,
     read_interactions,
 )
+from adarec_tf.data.value_counts import count_values
 
 
-def read_kept_interactions(path: str, config: DataConfig) -> pa.Table:
+class KeptLog(NamedTuple):
+    """What the filters left.
+
+    Attributes:
+      interactions: `coded_log.ORDERED_SCHEMA`, in the order of histories.
+      user_keys: string [U], by user code; also those of whom nothing is left.
+      item_keys: string [V], by item code, likewise.
+    """
+
+    interactions: pa.Table
+    user_keys: pa.Array
+    item_keys: pa.Array
+
+
+def read_kept_log(path: str, config: DataConfig) -> KeptLog:
     """Reads a log and applies the filters.
 
     Args:
       path: a file or folder.
-      config: columns and minimum counts.
-
-    Returns:
-      Interactions of `sequences.LOG_SCHEMA`, in the order of the log.
+      config: columns, minimum counts and rounds.
 
     Raises:
       InteractionsError: the log cannot be read, or a row of it is bad.
@@ -33,24 +49,28 @@ def read_kept_interactions(path: str, config: DataConfig) -> pa.Table:
         batch for file in files for batch in read_interactions(file, columns, time_scale=time_scale)
     )
     table = table.append_column("arrival", pa.array(np.arange(len(table)), pa.int64()))
-    table = sequences.remove_duplicates(table).interactions
-    for column, min_count in (
-        ("item_id", config.min_item_interactions),
-        ("user_id", config.min_user_interactions),
-    ):
-        counts = sequences.count_keys(table[column])
-        table = sequences.filter_min_counts(table, column, counts, min_count).interactions
-    return table
+    user_keys, item_keys = (distinct_keys(table[name].chunks) for name in ("user_id", "item_id"))
+    interactions = order_by_time(encode_items(table, item_keys), user_keys).interactions
+    users, items = (interactions[name].to_numpy() for name in ("user", "item"))
+    core = find_core(
+        [UserPairs(len(user_keys), lambda: [(users, items)])],
+        len(item_keys),
+        min_user_interactions=config.min_user_interactions,
+        min_item_interactions=config.min_item_interactions,
+        rounds=config.core_rounds,
+    )
+    mask = is_kept(users, items, core.users[0], core.items)
+    return KeptLog(interactions.filter(pa.array(mask)), user_keys, item_keys)
 
 
 def count_items(path: str, config: DataConfig) -> int:
-    """How many items the vocabulary of a log has; errors as `read_kept_interactions`."""
-    table = read_kept_interactions(path, config)
+    """How many items the vocabulary of a log has; errors as `read_kept_log`."""
+    interactions = read_kept_log(path, config).interactions
     if config.split == "global_time":
         cuts = global_time_split.find_time_cuts(
-            global_time_split.count_times(table["timestamp"].to_numpy()),
+            count_values(interactions["timestamp"].to_numpy()),
             valid_time_share=config.valid_time_share,
             test_time_share=config.test_time_share,
         )
-        table = global_time_split.training_interactions(table, cuts)
-    return len(sequences.count_keys(table["item_id"]).keys)
+        interactions = global_time_split.training_interactions(interactions, cuts)
+    return len(np.unique(interactions["item"].to_numpy()))

@@ -6,8 +6,9 @@ import numpy as np
 
 from adarec_tf.config import DataConfig
 from adarec_tf.data import sequences
+from adarec_tf.data.value_counts import count_values
 from adarec_tf.data.vocabulary import ItemVocabulary
-from adarec_tf.data.whole_log import read_kept_interactions
+from adarec_tf.data.whole_log import read_kept_log
 
 
 class SceneHistories(NamedTuple):
@@ -22,9 +23,12 @@ class SceneHistories(NamedTuple):
 
 def read_scene(path: str, config: DataConfig) -> SceneHistories:
     """Reads a log and splits it by leave-one-out."""
-    table = read_kept_interactions(path, config)
-    vocabulary = ItemVocabulary.from_counts(*sequences.count_keys(table["item_id"]))
-    histories = sequences.to_histories(sequences.order_by_time(table), vocabulary)
+    kept = read_kept_log(path, config)
+    counts = count_values(kept.interactions["item"].to_numpy())
+    vocabulary = ItemVocabulary.from_counts(kept.item_keys.take(counts.values), counts.counts)
+    histories = sequences.to_histories(
+        kept.interactions, kept.user_keys, vocabulary.encode(kept.item_keys)
+    )
     splits = sequences.split_leave_one_out(histories)
     share = sequences.repeat_share(
         sequences.count_repeats(splits.train), len(splits.train.item_ids)

@@ -10,7 +10,6 @@ from tfx.types import artifact, standard_artifacts
 from adarec_tf.data.examples import (
     SequenceStatistics,
     read_histories,
-    serialize_history,
     write_statistics,
 )
 from adarec_tf.data.vocabulary import ItemVocabulary
@@ -18,6 +17,7 @@ from adarec_tf.teacher_config import NextItNetConfig
 from adarec_tf.teachers import build_teacher
 from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
 from components.model_artifact import write_model
+from tests.references.examples import serialize_history
 
 NUM_USERS, NUM_ITEMS, MAX_LENGTH = 24, 16, 8
 

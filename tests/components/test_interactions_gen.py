@@ -3,15 +3,23 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
+from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx import v1 as tfx
 from tfx.components.example_gen.component import FileBasedExampleGen
+from tfx.components.statistics_gen.executor import Executor as StatisticsGenExecutor
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
+from adarec_tf.data.coded_log import LOG_SCHEMA
 from adarec_tf.data.interactions import InteractionColumns, InteractionsError
+from components import interactions_gen as gen
+from components.interaction_blocks import list_blocks, read_block
 from components.interactions_gen import InteractionsGenExecutor, interactions_gen
+from components.interactions_validator import FEATURE_TYPES
 
 HEADER = "user_id,item_id,timestamp\n"
 Example = tuple[str, str, int, int]
@@ -29,17 +37,12 @@ def run_executor(component: FileBasedExampleGen, directory: Path) -> standard_ar
     return examples
 
 
-def read_examples(examples: standard_artifacts.Examples) -> list[Example]:
-    files = sorted(Path(examples.uri, "Split-all").glob("*.gz"))
+def read_examples(examples: standard_artifacts.Examples, split: str = "all") -> list[Example]:
     found = []
-    for record in tf.data.TFRecordDataset([str(file) for file in files], "GZIP"):
-        feature = tf.train.Example.FromString(record.numpy()).features.feature
-        assert set(feature) == {"user_id", "item_id", "timestamp", "arrival"}
-        [user] = feature["user_id"].bytes_list.value
-        [item] = feature["item_id"].bytes_list.value
-        [time] = feature["timestamp"].int64_list.value
-        [arrival] = feature["arrival"].int64_list.value
-        found.append((user.decode(), item.decode(), time, arrival))
+    for path in list_blocks(str(Path(examples.uri, f"Split-{split}"))):
+        block = read_block(path)
+        assert block.schema.equals(LOG_SCHEMA)
+        found += [tuple(row.values()) for row in block.to_pylist()]
     return found
 
 
@@ -48,9 +51,10 @@ def test_a_file_becomes_examples_in_one_split(tmp_path: Path) -> None:
     log.write_text(HEADER + "u,007,5\nzoë,NA,-1\n")
     examples = run_executor(interactions_gen(str(log)), tmp_path)
     assert read_examples(examples) == [("u", "007", 5, 0), ("zoë", "NA", -1, 1)]
-    assert examples.split_names == '["all"]'
+    assert read_examples(examples, "sample") == read_examples(examples)
+    assert examples.split_names == '["all", "sample"]'
     assert examples.get_int_custom_property("num_interactions") == 2
-    assert examples.get_string_custom_property("payload_format") == "FORMAT_TF_EXAMPLE"
+    assert examples.get_string_custom_property("payload_format") == "FORMAT_PARQUET"
 
 
 def test_arrivals_rise_through_the_files_of_a_folder(tmp_path: Path) -> None:
@@ -68,6 +72,46 @@ def test_arrivals_rise_through_the_files_of_a_folder(tmp_path: Path) -> None:
         ("u", "c", 7_000_000),
     ]
     assert len({example[3] for example in found}) == 3
+
+
+def test_blocks_and_the_sample_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gen, "_BLOCK_ROWS", 100_000)
+    monkeypatch.setattr(gen, "_SAMPLE_ROWS", 10)
+    log = tmp_path / "log.parquet"
+    times = np.random.default_rng(0).integers(0, 10**6, 140_000)
+    pq.write_table(pa.table({"user_id": times % 7, "item_id": times % 5, "timestamp": times}), log)
+    examples = run_executor(interactions_gen(str(log)), tmp_path)
+    blocks = [read_block(path) for path in list_blocks(str(Path(examples.uri, "Split-all")))]
+    assert len(blocks) == 2
+    assert max(map(len, blocks)) <= 100_000
+    joined = pa.concat_tables(blocks)
+    assert joined["arrival"].to_pylist() == list(range(140_000))
+    assert joined["timestamp"].to_pylist() == times.tolist()
+    sample = read_examples(examples, "sample")
+    assert 10 <= len(sample) <= 10 + 2 * 3
+    assert {times.min(), times.max()} <= {row[2] for row in sample}
+    assert all(times[arrival] == time for _, _, time, arrival in sample)
+
+
+def test_stock_statistics_read_the_sample(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER + "u,i,5\nv,i,7\nv,j,9\n")
+    examples = run_executor(interactions_gen(str(log)), tmp_path)
+    statistics = standard_artifacts.ExampleStatistics()
+    statistics.uri = str(tmp_path / "statistics")
+    context = base_beam_executor.BaseBeamExecutor.Context(
+        make_beam_pipeline_fn=lambda: beam.Pipeline(runner="FnApiRunner")
+    )
+    StatisticsGenExecutor(context).Do(
+        {"examples": [examples]}, {"statistics": [statistics]}, {"exclude_splits": '["all"]'}
+    )
+    content = (tmp_path / "statistics" / "Split-sample" / "FeatureStats.pb").read_bytes()
+    [dataset] = statistics_pb2.DatasetFeatureStatisticsList.FromString(content).datasets
+    features = {feature.path.step[0]: feature for feature in dataset.features}
+    assert set(features) == set(FEATURE_TYPES)
+    assert dataset.num_examples == 3
+    assert features["user_id"].string_stats.unique == 2
+    assert features["timestamp"].num_stats.max == 9
 
 
 def test_columns_are_named_by_the_caller(tmp_path: Path) -> None:

@@ -1,19 +1,24 @@
+import hashlib
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from tfx import v1 as tfx
 from tfx.types import standard_artifacts
 
 from adarec_tf.config import DataConfig
 from adarec_tf.data.examples import SPLITS, SequenceStatistics, read_histories, read_statistics
+from adarec_tf.data.shard_manifest import MANIFEST_FILE
 from adarec_tf.data.vocabulary import ItemVocabulary
 from components import Sequences, Vocabulary
+from components.interaction_blocks import write_block
 from components.sequence_preprocessor import SequencePreprocessor, preprocess
+from tests.adarec_tf.data.coded_rows import as_log
 from tests.references import sequences as reference
 from tests.strategies import interactions
 
@@ -28,30 +33,13 @@ LOG: list[Row] = [
 
 
 def write_examples(directory: Path, rows: list[Row], num_files: int = 1) -> str:
-    """Writes shards as InteractionsGen does: rows dealt out to the files, last file first."""
+    """Blocks as of InteractionsGen, but with rows dealt out to the files, the last row first."""
     directory.mkdir(parents=True)
-    for file in reversed(range(num_files)):
-        path = str(directory / f"data_tfrecord-{file:05d}.gz")
-        with tf.io.TFRecordWriter(path, "GZIP") as writer:
-            for arrival in reversed(range(file, len(rows), num_files)):
-                writer.write(serialize(*rows[arrival], arrival))
+    log = as_log(rows)
+    for file in range(num_files):
+        path = directory / f"data_parquet-{file:05d}.parquet"
+        write_block(str(path), log.take(np.arange(file, len(rows), num_files)[::-1]))
     return str(directory)
-
-
-def serialize(user: str, item: str, time: int, arrival: int) -> bytes:
-    def of_bytes(value: str) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
-
-    def of_int(value: int) -> tf.train.Feature:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-    feature = {
-        "user_id": of_bytes(user),
-        "item_id": of_bytes(item),
-        "timestamp": of_int(time),
-        "arrival": of_int(arrival),
-    }
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
 def run(
@@ -138,7 +126,7 @@ def test_every_shard_of_every_split_is_there(tmp_path: Path) -> None:
 def test_shards_and_workers_never_change_a_byte(tmp_path: Path) -> None:
     run(tmp_path / "one", LOG)
     expected = contents(tmp_path / "one")
-    assert len(expected) == 3 * 8 + 2
+    assert len(expected) == 3 * 8 + 3  # statistics, manifest, vocabulary
     for name, num_files, workers in (("files", 5, 1), ("both", 3, 3)):
         run(tmp_path / name, LOG, num_files, workers)
         assert contents(tmp_path / name) == expected
@@ -155,6 +143,48 @@ def test_input_order_never_changes_sequences(rows: list[Row]) -> None:
         second = run(Path(directory) / "b", rows[::-1], num_files=2)
         assert first == second
         assert contents(Path(directory) / "a") == contents(Path(directory) / "b")
+
+
+def test_rounds_of_the_filters_agree_with_the_reference(tmp_path: Path) -> None:
+    # Without `rare` its users are short; then `b` is rare, and so on.
+    chain = [
+        *[("a", item, time) for time, item in enumerate(["x", "y", "z", "x", "y"])],
+        *[("b", item, time) for time, item in enumerate(["x", "y", "b", "z"])],
+        *[("c", item, time) for time, item in enumerate(["b", "x", "rare"])],
+    ]
+    statistics = run(tmp_path, chain, min_item_interactions=2, core_rounds=0)
+    histories, vocabulary, removed = reference.split_log(chain, 2, 3, 0)
+    assert decoded(tmp_path) == histories
+    assert statistics.removed == removed
+    assert removed["round_2_interactions_of_rare_items"] == 1
+    assert "b" not in vocabulary
+
+
+def test_a_user_larger_than_memory_changes_no_byte(tmp_path: Path) -> None:
+    giant = [("giant", f"i{row * 7 % 31}", row * 13 % 997) for row in range(2000)]
+    rows = [row for pair in zip(giant, (LOG * 143)[:2000], strict=True) for row in pair]
+    run(tmp_path / "whole", rows)
+    run(tmp_path / "parts", rows, 3, 2, max_rows_in_memory=150)
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_a_partition_without_users_writes_an_empty_shard(tmp_path: Path) -> None:
+    run(tmp_path, [("u", item, time) for time, item in enumerate("abc")])
+    manifest = json.loads((tmp_path / "sequences" / MANIFEST_FILE).read_text())
+    counts = [entry["num_histories"] for entry in manifest.values()]
+    assert sorted(counts) == [*[0] * 21, *[1] * 3]
+    for name, entry in manifest.items():
+        content = (tmp_path / "sequences" / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+
+
+def test_nothing_is_left_of_the_shuffle(tmp_path: Path) -> None:
+    run(tmp_path, LOG)
+    assert {path.name for path in (tmp_path / "sequences").iterdir()} == {
+        *(f"Split-{split}" for split in SPLITS),
+        MANIFEST_FILE,
+        "statistics.json",
+    }
 
 
 def test_seen_items_stay_where_users_repeat(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ Row = tuple[str, str, int]  # user, item, time, in order of arrival
 
 
 def split_log(
-    rows: list[Row], min_item_interactions: int, min_user_interactions: int
+    rows: list[Row], min_item_interactions: int, min_user_interactions: int, rounds: int = 1
 ) -> tuple[dict[str, tuple[list[str], str, str]], list[str], dict[str, int]]:
     """User to (training items, validation target, test target); items in id order; removed."""
-    kept, removed = filter_log(rows, min_item_interactions, min_user_interactions)
+    kept, removed = filter_log(rows, min_item_interactions, min_user_interactions, rounds)
     histories: dict[str, tuple[list[str], str, str]] = {}
     for user in {user for user, _, _ in kept}:
         items = [item for _, item in _in_time_order(kept, user)]
@@ -19,24 +19,29 @@ def split_log(
 
 
 def filter_log(
-    rows: list[Row], min_item_interactions: int, min_user_interactions: int
+    rows: list[Row], min_item_interactions: int, min_user_interactions: int, rounds: int = 1
 ) -> tuple[list[Row], dict[str, int]]:
-    """The rows left in order of arrival, and what was removed."""
-    unique = []
+    """The rows left in order of arrival, and what was removed; 0 rounds: until nothing is."""
+    kept = []
     for row in rows:
-        if row not in unique:
-            unique.append(row)
-    item_counts = Counter(item for _, item, _ in unique)
-    frequent = [row for row in unique if item_counts[row[1]] >= min_item_interactions]
-    user_counts = Counter(user for user, _, _ in frequent)
-    short_users = {user for user, count in user_counts.items() if count < min_user_interactions}
-    kept = [row for row in frequent if row[0] not in short_users]
-    removed = {
-        "duplicate_interactions": len(rows) - len(unique),
-        "interactions_of_rare_items": len(unique) - len(frequent),
-        "users_with_short_histories": len(short_users),
-        "interactions_of_short_histories": len(frequent) - len(kept),
-    }
+        if row not in kept:
+            kept.append(row)
+    removed = {"duplicate_interactions": len(rows) - len(kept)}
+    number = 0
+    while number == 0 or number != rounds:
+        number += 1
+        before = len(kept)
+        item_counts = Counter(item for _, item, _ in kept)
+        frequent = [row for row in kept if item_counts[row[1]] >= min_item_interactions]
+        user_counts = Counter(user for user, _, _ in frequent)
+        short_users = {user for user, n in user_counts.items() if n < min_user_interactions}
+        kept = [row for row in frequent if row[0] not in short_users]
+        if number > 1 and len(kept) == before:
+            break
+        prefix = "" if number == 1 else f"round_{number}_"
+        removed[f"{prefix}interactions_of_rare_items"] = before - len(frequent)
+        removed[f"{prefix}users_with_short_histories"] = len(short_users)
+        removed[f"{prefix}interactions_of_short_histories"] = len(frequent) - len(kept)
     return kept, removed
 
 

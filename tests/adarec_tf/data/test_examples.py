@@ -8,10 +8,10 @@ from adarec_tf.data.examples import (
     SequenceStatistics,
     read_histories,
     read_statistics,
-    serialize_history,
     split_halves,
     write_statistics,
 )
+from tests.references.examples import serialize_history
 from tests.strategies import flat_histories
 
 
@@ -38,6 +38,14 @@ def test_histories_survive_the_disk(tmp_path: Path) -> None:
     assert list(histories.user_keys) == [key for key, _, _ in rows]
     assert [list(histories.history(row)) for row in range(3)] == [items for _, items, _ in rows]
     assert list(histories.targets) == [4, 2, 1]
+
+
+def test_taken_histories_are_those_of_the_rows() -> None:
+    histories = flat_histories([[1, 2], [], [3], [4, 5, 6]])
+    taken = histories.take(np.array([3, 1, 0]))
+    assert [list(taken.history(row)) for row in range(3)] == [[4, 5, 6], [], [1, 2]]
+    assert list(taken.user_keys) == [b"u3", b"u1", b"u0"]
+    assert histories.take(np.zeros(0, np.int64)).num_users == 0
 
 
 def test_a_missing_split_is_an_error(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -12,29 +11,23 @@ from adarec_tf.data import global_time_split as time_split
 from adarec_tf.data import sequences
 from adarec_tf.data.examples import Histories
 from adarec_tf.data.global_time_split import GlobalTimeSplit, TimeCuts, split_global_time
+from adarec_tf.data.value_counts import count_values
 from adarec_tf.data.vocabulary import UNKNOWN, ItemVocabulary
+from tests.adarec_tf.data.coded_rows import coded, vocabulary_of
 from tests.references import sequences as reference
 from tests.strategies import interactions
 
 Row = tuple[str, str, int]
 
 
-def as_table(rows: list[Row]) -> pa.Table:
-    users, items, times = zip(*rows, strict=True)
-    return sequences.order_by_time(
-        pa.table(
-            [list(users), list(items), list(times), list(range(len(rows)))],
-            schema=sequences.LOG_SCHEMA,
-        )
-    )
-
-
 def split(rows: list[Row], cuts: TimeCuts) -> tuple[GlobalTimeSplit, ItemVocabulary]:
-    table = as_table(rows)
-    training = time_split.training_interactions(table, cuts)
-    vocabulary = ItemVocabulary.from_counts(*sequences.count_keys(training["item_id"]))
-    histories = sequences.to_histories(table, vocabulary)
-    return split_global_time(histories, table["timestamp"].to_numpy(), cuts), vocabulary
+    log = coded(rows)
+    training = time_split.training_interactions(log.interactions, cuts)
+    vocabulary = vocabulary_of(training, log.item_keys)
+    histories = sequences.to_histories(
+        log.interactions, log.user_keys, vocabulary.encode(log.item_keys)
+    )
+    return split_global_time(histories, log.interactions["timestamp"].to_numpy(), cuts), vocabulary
 
 
 def decoded(histories: Histories, vocabulary: ItemVocabulary) -> dict[str, list[str]]:
@@ -56,7 +49,8 @@ def test_splits_agree_with_the_reference(
     rows: list[Row], valid_share: float, test_share: float
 ) -> None:
     assume(rows)
-    counts = time_split.count_times(np.array([time for _, _, time in rows], np.int64))
+    rows = list(dict.fromkeys(rows))  # a log comes without duplicates
+    counts = count_values(np.array([time for _, _, time in rows], np.int64))
     cuts = time_split.find_time_cuts(
         counts, valid_time_share=valid_share, test_time_share=test_share
     )
@@ -106,19 +100,6 @@ def test_who_cannot_be_ranked_is_counted() -> None:
     assert UNKNOWN not in splits.test.item_ids
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.integers(-9, 9), min_size=1), st.integers(0, 30))
-def test_counts_of_parts_add_up(times: list[int], cut: int) -> None:
-    whole = time_split.count_times(np.array(times, np.int64))
-    parts = [
-        time_split.count_times(np.array(part, np.int64)) for part in (times[:cut], times[cut:])
-    ]
-    merged = time_split.merge_time_counts(iter(parts))
-    for ours, theirs in zip(merged, whole, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert len(time_split.merge_time_counts([]).times) == 0
-
-
 @pytest.mark.parametrize(
     ("times", "valid", "test"),
     [
@@ -128,7 +109,7 @@ def test_counts_of_parts_add_up(times: list[int], cut: int) -> None:
     ],
 )
 def test_cuts_leave_at_least_the_shares_behind(times: list[int], valid: int, test: int) -> None:
-    counts = time_split.count_times(np.array(times, np.int64))
+    counts = count_values(np.array(times, np.int64))
     cuts = time_split.find_time_cuts(counts, valid_time_share=0.2, test_time_share=0.1)
     assert cuts == TimeCuts(valid, test)
 

@@ -1,4 +1,3 @@
-import binascii
 import re
 from typing import NamedTuple
 
@@ -10,8 +9,10 @@ from hypothesis import strategies as st
 
 from adarec_tf.config import DataConfig
 from adarec_tf.data import sequences
+from adarec_tf.data.core import UserPairs, find_core, is_kept
 from adarec_tf.data.examples import Histories
 from adarec_tf.data.vocabulary import PAD, ItemVocabulary
+from tests.adarec_tf.data.coded_rows import coded, vocabulary_of
 from tests.references import sequences as reference
 from tests.strategies import interactions
 
@@ -25,29 +26,20 @@ class Result(NamedTuple):
     removed: dict[str, int]
 
 
-def as_table(rows: list[Row]) -> pa.Table:
-    users, items, times = zip(*rows, strict=True) if rows else ((), (), ())
-    return pa.table(
-        [list(users), list(items), list(times), list(range(len(rows)))],
-        schema=sequences.LOG_SCHEMA,
+def run_steps(rows: list[Row], min_items: int, min_users: int, rounds: int = 1) -> Result:
+    log = coded(rows)
+    users, items = (np.asarray(log.interactions[name]) for name in ("user", "item"))
+    core = find_core(
+        [UserPairs(len(log.user_keys), lambda: [(users, items)])],
+        len(log.item_keys),
+        min_user_interactions=min_users,
+        min_item_interactions=min_items,
+        rounds=rounds,
     )
-
-
-def run_steps(table: pa.Table, min_items: int, min_users: int) -> Result:
-    unique = sequences.remove_duplicates(table)
-    counts = sequences.count_keys(unique.interactions["item_id"])
-    items = sequences.filter_min_counts(unique.interactions, "item_id", counts, min_items)
-    counts = sequences.count_keys(items.interactions["user_id"])
-    users = sequences.filter_min_counts(items.interactions, "user_id", counts, min_users)
-    kept = sequences.order_by_time(users.interactions)
-    vocabulary = ItemVocabulary.from_counts(*sequences.count_keys(kept["item_id"]))
-    histories = sequences.to_histories(kept, vocabulary)
-    removed = {
-        "duplicate_interactions": unique.num_interactions,
-        "interactions_of_rare_items": items.num_interactions,
-        "users_with_short_histories": users.num_keys,
-        "interactions_of_short_histories": users.num_interactions,
-    }
+    kept = log.interactions.filter(pa.array(is_kept(users, items, core.users[0], core.items)))
+    vocabulary = vocabulary_of(kept, log.item_keys)
+    histories = sequences.to_histories(kept, log.user_keys, vocabulary.encode(log.item_keys))
+    removed = {"duplicate_interactions": log.num_duplicates, **core.removed}
     return Result(histories, sequences.split_leave_one_out(histories), vocabulary, removed)
 
 
@@ -65,10 +57,12 @@ def decoded(splits: sequences.Splits, vocabulary: ItemVocabulary) -> dict:
 
 
 @settings(deadline=None, max_examples=100)
-@given(interactions(), st.integers(1, 4), st.integers(3, 5))
-def test_steps_agree_with_the_reference(rows: list[Row], min_items: int, min_users: int) -> None:
-    result = run_steps(as_table(rows), min_items, min_users)
-    histories, vocabulary, removed = reference.split_log(rows, min_items, min_users)
+@given(interactions(), st.integers(1, 4), st.integers(3, 5), st.integers(0, 3))
+def test_steps_agree_with_the_reference(
+    rows: list[Row], min_items: int, min_users: int, rounds: int
+) -> None:
+    result = run_steps(rows, min_items, min_users, rounds)
+    histories, vocabulary, removed = reference.split_log(rows, min_items, min_users, rounds)
     assert list(result.vocabulary.keys) == vocabulary
     assert result.removed == removed
     assert decoded(result.splits, result.vocabulary) == histories
@@ -84,51 +78,13 @@ def test_steps_agree_with_the_reference(rows: list[Row], min_items: int, min_use
 @settings(deadline=None, max_examples=50)
 @given(interactions(with_ties=False), st.randoms())
 def test_input_order_never_changes_sequences(rows: list[Row], random: st.DataObject) -> None:
-    expected = run_steps(as_table(rows), 1, 3)
+    expected = run_steps(rows, 1, 3)
     shuffled = list(rows)
     random.shuffle(shuffled)
-    result = run_steps(as_table(shuffled), 1, 3)
+    result = run_steps(shuffled, 1, 3)
     assert result.vocabulary == expected.vocabulary
     for ours, theirs in zip(result.histories, expected.histories, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-
-
-def test_ties_in_time_are_decided_by_arrival_and_not_by_row_order() -> None:
-    table = as_table([("u", "b", 5), ("u", "a", 5), ("u", "c", 1)])
-    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
-        ordered = sequences.order_by_time(table.take(order))
-        assert ordered["item_id"].to_pylist() == ["c", "b", "a"]
-
-
-def test_of_duplicates_the_first_to_arrive_stays() -> None:
-    table = as_table([("u", "a", 1), ("u", "b", 1), ("u", "a", 1), ("v", "a", 1), ("u", "a", 2)])
-    filtered = sequences.remove_duplicates(table.take([2, 4, 3, 1, 0]))
-    assert filtered.num_interactions == 1
-    assert sorted(filtered.interactions["arrival"].to_pylist()) == [0, 1, 3, 4]
-
-
-def test_partitions_keep_users_together_and_do_not_change() -> None:
-    users = pa.array(["ann", "bob", "ann", "zoë", "bob"])
-    partitions = sequences.partition_users(users, 8)
-    assert partitions[0] == partitions[2]
-    assert partitions[1] == partitions[4]
-    # A change here would move users to other shards of existing artifacts.
-    keys = ["ann", "bob", "ann", "zoë", "bob"]
-    assert partitions.tolist() == [binascii.crc32(key.encode()) % 8 for key in keys]
-    assert partitions.tolist() == [3, 0, 3, 4, 0]
-
-
-@settings(deadline=None, max_examples=50)
-@given(interactions(), st.integers(1, 60))
-def test_counts_of_parts_add_up(rows: list[Row], cut: int) -> None:
-    whole = sequences.count_keys(as_table(rows)["item_id"])
-    merged = sequences.merge_counts(
-        sequences.count_keys(as_table(part)["item_id"]) for part in (rows[:cut], rows[cut:])
-    )
-    assert dict(zip(merged.keys.to_pylist(), merged.counts, strict=True)) == dict(
-        zip(whole.keys.to_pylist(), whole.counts, strict=True)
-    )
-    assert len(sequences.merge_counts([]).keys) == 0
 
 
 def histories_of(*items: list[int]) -> Histories:

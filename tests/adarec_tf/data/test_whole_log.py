@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from adarec_tf.config import DataConfig
+from adarec_tf.data.coded_log import ORDERED_SCHEMA
 from adarec_tf.data.interactions import InteractionsError
-from adarec_tf.data.sequences import LOG_SCHEMA
-from adarec_tf.data.whole_log import count_items, read_kept_interactions
+from adarec_tf.data.whole_log import count_items, read_kept_log
 
 # `rare` is left once; without it u2 has two interactions left.
 LOG = """who,item_id,timestamp
@@ -33,15 +33,15 @@ def log(tmp_path: Path) -> str:
 
 def test_what_the_filters_leave_by_hand(log: str) -> None:
     config = DataConfig(user_column="who", min_item_interactions=2, min_user_interactions=3)
-    table = read_kept_interactions(log, config)
-    assert table.schema.equals(LOG_SCHEMA)
-    rows = list(zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True))
-    assert rows == [
-        *(("u1", item) for item in "abc"),
-        *(("u3", item) for item in "cabd"),
-        ("u1", "d"),
-    ]
-    assert table["arrival"].to_pylist() == [0, 1, 3, 7, 8, 9, 10, 11]
+    interactions, user_keys, item_keys = read_kept_log(log, config)
+    assert interactions.schema.equals(ORDERED_SCHEMA)
+    users, items = (
+        keys.take(interactions[name].combine_chunks()).to_pylist()
+        for name, keys in (("user", user_keys), ("item", item_keys))
+    )
+    rows = list(zip(users, items, strict=True))
+    assert rows == [*(("u1", item) for item in "abcd"), *(("u3", item) for item in "cabd")]
+    assert interactions["timestamp"].to_pylist() == [1, 2, 3, 11, 7, 8, 9, 10]
     assert count_items(log, config) == 4
 
 

@@ -1,0 +1,122 @@
+"""Which users and items are kept: those with enough interactions, once, again, or for good.
+
+A round removes items with too few interactions, then users with too few of what is left. Users who
+go take interactions of items with them, so the next round may find more; when a round finds nothing
+the rest is the k-core of users and items (with a minimum of each kind).
+
+Only pairs of codes are looked at, a block at a time, and what is held are a count and a bit for
+each user and item.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+# Blocks of (users int32 [N], items int32 [N]), the same ones at every call.
+PairBlocks = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
+
+
+class UserPairs(NamedTuple):
+    """The interactions of some users who are in no other of these.
+
+    Attributes:
+      num_users: U; user codes are 0..U-1.
+      blocks: gives the pairs.
+    """
+
+    num_users: int
+    blocks: PairBlocks
+
+
+class Core(NamedTuple):
+    """What stays.
+
+    Attributes:
+      users: bool [U] for each `UserPairs`: the user stays.
+      items: bool [V]: the item stays.
+      removed: what went, by filter; from the second round on with the round in the name.
+    """
+
+    users: list[np.ndarray]
+    items: np.ndarray
+    removed: dict[str, int]
+
+
+class _FilteredUsers(NamedTuple):
+    """Who stays (bool [U]), and how many went with how many interactions."""
+
+    kept: np.ndarray
+    num_users: int
+    num_interactions: int
+
+
+def find_core(
+    pairs: Sequence[UserPairs],
+    num_items: int,
+    *,
+    min_user_interactions: int,
+    min_item_interactions: int,
+    rounds: int,
+) -> Core:
+    """Removes items and users that have too few interactions.
+
+    Args:
+      pairs: all interactions.
+      num_items: V; item codes are 0..V-1.
+      min_user_interactions: interactions a user needs to stay.
+      min_item_interactions: interactions an item needs to stay.
+      rounds: how often to go through both filters; 0: until nothing more is removed.
+    """
+    users = [np.ones(part.num_users, bool) for part in pairs]
+    items, removed = np.ones(num_items, bool), dict[str, int]()
+    number = 0
+    while number == 0 or number != rounds:
+        number += 1
+        counts = _count_items(pairs, users, items)
+        is_rare = items & (counts < min_item_interactions)
+        items = items & ~is_rare
+        filtered = [
+            _filter_users(part, kept, items, min_user_interactions)
+            for part, kept in zip(pairs, users, strict=True)
+        ]
+        users = [part.kept for part in filtered]
+        found = {
+            "interactions_of_rare_items": int(counts[is_rare].sum()),
+            "users_with_short_histories": sum(part.num_users for part in filtered),
+            "interactions_of_short_histories": sum(part.num_interactions for part in filtered),
+        }
+        if number > 1 and not any(found.values()):
+            break
+        prefix = "" if number == 1 else f"round_{number}_"
+        removed |= {f"{prefix}{name}": count for name, count in found.items()}
+    return Core(users, items, removed)
+
+
+def is_kept(
+    users: np.ndarray, items: np.ndarray, kept_users: np.ndarray, kept_items: np.ndarray
+) -> np.ndarray:
+    """Whether (bool [N]) the interaction's user and item both stay."""
+    return kept_users[users] & kept_items[items]
+
+
+def _count_items(
+    pairs: Sequence[UserPairs], kept_users: Sequence[np.ndarray], kept_items: np.ndarray
+) -> np.ndarray:
+    counts = np.zeros(len(kept_items), np.int64)
+    for part, kept in zip(pairs, kept_users, strict=True):
+        for users, items in part.blocks():
+            left = items[is_kept(users, items, kept, kept_items)]
+            counts += np.bincount(left, minlength=len(counts))
+    return counts
+
+
+def _filter_users(
+    part: UserPairs, kept_users: np.ndarray, kept_items: np.ndarray, min_count: int
+) -> _FilteredUsers:
+    counts = np.zeros(part.num_users, np.int64)
+    for users, items in part.blocks():
+        left = users[is_kept(users, items, kept_users, kept_items)]
+        counts += np.bincount(left, minlength=len(counts))
+    is_short = (counts > 0) & (counts < min_count)
+    return _FilteredUsers(counts >= min_count, int(is_short.sum()), int(counts[is_short].sum()))

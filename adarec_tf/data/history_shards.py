@@ -1,0 +1,44 @@
+"""Writing split histories: one shard of each split, a part of the users after the other."""
+
+import os
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+import tensorflow as tf
+
+from adarec_tf.data.history_records import serialize_histories
+from adarec_tf.data.sequences import Splits
+from adarec_tf.data.shard_manifest import Shard, describe_shard
+
+
+def write_shard(
+    sequences_dir: str, number: int, num_shards: int, parts: Iterable[Splits]
+) -> list[Shard]:
+    """Writes a shard of each split, also where it has no histories.
+
+    Args:
+      sequences_dir: has the folders `Split-{train,valid,test}`.
+      number: of the shard, from 0.
+      num_shards: how many there are.
+      parts: the histories, in order; one part at a time is in memory.
+
+    Returns:
+      What was written.
+    """
+    file = f"part-{number:05d}-of-{num_shards:05d}.gz"
+    names = [f"Split-{split}/{file}" for split in Splits._fields]
+    counts = [0] * len(names)
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(tf.io.TFRecordWriter(os.path.join(sequences_dir, name), "GZIP"))
+            for name in names
+        ]
+        for splits in parts:
+            for place, histories in enumerate(splits):
+                counts[place] += histories.num_users
+                for record in serialize_histories(histories):
+                    writers[place].write(record)
+    return [
+        describe_shard(sequences_dir, name, count)
+        for name, count in zip(names, counts, strict=True)
+    ]

@@ -1,0 +1,43 @@
+"""A few rows as the tables of a log."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from adarec_tf.data.coded_log import LOG_SCHEMA, distinct_keys, encode_items, order_by_time
+from adarec_tf.data.value_counts import count_values
+from adarec_tf.data.vocabulary import ItemVocabulary
+
+Row = tuple[str, str, int]
+
+
+class CodedRows(NamedTuple):
+    """Rows in the order of histories, and the keys of their codes."""
+
+    interactions: pa.Table
+    num_duplicates: int
+    user_keys: pa.Array
+    item_keys: pa.Array
+
+
+def as_log(rows: list[Row]) -> pa.Table:
+    """`LOG_SCHEMA`, with arrivals in the order of the rows."""
+    users, items, times = zip(*rows, strict=True) if rows else ((), (), ())
+    return pa.table(
+        [list(users), list(items), list(times), list(range(len(rows)))], schema=LOG_SCHEMA
+    )
+
+
+def coded(rows: list[Row]) -> CodedRows:
+    """All steps up to the order of histories."""
+    log = as_log(rows)
+    user_keys, item_keys = (distinct_keys(log[name].chunks) for name in ("user_id", "item_id"))
+    ordered = order_by_time(encode_items(log, item_keys), user_keys)
+    return CodedRows(*ordered, user_keys, item_keys)
+
+
+def vocabulary_of(interactions: pa.Table, item_keys: pa.Array) -> ItemVocabulary:
+    """Of the items in these interactions (`ORDERED_SCHEMA`)."""
+    counts = count_values(np.asarray(interactions["item"]))
+    return ItemVocabulary.from_counts(item_keys.take(pa.array(counts.values)), counts.counts)
