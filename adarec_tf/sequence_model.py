@@ -61,9 +61,8 @@ class LastStateEncoder(Protocol):
         """Encodes the last items of histories.
 
         Args:
-          latest_ids: int [B, N], the latest item first, then older ones, then PAD; N is at most
-            `num_latest`.
-          num_items: int32 [B], items of the history the model sees, older ones included.
+          latest_ids: int64 [B, num_latest], the latest item first, then older ones, then PAD.
+          num_items: int64 [B, 1], items of the history the model sees, older ones included.
 
         Returns:
           float32 [B, D], final states of the last position; of no meaning where there is no item.

@@ -22,23 +22,15 @@ def latest_items(
       max_length: items to count at most.
 
     Returns:
-      The items kept, int64 [B, W], then PAD; W is the longest row kept (at least 1), so padding
-      costs the model nothing. And the number of items in each row, int32 [B].
+      The items kept, int64 [B, num_latest], then PAD. And the number of items in each row, int64
+      [B, 1].
     """
-    is_item = tf.not_equal(item_ids, PAD)
-    counts = tf.cast(is_item, tf.int32)
-    num_later = tf.cumsum(counts, axis=1, exclusive=True, reverse=True)
-    num_items = tf.minimum(tf.reduce_sum(counts, axis=1), max_length)
-    # Of no rows the maximum is the lowest integer.
-    width = tf.clip_by_value(tf.reduce_max(num_items), 1, num_latest)
-    places = tf.where(is_item & (num_later < width))
-    columns = tf.cast(tf.gather_nd(num_later, places), tf.int64)
-    latest = tf.scatter_nd(
-        tf.stack([places[:, 0], columns], axis=1),
-        tf.gather_nd(item_ids, places),
-        tf.cast(tf.stack([tf.shape(item_ids)[0], width]), tf.int64),
-    )
-    return latest, num_items
+    item_ids = tf.pad(item_ids, [[0, 0], [num_latest, 0]])  # so that there are enough to choose of
+    is_item = tf.sign(item_ids)
+    # Items are numbered from 1 in their order, and what is no item comes after all of them.
+    numbers, places = tf.math.top_k(tf.cumsum(is_item, axis=1) * is_item, num_latest)
+    latest = tf.gather(item_ids, places, batch_dims=1)
+    return latest, tf.minimum(numbers[:, :1], max_length)
 
 
 def exclude_items(scores: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
@@ -46,19 +38,24 @@ def exclude_items(scores: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
 
     Args:
       scores: float32 [B, V], column j for item j + 1.
-      item_ids: int64 [B, N], or [1, N] for all rows; PAD is ignored.
+      item_ids: int64 [B, N]; PAD is ignored.
 
     Returns:
       float32 [B, V].
     """
-    item_ids = tf.broadcast_to(item_ids, [tf.shape(scores)[0], tf.shape(item_ids)[1]])
-    places = tf.where(tf.not_equal(item_ids, PAD))
+    places = tf.where(item_ids)  # of PAD there is none, being 0
     columns = tf.gather_nd(item_ids, places) - 1
     return tf.tensor_scatter_nd_update(
         scores,
         tf.stack([places[:, 0], columns], axis=1),
         tf.fill(tf.shape(columns), -float("inf")),
     )
+
+
+def exclude_listed(scores: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
+    """As `exclude_items`, of lists int64 [B, N], or one list [1, N] for all rows."""
+    rows_and_columns = [tf.shape(scores)[0], tf.shape(item_ids)[1]]
+    return exclude_items(scores, tf.broadcast_to(item_ids, rows_and_columns))
 
 
 def mark_items(item_ids: tf.Tensor, num_items: int) -> tf.Tensor:

@@ -91,7 +91,7 @@ def served_macs(model: SequenceModel, max_length: int) -> int:
     encoder = ServedStudent(model, max_length)
 
     def encode(latest_ids: tf.Tensor) -> tf.Tensor:
-        return encoder.last_states(latest_ids, tf.constant([max_length]))
+        return encoder.last_states(latest_ids, tf.constant([[max_length]], tf.int64))
 
     return count_macs(encode, [tf.TensorSpec([1, encoder.num_latest], tf.int64)])
 

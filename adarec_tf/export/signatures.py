@@ -13,7 +13,13 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from adarec_tf.export.item_ids import best_items, exclude_items, latest_items, mark_items
+from adarec_tf.export.item_ids import (
+    best_items,
+    exclude_items,
+    exclude_listed,
+    latest_items,
+    mark_items,
+)
 from adarec_tf.sequence_model import PAD, LastStateEncoder, SequenceModel
 from adarec_tf.students import Student
 from adarec_tf.students.served import ServedStudent
@@ -158,9 +164,7 @@ class _ServedFunctions:
     ) -> dict[str, tf.Tensor]:
         item_ids = self._item_ids(history)
         scores = self._item_logits(self._encode(item_ids))
-        # No branch: taking nothing out is cheaper.
-        seen_ids = tf.where(exclude_seen, item_ids, PAD)
-        return self._best(exclude_items(scores, seen_ids), k)
+        return self._best(exclude_items(scores, _if_excluded(item_ids, exclude_seen)), k)
 
     def recommend_filtered(
         self,
@@ -177,8 +181,8 @@ class _ServedFunctions:
         restricts = tf.reduce_any(tf.not_equal(allowed, ""), axis=1, keepdims=True)
         is_outside = restricts & ~mark_items(self._item_ids(allowed), num_items)
         scores = tf.where(is_outside, -float("inf"), scores)
-        scores = exclude_items(scores, tf.where(exclude_seen, item_ids, PAD))
-        return self._best(exclude_items(scores, self._item_ids(denied)), k)
+        scores = exclude_items(scores, _if_excluded(item_ids, exclude_seen))
+        return self._best(exclude_listed(scores, self._item_ids(denied)), k)
 
     def score(self, history: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
         _check_rows("candidates", candidates, history)
@@ -216,7 +220,7 @@ class _ServedFunctions:
         )
         stepped = self._student.step(self._item_ids(item), session)
         scores = self._item_logits(stepped.last_states)
-        best = self._best(exclude_items(scores, self._item_ids(denied)), k)
+        best = self._best(exclude_listed(scores, self._item_ids(denied)), k)
         return {**best, "session": stepped.sessions}
 
     def _item_ids(self, keys: tf.Tensor) -> tf.Tensor:
@@ -226,7 +230,7 @@ class _ServedFunctions:
         latest_ids, num_items = latest_items(item_ids, self._encoder.num_latest, self._max_length)
         states = self._encoder.last_states(latest_ids, num_items)
         # Not left to the model: attention over nothing, say, may give NaN.
-        return tf.where(num_items[:, tf.newaxis] > 0, states, 0.0)
+        return tf.math.multiply_no_nan(states, tf.cast(tf.sign(num_items), tf.float32))
 
     def _best(self, scores: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         tf.debugging.assert_positive(k, "`k` should be a positive integer")
@@ -244,12 +248,18 @@ class _WholeModel:
         self.num_latest = max_length
 
     def last_states(self, latest_ids: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
-        del num_items
-        return self._model(tf.reverse(latest_ids, [1]), training=False).final_states[:, -1]
+        longest = tf.maximum(tf.reduce_max(num_items), 1)  # padding would cost the model
+        item_ids = tf.reverse(latest_ids[:, :longest], [1])
+        return self._model(item_ids, training=False).final_states[:, -1]
 
 
 def _named(name: str) -> tf.TensorSpec:
     return tf.TensorSpec(_KEYS.shape, _KEYS.dtype, name=name)
+
+
+def _if_excluded(item_ids: tf.Tensor, exclude_seen: tf.Tensor) -> tf.Tensor:
+    """The items, or PAD in place of each. No branch: taking nothing out is cheaper."""
+    return item_ids * tf.cast(exclude_seen, item_ids.dtype)
 
 
 def _check_rows(name: str, items: tf.Tensor, history: tf.Tensor) -> None:

@@ -1,7 +1,9 @@
 """Computing the latest positions of a history alone, as serving needs them.
 
 Time runs backwards here: index 0 holds the last item, index 1 the one before, padding comes last.
-What the last item's state depends on is then a prefix, and a shorter history a shorter tensor.
+What the last item's state depends on is then a prefix, of a length that the architecture fixes: no
+length is known at run time only, so that nothing of the graph computes shapes. At this size a node
+of the graph costs the more than a microsecond that it takes to be run at all, whatever it computes.
 Weights are constants of the graph: reading a variable costs as much as a small product. They are in
 functions of their own (`shared`), so that a bundle has them once however many graphs read them.
 """
@@ -15,53 +17,63 @@ import tensorflow as tf
 
 
 class Span(NamedTuple):
-    """The latest positions of a history, or all of it if it is shorter.
+    """The latest positions of a history, or all that the model sees if those are fewer.
 
     Attributes:
-      num: how many positions at most.
-      size: int32 [3], of a slice that takes them from states: [-1, n, -1].
+      num: how many positions, n.
       mask: float32 [B, n, 1], 1 at items.
     """
 
     num: int
-    size: tf.Tensor
     mask: tf.Tensor
 
     @classmethod
     def of(cls, mask: tf.Tensor, num: int) -> "Span":
         """The first `num` positions of mask [B, N, 1], which begins with an item."""
-        mask = mask[:, :num]
-        length = 1 if num == 1 else tf.shape(mask)[1]
-        return cls(num, tf.stack([-1, length, -1]), mask)
+        mask = first(mask, num)
+        return cls(mask.shape[1], mask)
 
     def masked(self, states: tf.Tensor) -> tf.Tensor:
         """States [B, n, D], zero at padding; the last position is never padding."""
         return states if self.num == 1 else states * self.mask
 
-    def taps(
-        self, states: tf.Tensor, kernel_size: int, dilation_rate: int = 1, fill: float = 0.0
-    ) -> list[tf.Tensor]:
-        """The inputs of causal windows that end at the positions of the span.
 
-        Args:
-          states: [B, M, D], at least the span.
-          kernel_size: number of taps.
-          dilation_rate: steps between taps.
-          fill: what stands before the start.
+def first(states: tf.Tensor, num: int) -> tf.Tensor:
+    """The first `num` positions of states [B, M, D], or all of them if there are fewer."""
+    return states if states.shape[1] <= num else states[:, :num]
 
-        Returns:
-          `kernel_size` tensors [B, n, D], the latest first.
-        """
-        reach = (kernel_size - 1) * dilation_rate
-        padded = tf.pad(states, [[0, 0], [0, reach], [0, 0]], constant_values=fill)
-        return [tf.slice(padded, [0, i * dilation_rate, 0], self.size) for i in range(kernel_size)]
+
+def windows(
+    states: tf.Tensor, num: int, kernel_size: int, dilation_rate: int = 1, fill: float = 0.0
+) -> tf.Tensor:
+    """The inputs of causal windows that end at the first positions.
+
+    Args:
+      states: [B, M, D], M static.
+      num: how many windows, n.
+      kernel_size: taps of a window, K.
+      dilation_rate: steps between taps.
+      fill: what stands before the start.
+
+    Returns:
+      [B, n, K, D], the latest tap first.
+    """
+    places = np.arange(num)[:, np.newaxis] + dilation_rate * np.arange(kernel_size)
+    length = states.shape[1]
+    if places.max() >= length:  # the model sees no more items than these
+        states = tf.pad(states, [[0, 0], [0, 1], [0, 0]], constant_values=fill)
+        places = np.minimum(places, length)
+    return tf.gather(states, places, axis=1)
 
 
 class Latest(Protocol):
     """An operation as it is served, with the weights its layer had when this was made."""
 
     def __call__(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
-        """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
+        """Maps states [B, M, D] of a span, zero at padding, to those [B, n, D] of a shorter one.
+
+        What it gives at padding is of no meaning.
+        """
 
 
 def constant(variable: keras.Variable) -> np.ndarray:
@@ -71,10 +83,12 @@ def constant(variable: keras.Variable) -> np.ndarray:
 
 
 def shared(
-    function: Callable[[tf.Tensor], tf.Tensor], shape: Sequence[int | None]
+    function: Callable[[tf.Tensor], tf.Tensor],
+    shape: Sequence[int | None],
+    dtype: tf.DType = tf.float32,
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function of a float32 tensor, whose graph and constants all that call it share."""
-    return tf.function(function, input_signature=[tf.TensorSpec(shape, tf.float32)])
+    """A function of one tensor, whose graph and constants all that call it share."""
+    return tf.function(function, input_signature=[tf.TensorSpec(shape, dtype)])
 
 
 def norm_now(
@@ -86,8 +100,10 @@ def norm_now(
     def normalised(states: tf.Tensor) -> tf.Tensor:
         if not is_centred:
             states -= tf.reduce_mean(states, axis=-1, keepdims=True)
-        variance = tf.reduce_mean(tf.square(states), axis=-1, keepdims=True)
-        return states * tf.math.rsqrt(variance + norm.epsilon) * gamma + beta
+        # As their mean is zero, this has the mean of the squares and epsilon in one.
+        squares = tf.math.squared_difference(states, norm.epsilon**0.5)
+        variance = tf.reduce_mean(squares, axis=-1, keepdims=True)
+        return states * tf.math.rsqrt(variance) * gamma + beta
 
     return normalised
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from adarec_tf.quantisation import quantise
 from adarec_tf.sequence_model import MASKED_SCORE, CausalConv1D, causal_taps, ordered_sum
-from adarec_tf.students.latest import Latest, Span, constant, norm_now, shared, summed
+from adarec_tf.students.latest import Latest, Span, constant, first, norm_now, shared, windows
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
@@ -64,17 +64,16 @@ class Convolution(keras.layers.Layer):
         matrix = _centred_of_bytes(kernel) if in_bytes else _centred(kernel)
         normalised = norm_now(self.norm, is_centred=True)
 
-        def convolved(window: tf.Tensor) -> tf.Tensor:
+        def activated(window: tf.Tensor) -> tf.Tensor:
             return tf.nn.relu(normalised(tf.nn.bias_add(tf.matmul(window, matrix()), bias)))
 
-        convolve = shared(convolved, [None, len(kernel)])
+        convolve = shared(activated, [None, len(kernel)])
 
         def latest(states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
             del source
-            taps = target.taps(states, self.kernel_size, self.dilation_rate)
-            window = tf.reshape(tf.concat(taps, axis=-1), [-1, len(kernel)])
-            length = 1 if target.num == 1 else target.size[1]
-            return target.masked(tf.reshape(convolve(window), tf.stack([-1, length, width])))
+            window = windows(states, target.num, self.kernel_size, self.dilation_rate)
+            convolved = convolve(tf.reshape(window, [-1, len(kernel)]))
+            return tf.reshape(convolved, [-1, target.num, width])
 
         return latest
 
@@ -128,9 +127,8 @@ class MaxPool(_Weightless):
 
     def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
         """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
-        real_states = tf.where(source.mask > 0, states, MASKED_SCORE)
-        taps = target.taps(real_states, 3, fill=MASKED_SCORE)
-        return target.masked(tf.maximum(tf.maximum(taps[0], taps[1]), taps[2]))
+        real_states = states + (source.mask - 1.0) * -MASKED_SCORE
+        return tf.reduce_max(windows(real_states, target.num, 3, fill=MASKED_SCORE), axis=2)
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
@@ -144,8 +142,8 @@ class AveragePool(_Weightless):
 
     def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
         """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
-        num_real = tf.maximum(summed(target.taps(source.mask, 3)), 1.0)
-        return target.masked(summed(target.taps(states, 3)) / num_real)
+        num_real = tf.reduce_sum(windows(source.mask, target.num, 3), axis=2)
+        return tf.reduce_sum(windows(states, target.num, 3), axis=2) / tf.maximum(num_real, 1.0)
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
@@ -159,7 +157,8 @@ class Skip(_Weightless):
 
     def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
         """Takes the states [B, n, D] of the shorter span."""
-        return states if source.num == target.num else states[:, : target.num]
+        del source
+        return first(states, target.num)
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
@@ -174,7 +173,7 @@ class Zero(_Weightless):
     def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
         """Zeros [B, n, D]."""
         del source
-        return tf.zeros_like(states[:, : target.num])
+        return tf.zeros_like(first(states, target.num))
 
 
 class Primitive(NamedTuple):

@@ -7,11 +7,12 @@ A session keeps what the next item will read of them, so an item more is one pos
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import scipy.special
 import tensorflow as tf
 
 from adarec_tf.students.genotype import node_reaches, num_needed
-from adarec_tf.students.latest import Span, constant, norm_now, shared, summed
+from adarec_tf.students.latest import Span, constant, first, norm_now, shared, summed
 from adarec_tf.students.student import Cell, Student
 
 
@@ -48,6 +49,7 @@ class ServedStudent:
             wanted = self._needed[0][0]
         self.num_latest = min(wanted, max_length)
         self.max_items = max_length
+        self._place_states = shared(self._read_places(), [None, None], tf.int64)
         self._reaches = [node_reaches(cell) for cell in student.genotype.cells]
         self._buffers = [
             (cell, node, reach)
@@ -61,8 +63,8 @@ class ServedStudent:
     def last_states(self, latest_ids: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
         """Encodes the last items of histories; see `LastStateEncoder`."""
         mask = tf.cast(latest_ids > 0, tf.float32)[..., tf.newaxis]
-        places = num_items[:, tf.newaxis] - 1 - tf.range(tf.shape(latest_ids)[1])
-        states = self._embedding.embed_at(latest_ids, places) * mask
+        places = num_items - np.arange(1, 1 + self.num_latest)
+        states = self._embedded(latest_ids, places) * mask
         outputs = [needed[0] for needed in self._needed[1:]] + [1]
         nums = {num for needed in self._needed for num in needed} | {1}
         spans = {num: Span.of(mask, num) for num in sorted(nums)}
@@ -79,10 +81,11 @@ class ServedStudent:
           sessions: float32 [B, S]; zeros are an empty session.
         """
         num_before, last_states, buffers = self._unpack(sessions)
-        states = self._embedding.embed_at(item_ids, tf.cast(num_before, tf.int32))[:, tf.newaxis]
+        places = tf.minimum(tf.cast(num_before, tf.int64), self.max_items - 1)
+        states = self._embedded(item_ids[:, tf.newaxis], places)
         longest = 1 + max((reach for *_, reach in self._buffers), default=0)
         steps_back = tf.range(longest, dtype=tf.float32)
-        mask = tf.cast(steps_back <= num_before[:, tf.newaxis], tf.float32)[..., tf.newaxis]
+        mask = tf.cast(steps_back <= num_before, tf.float32)[..., tf.newaxis]
         kept = dict(buffers)
         one = Span.of(mask, 1)
         for index, (cell, reaches) in enumerate(zip(self._cells, self._reaches, strict=True)):
@@ -98,7 +101,7 @@ class ServedStudent:
             targets = [one] * len(reaches)
             states = cell.latest(states, sources, targets, one, remember)
         now = self._final_norm(states[:, 0])
-        parts = [num_before[:, tf.newaxis] + 1, now, *map(_flat, kept.values())]
+        parts = [num_before + 1, now, *map(_flat, kept.values())]
         is_item = (item_ids > 0)[:, tf.newaxis]
         return SessionStep(
             tf.where(is_item, now, last_states),
@@ -108,7 +111,7 @@ class ServedStudent:
     def _unpack(
         self, sessions: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, dict[tuple[int, int], tf.Tensor]]:
-        """Number of items [B], last states [B, D], by (cell, node) earlier states [B, reach, D]."""
+        """Item counts [B, 1], last states [B, D], by (cell, node) earlier states [B, reach, D]."""
         dim = self._embedding.hidden_dim
         sizes = [1, dim, *(dim * reach for *_, reach in self._buffers)]
         count, last_states, *flat = tf.split(sessions, sizes, axis=1)
@@ -116,7 +119,18 @@ class ServedStudent:
             (cell, node): tf.reshape(part, [-1, reach, dim])
             for (cell, node, reach), part in zip(self._buffers, flat, strict=True)
         }
-        return count[:, 0], last_states, buffers
+        return count, last_states, buffers
+
+    def _embedded(self, item_ids: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Items [B, n] at places [B, n] of their histories: [B, n, D]."""
+        states = self._embedding.item_rows(item_ids) + self._place_states(places)
+        return states * self._embedding.hidden_dim**0.5
+
+    def _read_places(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Gives the rows of places below `max_items`; padding's are below 0 and get any row."""
+        table = constant(self._embedding.position_table)
+        rows = table[np.minimum(np.arange(self.max_items), len(table) - 1)]
+        return lambda places: tf.gather(rows, tf.maximum(places, 0))
 
 
 def _flat(states: tf.Tensor) -> tf.Tensor:
@@ -167,15 +181,13 @@ class _ServedCell:
                 for edge, operation in self._edges
                 if edge.target == target
             ]
-            zeros = tf.zeros_like(states[:, : targets[target].num])
-            nodes.append(remember(target, summed(terms) if terms else zeros))
-        return self._combined(nodes, sources, output)
+            zeros = tf.zeros_like(first(states, targets[target].num))
+            node = targets[target].masked(summed(terms)) if terms else zeros
+            nodes.append(remember(target, node))
+        return self._combined(nodes, output)
 
-    def _combined(self, nodes: list[tf.Tensor], spans: list[Span], target: Span) -> tf.Tensor:
-        """Of input and nodes, each [B, M, D] of its span, the cell's output [B, n, D]."""
-        states, *nodes = [
-            part if span.num == target.num else part[:, : target.num]
-            for part, span in zip(nodes, spans, strict=True)
-        ]
+    def _combined(self, nodes: list[tf.Tensor], target: Span) -> tf.Tensor:
+        """Of input and nodes, each [B, M, D], the cell's output [B, n, D]."""
+        states, *nodes = [first(node, target.num) for node in nodes]
         mixed = summed([share * node for share, node in zip(self._shares, nodes, strict=True)])
         return states + target.masked(self._activate(mixed))

@@ -11,6 +11,7 @@ from adarec_tf.export.item_ids import (
     best_items,
     best_of_blocks,
     exclude_items,
+    exclude_listed,
     latest_items,
     mark_items,
 )
@@ -32,10 +33,10 @@ def test_latest_items_are_the_last_real_ones_backwards(
     latest, num_items = latest_items(ids, num_latest, MAX_LENGTH)
     real = [[item for item in row if item] for row in rows]
     kept = [row[::-1][:num_latest] for row in real]
-    width = max([1, *(len(row) for row in kept)])
-    expected = [row + [0] * (width - len(row)) for row in kept]
-    np.testing.assert_array_equal(latest, np.reshape(expected, (len(rows), width)))
-    np.testing.assert_array_equal(num_items, [min(len(row), MAX_LENGTH) for row in real])
+    expected = [row + [0] * (num_latest - len(row)) for row in kept]
+    np.testing.assert_array_equal(latest, np.reshape(expected, (len(rows), num_latest)))
+    expected_counts = [min(len(row), MAX_LENGTH) for row in real]
+    np.testing.assert_array_equal(num_items, np.reshape(expected_counts, (len(rows), 1)))
 
 
 def test_excluded_items_score_minus_infinity_once_or_repeated() -> None:
@@ -43,8 +44,8 @@ def test_excluded_items_score_minus_infinity_once_or_repeated() -> None:
     np.testing.assert_array_equal(scores, [[1, -np.inf, 1], [1, 1, 1]])
 
 
-def test_one_row_is_excluded_from_all() -> None:
-    scores = exclude_items(tf.ones([2, 3]), tf.constant([[3]], tf.int64))
+def test_one_list_is_excluded_from_all_rows() -> None:
+    scores = exclude_listed(tf.ones([2, 3]), tf.constant([[3]], tf.int64))
     np.testing.assert_array_equal(scores, [[1, 1, -np.inf]] * 2)
 
 
