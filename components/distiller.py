@@ -12,7 +12,7 @@ from adarec_tf.data.examples import read_histories, read_statistics
 from adarec_tf.distillation.distiller import distill_student
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.report.transport_picture import draw_transport
-from adarec_tf.students import build_student
+from adarec_tf.students import build_student, student_frame
 from adarec_tf.students.genotype import Genotype
 from components import artifacts
 from components.checkpoints import file_fingerprint, resumable
@@ -59,13 +59,14 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     statistics = read_statistics(sequences.uri)
     with fileio.open(os.path.join(genotype.uri, artifacts.GENOTYPE_FILE)) as file:
         architecture = Genotype.from_json(file.read())
+    frame = student_frame(architecture, StudentConfig.from_json(student_config))
     distillation = DistillationConfig.from_json(distillation_config)
     if distillation.initial_weights == "supernet":
         student = read_keras_model(os.path.join(genotype.uri, artifacts.SUPERNET_STUDENT_FILE))
     else:
         student = build_student(
             architecture,
-            StudentConfig.from_json(student_config),
+            frame,
             statistics.num_items,
             statistics.max_length,
             seed=seed,
@@ -104,7 +105,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             statistics=statistics,
             vocabulary=read_vocabulary(vocabulary.uri),
             test=read_histories(sequences.uri, "test"),
-            manifest={"role": "student", "student_config": student_config, "seed": seed},
+            manifest={"role": "student", "student_config": frame.to_json(), "seed": seed},
             genotype_json=architecture.to_json(),
         )
         if distillation.hidden_weight > 0:

@@ -79,10 +79,11 @@ def draw_genotype(genotype: Genotype, path: str | os.PathLike[str]) -> None:
             (left / total[0], bottom / total[1], place.width / total[0], height / total[1])
         )
         _draw_cell(axes, cell, place, _title(numbers))
+    width = "" if genotype.hidden_dim is None else f"Width {genotype.hidden_dim}. "
     figure.text(
         0.5,
         0.5 * _CAPTION / total[1],
-        "A node is the sum of its edges; out = in + ReLU(norm(weighted sum of the nodes)).",
+        f"{width}A node is the sum of its edges; out = in + ReLU(norm(weighted sum of the nodes)).",
         ha="center",
         va="center",
         fontsize=8,

@@ -1,5 +1,7 @@
 """Students: the search space's operations, genotypes, and the networks they describe."""
 
+import dataclasses
+
 import keras
 import tensorflow as tf
 
@@ -7,7 +9,16 @@ from adarec_tf.config import StudentConfig
 from adarec_tf.students.genotype import Genotype
 from adarec_tf.students.student import Student
 
-__all__ = ["Genotype", "Student", "build_student"]
+__all__ = ["Genotype", "Student", "build_student", "student_frame"]
+
+
+def student_frame(genotype: Genotype, config: StudentConfig) -> StudentConfig:
+    """The config of a genotype's student: a width that was searched goes before the config's.
+
+    Raises:
+      ValueError: the config does not go with that width.
+    """
+    return dataclasses.replace(config, hidden_dim=genotype.hidden_dim or config.hidden_dim)
 
 
 def build_student(
@@ -17,7 +28,8 @@ def build_student(
 
     Args:
       genotype: its architecture; the number of cells and nodes is the genotype's.
-      config: width, dropout, the formats of item table and kernels.
+      config: width, where the genotype has none of its own, dropout, the formats of item table and
+        kernels.
       num_items: items of the catalogue; ids are 1..num_items.
       max_length: items of a history it sees.
       seed: of the initial weights.
@@ -25,6 +37,7 @@ def build_student(
     Returns:
       A built model.
     """
+    config = student_frame(genotype, config)
     keras.utils.set_random_seed(seed)
     student = Student(
         genotype=genotype,

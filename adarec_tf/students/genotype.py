@@ -41,15 +41,24 @@ class Genotype:
     Attributes:
       num_nodes: intermediate nodes of a cell.
       cells: for each cell its edges, in the order of `edge_ends(num_nodes)`.
+      hidden_dim: the width it was found for; None where the width was not searched.
     """
 
     num_nodes: int
     cells: tuple[tuple[Edge, ...], ...]
+    hidden_dim: int | None = None
 
     def __post_init__(self) -> None:
         if type(self.num_nodes) is not int or self.num_nodes < 1:
             raise ValueError(
                 f"`num_nodes` should be a positive integer. Received: num_nodes={self.num_nodes!r}."
+            )
+        if self.hidden_dim is not None and (
+            type(self.hidden_dim) is not int or self.hidden_dim < 1
+        ):
+            raise ValueError(
+                "`hidden_dim` should be a positive integer, or not be given. "
+                f"Received: hidden_dim={self.hidden_dim!r}."
             )
         ends = edge_ends(self.num_nodes)
         if not self.cells:
@@ -108,7 +117,13 @@ class Genotype:
     def to_dict(self) -> dict[str, Any]:
         """The genotype as plain JSON types."""
         cells = [[list(edge) for edge in cell] for cell in self.cells]
-        return {"format_version": _FORMAT_VERSION, "num_nodes": self.num_nodes, "cells": cells}
+        width = {} if self.hidden_dim is None else {"hidden_dim": self.hidden_dim}
+        return {
+            "format_version": _FORMAT_VERSION,
+            "num_nodes": self.num_nodes,
+            **width,
+            "cells": cells,
+        }
 
     def to_json(self) -> str:
         """The genotype as readable JSON."""
@@ -128,7 +143,7 @@ class Genotype:
     def from_dict(cls, values: dict[str, Any]) -> "Genotype":
         """Reads what `to_dict` returned; errors as in `from_json`."""
         keys = {"format_version", "num_nodes", "cells"}
-        is_genotype = isinstance(values, dict) and set(values) == keys
+        is_genotype = isinstance(values, dict) and set(values) - {"hidden_dim"} == keys
         if not is_genotype or values["format_version"] != _FORMAT_VERSION:
             raise ValueError(
                 f"A genotype should have format_version {_FORMAT_VERSION}, num_nodes and cells. "
@@ -141,11 +156,11 @@ class Genotype:
                 "A genotype's cells should be lists of edges [source, target, primitive]. "
                 f"Received: {json.dumps(values['cells'])[:200]}."
             ) from error
-        return cls(values["num_nodes"], cells)
+        return cls(values["num_nodes"], cells, values.get("hidden_dim"))
 
     def describe(self) -> str:
         """The architecture as text, a line a node; edges of `none` are left out."""
-        lines = []
+        lines = [f"width {self.hidden_dim}"] if self.hidden_dim is not None else []
         for index, cell in enumerate(self.cells):
             if index > 0 and cell == self.cells[0]:
                 lines.append(f"cell {index + 1}: as cell 1, with its own weights")

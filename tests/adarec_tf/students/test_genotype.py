@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -87,3 +88,15 @@ def test_a_chain_of_dead_nodes_goes_whole() -> None:
     names = [edge.primitive for edge in genotype.without_dead_edges().cells[0]]
     assert names == ["none"] * 6
     assert genotype.without_dead_edges().is_degenerate
+
+
+def test_a_width_that_was_searched_is_told_and_others_are_not() -> None:
+    plain = Genotype.from_primitives(1, [["conv_3"]])
+    assert "hidden_dim" not in plain.to_dict()
+    wide = dataclasses.replace(plain, hidden_dim=48)
+    assert wide.to_dict()["hidden_dim"] == 48
+    assert Genotype.from_json(wide.to_json()) == wide != plain
+    assert wide.describe() == "width 48\n" + plain.describe()
+    assert wide.without_dead_edges() == wide
+    with pytest.raises(ValueError, match="`hidden_dim` should be a positive integer"):
+        Genotype.from_dict({**plain.to_dict(), "hidden_dim": 0})

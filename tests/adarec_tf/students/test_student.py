@@ -98,3 +98,13 @@ def test_any_length_is_taken(length: int) -> None:
     outputs = _student()(tf.ones([2, length], tf.int64))
     assert outputs.final_states.shape == (2, length, 8)
     assert len(outputs.hidden_states) == 2
+
+
+def test_the_width_of_the_genotype_goes_before_that_of_the_config() -> None:
+    wide = dataclasses.replace(GENOTYPE, hidden_dim=12)
+    student = build_student(wide, CONFIG, 16, 8, seed=1)
+    assert student.sequence_embedding.hidden_dim == 12
+    assert Student.from_config(student.get_config()).genotype == wide
+    int4 = dataclasses.replace(CONFIG, item_table=ItemTableConfig(format="int4"))
+    with pytest.raises(ValueError, match=r"even with item_table\.format=int4"):
+        build_student(dataclasses.replace(GENOTYPE, hidden_dim=7), int4, 16, 8, seed=1)
