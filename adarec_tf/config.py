@@ -8,6 +8,7 @@ refused.
 Defaults are the paper's (arXiv:2107.07173v2) where a comment does not say otherwise.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -202,6 +203,9 @@ class PipelineConfig(JsonConfig):
             "fresh with search.genotype, which trains no supernet",
             self.distillation.initial_weights,
         )
+        self.search.num_optional_cells(self.student.num_cells)
+        for width in self.search.hidden_dims:
+            dataclasses.replace(self.student, hidden_dim=width)
 
     def override(self, assignments: Sequence[str]) -> Self:
         """Returns a copy with `stage.field=value` (or `field=value`, as in `seed=7`) applied.

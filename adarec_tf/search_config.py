@@ -27,6 +27,12 @@ class SearchConfig(JsonConfig):
     alphas: str = "shared"  # by all cells (paper), or `per_cell`
     # What a step computes: one operation an edge, `sampled`, or the `mixture` of all ten (DARTS).
     execution: str = "sampled"
+    # The fewest cells of a student; the most are `student.num_cells`. 0 does not search the depth:
+    # all students have all cells.
+    min_cells: int = 0
+    # Widths, each searched by itself under the same budgets; the best on validation is taken.
+    # Empty: `student.hidden_dim` alone.
+    hidden_dims: tuple[int, ...] = ()
     max_epochs: int = 10
     # Weights alone, before the alphas move: an operation without weights is good at once, and wins
     # against convolutions that have not been trained yet.
@@ -108,6 +114,25 @@ class SearchConfig(JsonConfig):
             f"gate with execution={self.execution} and order={self.order}",
             self.alpha_gradient,
         )
+        check_non_negative_integer(self, "min_cells")
+        check(
+            self.min_cells == 0 or self.alpha_gradient == "score",
+            "min_cells",
+            f"0 with alpha_gradient={self.alpha_gradient}: a depth is drawn, and has no gate",
+            self.min_cells,
+        )
+        widths = self.hidden_dims
+        check(
+            all(type(width) is int and width > 0 for width in widths)
+            and len(set(widths)) == len(widths) != 1,
+            "hidden_dims",
+            "empty, or two or more different positive integers",
+            widths,
+        )
+        check(
+            not (widths and self.cost_table),
+            *("cost_table", "empty with hidden_dims: a table is of one width", self.cost_table),
+        )
         check_positive_integer(
             self, "max_epochs", "patience", "positions_per_batch", "validation_users"
         )
@@ -160,6 +185,20 @@ class SearchConfig(JsonConfig):
             return True
         is_of_front = self.front_size > 0 and self.front_quantity == "latency_ms"
         return not self.genotype and (self.cost_latency_share > 0 or is_of_front)
+
+    def num_optional_cells(self, num_cells: int) -> int:
+        """How many of `num_cells` cells a student may leave out, from the top.
+
+        Raises:
+          ValueError: there are fewer than `min_cells`.
+        """
+        check(
+            self.min_cells <= num_cells,
+            "search.min_cells",
+            f"at most student.num_cells={num_cells}",
+            self.min_cells,
+        )
+        return num_cells - self.min_cells if self.min_cells > 0 else 0
 
     def training(self) -> TrainingConfig:
         """The settings of the weights' optimiser alone."""

@@ -13,8 +13,9 @@ from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.report.front_picture import draw_front
 from adarec_tf.report.genotype_picture import draw_genotype
 from adarec_tf.report.search_picture import draw_search
+from adarec_tf.search.frames import COSTS_FILE
 from adarec_tf.search.given_genotype import given_genotype
-from adarec_tf.search.searcher import COSTS_FILE, SearchResult, search_genotype
+from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.search_config import SearchConfig
 from components.artifacts import (
     FRONT_FILE,

@@ -1,5 +1,6 @@
 """A picture of a search: how sure it became, how good its student was, and what it preferred."""
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,9 +17,14 @@ from adarec_tf.training_loop import SELECTION_METRIC
 _SIZE = (10.0, 7.0)  # inches
 _ENTROPY = "entropy"
 _ALPHAS = "alphas"
+_DEPTHS = "depths"
+_WIDTH = "hidden_dim"
 _MOVED = "alphas_moved"
 _WARMUP_COLOR = "#eeeeee"
 _LINE_COLOR = "#0072b2"
+_OTHER_COLOR = "#b8b8b8"
+# Of depths, the deepest darkest.
+_SHALLOW_COLOR, _DEEP_COLOR = (0.80, 0.88, 0.94), (0.0, 0.28, 0.45)
 # In the order of `PRIMITIVES`, of Okabe and Ito's palette: the convolutions in pairs, the larger
 # kernel darker; then pools, and greys for `skip` and `none`. Taken in turns by what is added.
 _OPERATION_COLORS = (
@@ -33,7 +39,10 @@ def draw_search(trace: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
     Args:
       trace: the records of `search_trace.jsonl`, one an epoch: `entropy` as a share of the uniform
         choice's, `ndcg@10/full` of the likeliest student on validation, `alphas` [..., O], and
-        `alphas_moved`, false in the warm-up. What else they hold is ignored.
+        `alphas_moved`, false in the warm-up. `depths`, how likely each number of cells is, is drawn
+        where it is there. Where records have a `hidden_dim`, those of each width follow one another
+        and the width that was chosen comes last: the others' lines are grey, and have no bars. What
+        else they hold is ignored.
       path: of the PNG, which appears when it is complete; its folder is created.
 
     Raises:
@@ -42,15 +51,30 @@ def draw_search(trace: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
     _check(trace)
     figure = Figure(figsize=_SIZE, layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.0, 1.25])
-    entropy_axes, metric_axes = top.subplots(1, 2)
+    *others, chosen = _widths(trace)
+    entropy_axes, metric_axes, *depth_axes = top.subplots(1, 3 if _DEPTHS in chosen[0] else 2)
     share_axes = bottom.subplots()
-    _draw_line(entropy_axes, trace, _ENTROPY, "Entropy of the choices, 1 is undecided")
+    for records in (*others, chosen):
+        color = _LINE_COLOR if records is chosen else _OTHER_COLOR
+        _draw_line(entropy_axes, records, _ENTROPY, color)
+        _draw_line(metric_axes, records, SELECTION_METRIC, color)
+    entropy_axes.set_title("Entropy of the choices, 1 is undecided", fontsize="medium")
     entropy_axes.set_ylim(0.0, 1.05)
-    _draw_line(metric_axes, trace, SELECTION_METRIC, "Likeliest student, validation NDCG@10")
-    _draw_shares(share_axes, np.array([_shares(record[_ALPHAS]) for record in trace]))
-    for axes in (entropy_axes, metric_axes, share_axes):
-        _draw_epochs(axes, trace)
+    metric_axes.set_title("Likeliest student, validation NDCG@10", fontsize="medium")
+    if others:
+        metric_axes.legend(fontsize="small")
+    for axes in depth_axes:
+        _draw_depths(axes, chosen)
+    _draw_shares(share_axes, np.array([_shares(record[_ALPHAS]) for record in chosen]))
+    for axes in (entropy_axes, metric_axes, *depth_axes, share_axes):
+        _draw_epochs(axes, max((*others, chosen), key=len))
     write_picture(figure, path)
+
+
+def _widths(trace: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The records of each width; all of them where one alone was searched."""
+    groups = itertools.groupby(trace, key=lambda record: record.get(_WIDTH))
+    return [list(records) for _, records in groups]
 
 
 def _check(trace: Sequence[Mapping[str, Any]]) -> None:
@@ -72,18 +96,31 @@ def _shares(alphas: Sequence[Any]) -> np.ndarray:
     return (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=0)
 
 
-def _draw_line(axes: Axes, trace: Sequence[Mapping[str, Any]], name: str, title: str) -> None:
-    values = [record[name] for record in trace]
-    axes.plot(range(1, len(trace) + 1), values, color=_LINE_COLOR, marker="o", markersize=4)
-    axes.set_title(title, fontsize="medium")
+def _draw_line(axes: Axes, records: Sequence[Mapping[str, Any]], name: str, color: str) -> None:
+    values = [record[name] for record in records]
+    label = f"width {records[0][_WIDTH]}" if _WIDTH in records[0] else None
+    epochs = range(1, len(records) + 1)
+    axes.plot(epochs, values, color=color, marker="o", markersize=4, label=label)
+
+
+def _draw_depths(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
+    names = [f"{cells} cells" if cells != "1" else "1 cell" for cells in records[0][_DEPTHS]]
+    shares = np.array([list(record[_DEPTHS].values()) for record in records])
+    _draw_bars(axes, shares, names, np.linspace(_SHALLOW_COLOR, _DEEP_COLOR, len(names)).tolist())
+    axes.set_title("Probability of each depth", fontsize="medium")
 
 
 def _draw_shares(axes: Axes, shares: np.ndarray) -> None:
-    """Bars that add up to 1, one an epoch: shares [epochs, O]."""
+    colors = list(itertools.islice(itertools.cycle(_OPERATION_COLORS), len(PRIMITIVES)))
+    _draw_bars(axes, shares, list(PRIMITIVES), colors)
+    axes.set_title("Share of each operation, mean over edges", fontsize="medium")
+
+
+def _draw_bars(axes: Axes, shares: np.ndarray, names: Sequence[str], colors: Sequence[Any]) -> None:
+    """Bars that add up to 1, one an epoch: shares [epochs, names]."""
     epochs = np.arange(1, len(shares) + 1)
     floor = np.zeros(len(shares))
-    for index, name in enumerate(PRIMITIVES):
-        color = _OPERATION_COLORS[index % len(_OPERATION_COLORS)]
+    for index, (name, color) in enumerate(zip(names, colors, strict=True)):
         axes.bar(
             *(epochs, shares[:, index], 0.8, floor),
             color=color,
@@ -92,7 +129,6 @@ def _draw_shares(axes: Axes, shares: np.ndarray) -> None:
             linewidth=0.5,
         )
         floor += shares[:, index]
-    axes.set_title("Share of each operation, mean over edges", fontsize="medium")
     axes.set_ylim(0.0, 1.0)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     # The last drawn is on top.

@@ -1,7 +1,8 @@
 """Architecture parameters: sampling one operation an edge, and reading the result off.
 
 `alphas` [E, O] are logits over the operations of each edge. Rows are the edges of one cell, and all
-cells share them (paper), or those of every cell, one cell after the other.
+cells share them (paper), or those of every cell, one cell after the other. Where the depth is
+searched, the number of topmost cells that are left out has logits of its own (see `depth`).
 """
 
 from collections.abc import Sequence
@@ -10,11 +11,25 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from adarec_tf.search.depth import draw_num_absent
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.students.genotype import Genotype, edge_ends
 from adarec_tf.students.primitives import PRIMITIVES
 
 OPERATIONS = tuple(PRIMITIVES)
+
+
+class Logits(NamedTuple):
+    """What the search believes in: an architecture is drawn from the softmax of each row.
+
+    Attributes:
+      operations: float32 [E, O], the scaled alphas.
+      absences: float32 [N], of leaving out none, one, ..., N - 1 of the topmost cells; a single one
+        where the depth is not searched.
+    """
+
+    operations: tf.Tensor
+    absences: tf.Tensor = np.zeros(1, np.float32)
 
 
 class SampledEdges(NamedTuple):
@@ -24,10 +39,12 @@ class SampledEdges(NamedTuple):
       operations: int32 [E], the index of the operation on each edge.
       gates: float32 [E], each equal to 1, with the gradient of that operation's probability: the
         straight-through estimator, computed for the drawn operation alone (GDAS, arXiv:1910.04465).
+      num_absent: int32 scalar, how many of the topmost cells are left out.
     """
 
     operations: tf.Tensor
     gates: tf.Tensor
+    num_absent: tf.Tensor = np.zeros([], np.int32)
 
 
 class MixedEdges(NamedTuple):
@@ -54,11 +71,11 @@ def alphas_scale(search: SearchConfig, epoch: int) -> float:
     return start + (end - start) * progress
 
 
-def sample_edges(alphas: tf.Tensor, seed: tf.Tensor, gumbel_temperature: float) -> SampledEdges:
-    """Draws an operation for each edge from softmax(alphas) by the Gumbel trick.
+def sample_edges(logits: Logits, seed: tf.Tensor, gumbel_temperature: float) -> SampledEdges:
+    """Draws an operation for each edge by the Gumbel trick, and a depth.
 
     Args:
-      alphas: float32 [E, O].
+      logits: of both.
       seed: int32 [2]; equal seeds draw equal noise.
       gumbel_temperature: of the relaxation that carries the gradient. The draw does not depend on
         it: what is explored is decided by the scale of the alphas.
@@ -66,33 +83,42 @@ def sample_edges(alphas: tf.Tensor, seed: tf.Tensor, gumbel_temperature: float) 
     Returns:
       The architecture and its gates.
     """
+    alphas = logits.operations
     uniform = tf.random.stateless_uniform(tf.shape(alphas), seed, minval=1e-9, maxval=1.0)
     noisy = alphas - tf.math.log(-tf.math.log(uniform))
     operations = tf.argmax(noisy, axis=-1, output_type=tf.int32)
     relaxed = tf.nn.softmax(noisy / gumbel_temperature)
     drawn = tf.gather(relaxed, operations, batch_dims=1)
-    return SampledEdges(operations, tf.stop_gradient(1.0 - drawn) + drawn)
+    gates = tf.stop_gradient(1.0 - drawn) + drawn
+    return SampledEdges(operations, gates, draw_num_absent(logits.absences, seed))
 
 
 def believed_edges(
-    logits: tf.Tensor, seed: tf.Tensor, search: SearchConfig
+    logits: Logits, seed: tf.Tensor, search: SearchConfig
 ) -> SampledEdges | MixedEdges:
     """What a step of the search computes: an architecture drawn, or the mixture of all.
 
     Args:
-      logits: float32 [E, O], the scaled alphas.
+      logits: of operations and depths.
       seed: int32 [2], of the draw.
       search: `execution` says which, `gumbel_temperature` belongs to the draw.
     """
     if search.execution == "mixture":
-        return MixedEdges(tf.nn.softmax(logits))
+        return MixedEdges(tf.nn.softmax(logits.operations))
     return sample_edges(logits, seed, search.gumbel_temperature)
 
 
-def fixed_edges(operations: Sequence[int]) -> SampledEdges:
+def fixed_edges(operations: Sequence[int], num_absent: int = 0) -> SampledEdges:
     """A given architecture: int [E] operation indices, without a gradient."""
     indices = tf.constant(list(operations), tf.int32)
-    return SampledEdges(indices, tf.ones_like(indices, tf.float32))
+    return SampledEdges(indices, tf.ones_like(indices, tf.float32), tf.constant(num_absent))
+
+
+def edges_of(genotype: Genotype, *, num_cells: int) -> SampledEdges:
+    """A genotype in a supernet of `num_cells` cells, of which the topmost may be absent."""
+    num_absent = num_cells - len(genotype.cells)
+    unused = [0] * (num_absent * len(genotype.cells[0]))
+    return fixed_edges(operations_of(genotype) + unused, num_absent)
 
 
 def relative_entropy(alphas: np.ndarray) -> float:
@@ -103,28 +129,38 @@ def relative_entropy(alphas: np.ndarray) -> float:
     return float(entropy.mean() / np.log(alphas.shape[-1]))
 
 
-def derive_genotype(alphas: np.ndarray, *, num_nodes: int, num_cells: int) -> Genotype:
-    """The most likely operation of every edge.
+def derive_genotype(logits: Logits, *, num_nodes: int, num_cells: int) -> Genotype:
+    """The most likely depth, and the most likely operation of every edge.
 
     Args:
-      alphas: float32 [E, O].
+      logits: of both, with or without noise.
       num_nodes: intermediate nodes of a cell.
-      num_cells: cells; where the rows are those of one cell, all get the same operations.
+      num_cells: cells of the frame; where the rows are those of one cell, all get its operations.
 
     Returns:
       The genotype; adding a constant to an edge's alphas does not change it.
     """
-    return genotype_of(alphas.argmax(axis=-1), num_nodes=num_nodes, num_cells=num_cells)
+    return genotype_of(
+        logits.operations.argmax(axis=-1),
+        num_nodes=num_nodes,
+        num_cells=num_cells - int(logits.absences.argmax()),
+    )
 
 
 def genotype_of(
     operations: Sequence[int] | np.ndarray, *, num_nodes: int, num_cells: int
 ) -> Genotype:
-    """The genotype of given operation indices, int [E]: of one cell for all, or of every cell."""
+    """The genotype of given operation indices, int [E].
+
+    Args:
+      operations: of one cell for all, or of every cell; those of further cells do not count.
+      num_nodes: intermediate nodes of a cell.
+      num_cells: cells of the genotype.
+    """
     names = [OPERATIONS[index] for index in operations]
     num_edges = len(edge_ends(num_nodes))
     cells = [names[start : start + num_edges] for start in range(0, len(names), num_edges)]
-    return Genotype.from_primitives(num_nodes, cells * (num_cells // len(cells)))
+    return Genotype.from_primitives(num_nodes, (cells * num_cells)[:num_cells])
 
 
 def operations_of(genotype: Genotype) -> list[int]:
@@ -132,11 +168,9 @@ def operations_of(genotype: Genotype) -> list[int]:
     return [OPERATIONS.index(edge.primitive) for cell in genotype.cells for edge in cell]
 
 
-def draw_operations(alphas: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Int [E], one architecture drawn from softmax(alphas) on the host."""
-    return draw_scores(alphas, generator).argmax(axis=-1)
-
-
-def draw_scores(alphas: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Float [E, O], alphas with Gumbel noise: what is drawn is the largest of each row."""
-    return alphas + generator.gumbel(size=alphas.shape)
+def draw_scores(logits: Logits, generator: np.random.Generator) -> Logits:
+    """The logits with Gumbel noise, on the host: what is drawn is the largest of each row."""
+    operations = logits.operations + generator.gumbel(size=logits.operations.shape)
+    if len(logits.absences) == 1:
+        return Logits(operations, logits.absences)
+    return Logits(operations, logits.absences + generator.gumbel(size=logits.absences.shape))

@@ -10,15 +10,17 @@ The alphas' gradient is estimated from the losses of some architectures (see `sc
 runs through the gates of one, or the shares of the mixture.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
 from adarec_tf.distillation.objective import ObjectiveValue
-from adarec_tf.search.alphas import believed_edges, sample_edges
+from adarec_tf.search.alphas import Logits, believed_edges, sample_edges
 from adarec_tf.search.budget import Budget, expected_overrun
-from adarec_tf.search.cost import expected_cost
-from adarec_tf.search.score_gradient import compared_loss
+from adarec_tf.search.cost import Prices, expected_cost
+from adarec_tf.search.depth import expected_student, rows_there
+from adarec_tf.search.score_gradient import ComparedArchitectures, compared_loss
 from adarec_tf.search.search_state import SearchBatch, SearchState, search_loss
 from adarec_tf.search.unrolled import unrolled_loss
 from adarec_tf.search_config import SearchConfig
@@ -59,7 +61,7 @@ def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
 def build_alpha_step(
     state: SearchState,
     config: SearchConfig,
-    prices: tf.Tensor,
+    prices: Prices,
     budgets: Sequence[Budget] = (),
 ) -> AlphaStep:
     """The outer step: one update of the alphas, on users the weights were not trained on.
@@ -67,17 +69,18 @@ def build_alpha_step(
     Args:
       state: what is searched.
       config: temperature, order of the gradient and the weights of cost and budgets.
-      prices: float32 [O], of each operation, in units of the teacher's encoder.
+      prices: of operations and cells, in units of the teacher's encoder.
       budgets: of the student.
 
     Returns:
       A compiled function of a batch, and of the batch of the weights that a second-order gradient
       looks through. It leaves the weights bit-identical and returns the parts of the loss.
     """
+    variables = [state.alphas, state.depth_alphas]
 
     def alpha_step(batch: SearchBatch, weight_batch: SearchBatch) -> dict[str, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(state.alphas.value)
+            tape.watch([v.value for v in variables])
             logits = state.logits()
             # Without dropout: its noise would drown the difference between two operations.
             if config.alpha_gradient == "score":
@@ -85,41 +88,57 @@ def build_alpha_step(
             else:
                 value = _relaxed_loss(state, logits, batch, weight_batch, config)
                 total, task = value.total, value.task
-            parts = {"alpha_task": task, "cost": expected_cost(logits, prices)}
+            # Anew for cost and budgets: one softmax for both rounds their gradients otherwise than
+            # the searches did whose genotypes are stored.
+            expected = functools.partial(expected_student, *logits, **_frame(state))
+            parts = {"alpha_task": task, "cost": expected_cost(expected(), prices)}
             total += config.cost_weight * parts["cost"]
             if budgets:
-                parts["overrun"] = expected_overrun(logits, budgets)
+                parts["overrun"] = expected_overrun(expected(), budgets)
                 total += config.budget_weight * parts["overrun"]
-        state.alpha_optimizer.apply([tape.gradient(total, state.alphas.value)], [state.alphas])
+        gradients = tape.gradient(
+            total,
+            [v.value for v in variables],
+            # One depth is no choice.
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        state.alpha_optimizer.apply(gradients, variables)
         return parts
 
     return tf.function(alpha_step, input_signature=[_signature(state)] * 2)
 
 
+def _frame(state: SearchState) -> dict[str, int]:
+    cells = state.supernet.cells
+    return {"num_cells": len(cells), "num_cell_edges": len(cells[0].ends)}
+
+
 def _compared(
-    state: SearchState, logits: tf.Tensor, batch: SearchBatch, config: SearchConfig
+    state: SearchState, logits: Logits, batch: SearchBatch, config: SearchConfig
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean loss, with its gradient in the logits, and mean task loss of architectures drawn."""
 
-    def judge(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def judge(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         seed = batch.seed + tf.stack([0, number])
         edges = sample_edges(logits, seed, config.gumbel_temperature)
         value = search_loss(state, edges, batch, training=False)
-        return edges.operations, value.total, value.task
+        return edges.operations, edges.num_absent, value.total, value.task
 
     # A loop: one trace of the network, and the states of one architecture at a time.
-    operations, losses, tasks = tf.map_fn(
+    operations, num_absent, losses, tasks = tf.map_fn(
         judge,
         tf.range(config.num_compared),
-        fn_output_signature=(tf.int32, tf.float32, tf.float32),
+        fn_output_signature=(tf.int32, tf.int32, tf.float32, tf.float32),
         parallel_iterations=1,
     )
-    return compared_loss(logits, operations, losses), tf.reduce_mean(tasks)
+    is_there = rows_there(num_absent, num_rows=logits.operations.shape[0], **_frame(state))
+    drawn = ComparedArchitectures(operations, is_there, num_absent)
+    return compared_loss(logits, drawn, losses), tf.reduce_mean(tasks)
 
 
 def _relaxed_loss(
     state: SearchState,
-    logits: tf.Tensor,
+    logits: Logits,
     batch: SearchBatch,
     weight_batch: SearchBatch,
     config: SearchConfig,

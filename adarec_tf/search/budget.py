@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from adarec_tf.search.alphas import OPERATIONS, operations_of
 from adarec_tf.search.cost_table import CostTable
+from adarec_tf.search.depth import ExpectedStudent
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.students.genotype import Genotype
 from adarec_tf.students.primitives import NONE, SKIP
@@ -47,6 +48,8 @@ class Budget(NamedTuple):
       num_cells: cells that get an operation together.
       rest: quanta of a student without operations.
       quantum: how much of the setting's unit one is.
+      frame_cells: cells of the student that allowance and rest are of.
+      cell_price: quanta of a cell without operations, not negative.
     """
 
     setting: str
@@ -56,14 +59,43 @@ class Budget(NamedTuple):
     num_cells: int
     rest: float
     quantum: float
+    frame_cells: int
+    cell_price: int
+
+    def price_of(self, genotype: Genotype) -> int:
+        """Quanta of the operations, less those of cells left out; without dead edges."""
+        num_absent = self.frame_cells - len(genotype.cells)
+        return int(self.prices[operations_of(genotype)].sum()) - num_absent * self.cell_price
 
     def is_kept_by(self, genotype: Genotype) -> bool:
         """Whether a student is within it; the genotype should be without dead edges."""
-        return int(self.prices[operations_of(genotype)].sum()) <= self.allowance
+        return self.price_of(genotype) <= self.allowance
+
+    def without_cells(self, num_absent: int) -> "Budget":
+        """The same bound, for students that have so many cells fewer."""
+        saved, num_left = num_absent * self.cell_price, self.frame_cells - num_absent
+        return self._replace(
+            allowance=self.allowance + saved,
+            rest=self.rest - saved,
+            num_cells=min(self.num_cells, num_left),
+            frame_cells=num_left,
+        )
 
     def setting_for(self, price: int) -> float:
         """The value of the setting that leaves this many quanta for the operations."""
         return (self.rest + price) * self.quantum
+
+
+class UnreachableBudgetError(ValueError):
+    """No student of the frame keeps the budgets.
+
+    Attributes:
+      overrun: the least reachable value as a multiple of the one that was given.
+    """
+
+    def __init__(self, message: str, *, overrun: float) -> None:
+        super().__init__(message)
+        self.overrun = overrun
 
 
 def find_budgets(search: SearchConfig, table: CostTable, *, num_cells: int) -> tuple[Budget, ...]:
@@ -100,6 +132,8 @@ def budget_of(setting: str, value: float, table: CostTable, *, num_cells: int) -
         num_cells=num_cells,
         rest=rest,
         quantum=quantum / teacher,
+        frame_cells=table.frame.num_cells,
+        cell_price=math.ceil(getattr(table.cell, quantity) / quantum - _TOLERANCE),
     )
 
 
@@ -109,7 +143,7 @@ def check_reachable(budgets: Sequence[Budget]) -> None:
     The cheapest such student has one operation that looks at more than one position.
 
     Raises:
-      ValueError: there is none; names the least value of the setting for which there is one.
+      UnreachableBudgetError: there is none; the message names the least value that has one.
     """
     seeing = [index for index, name in enumerate(OPERATIONS) if name not in BLIND_OPERATIONS]
     kept: list[str] = []
@@ -118,37 +152,47 @@ def check_reachable(budgets: Sequence[Budget]) -> None:
         cheapest = min(int(prices[index]) for index in seeing)
         if cheapest > budget.allowance:
             within = f" within {', '.join(kept)}" if kept else ""
-            least = _rounded_up(budget.setting_for(cheapest))
-            raise ValueError(
-                f"`search.{budget.setting}` should be at least {least}, what the cheapest student "
-                f"of this frame needs{within}. Received: {budget.value:g}; raise it, or change the "
-                "frame: student.hidden_dim, num_cells, item_table.format."
+            least = budget.setting_for(cheapest)
+            raise UnreachableBudgetError(
+                f"`search.{budget.setting}` should be at least {_rounded_up(least)}, what the "
+                f"cheapest student of this frame needs{within}. Received: {budget.value:g}; raise "
+                "it, or change the frame: student.hidden_dim, num_cells, item_table.format.",
+                overrun=least / budget.value,
             )
         seeing = [index for index in seeing if prices[index] <= budget.allowance]
         kept.append(f"{budget.setting}={budget.value:g}")
 
 
-def expected_overrun(alphas: tf.Tensor, budgets: Sequence[Budget]) -> tf.Tensor:
+def is_reachable(budgets: Sequence[Budget]) -> bool:
+    """Whether `check_reachable` passes."""
+    try:
+        check_reachable(budgets)
+    except UnreachableBudgetError:
+        return False
+    return True
+
+
+def expected_overrun(expected: ExpectedStudent, budgets: Sequence[Budget]) -> tf.Tensor:
     """By how much a sampled architecture is expected to overrun its budgets: a hinge at each.
 
     The unit is what the operations of an undecided architecture cost, all being equally likely: so
     a large fixed part, such as the item table's bytes, does not flatten the slope.
 
     Args:
-      alphas: float32 [E, O].
+      expected: what the architecture has on average.
       budgets: of the search.
 
     Returns:
-      Scalar float32, 0 within all budgets; differentiable in the alphas.
+      Scalar float32, 0 within all budgets; differentiable in what is expected.
     """
-    shares = tf.nn.softmax(alphas)
     overrun = tf.zeros([])
     for budget in budgets:
         prices = budget.num_cells * budget.prices
-        undecided = float(prices.mean()) * alphas.shape[0]
+        undecided = float(prices.mean()) * expected.shares.shape[0]
         if undecided > 0:
-            expected = tf.reduce_sum(shares * tf.constant(prices / undecided, tf.float32))
-            overrun += tf.nn.relu(expected - budget.allowance / undecided)
+            amount = tf.reduce_sum(expected.shares * tf.constant(prices / undecided, tf.float32))
+            amount -= expected.num_absent * (budget.cell_price / undecided)
+            overrun += tf.nn.relu(amount - budget.allowance / undecided)
     return overrun
 
 

@@ -1,13 +1,15 @@
 """The search's costs: where they come from, and what the architecture believed in would cost."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from adarec_tf.config import StudentConfig
 from adarec_tf.search.alphas import OPERATIONS
-from adarec_tf.search.cost_table import CostTable, read_cost_table
+from adarec_tf.search.cost_table import Cost, CostTable, read_cost_table
+from adarec_tf.search.depth import ExpectedStudent
 from adarec_tf.search.profile import count_costs, measure_latencies
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.sequence_model import SequenceModel
@@ -49,40 +51,51 @@ def search_costs(
     return read_cost_table(kept_path)
 
 
-def relative_costs(table: CostTable, *, num_cells: int, latency_share: float) -> np.ndarray:
-    """The price of an operation, in units of the teacher's encoder.
+class Prices(NamedTuple):
+    """What the parts of a student cost, in units of the teacher's encoder.
+
+    Attributes:
+      operations: float32 [O], in the order of `OPERATIONS`.
+      cell: of a cell without operations.
+    """
+
+    operations: np.ndarray
+    cell: float = 0.0
+
+
+def relative_costs(table: CostTable, *, num_cells: int, latency_share: float) -> Prices:
+    """The prices of operations and cells.
 
     Args:
       table: of the search; 1 is as many parameters, multiply-adds and milliseconds as the teacher's
         encoder has.
       num_cells: cells that get the operation together.
       latency_share: weight of latency; parameters and multiply-adds share the rest equally.
-
-    Returns:
-      float32 [O], in the order of `OPERATIONS`.
     """
     teacher, counted = table.teacher_encoder, (1.0 - latency_share) / 2.0
-    prices = []
-    for name in OPERATIONS:
-        cost = table.operations[name]
+
+    def price_of(cost: Cost) -> float:
         price = counted * cost.parameters / teacher.parameters + counted * cost.macs / teacher.macs
         if latency_share > 0:
             price += latency_share * cost.latency_ms / teacher.latency_ms
-        prices.append(price)
-    return np.asarray(prices, np.float32) * num_cells
+        return price
+
+    prices = [price_of(table.operations[name]) for name in OPERATIONS]
+    return Prices(np.asarray(prices, np.float32) * num_cells, price_of(table.cell))
 
 
-def expected_cost(alphas: tf.Tensor, prices: tf.Tensor) -> tf.Tensor:
-    """Expected price of a sampled architecture, differentiable in the alphas.
+def expected_cost(expected: ExpectedStudent, prices: Prices) -> tf.Tensor:
+    """Expected price of a sampled architecture, differentiable in the logits.
 
     Args:
-      alphas: float32 [E, O].
-      prices: float32 [O].
+      expected: what it has on average.
+      prices: of that.
 
     Returns:
-      Scalar float32, in units of the teacher's encoder.
+      Scalar float32, in units of the teacher's encoder: what it costs beside a student of all cells
+      without operations; less than 0 where cells are left out that cost more.
 
     Reference:
       Chen et al., arXiv:2107.07173v2, section 3.2, with measured prices in place of constants.
     """
-    return tf.reduce_sum(tf.nn.softmax(alphas) * prices)
+    return tf.reduce_sum(expected.shares * prices.operations) - prices.cell * expected.num_absent

@@ -17,7 +17,7 @@ from adarec_tf.json_config import JsonConfig, check_positive_integer
 from adarec_tf.students.genotype import Genotype
 from adarec_tf.students.primitives import PRIMITIVES
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 # Histories in the larger of the two requests that are timed.
 SERVED_BATCH = 32
 
@@ -79,6 +79,7 @@ class CostTable:
     Attributes:
       frame: what the students have in common.
       operations: of each primitive on one edge of one cell; `none` costs nothing.
+      cell: of a cell without operations; its latency is 0 where the frame has one cell alone.
       rest: of a student without any operation: look-up, embedding, cells, scores, best items.
       teacher: of the teacher, as a whole.
       teacher_encoder: of the teacher without its tables and without scoring.
@@ -89,6 +90,7 @@ class CostTable:
 
     frame: StudentFrame
     operations: Mapping[str, Cost]
+    cell: Cost
     rest: Cost
     teacher: Cost
     teacher_encoder: Cost
@@ -108,10 +110,12 @@ class CostTable:
         return self.rest.latency_ms > 0
 
     def cost_of(self, genotype: Genotype) -> Cost:
-        """The predicted cost of a student of this frame."""
+        """The predicted cost of a student of this frame, or of one with fewer cells."""
         cells = genotype.without_dead_edges().cells
+        num_absent = self.frame.num_cells - len(cells)
+        rest = [whole - num_absent * cell for whole, cell in zip(self.rest, self.cell, strict=True)]
         parts = [self.operations[edge.primitive] for cell in cells for edge in cell]
-        return Cost(*(sum(values) for values in zip(self.rest, *parts, strict=True)))
+        return Cost(*(sum(values) for values in zip(rest, *parts, strict=True)))
 
     def check_fits(self, counted: "CostTable") -> None:
         """Checks that the table was made for this search.
@@ -192,7 +196,7 @@ def read_cost_table(path: str) -> CostTable:
     return CostTable.from_json(Path(path).read_text())
 
 
-_WHOLE_COSTS = ("rest", "teacher", "teacher_encoder")
+_WHOLE_COSTS = ("cell", "rest", "teacher", "teacher_encoder")
 
 
 def _listed(values: Mapping[str, object]) -> str:

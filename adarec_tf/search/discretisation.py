@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adarec_tf.config import StudentConfig
-from adarec_tf.search.alphas import draw_operations, genotype_of
+from adarec_tf.search.alphas import Logits, derive_genotype, draw_scores
 from adarec_tf.students.genotype import Genotype
 
 
@@ -32,17 +32,17 @@ class DiscretisationGap(NamedTuple):
 
 
 def mean_of_drawn(
-    logits: np.ndarray,
+    logits: Logits,
     validate: Callable[[Genotype], float],
     *,
     student: StudentConfig,
     num_drawn: int,
     seed: int,
 ) -> float:
-    """The mean validation metric of architectures drawn from softmax(logits).
+    """The mean validation metric of architectures drawn from the softmax of the logits.
 
     Args:
-      logits: float32 [E, O], the scaled alphas.
+      logits: of operations and depths.
       validate: the metric of a genotype.
       student: the frame of the student.
       num_drawn: how many, one or more; blind and repeated ones count, as they do in the search.
@@ -50,8 +50,8 @@ def mean_of_drawn(
     """
     generator = np.random.default_rng(seed)
     genotypes = [
-        genotype_of(
-            draw_operations(logits, generator),
+        derive_genotype(
+            draw_scores(logits, generator),
             num_nodes=student.num_nodes,
             num_cells=student.num_cells,
         ).without_dead_edges()

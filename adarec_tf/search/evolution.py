@@ -18,6 +18,7 @@ RankedGenotype = tuple[Genotype, float]
 
 _POPULATION_SIZE = 20
 _TOURNAMENT_SHARE = 0.25  # of the population; theirs is 25 of 100
+_DEPTH_SHARE = 0.25  # of the mutations, where there are several depths
 _MAX_TRIES = 100  # to find a child that is new, sees order and keeps the budgets
 
 
@@ -28,6 +29,7 @@ def evolve(
     *,
     num_evaluations: int,
     is_shared: bool,
+    depths: Sequence[int] = (),
     seed: int,
     population_size: int = _POPULATION_SIZE,
 ) -> list[RankedGenotype]:
@@ -39,6 +41,7 @@ def evolve(
       budgets: which all children keep.
       num_evaluations: how often it is asked.
       is_shared: whether all cells are alike and change together.
+      depths: numbers of cells that a student may have; fewer than two leave them as they are.
       seed: of tournaments and mutations.
       population_size: members beyond it die; a smaller first population grows up to it.
 
@@ -51,7 +54,7 @@ def evolve(
     known = {genotype for genotype, _ in first}
     children: list[RankedGenotype] = []
     while len(children) < num_evaluations:
-        child = _new_child(population, known, budgets, is_shared, generator)
+        child = _new_child(population, known, budgets, is_shared, depths, generator)
         if child is None:
             break
         known.add(child)
@@ -67,31 +70,45 @@ def _new_child(
     known: set[Genotype],
     budgets: Sequence[Budget],
     is_shared: bool,
+    depths: Sequence[int],
     generator: np.random.Generator,
 ) -> Genotype | None:
     tournament_size = max(2, round(_TOURNAMENT_SHARE * len(population)))
     for _ in range(_MAX_TRIES):
         drawn = generator.integers(0, len(population), tournament_size)
         parent = max((population[index] for index in drawn), key=lambda member: member[1])[0]
-        child = mutate(parent, generator, is_shared=is_shared)
+        child = mutate(parent, generator, is_shared=is_shared, depths=depths)
         is_allowed = not child.is_degenerate and all(b.is_kept_by(child) for b in budgets)
         if child not in known and is_allowed:
             return child
     return None
 
 
-def mutate(genotype: Genotype, generator: np.random.Generator, *, is_shared: bool) -> Genotype:
-    """The genotype with another operation on one edge, without dead edges.
+def mutate(
+    genotype: Genotype,
+    generator: np.random.Generator,
+    *,
+    is_shared: bool,
+    depths: Sequence[int] = (),
+) -> Genotype:
+    """The genotype with another operation on one edge, or of another depth; without dead edges.
+
+    Cells that are added begin as copies of the topmost one.
 
     Args:
       genotype: the parent.
       generator: draws the edge and the operation.
       is_shared: whether the edge changes in all cells alike.
+      depths: numbers of cells to choose from, if there are two or more.
 
     Returns:
       The child; equal to the parent if nothing reaches the edge.
     """
     cells = [[edge.primitive for edge in cell] for cell in genotype.cells]
+    if len(depths) > 1 and generator.random() < _DEPTH_SHARE:
+        depth = generator.choice([depth for depth in depths if depth != len(cells)])
+        cells = (cells + [cells[-1]] * int(depth))[:depth]
+        return Genotype.from_primitives(genotype.num_nodes, cells).without_dead_edges()
     cell = 0 if is_shared else int(generator.integers(len(cells)))
     edge = int(generator.integers(len(cells[cell])))
     others = [name for name in OPERATIONS if name != cells[cell][edge]]

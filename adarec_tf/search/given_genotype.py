@@ -12,6 +12,7 @@ from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.search.budget import find_budgets
 from adarec_tf.search.cost import search_costs
 from adarec_tf.search_config import SearchConfig
+from adarec_tf.students import student_frame
 from adarec_tf.students.genotype import Genotype
 
 
@@ -36,16 +37,18 @@ def given_genotype(
       ValueError: there is no such genotype, it is of another frame, or overruns a budget.
     """
     genotype = read_genotype(search.genotype).without_dead_edges()
-    frame = (len(genotype.cells), genotype.num_nodes)
-    if frame != (student.num_cells, student.num_nodes):
+    num_cells = len(genotype.cells)
+    fewest = student.num_cells - search.num_optional_cells(student.num_cells)
+    if not fewest <= num_cells <= student.num_cells or genotype.num_nodes != student.num_nodes:
+        at_least = f"{fewest} to " if fewest < student.num_cells else ""
         raise ValueError(
-            f"`search.genotype` should have num_cells={student.num_cells} and "
-            f"num_nodes={student.num_nodes}, as `student` says. Received: {search.genotype} with "
-            f"num_cells={frame[0]} and num_nodes={frame[1]}."
+            f"`search.genotype` should have num_cells={at_least}{student.num_cells} and "
+            f"num_nodes={student.num_nodes}, as `student` and `search.min_cells` say. Received: "
+            f"{search.genotype} with num_cells={num_cells} and num_nodes={genotype.num_nodes}."
         )
     costs = search_costs(
         teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher,
-        student,
+        student_frame(genotype, student),
         search,
         max_length=max_length,
         kept_path=kept_path,

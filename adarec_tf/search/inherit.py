@@ -11,13 +11,14 @@ def inherit_weights(student: Student, supernet: Supernet) -> None:
     """Gives a derived student the weights its operations had in the supernet.
 
     Args:
-      student: a built student whose width, cells, nodes and item table are the supernet's; it is
-        changed.
+      student: a built student whose width, nodes and item table are the supernet's, with all of its
+        cells or the lowest ones; it is changed.
       supernet: where the weights come from.
     """
     _copy_weights(supernet.sequence_embedding, student.sequence_embedding)
     _copy_weights(supernet.final_norm, student.final_norm)
-    for search_cell, cell in zip(supernet.cells, student.cells, strict=True):
+    search_cells = supernet.cells[: len(student.cells)]
+    for search_cell, cell in zip(search_cells, student.cells, strict=True):
         _copy_weights(search_cell.combine, cell.combine)
         for edge, operation in zip(cell.edges, cell.operations, strict=True):
             if PRIMITIVES[edge.primitive].kernel_size == 0:

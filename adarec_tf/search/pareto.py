@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adarec_tf.config import StudentConfig
-from adarec_tf.search.budget import Budget
+from adarec_tf.search.alphas import Logits
+from adarec_tf.search.budget import Budget, is_reachable
 from adarec_tf.search.cost_table import Cost
 from adarec_tf.search.evolution import RankedGenotype
 from adarec_tf.search.repair import likeliest_within
 from adarec_tf.search.selection import ranked_genotypes
 from adarec_tf.search_config import SearchConfig
-from adarec_tf.students.genotype import Genotype
+from adarec_tf.students.genotype import Genotype, edge_ends
 from adarec_tf.training_loop import SELECTION_METRIC
 
 _FORMAT_VERSION = 1
@@ -74,36 +75,51 @@ class Front(NamedTuple):
 
 
 def budget_ladder(
-    rung: Budget, budgets: Sequence[Budget], *, num_edges: int, num_nodes: int, size: int
+    rung: Budget,
+    budgets: Sequence[Budget],
+    *,
+    num_edges: int,
+    num_nodes: int,
+    size: int,
+    num_optional: int = 0,
 ) -> list[Budget]:
     """Budgets from the cheapest student to the dearest, in equal steps.
 
     Args:
       rung: a budget of the quantity; its value does not count.
       budgets: which all students keep; such that `check_reachable` passes.
-      num_edges: rows of the alphas.
+      num_edges: rows of the alphas: of one cell, or of every cell of the frame.
       num_nodes: intermediate nodes of a cell.
       size: how many, 2 or more.
+      num_optional: cells that a student may leave out.
 
     Returns:
       At most `size`; fewer where a step would be less than a quantum.
     """
-    prices = rung.num_cells * rung.prices
-    scores = np.tile(prices.astype(float), (num_edges, 1))
-    cheapest, dearest = (
-        int(prices[likeliest_within(sign * scores, budgets, num_nodes=num_nodes)].sum())
-        for sign in (-1.0, 1.0)
-    )
+    extremes = []
+    for num_absent in range(num_optional + 1):
+        within = [budget.without_cells(num_absent) for budget in budgets]
+        if not is_reachable(within):
+            continue
+        own = rung.without_cells(num_absent)
+        prices = own.num_cells * own.prices
+        num_rows = min(num_edges, own.frame_cells * len(edge_ends(num_nodes)))
+        scores = np.tile(prices.astype(float), (num_rows, 1))
+        extremes += [
+            int(prices[likeliest_within(sign * scores, within, num_nodes=num_nodes)].sum())
+            - num_absent * rung.cell_price
+            for sign in (-1.0, 1.0)
+        ]
     return [
         rung._replace(allowance=int(allowance), value=rung.setting_for(int(allowance)))
-        for allowance in np.unique(np.linspace(cheapest, dearest, size).astype(int))
+        for allowance in np.unique(np.linspace(min(extremes), max(extremes), size).astype(int))
     ]
 
 
 def best_within(
     ladder: Sequence[Budget],
     ranked: Iterable[RankedGenotype],
-    logits: np.ndarray,
+    logits: Logits,
     validate: Callable[[Genotype], float],
     budgets: Sequence[Budget],
     *,
@@ -119,7 +135,7 @@ def best_within(
     Args:
       ladder: from `budget_ladder`.
       ranked: what the search has validated.
-      logits: float32 [E, O], the scaled alphas.
+      logits: of operations and depths.
       validate: the metric of a genotype, the higher the better.
       budgets: which all of them keep.
       student: the frame of the student.

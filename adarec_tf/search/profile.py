@@ -58,7 +58,11 @@ def count_costs(teacher: SequenceModel, student: StudentConfig, max_length: int)
       A table without latencies.
     """
     frame = StudentFrame.of(student, teacher.sequence_embedding.num_items, max_length)
-    bare = _build_student(frame, _none_genotype(frame), _build_embedding(frame))
+    embedding = _build_embedding(frame)
+    rest, more = (
+        _count_model(_build_student(frame, _none_genotype(frame, num_cells), embedding), max_length)
+        for num_cells in (frame.num_cells, frame.num_cells + 1)
+    )
     whole = _count_model(teacher, max_length)
     num_tables = count_parameters(teacher).embedding
     return CostTable(
@@ -67,7 +71,8 @@ def count_costs(teacher: SequenceModel, student: StudentConfig, max_length: int)
             name: _count_operation(name, frame.hidden_dim, frame.kernel_format, max_length)
             for name in OPERATIONS
         },
-        rest=_count_model(bare, max_length),
+        cell=Cost(*(int(with_one - without) for with_one, without in zip(more, rest, strict=True))),
+        rest=rest,
         teacher=whole,
         teacher_encoder=whole._replace(
             parameters=whole.parameters - num_tables,
@@ -102,7 +107,8 @@ def measure_latencies(
     Args:
       counted: from `count_costs` with the same teacher.
       teacher: a built sequence model.
-      num_students: how many, from an empty one to full ones.
+      num_students: how many of all cells, from an empty one to full ones. Where there are several
+        cells, students of fewer cells are added, two of each number.
       num_rounds: how often the turn comes to each of them.
 
     Returns:
@@ -124,9 +130,10 @@ def measure_latencies(
         [*asked, lambda _: encode(history).numpy()], requests, num_rounds, _NUM_CALLS
     )
     batched = _median_ms(asked, batches, num_rounds, _NUM_BATCH_CALLS)
-    fits = [fit_latencies(genotypes, medians[:num_students]) for medians in (single, batched)]
-    logger.info("stage=profile students=%d seconds=%.1f", num_students, time.monotonic() - start)
-    return _with_latencies(counted, fits, single[num_students:], batched[num_students:])
+    num_timed = len(genotypes)
+    fits = [fit_latencies(genotypes, medians[:num_timed]) for medians in (single, batched)]
+    logger.info("stage=profile students=%d seconds=%.1f", num_timed, time.monotonic() - start)
+    return _with_latencies(counted, fits, single[num_timed:], batched[num_timed:])
 
 
 def _with_latencies(
@@ -137,6 +144,7 @@ def _with_latencies(
 ) -> CostTable:
     """The table with the terms of both fits, and of the teacher as a whole and its encoder."""
     single, batched = fits
+    num_cells = counted.frame.num_cells
 
     def timed(cost: Cost, latency_ms: float, batch_latency_ms: float = 0.0) -> Cost:
         return cost._replace(
@@ -150,7 +158,8 @@ def _with_latencies(
             name: timed(cost, single.operations_ms[name], batched.operations_ms[name])
             for name, cost in counted.operations.items()
         },
-        rest=timed(counted.rest, single.rest_ms, batched.rest_ms),
+        cell=timed(counted.cell, single.cell_ms, batched.cell_ms),
+        rest=timed(counted.rest, *(fit.rest_ms + num_cells * fit.cell_ms for fit in fits)),
         teacher=timed(counted.teacher, teacher_ms[0], teacher_batch_ms[0]),
         teacher_encoder=timed(counted.teacher_encoder, teacher_ms[1]),
         latency_errors=tuple(round(error, _DIGITS) for error in single.errors),
@@ -169,22 +178,29 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _none_genotype(frame: StudentFrame) -> Genotype:
+def _none_genotype(frame: StudentFrame, num_cells: int) -> Genotype:
     edges = [NONE] * len(edge_ends(frame.num_nodes))
-    return Genotype.from_primitives(frame.num_nodes, [edges] * frame.num_cells)
+    return Genotype.from_primitives(frame.num_nodes, [edges] * num_cells)
 
 
 def _profiled_genotypes(frame: StudentFrame, num_students: int) -> list[Genotype]:
-    """An empty one, then ones with fewer and fewer edges of `none`; the same in every profile."""
+    """An empty one, then ones with fewer and fewer edges of `none`; the same in every profile.
+
+    Behind them for each smaller number of cells an empty one, and the bottom of a full one.
+    """
     generator = np.random.default_rng(0)
     others = [name for name in OPERATIONS if name != NONE]
     shape = (frame.num_cells, len(edge_ends(frame.num_nodes)))
-    genotypes = [_none_genotype(frame)]
+    genotypes = [_none_genotype(frame, frame.num_cells)]
     for none_share in np.linspace(_MAX_NONE_SHARE, 0.0, num_students - 1):
         names = np.where(
             generator.random(shape) < none_share, NONE, generator.choice(others, shape)
         )
         genotypes.append(Genotype.from_primitives(frame.num_nodes, names.tolist()))
+    full = genotypes[-1]
+    for num_cells in range(1, frame.num_cells):
+        bottom = dataclasses.replace(full, cells=full.cells[:num_cells])
+        genotypes += [_none_genotype(frame, num_cells), bottom]
     return [genotype.without_dead_edges() for genotype in genotypes]
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
 from adarec_tf.distillation.teacher_cache import TeacherStates
-from adarec_tf.search.alphas import MixedEdges, SampledEdges
+from adarec_tf.search.alphas import Logits, MixedEdges, SampledEdges
 from adarec_tf.search.supernet import Supernet
 
 
@@ -18,6 +18,7 @@ class SearchState(NamedTuple):
       supernet: its weights are updated by `weight_step` only.
       objective: its projections likewise; its masses after each weight step.
       alphas: float32 [E, O], updated by `alpha_step` only.
+      depth_alphas: float32 [N], likewise; of leaving out 0 to N - 1 of the topmost cells.
       alphas_scale: scalar float32, what they are multiplied by; set when an epoch begins.
       weight_optimizer: built for the weights.
       alpha_optimizer: built for the alphas.
@@ -26,6 +27,7 @@ class SearchState(NamedTuple):
     supernet: Supernet
     objective: DistillationObjective
     alphas: keras.Variable
+    depth_alphas: keras.Variable
     alphas_scale: tf.Variable
     weight_optimizer: keras.optimizers.Optimizer
     alpha_optimizer: keras.optimizers.Optimizer
@@ -35,9 +37,12 @@ class SearchState(NamedTuple):
         """The weights: every trainable variable but the alphas."""
         return [*self.supernet.trainable_variables, *self.objective.trainable_variables]
 
-    def logits(self) -> tf.Tensor:
-        """float32 [E, O], of the operations that are drawn."""
-        return self.alphas_scale * tf.convert_to_tensor(self.alphas)
+    def logits(self) -> Logits:
+        """Of the architectures that are drawn."""
+        return Logits(
+            self.alphas_scale * tf.convert_to_tensor(self.alphas),
+            self.alphas_scale * tf.convert_to_tensor(self.depth_alphas),
+        )
 
     @property
     def variables(self) -> list[keras.Variable | tf.Variable]:
@@ -46,6 +51,7 @@ class SearchState(NamedTuple):
             *self.supernet.variables,
             *self.objective.variables,
             self.alphas,
+            self.depth_alphas,
             *self.weight_optimizer.variables,
             *self.alpha_optimizer.variables,
         ]

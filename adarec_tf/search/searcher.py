@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import scipy.special
 import tensorflow as tf
 
 from adarec_tf.checkpoint import EpochCheckpoint
@@ -17,11 +18,12 @@ from adarec_tf.data.examples import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.progress import Progress, log_progress
-from adarec_tf.search.alphas import alphas_scale, relative_entropy
-from adarec_tf.search.budget import SETTINGS, budget_of, check_reachable, find_budgets
-from adarec_tf.search.cost import relative_costs, search_costs
+from adarec_tf.search.alphas import Logits, alphas_scale, relative_entropy
+from adarec_tf.search.budget import SETTINGS, budget_of
+from adarec_tf.search.cost import relative_costs
 from adarec_tf.search.discretisation import DiscretisationGap, mean_of_drawn
 from adarec_tf.search.evolution import RankedGenotype
+from adarec_tf.search.frames import Frame, reachable_frames
 from adarec_tf.search.inherit import inherit_weights
 from adarec_tf.search.pareto import Front, FrontStudent, best_within, budget_ladder, find_front
 from adarec_tf.search.selection import likeliest_genotype, ranked_genotypes
@@ -36,7 +38,6 @@ from adarec_tf.training_loop import SELECTION_METRIC
 logger = logging.getLogger(__name__)
 
 _CACHE_DIR = "teacher_states"
-COSTS_FILE = "costs.json"
 
 
 class SearchResult(NamedTuple):
@@ -47,13 +48,15 @@ class SearchResult(NamedTuple):
       student: the network of this genotype, with the supernet's weights.
       candidates: the architectures compared at the end, with their validation metrics; on all users
         where the search left some out.
-      trace: one record an epoch: alphas, entropy, masses, losses, genotype, validation, and the
-        costs of the genotype and of the operations; that of the last epoch tells of the choice as
-        well.
+      trace: one record an epoch: alphas, entropy, masses, losses, genotype, validation, the costs
+        of the genotype and of the operations, and how likely each number of cells is where the
+        depth is searched (`depths`); that of the last epoch tells of the choice as well. Where
+        widths are searched each record has its `hidden_dim`, and those of the width that was
+        chosen come last.
       validation: ranks any genotype with the weights that the supernet ended with.
       gap: what was lost from the alphas to the student.
-      front: students of several budgets, measured on the users that the candidates were; None where
-        `front_size` asks for none.
+      front: students of several budgets, of all widths, measured on the users that the candidates
+        were; None where `front_size` asks for none.
     """
 
     genotype: Genotype
@@ -87,7 +90,7 @@ def search_genotype(
         the unit of the cost.
       train: training histories; halved by user for weights and alphas.
       valid: histories whose targets rank candidates.
-      student: the frame of the student.
+      student: the frame of the student, but for the widths that are searched.
       search: rates, epochs, weight of the cost.
       distillation: the terms of the loss.
       max_length: items the models see.
@@ -106,11 +109,32 @@ def search_genotype(
         student keeps the budgets, or the cost table was made for another search.
     """
     settings = SearchSettings(student, search, distillation, max_length, seen, seed)
-    loop = _SearchLoop(teacher, split_halves(train), valid, settings, checkpoint_dir)
-    result = loop.choose(loop.run(checkpoint_dir, log_dir))
+    frames = reachable_frames(
+        teacher, student, search, max_length=max_length, kept_dir=checkpoint_dir
+    )
+    halves, cache_dir = split_halves(train), os.path.join(checkpoint_dir, _CACHE_DIR)
+    results: list[SearchResult] = []
+    for frame in frames:
+        of_frame = settings._replace(student=frame.student)
+        loop = _SearchLoop(teacher, halves, valid, of_frame, frame, cache_dir)
+        log_folder = None if log_dir is None else frame.folder(log_dir)
+        results.append(loop.choose(loop.run(frame.folder(checkpoint_dir), log_folder)))
+    result = _best_result(results)
     with tf.io.gfile.GFile(trace_path, "w") as file:
         file.write("".join(json.dumps(record) + "\n" for record in result.trace))
     return result
+
+
+def _best_result(results: Sequence[SearchResult]) -> SearchResult:
+    """The result of the width that is best on validation, with trace and front of all widths."""
+    best = max(results, key=lambda result: dict(result.candidates)[result.genotype])
+    others = [record for result in results if result is not best for record in result.trace]
+    front = best.front
+    if front is not None:
+        fronts = [result.front for result in results if result.front is not None]
+        students = [student for other in fronts for student in other.students]
+        front = find_front(front.searched, students, front.quantity)
+    return best._replace(trace=[*others, *best.trace], front=front)
 
 
 class _SearchLoop:
@@ -122,30 +146,22 @@ class _SearchLoop:
         halves: tuple[Histories, Histories],
         valid: Histories,
         settings: SearchSettings,
-        checkpoint_dir: str,
+        frame: Frame,
+        cache_dir: str,
     ) -> None:
         self._settings = settings
-        self._costs = search_costs(
-            teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher,
-            settings.student,
-            settings.search,
-            max_length=settings.max_length,
-            kept_path=os.path.join(checkpoint_dir, COSTS_FILE),
-        )
-        # Alphas of one cell buy an operation for all of them.
-        self._num_cells = settings.student.num_cells if settings.search.alphas == "shared" else 1
-        self._budgets = find_budgets(settings.search, self._costs, num_cells=self._num_cells)
-        check_reachable(self._budgets)
+        self._frame = frame
+        width = f" of width {frame.student.hidden_dim}" if frame.is_searched else ""
+        self._name = f"search{width}"
         prices = relative_costs(
-            self._costs,
-            num_cells=self._num_cells,
+            frame.costs,
+            num_cells=frame.num_alike,
             latency_share=settings.search.cost_latency_share,
         )
         # After the costs: measuring draws weights of its own.
         keras.utils.set_random_seed(settings.seed)
-        cache_dir = os.path.join(checkpoint_dir, _CACHE_DIR)
         self._training = SupernetTraining(
-            teacher, halves, prices, self._budgets, settings, cache_dir
+            teacher, halves, prices, frame.budgets, settings, cache_dir
         )
         self.validation = SupernetValidation(
             self._training.state.supernet,
@@ -176,15 +192,16 @@ class _SearchLoop:
         ranked = ranked_genotypes(
             logits,
             validate,
-            self._budgets,
+            self._frame.budgets,
             student=settings.student,
             search=settings.search,
             seed=settings.seed,
         )
-        finalists = self._finalists(ranked)
-        best = max(finalists, key=lambda candidate: candidate[1])[0]
+        found = self._finalists(ranked)
+        best = max(found, key=lambda candidate: candidate[1])[0]
         front = self._front(logits, validate, ranked, best) if settings.search.front_size else None
         student = self._student(best)
+        finalists = [(self._frame.named(genotype), metric) for genotype, metric in found]
         gap = DiscretisationGap(
             self._relaxed_metric(logits, validate),
             validate(best),
@@ -200,11 +217,13 @@ class _SearchLoop:
             **gap._asdict(),
             "gap": gap.gap,
         }
-        return SearchResult(best, student, finalists, trace, self.validation, gap, front)
+        return SearchResult(
+            self._frame.named(best), student, finalists, trace, self.validation, gap, front
+        )
 
-    def _relaxed_metric(self, logits: np.ndarray, validate: Callable[[Genotype], float]) -> float:
+    def _relaxed_metric(self, logits: Logits, validate: Callable[[Genotype], float]) -> float:
         if self._settings.search.execution == "mixture":
-            return self.validation.validate_mixture(logits)
+            return self.validation.validate_mixture(logits.operations)
         return mean_of_drawn(
             logits,
             validate,
@@ -225,28 +244,29 @@ class _SearchLoop:
 
     def _front(
         self,
-        logits: np.ndarray,
+        logits: Logits,
         validate: Callable[[Genotype], float],
         ranked: list[RankedGenotype],
         searched: Genotype,
     ) -> Front:
-        settings, search = self._settings, self._settings.search
+        settings, search, frame = self._settings, self._settings.search, self._frame
         rung = budget_of(
-            SETTINGS[search.front_quantity], 0.0, self._costs, num_cells=self._num_cells
+            SETTINGS[search.front_quantity], 0.0, frame.costs, num_cells=frame.num_alike
         )
         ladder = budget_ladder(
             rung,
-            self._budgets,
-            num_edges=len(logits),
+            frame.budgets,
+            num_edges=len(logits.operations),
             num_nodes=settings.student.num_nodes,
             size=search.front_size,
+            num_optional=frame.num_optional,
         )
         best = best_within(
             ladder,
             ranked,
             logits,
             validate,
-            self._budgets,
+            frame.budgets,
             student=settings.student,
             search=search,
             seed=settings.seed,
@@ -254,21 +274,22 @@ class _SearchLoop:
         if self.validation.leaves_users_out:
             validate = functools.cache(self.validation.validate_on_all_users)
         of_searched, *others = (
-            FrontStudent(genotype, validate(genotype), self._costs.cost_of(genotype))
+            FrontStudent(frame.named(genotype), validate(genotype), frame.costs.cost_of(genotype))
             for genotype in (searched, *best)
         )
         return find_front(of_searched, others, search.front_quantity)
 
-    def _logits(self, epoch: int) -> np.ndarray:
+    def _logits(self, epoch: int) -> Logits:
         """The scaled alphas of an epoch that is over."""
         scale = np.float32(alphas_scale(self._settings.search, epoch))
-        return scale * self._training.state.alphas.numpy()
+        state = self._training.state
+        return Logits(scale * state.alphas.numpy(), scale * state.depth_alphas.numpy())
 
     def _student(self, genotype: Genotype) -> Student:
         """The network of a genotype, with the supernet's weights."""
         settings, supernet = self._settings, self._training.state.supernet
         student = build_student(
-            genotype,
+            self._frame.named(genotype),
             settings.student,
             supernet.sequence_embedding.num_items,
             settings.max_length,
@@ -281,29 +302,41 @@ class _SearchLoop:
         measured = self._training.run_epoch(epoch)
         state = self._training.state
         logits = self._logits(epoch)
-        genotype = likeliest_genotype(logits, self._settings.student, self._budgets)
+        genotype = likeliest_genotype(logits, self._settings.student, self._frame.budgets)
         return {
             "epoch": epoch + 1,
+            **self._frame.record,
             "alphas_moved": self._training.alphas_move(epoch),
             **measured,
             SELECTION_METRIC: self.validation.validate(genotype),
-            "entropy": relative_entropy(logits),
+            "entropy": relative_entropy(logits.operations),
             "student_mass": state.objective.student_mass.numpy().tolist(),
             "teacher_mass": state.objective.teacher_mass.numpy().tolist(),
             "alphas": state.alphas.numpy().tolist(),
+            **self._depths(logits),
             "alphas_scale": alphas_scale(self._settings.search, epoch),
-            "genotype": genotype.to_dict(),
-            "genotype_cost": self._costs.cost_of(genotype)._asdict(),
-            "costs": {name: cost._asdict() for name, cost in self._costs.operations.items()},
+            "genotype": self._frame.named(genotype).to_dict(),
+            "genotype_cost": self._frame.costs.cost_of(genotype)._asdict(),
+            "costs": {name: cost._asdict() for name, cost in self._frame.costs.operations.items()},
             "learning_rate": float(state.weight_optimizer.learning_rate),
         }
+
+    def _depths(self, logits: Logits) -> dict[str, Any]:
+        """How likely each number of cells is, where the depth is searched."""
+        if self._frame.num_optional == 0:
+            return {}
+        shares = scipy.special.softmax(logits.absences.astype(np.float64))
+        most = self._settings.student.num_cells
+        depths = {str(most - absent): float(share) for absent, share in enumerate(shares)}
+        return {"depths": dict(reversed(depths.items()))}
 
     def _log_progress(self, record: dict[str, Any]) -> None:
         numbers = {name: value for name, value in record.items() if isinstance(value, float)}
         log_progress(
             logger,
-            Progress("search", record["epoch"], self._settings.search.max_epochs),
-            "stage=search epoch=%d %s",
+            Progress(self._name, record["epoch"], self._settings.search.max_epochs),
+            "stage=%s epoch=%d %s",
+            self._name,
             record["epoch"],
             " ".join(f"{name}={value:.6g}" for name, value in numbers.items()),
         )
@@ -323,11 +356,12 @@ def is_finished(trace: Sequence[Mapping[str, Any]], search: SearchConfig) -> boo
 
 
 def _scalars(record: dict[str, Any]) -> dict[str, float]:
-    """The numbers of an epoch's record, and the mass of each layer by a name of its own."""
+    """The numbers of an epoch's record, the mass of each layer and how likely each depth is."""
     numbers = {name: value for name, value in record.items() if isinstance(value, float)}
     masses = {
         f"{name}/layer_{layer}": mass
         for name in ("student_mass", "teacher_mass")
         for layer, mass in enumerate(record[name], start=1)
     }
-    return {**numbers, **masses}
+    depths = {f"depth/{cells}_cells": share for cells, share in record.get("depths", {}).items()}
+    return {**numbers, **masses, **depths}

@@ -5,24 +5,24 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from adarec_tf.config import StudentConfig
-from adarec_tf.search.alphas import derive_genotype, draw_scores, genotype_of
-from adarec_tf.search.budget import Budget
+from adarec_tf.search.alphas import Logits, derive_genotype, draw_scores, genotype_of
+from adarec_tf.search.budget import Budget, is_reachable
 from adarec_tf.search.evolution import RankedGenotype, evolve
 from adarec_tf.search.repair import likeliest_within
 from adarec_tf.search_config import SearchConfig
-from adarec_tf.students.genotype import Genotype
+from adarec_tf.students.genotype import Genotype, edge_ends
 
 _MAX_DRAWS = 200
 _DRAWS_PER_CANDIDATE = 4
 
 
 def likeliest_genotype(
-    scores: np.ndarray, student: StudentConfig, budgets: Sequence[Budget] = ()
+    scores: Logits, student: StudentConfig, budgets: Sequence[Budget] = ()
 ) -> Genotype:
-    """The genotype of the likeliest operations, without dead edges.
+    """The genotype of the likeliest depth and operations, without dead edges.
 
     Args:
-      scores: float [E, O], alphas with or without noise.
+      scores: logits with or without noise.
       student: the frame of the student.
       budgets: if the genotype overruns one, the likeliest that keeps all of them takes its place.
     """
@@ -34,7 +34,7 @@ def likeliest_genotype(
 
 
 def ranked_genotypes(
-    logits: np.ndarray,
+    logits: Logits,
     validate: Callable[[Genotype], float],
     budgets: Sequence[Budget] = (),
     *,
@@ -48,7 +48,7 @@ def ranked_genotypes(
     rest of the budget is spent by evolution from them, or by random search on more of their kind.
 
     Args:
-      logits: float32 [E, O], the scaled alphas.
+      logits: of operations and depths.
       validate: the metric of a genotype, the higher the better.
       budgets: which all of them keep.
       student: the frame of the student.
@@ -70,12 +70,13 @@ def ranked_genotypes(
         budgets,
         num_evaluations=search.num_evaluations,
         is_shared=search.alphas == "shared",
+        depths=range(student.num_cells - len(logits.absences) + 1, student.num_cells + 1),
         seed=seed,
     )
 
 
 def candidate_genotypes(
-    alphas: np.ndarray,
+    logits: Logits,
     student: StudentConfig,
     budgets: Sequence[Budget] = (),
     *,
@@ -85,7 +86,7 @@ def candidate_genotypes(
     """The likeliest architecture and some drawn ones, none of them blind to order.
 
     Args:
-      alphas: float32 [E, O].
+      logits: of operations and depths.
       student: the frame of the student.
       budgets: which all of them keep.
       num_drawn: how many beside the likeliest one.
@@ -96,20 +97,36 @@ def candidate_genotypes(
     """
     generator = np.random.default_rng(seed)
     found: dict[Genotype, None] = {}  # a set that keeps its order
-    scores = alphas
+    scores = logits
     for _ in range(1 + max(_MAX_DRAWS, _DRAWS_PER_CANDIDATE * num_drawn)):
         genotype = likeliest_genotype(scores, student, budgets)
         if not genotype.is_degenerate:
             found[genotype] = None
         if len(found) > num_drawn:
             break
-        scores = draw_scores(alphas, generator)
-    return list(found) or [_likeliest_within(alphas, student, budgets)]
+        scores = draw_scores(logits, generator)
+    return list(found) or [_likeliest_within(logits, student, budgets)]
 
 
 def _likeliest_within(
-    scores: np.ndarray, student: StudentConfig, budgets: Sequence[Budget]
+    scores: Logits, student: StudentConfig, budgets: Sequence[Budget]
 ) -> Genotype:
-    """The likeliest genotype within the budgets that is not blind to order."""
-    operations = likeliest_within(scores, budgets, num_nodes=student.num_nodes)
-    return genotype_of(operations, num_nodes=student.num_nodes, num_cells=student.num_cells)
+    """The likeliest genotype within the budgets that is not blind to order.
+
+    Of every depth the likeliest is found. Operations of absent cells are free to be whatever is
+    likeliest, so that depths are compared by what their budgets take from their scores.
+    """
+    num_edges = len(edge_ends(student.num_nodes))
+    found: list[tuple[float, Genotype]] = []
+    for num_absent, score in enumerate(scores.absences):
+        within = [budget.without_cells(num_absent) for budget in budgets]
+        # One depth is left to the programme, whose error says what is wrong.
+        if len(scores.absences) > 1 and not is_reachable(within):
+            continue
+        num_cells = student.num_cells - num_absent
+        rows = scores.operations[: num_cells * num_edges]
+        operations = likeliest_within(rows, within, num_nodes=student.num_nodes)
+        taken = np.sum(rows.max(axis=-1) - rows[np.arange(len(rows)), operations])
+        genotype = genotype_of(operations, num_nodes=student.num_nodes, num_cells=num_cells)
+        found.append((float(score - taken), genotype))
+    return max(found, key=lambda scored: scored[0])[1]

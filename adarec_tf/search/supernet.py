@@ -3,6 +3,7 @@
 It computes one of them, the one that was drawn (GDAS), or the mixture of all (DARTS).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -202,11 +203,38 @@ class SearchCell(keras.layers.Layer):
         return self.combine(states, nodes[1:], mask, training=training)
 
 
+def _computed_if(
+    is_there: tf.Tensor | bool,
+    cell: Callable[..., tf.Tensor],
+    states: tf.Tensor,
+    mask: tf.Tensor,
+    choices: list[EdgeChoice],
+    training: bool,
+) -> tf.Tensor:
+    """The cell's output, or its input if it is not there."""
+
+    def compute() -> tf.Tensor:
+        return cell(states, mask, choices, training=training)
+
+    return compute() if is_there is True else tf.cond(is_there, compute, lambda: states)
+
+
 class Supernet(keras.Model):
     """Every student of the search space in one set of weights; alphas are kept outside it."""
 
-    def __init__(self, config: StudentConfig, num_items: int, max_length: int) -> None:
+    def __init__(
+        self, config: StudentConfig, num_items: int, max_length: int, *, num_optional: int = 0
+    ) -> None:
+        """Creates the layers.
+
+        Args:
+          config: the frame of the students.
+          num_items: of the catalogue.
+          max_length: items of a history.
+          num_optional: how many of the topmost cells an architecture may leave out.
+        """
         super().__init__()
+        self._num_optional = num_optional
         self.sequence_embedding = SequenceEmbedding(
             num_items,
             config.hidden_dim,
@@ -228,13 +256,18 @@ class Supernet(keras.Model):
           training: whether dropout is on.
 
         Returns:
-          Its outputs; see `SequenceOutputs`.
+          Its outputs; see `SequenceOutputs`. A cell that is left out is not computed, and its
+          hidden states are those of the cell below.
         """
         mask = real_positions(item_ids)
         states = embedding = self.sequence_embedding(item_ids, training=training)
+        num_there = len(self.cells) - (edges.num_absent if isinstance(edges, SampledEdges) else 0)
+        num_required = len(self.cells) - self._num_optional
         hidden_states = []
-        for cell, choices in zip(self.cells, self._choices_of_cells(edges), strict=True):
-            states = cell(states, mask, choices, training=training)
+        choices_of_cells = self._choices_of_cells(edges)
+        for index, (cell, choices) in enumerate(zip(self.cells, choices_of_cells, strict=True)):
+            is_there = index < num_required or tf.less(index, num_there)
+            states = _computed_if(is_there, cell, states, mask, choices, training)
             hidden_states.append(states)
         return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
 
@@ -243,10 +276,11 @@ class Supernet(keras.Model):
         num_rows = len(self.cells) * num_edges
         # Of one cell or of all: compiled steps may be given either, and see it when they run.
         repeats = num_rows // tf.shape(edges[0])[0]
+        is_mixture = isinstance(edges, MixedEdges)
         columns = [
             tf.unstack(tf.tile(rows, [repeats] + [1] * (len(rows.shape) - 1)), num=num_rows)
-            for rows in edges
+            for rows in edges[:2]  # operations and gates, or shares
         ]
-        kind = OperationShares if isinstance(edges, MixedEdges) else DrawnOperation
+        kind = OperationShares if is_mixture else DrawnOperation
         choices: list[EdgeChoice] = [kind(*row) for row in zip(*columns, strict=True)]
         return [choices[start : start + num_edges] for start in range(0, num_rows, num_edges)]

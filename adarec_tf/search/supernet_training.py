@@ -22,6 +22,7 @@ from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.search.alphas import alphas_scale, fixed_edges, initial_alphas
 from adarec_tf.search.architect import build_alpha_step, build_weight_step
 from adarec_tf.search.budget import Budget
+from adarec_tf.search.cost import Prices
 from adarec_tf.search.search_state import SearchBatch, SearchState
 from adarec_tf.search.supernet import Supernet
 from adarec_tf.search_config import SearchConfig
@@ -55,7 +56,7 @@ class SupernetTraining:
         self,
         teacher: keras.Model | EnsembleTeacher,
         halves: tuple[Histories, Histories],
-        prices: np.ndarray,
+        prices: Prices,
         budgets: Sequence[Budget],
         settings: SearchSettings,
         cache_dir: str,
@@ -65,7 +66,7 @@ class SupernetTraining:
         Args:
           teacher: guides the search.
           halves: of the training users, for the weights and for the alphas.
-          prices: float32 [O], of each operation, in units of the teacher's encoder.
+          prices: of operations and cells, in units of the teacher's encoder.
           budgets: of the student.
           settings: of the search.
           cache_dir: where the teacher's outputs are kept for the search.
@@ -77,17 +78,19 @@ class SupernetTraining:
         self._settings = settings
         self.state = self._initial_state(teacher)
         self._weight_step = build_weight_step(self.state, settings.search)
-        self._alpha_step = build_alpha_step(
-            self.state, settings.search, tf.constant(prices), budgets
-        )
+        self._alpha_step = build_alpha_step(self.state, settings.search, prices, budgets)
         self._readers = _teacher_readers(teacher, halves, settings, cache_dir)
 
     def _initial_state(self, teacher: keras.Model | EnsembleTeacher) -> SearchState:
         settings = self._settings
         num_edges = len(edge_ends(settings.student.num_nodes))
         num_alpha_cells = 1 if settings.search.alphas == "shared" else settings.student.num_cells
+        num_optional = settings.search.num_optional_cells(settings.student.num_cells)
         supernet = Supernet(
-            settings.student, teacher.sequence_embedding.num_items, settings.max_length
+            settings.student,
+            teacher.sequence_embedding.num_items,
+            settings.max_length,
+            num_optional=num_optional,
         )
         supernet(tf.zeros([1, 1], tf.int64), fixed_edges([0] * num_edges))
         if settings.distillation.initial_table == "teacher":
@@ -98,15 +101,18 @@ class SupernetTraining:
         alphas = keras.Variable(
             initial_alphas(num_alpha_cells * num_edges, settings.seed), name="alphas"
         )
+        depth_alphas = keras.Variable(np.zeros(1 + num_optional, np.float32), name="depth_alphas")
         scale = tf.Variable(1.0, trainable=False)
         # Betas as in DARTS: the alphas' gradient is noisy and should not be remembered for long.
         alpha_optimizer = keras.optimizers.Adam(
             settings.search.alpha_learning_rate, beta_1=0.5, beta_2=0.999
         )
-        alpha_optimizer.build([alphas])
+        alpha_optimizer.build([alphas, depth_alphas])
         weights = [*supernet.trainable_variables, *objective.trainable_variables]
         weight_optimizer = self._weight_optimizer(weights)
-        return SearchState(supernet, objective, alphas, scale, weight_optimizer, alpha_optimizer)
+        return SearchState(
+            *(supernet, objective, alphas, depth_alphas, scale, weight_optimizer, alpha_optimizer)
+        )
 
     def _weight_optimizer(self, weights: list[keras.Variable]) -> keras.optimizers.Optimizer:
         """Whose rate falls over all steps of the weights."""

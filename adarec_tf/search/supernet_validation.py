@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from adarec_tf.data.examples import Histories
 from adarec_tf.metrics.protocols import ScoreBatch, evaluate_full, model_scorer
-from adarec_tf.search.alphas import OPERATIONS, MixedEdges, SampledEdges, fixed_edges, operations_of
+from adarec_tf.search.alphas import OPERATIONS, MixedEdges, SampledEdges, edges_of
 from adarec_tf.search.supernet import Supernet
 from adarec_tf.students import Student
 from adarec_tf.students.genotype import Genotype
@@ -43,7 +43,9 @@ class SupernetValidation:
         self._supernet = supernet
         self._max_length = max_length
         self._seen = seen
-        genotypes = SampledEdges(tf.TensorSpec([None], tf.int32), tf.TensorSpec([None]))
+        genotypes = SampledEdges(
+            tf.TensorSpec([None], tf.int32), tf.TensorSpec([None]), tf.TensorSpec([], tf.int32)
+        )
         mixtures = MixedEdges(tf.TensorSpec([None, len(OPERATIONS)]))
         self._score_genotype = _build_scorer(supernet, genotypes)
         self._score_mixture = _build_scorer(supernet, mixtures)
@@ -55,11 +57,11 @@ class SupernetValidation:
 
     def validate(self, genotype: Genotype) -> float:
         """The validation metric of a genotype on the users drawn."""
-        return self._metric(self._scorer(fixed_edges(operations_of(genotype))), self._some_users)
+        return self._metric(self._scorer(self._edges(genotype)), self._some_users)
 
     def validate_on_all_users(self, genotype: Genotype) -> float:
         """The validation metric of a genotype on all users."""
-        return self._metric(self._scorer(fixed_edges(operations_of(genotype))), self._all_users)
+        return self._metric(self._scorer(self._edges(genotype)), self._all_users)
 
     def validate_mixture(self, logits: np.ndarray) -> float:
         """The validation metric, on the users drawn, of all architectures mixed by softmax(logits).
@@ -72,6 +74,9 @@ class SupernetValidation:
     def validate_student(self, student: Student) -> float:
         """The validation metric of a stand-alone student on the users drawn."""
         return self._metric(model_scorer(student), self._some_users)
+
+    def _edges(self, genotype: Genotype) -> SampledEdges:
+        return edges_of(genotype, num_cells=len(self._supernet.cells))
 
     def _scorer(self, edges: SampledEdges | MixedEdges) -> ScoreBatch:
         score = self._score_mixture if isinstance(edges, MixedEdges) else self._score_genotype

@@ -53,6 +53,11 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ("data.test_time_share=0", "greater than 0"),
         ("data.test_time_share=0.9", "less than 1 with test_time_share=0.9"),
         ("search.warmup_epochs=99", "less than max_epochs"),
+        ("search.min_cells=3", "`search.min_cells` should be at most student.num_cells=2"),
+        ("search.min_cells=-1", "`min_cells` should be an integer of at least 0"),
+        ("search.hidden_dims=[16]", "`hidden_dims` should be empty, or two or more different"),
+        ("search.hidden_dims=[16,16]", "two or more different positive integers"),
+        ("search.hidden_dims=[16,-8]", "two or more different positive integers"),
         ("serving.server_tls_ca=ca.pem", "given with server_address alone"),
         ("serving.server_tls_cert=cert.pem", "given with server_tls_ca alone"),
         ("serving.server_tls_key=key.pem", "given with server_tls_cert"),
@@ -140,3 +145,19 @@ def test_a_config_of_one_teacher_does_not_take_the_name_of_another() -> None:
 def test_smoothing_and_a_sampled_loss_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="`label_smoothing` should be 0 with a sampled loss"):
         TrainingConfig(loss="gbce", label_smoothing=0.1)
+
+
+def test_a_depth_is_searched_by_scores_alone() -> None:
+    CONFIG.override(["search.min_cells=1"])
+    with pytest.raises(ValueError, match=r"`min_cells` should be 0 with alpha_gradient=gate"):
+        CONFIG.override(["search.min_cells=1", "search.alpha_gradient=gate"])
+
+
+def test_widths_go_with_the_frame_and_without_a_table_of_one_of_them() -> None:
+    widths = CONFIG.override(["search.hidden_dims=[16,32]"])
+    assert widths.search.hidden_dims == (16, 32)
+    assert PipelineConfig.from_json(widths.to_json()) == widths
+    with pytest.raises(ValueError, match="`cost_table` should be empty with hidden_dims"):
+        widths.override(["search.cost_table=costs.json"])
+    with pytest.raises(ValueError, match=r"even with item_table\.format=int4"):
+        CONFIG.override(["student.item_table.format=int4", "search.hidden_dims=[16,33]"])

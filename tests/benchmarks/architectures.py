@@ -20,6 +20,7 @@ from train_teacher import evaluate
 from adarec_tf.config import PipelineConfig, StudentConfig
 from adarec_tf.distillation.distiller import distill_student
 from adarec_tf.metrics.protocols import model_scorer
+from adarec_tf.search_config import SearchConfig
 from adarec_tf.students import Genotype, build_student
 from adarec_tf.students.genotype import edge_ends
 from adarec_tf.students.primitives import NONE, PRIMITIVES
@@ -31,17 +32,20 @@ _MAX_DRAWS = 100_000
 _CHAIN = ("conv_3", "dilated_2_conv_3", "dilated_4_conv_3")
 
 
-def random_genotypes(student: StudentConfig, alphas: str, seed: int) -> Iterator[Genotype]:
+def random_genotypes(student: StudentConfig, search: SearchConfig, seed: int) -> Iterator[Genotype]:
     """Distinct architectures, each edge uniform over the operations, none of them blind to order.
 
-    All cells are alike if `alphas` is `shared`, as in the space that is searched; dead edges are
-    `none`.
+    As in the space that is searched, all cells are alike if alphas are `shared`, and the number of
+    cells is uniform if the depth is searched. Dead edges are `none`.
     """
     generator = np.random.default_rng(seed)
     names, num_edges = list(PRIMITIVES), len(edge_ends(student.num_nodes))
-    num_drawn, num_alike = (1, student.num_cells) if alphas == "shared" else (student.num_cells, 1)
+    num_optional = search.num_optional_cells(student.num_cells)
     seen = set()
     for _ in range(_MAX_DRAWS):
+        num_absent = generator.integers(num_optional + 1) if num_optional > 0 else 0
+        num_cells = student.num_cells - num_absent
+        num_drawn, num_alike = (1, num_cells) if search.alphas == "shared" else (num_cells, 1)
         cells = [generator.choice(names, num_edges).tolist() for _ in range(num_drawn)]
         genotype = Genotype.from_primitives(student.num_nodes, cells * num_alike)
         genotype = genotype.without_dead_edges()

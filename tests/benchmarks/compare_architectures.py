@@ -77,7 +77,7 @@ def make_plan(
     ]
     plan.append(min(hand_made, key=lambda made: abs(made["latency_ratio"] - 1.0)))
     taken: list[dict[str, Any]] = []
-    drawn = random_genotypes(config.student, config.search.alphas, options.draw_seed)
+    drawn = random_genotypes(config.student, config.search, options.draw_seed)
     for number, genotype in enumerate(drawn):
         if len(taken) == options.num_random or number == _MAX_TIMED * options.num_random:
             break

@@ -28,7 +28,7 @@ from stored_results import RESULTS, provenance, write_result
 
 import adarec_tf.teachers  # noqa: F401  (registers their Keras classes for loading)
 from adarec_tf.config import StudentConfig
-from adarec_tf.search.alphas import draw_operations, genotype_of
+from adarec_tf.search.alphas import Logits, derive_genotype, draw_scores
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.search.selection import likeliest_genotype
 from adarec_tf.students import Genotype
@@ -43,17 +43,24 @@ def discretisation(result: SearchResult, student: StudentConfig) -> dict[str, fl
 
     Both with the supernet's weights, on validation; the gap is a share of the drawn ones' mean.
     """
-    alphas = np.array(result.trace[-1]["alphas"])
+    last = result.trace[-1]
+    logits = Logits(np.array(last["alphas"]), _absences(last))
     generator = np.random.default_rng(0)
     frame = {"num_nodes": student.num_nodes, "num_cells": student.num_cells}
     drawn = np.mean(
         [
-            result.validation.validate(genotype_of(draw_operations(alphas, generator), **frame))
+            result.validation.validate(derive_genotype(draw_scores(logits, generator), **frame))
             for _ in range(_NUM_DRAWN)
         ]
     )
-    likeliest = result.validation.validate(likeliest_genotype(alphas, student))
+    likeliest = result.validation.validate(likeliest_genotype(logits, student))
     return {"drawn": float(drawn), "likeliest": likeliest, "gap": float(1.0 - likeliest / drawn)}
+
+
+def _absences(record: dict[str, Any]) -> np.ndarray:
+    """The logits of leaving cells out, the fewest first; one where the depth is not searched."""
+    shares = list(record.get("depths", {"all": 1.0}).values())
+    return np.log(shares[::-1])
 
 
 def scores(result: SearchResult, plan: str) -> list[dict[str, Any]]:

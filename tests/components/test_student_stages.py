@@ -22,9 +22,11 @@ from components.model_artifact import bundle_dir, read_keras_model, read_model
 from components.student_searcher import StudentSearcher
 from tests.event_files import read_scalars
 
-STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2)
+# What is found has another width than the config.
+STUDENT = StudentConfig(hidden_dim=6, num_cells=1, num_nodes=2)
 SEARCH = SearchConfig(
-    max_epochs=2, warmup_epochs=1, num_candidates=0, front_size=3, front_quantity="macs"
+    **{"max_epochs": 2, "warmup_epochs": 1, "num_candidates": 0},
+    **{"hidden_dims": (4, 8), "front_size": 3, "front_quantity": "macs"},
 )
 DISTILLATION = DistillationConfig(max_epochs=1, hidden_weight=1.0)
 
@@ -57,10 +59,11 @@ def test_from_a_teacher_to_a_judged_student(
     StudentSearcher.test_call(genotype=made["genotype"], search_config=SEARCH.to_json(), **shared)
     genotype = Genotype.from_json(Path(made["genotype"].uri, "genotype.json").read_text())
     assert genotype.num_nodes == STUDENT.num_nodes
+    assert genotype.hidden_dim in SEARCH.hidden_dims
     for name in ("genotype.png", "search.png", "front.png"):
         assert Path(made["genotype"].uri, name).read_bytes().startswith(b"\x89PNG")
     trace = Path(made["genotype"].uri, "search_trace.jsonl").read_text().splitlines()
-    assert len(trace) == 2
+    assert len(trace) == 4  # two epochs a width
     front = json.loads(Path(made["genotype"].uri, "front.json").read_text())
     assert 1 <= len(front["students"]) <= 3
     assert Genotype.from_dict(front["searched"]["genotype"]) == genotype
@@ -80,7 +83,7 @@ def test_from_a_teacher_to_a_judged_student(
         vocabulary=vocabulary, genotype=made["genotype"], model=made["student"], **shared
     )
     student = read_model(made["student"].uri)
-    assert student.sequence_embedding.hidden_dim == 4
+    assert student.sequence_embedding.hidden_dim == genotype.hidden_dim
     # Projections to the teacher's width and masses are the distillation's alone.
     embedding = student.sequence_embedding
     fresh = build_student(genotype, STUDENT, embedding.num_items, embedding.max_length, seed=1)
@@ -90,7 +93,9 @@ def test_from_a_teacher_to_a_judged_student(
     picture = Path(made["student"].uri, "transport.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert list(checkpoints.iterdir()) == []
-    assert len(read_scalars(tmp_path / "tensorboard" / "search")["entropy"]) == 2
+    for width in SEARCH.hidden_dims:
+        logged = read_scalars(tmp_path / "tensorboard" / "search" / f"width_{width}")
+        assert len(logged["entropy"]) == 2
     assert len(read_scalars(tmp_path / "tensorboard" / "student")["hidden_kd"]) == 1
 
     # With the weights of the supernet, and a rate that changes next to nothing.

@@ -76,6 +76,28 @@ def test_lines_show_entropy_and_validation_and_the_warmup_is_grey(
     assert (list(axes.patches), axes.get_xlabel()) == ([], "epoch")
 
 
+def test_depths_are_bars_and_widths_lines_of_which_the_last_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traces = []
+    for width, num_epochs in ((16, 3), (48, 1), (32, 2)):
+        of_width = trace_of([np.zeros((1, NUM_OPERATIONS))] * num_epochs, 1)
+        depths = {"1": 0.1 * num_epochs, "2": 1.0 - 0.1 * num_epochs}
+        traces += [{**record, "hidden_dim": width, "depths": depths} for record in of_width]
+    figure = figure_of(traces, tmp_path, monkeypatch)
+    for title in ("Entropy", "validation NDCG@10"):
+        lines = axes_titled(figure, title).lines
+        assert [len(line.get_xdata()) for line in lines] == [3, 1, 2]
+        assert [line.get_color() for line in lines].count(lines[-1].get_color()) == 1
+    axes = axes_titled(figure, "validation NDCG@10")
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["width 16", "width 48", "width 32"]
+    axes = axes_titled(figure, "Probability of each depth")
+    heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
+    np.testing.assert_allclose(heights, [[0.2, 0.2], [0.8, 0.8]])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["2 cells", "1 cell"]
+
+
 def test_records_that_lack_what_is_drawn_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"at least one epoch record\. Received: none"):
         draw_search([], tmp_path / "search.png")

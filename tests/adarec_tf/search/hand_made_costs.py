@@ -31,6 +31,7 @@ def cost_table(**changes: Any) -> CostTable:
     fields: dict[str, Any] = {
         "frame": FRAME,
         "operations": {name: operation_cost(name) for name in PRIMITIVES},
+        "cell": Cost(6, 0, 24, 0.05, 0.2),
         "rest": Cost(100, 0, 400, 1.0, 5.0),
         "teacher": Cost(1000, 10_000, 4000, 4.0, 50.0),
         "teacher_encoder": Cost(200, 10_000, 800, 2.0),

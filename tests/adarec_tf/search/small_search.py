@@ -30,12 +30,15 @@ def small_search(learning_rate: float = 1e-2) -> SearchState:
         DistillationConfig(hidden_weight=1.0),
     )
     alphas = keras.Variable(np.zeros((NUM_EDGES, len(OPERATIONS)), np.float32))
+    depth_alphas = keras.Variable(np.zeros(1, np.float32))
     weight_optimizer = keras.optimizers.Adam(learning_rate)
     alpha_optimizer = keras.optimizers.Adam(1e-1)
     scale = tf.Variable(1.0, trainable=False)
-    state = SearchState(supernet, objective, alphas, scale, weight_optimizer, alpha_optimizer)
+    state = SearchState(
+        *(supernet, objective, alphas, depth_alphas, scale, weight_optimizer, alpha_optimizer)
+    )
     weight_optimizer.build(state.weights)
-    alpha_optimizer.build([alphas])
+    alpha_optimizer.build([alphas, depth_alphas])
     return state
 
 

@@ -7,9 +7,10 @@ from hypothesis.extra import numpy as hnp
 
 from adarec_tf.search.alphas import (
     OPERATIONS,
+    Logits,
     alphas_scale,
     derive_genotype,
-    draw_operations,
+    draw_scores,
     fixed_edges,
     genotype_of,
     initial_alphas,
@@ -34,8 +35,8 @@ def test_genotype_is_unmoved_by_a_constant_on_an_edge(
     alphas: np.ndarray, constants: np.ndarray
 ) -> None:
     moved = alphas.astype(np.float64) + constants
-    assert derive_genotype(alphas, num_nodes=2, num_cells=2) == derive_genotype(
-        moved, num_nodes=2, num_cells=2
+    assert derive_genotype(Logits(alphas), num_nodes=2, num_cells=2) == derive_genotype(
+        Logits(moved), num_nodes=2, num_cells=2
     )
 
 
@@ -50,7 +51,7 @@ def test_operations_and_genotype_are_inverse() -> None:
 def test_gates_are_one_and_samples_follow_the_seed() -> None:
     alphas = tf.zeros([6, len(OPERATIONS)])
     first, again, other = (
-        sample_edges(alphas, tf.constant(s), 1.0) for s in ([1, 2], [1, 2], [1, 3])
+        sample_edges(Logits(alphas), tf.constant(s), 1.0) for s in ([1, 2], [1, 2], [1, 3])
     )
     np.testing.assert_allclose(first.gates, 1.0, atol=1e-6)
     np.testing.assert_array_equal(first.operations, again.operations)
@@ -61,12 +62,11 @@ def test_samples_follow_the_softmax_of_the_alphas() -> None:
     alphas = np.log(np.array([[0.5, 0.3, 0.2, *[1e-9] * (len(OPERATIONS) - 3)]], np.float32))
     counts = np.zeros(len(OPERATIONS))
     for step in range(600):
-        counts[
-            int(sample_edges(tf.constant(alphas), tf.constant([0, step]), 1.0).operations[0])
-        ] += 1
+        sampled = sample_edges(Logits(tf.constant(alphas)), tf.constant([0, step]), 1.0)
+        counts[int(sampled.operations[0])] += 1
     np.testing.assert_allclose(counts[:3] / 600, [0.5, 0.3, 0.2], atol=0.06)
     generator = np.random.default_rng(0)
-    drawn = [draw_operations(alphas, generator)[0] for _ in range(600)]
+    drawn = [draw_scores(Logits(alphas), generator).operations[0].argmax() for _ in range(600)]
     assert np.mean(np.equal(drawn, 0)) == pytest.approx(0.5, abs=0.06)
 
 
@@ -76,7 +76,7 @@ def test_gate_gradient_is_that_of_the_relaxed_probability() -> None:
     weights = tf.constant([2.0, -3.0])
     variable = tf.Variable(alphas)
     with tf.GradientTape() as tape:
-        sampled = sample_edges(variable, seed, gumbel_temperature)
+        sampled = sample_edges(Logits(variable), seed, gumbel_temperature)
         value = tf.reduce_sum(weights * sampled.gates)
     uniform = tf.random.stateless_uniform(alphas.shape, seed, minval=1e-9, maxval=1.0).numpy()
     noise = -np.log(-np.log(uniform.astype(np.float64)))

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.search.alphas import OPERATIONS, SampledEdges, fixed_edges, sample_edges
+from adarec_tf.search.alphas import OPERATIONS, Logits, SampledEdges, fixed_edges, sample_edges
 from adarec_tf.search.architect import build_alpha_step, build_weight_step
 from adarec_tf.search.budget import Budget
+from adarec_tf.search.cost import Prices
 from adarec_tf.search.search_state import SearchState, search_loss
 from adarec_tf.search_config import SearchConfig
 from tests.adarec_tf.search.small_search import relaxed_gates, small_batch, small_search
@@ -27,8 +28,8 @@ def _values(variables: Any) -> list[np.ndarray]:
     return [np.array(v) for v in variables]
 
 
-def _prices() -> tf.Tensor:
-    return tf.constant(np.linspace(0.0, 0.2, len(OPERATIONS)), tf.float32)
+def _prices() -> Prices:
+    return Prices(np.linspace(0.0, 0.2, len(OPERATIONS)).astype(np.float32))
 
 
 def test_weights_and_alphas_are_disjoint_and_cover_the_supernet(state: SearchState) -> None:
@@ -70,7 +71,7 @@ def test_alpha_gradient_matches_central_differences(state: SearchState) -> None:
     at = np.random.default_rng(2).normal(0, 0.5, state.alphas.shape).astype(np.float32)
     variable = tf.Variable(at)
     with tf.GradientTape() as tape:
-        sampled = sample_edges(variable, batch.seed, 1.0)
+        sampled = sample_edges(Logits(variable), batch.seed, 1.0)
         total = search_loss(state, sampled, batch, training=False).total
     gradient = tape.gradient(total, variable).numpy()
     gates = relaxed_gates(at, batch, sampled.operations)
@@ -114,7 +115,7 @@ def test_cost_alone_moves_the_alphas_to_cheap_operations(state: SearchState) -> 
 
 def test_a_budget_alone_moves_the_alphas_until_it_is_kept(state: SearchState) -> None:
     config = dataclasses.replace(SEARCH, cost_weight=0.0, budget_weight=1e4)
-    budget = Budget("max_macs", 40.0, 40, np.arange(len(OPERATIONS)) * 10, 1, 0.0, 1.0)
+    budget = Budget("max_macs", 40.0, 40, np.arange(len(OPERATIONS)) * 10, 1, 0.0, 1.0, 1, 0)
     step = build_alpha_step(state, config, _prices(), [budget])
     state.alphas.assign(np.zeros(state.alphas.shape))
     batch = small_batch(state)

@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from adarec_tf.search.alphas import OPERATIONS
 from adarec_tf.search.budget import Budget, check_reachable, expected_overrun, find_budgets
+from adarec_tf.search.depth import ExpectedStudent
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.students.genotype import Genotype
 from tests.adarec_tf.search.hand_made_costs import cost_table
@@ -17,6 +19,10 @@ CONV_3, CONV_5, SKIP = map(OPERATIONS.index, ("conv_3", "conv_5", "skip"))
 def _budgets(num_cells: int = 2, **settings: float) -> tuple[Budget, ...]:
     search = SearchConfig(**settings)  # type: ignore[arg-type]
     return find_budgets(search, cost_table(), num_cells=num_cells)
+
+
+def _overrun(alphas: tf.Tensor, budgets: Sequence[Budget]) -> tf.Tensor:
+    return expected_overrun(ExpectedStudent(tf.nn.softmax(alphas)), budgets)
 
 
 def test_without_settings_there_is_no_budget() -> None:
@@ -104,11 +110,11 @@ def test_the_hinge_by_hand() -> None:
     # 3 + 5 taps thrice, over ten operations and three edges in two cells: 2,400 x 3 x 2 / 10.
     undecided = 3 * 2 * 2400 / 10
     for macs in (100, 700, 2000):
-        overrun = expected_overrun(alphas, _budgets(max_macs=macs))
+        overrun = _overrun(alphas, _budgets(max_macs=macs))
         assert float(overrun) == pytest.approx(max(0.0, (undecided - macs) / undecided), rel=1e-5)
-    both = expected_overrun(alphas, _budgets(max_macs=100, max_bytes=401))
+    both = _overrun(alphas, _budgets(max_macs=100, max_bytes=401))
     [macs_alone, bytes_alone] = (
-        expected_overrun(alphas, [budget]) for budget in _budgets(max_macs=100, max_bytes=401)
+        _overrun(alphas, [budget]) for budget in _budgets(max_macs=100, max_bytes=401)
     )
     assert float(both) == pytest.approx(float(macs_alone + bytes_alone))
 
@@ -117,7 +123,7 @@ def test_the_hinge_pushes_to_cheap_operations_and_rests_within_the_budget() -> N
     alphas = tf.Variable(np.zeros((6, len(OPERATIONS)), np.float32))
     for macs, is_pushed in ((10, True), (100_000, False)):
         with tf.GradientTape() as tape:
-            overrun = expected_overrun(alphas, _budgets(num_cells=1, max_macs=macs))
+            overrun = _overrun(alphas, _budgets(num_cells=1, max_macs=macs))
         gradient = tape.gradient(overrun, alphas)
         assert (float(overrun) > 0) == is_pushed
         if is_pushed:
@@ -125,3 +131,30 @@ def test_the_hinge_pushes_to_cheap_operations_and_rests_within_the_budget() -> N
             assert np.all(gradient.numpy()[:, SKIP] < 0)
         else:
             assert np.all(gradient.numpy() == 0)
+
+
+@pytest.mark.parametrize(("num_cells", "price"), [(1, 1), (2, 2)])
+def test_cells_that_are_left_out_leave_more_for_the_others(num_cells: int, price: int) -> None:
+    """A cell without operations takes 24 of the 400 bytes of the rest."""
+    [budget] = _budgets(num_cells, max_bytes=460)
+    one = Genotype.from_primitives(2, [["conv_3", "none", "none"]])
+    two = Genotype.from_primitives(2, [["conv_3", "none", "none"], ["none"] * 3])
+    assert (budget.price_of(two), budget.price_of(one)) == (120, 96)
+    assert budget.allowance == 60
+    shallow = budget.without_cells(1)
+    assert (shallow.allowance, shallow.num_cells, shallow.frame_cells) == (84, 1, 1)
+    assert (budget.num_cells, shallow.price_of(one)) == (price, 120)
+    assert shallow.setting_for(shallow.allowance) == budget.setting_for(budget.allowance) == 460
+    for value, keeps_one, keeps_two in ((495, False, False), (496, True, False), (520, True, True)):
+        [budget] = _budgets(num_cells, max_bytes=value)
+        assert (budget.is_kept_by(one), budget.is_kept_by(two)) == (keeps_one, keeps_two)
+        assert budget.without_cells(1).is_kept_by(one) == keeps_one
+
+
+def test_the_hinge_counts_the_cells_that_are_expected() -> None:
+    [budget] = _budgets(num_cells=1, max_bytes=401)
+    shares = tf.one_hot([CONV_3] * 6, len(OPERATIONS))
+    # Of six convolutions of 120 bytes, beside one byte; undecided edges have 96 on average.
+    for num_absent in (0.0, 0.5):
+        overrun = expected_overrun(ExpectedStudent(shares, num_absent), [budget])
+        assert float(overrun) == pytest.approx((720 - 24 * num_absent - 1) / (6 * 96), rel=1e-5)

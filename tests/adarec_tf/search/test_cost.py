@@ -7,8 +7,9 @@ import tensorflow as tf
 from adarec_tf.config import StudentConfig
 from adarec_tf.search import cost
 from adarec_tf.search.alphas import OPERATIONS
-from adarec_tf.search.cost import expected_cost, relative_costs, search_costs
+from adarec_tf.search.cost import Prices, expected_cost, relative_costs, search_costs
 from adarec_tf.search.cost_table import Cost, CostTable
+from adarec_tf.search.depth import ExpectedStudent
 from adarec_tf.search_config import SearchConfig
 from tests.adarec_tf.search.hand_made_costs import cost_table
 
@@ -79,21 +80,21 @@ def test_prices_are_shares_of_the_teachers_encoder() -> None:
         teacher_encoder=Cost(100, 1000, 400, 2.0),
     )
     prices = relative_costs(table, num_cells=3, latency_share=0.5)
-    np.testing.assert_allclose(prices, 3 * (0.25 * 0.1 + 0.25 * 0.1 + 0.5 * 0.25))
+    np.testing.assert_allclose(prices.operations, 3 * (0.25 * 0.1 + 0.25 * 0.1 + 0.5 * 0.25))
 
 
 def test_prices_without_latency_need_none() -> None:
     counted = cost_table(teacher_encoder=Cost(200, 10_000, 800))
     prices = relative_costs(counted, num_cells=2, latency_share=0.0)
     conv_5 = OPERATIONS.index("conv_5")
-    assert prices[conv_5] == pytest.approx(2 * (0.5 * 50 / 200 + 0.5 * 500 / 10_000))
+    assert prices.operations[conv_5] == pytest.approx(2 * (0.5 * 50 / 200 + 0.5 * 500 / 10_000))
 
 
 def test_expected_cost_by_hand_and_its_direction() -> None:
-    prices = tf.constant([1.0, *[0.0] * (len(OPERATIONS) - 1)])
+    prices = Prices(np.eye(1, len(OPERATIONS), dtype=np.float32)[0])
     alphas = tf.Variable(tf.zeros([2, len(OPERATIONS)]))
     with tf.GradientTape() as tape:
-        total = expected_cost(alphas, prices)
+        total = expected_cost(ExpectedStudent(tf.nn.softmax(alphas)), prices)
     gradient = tape.gradient(total, alphas).numpy()
     assert float(total) == pytest.approx(2 / len(OPERATIONS))
     assert np.all(gradient[:, 0] > 0)

@@ -21,6 +21,12 @@ def test_a_student_costs_the_rest_and_what_stands_on_its_live_edges() -> None:
     assert cost.batch_latency_ms == pytest.approx(5.0 + 3.0 + 0.1 + 1.0 + 5.0)
 
 
+def test_a_student_of_fewer_cells_is_cheaper_by_those_as_well() -> None:
+    cost = cost_table().cost_of(Genotype.from_primitives(2, [["conv_3", "skip", "max_pool_3"]]))
+    assert cost[:3] == (100 - 6 + 30, 300, 400 - 24 + 120)
+    assert cost.latency_ms == pytest.approx(1.0 - 0.05 + 0.3 + 0.01 + 0.1)
+
+
 def test_a_table_survives_the_way_through_a_file(tmp_path: Path) -> None:
     table = cost_table()
     assert table.has_latency

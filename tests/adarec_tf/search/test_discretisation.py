@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from adarec_tf.config import StudentConfig
-from adarec_tf.search.alphas import OPERATIONS, genotype_of
+from adarec_tf.search.alphas import OPERATIONS, Logits, genotype_of
 from adarec_tf.search.discretisation import DiscretisationGap, mean_of_drawn
 
 STUDENT = StudentConfig(num_cells=2, num_nodes=2)
@@ -14,7 +14,7 @@ def test_sharp_alphas_relax_to_the_one_architecture() -> None:
     logits[:, CONV] = 0.0
     genotype = genotype_of([CONV] * 3, num_nodes=2, num_cells=2)
     validate = {genotype: 0.25}.__getitem__
-    assert mean_of_drawn(logits, validate, student=STUDENT, num_drawn=3, seed=1) == 0.25
+    assert mean_of_drawn(Logits(logits), validate, student=STUDENT, num_drawn=3, seed=1) == 0.25
 
 
 def test_the_relaxed_metric_is_the_mean_over_the_softmax() -> None:
@@ -22,7 +22,7 @@ def test_the_relaxed_metric_is_the_mean_over_the_softmax() -> None:
     logits[:, CONV] = 0.0
     logits[0, SKIP] = np.log(3.0)
     mean = mean_of_drawn(
-        logits,
+        Logits(logits),
         lambda genotype: float(genotype.cells[0][0].primitive == "skip"),
         student=STUDENT,
         num_drawn=400,

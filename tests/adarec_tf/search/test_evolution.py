@@ -95,3 +95,19 @@ def test_validation_is_asked_as_often_as_allowed() -> None:
     validate: Callable[[Genotype], float] = lambda g: calls.append(g) or 0.0  # noqa: E731
     evolve([(_genotype(0, 0, 0), 0.0)], validate, num_evaluations=7, is_shared=False, seed=0)
     assert len(calls) == 7
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_depths_mutate_to_those_that_are_allowed(is_shared: bool) -> None:
+    parent = _genotype(0, 4, 6, 1, 2, 3) if not is_shared else _genotype(0, 4, 6)
+    generator = np.random.default_rng(0)
+    children = [
+        mutate(parent, generator, is_shared=is_shared, depths=(1, 2, 4)) for _ in range(200)
+    ]
+    counts = np.bincount([len(child.cells) for child in children], minlength=5)
+    assert counts.tolist()[:1] + counts.tolist()[3:4] == [0, 0]
+    assert 0.15 < counts[[1, 4]].sum() / 200 < 0.35
+    for child in children:
+        if len(child.cells) != 2:
+            expected = [*parent.cells, parent.cells[-1], parent.cells[-1]][: len(child.cells)]
+            assert list(child.cells) == expected

@@ -1,4 +1,6 @@
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
@@ -27,11 +29,13 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def _given(teacher: keras.Model, path: Path, num_cells: int = 2, max_macs: int = 0) -> Genotype:
+def _given(
+    teacher: keras.Model, path: Path, num_cells: int = 2, max_macs: int = 0, **search: Any
+) -> Genotype:
     return given_genotype(
         teacher,
         StudentConfig(hidden_dim=HIDDEN_DIM, num_cells=num_cells, num_nodes=2),
-        SearchConfig(genotype=str(path), max_macs=max_macs, front_size=3),
+        SearchConfig(genotype=str(path), max_macs=max_macs, front_size=3, **search),
         max_length=LENGTH,
         kept_path=str(path.parent / "costs.json"),
     )
@@ -50,6 +54,24 @@ def test_a_genotype_that_overruns_a_budget_is_an_error(teacher: keras.Model, pat
 def test_a_genotype_of_another_frame_is_an_error(teacher: keras.Model, path: Path) -> None:
     with pytest.raises(ValueError, match=r"should have num_cells=3 .*Received: .* num_cells=2"):
         _given(teacher, path, num_cells=3)
+
+
+def test_a_genotype_of_fewer_cells_is_one_of_a_searched_depth(
+    teacher: keras.Model, path: Path
+) -> None:
+    assert _given(teacher, path, num_cells=3, min_cells=2) == GENOTYPE
+    with pytest.raises(ValueError, match=r"num_cells=3 to 4 .* and `search\.min_cells` say"):
+        _given(teacher, path, num_cells=4, min_cells=3)
+
+
+def test_a_genotype_of_a_searched_width_costs_what_that_width_does(
+    teacher: keras.Model, path: Path
+) -> None:
+    wide = dataclasses.replace(GENOTYPE, hidden_dim=2 * HIDDEN_DIM)
+    path.write_text(wide.to_json())
+    assert _given(teacher, path, max_macs=4 * MACS) == wide
+    with pytest.raises(ValueError, match=rf"Received: .* macs={4 * MACS},"):
+        _given(teacher, path, max_macs=4 * MACS - 1)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -17,9 +19,19 @@ def test_latencies_that_are_sums_are_taken_apart() -> None:
     table, students = cost_table(), _students(20)
     latencies_ms = np.array([table.cost_of(student).latency_ms for student in students])
     fit = fit_latencies(students, latencies_ms)
-    assert fit.rest_ms == pytest.approx(table.rest.latency_ms)
+    assert (fit.rest_ms, fit.cell_ms) == (pytest.approx(table.rest.latency_ms), 0.0)
     for name in PRIMITIVES:
         assert fit.operations_ms[name] == pytest.approx(table.operations[name].latency_ms), name
+    np.testing.assert_allclose(fit.errors, 0.0, atol=1e-9)
+
+
+def test_cells_have_a_term_of_their_own_where_students_have_more_or_fewer() -> None:
+    table, students = cost_table(), _students(20)
+    students += [dataclasses.replace(student, cells=student.cells[:1]) for student in students[:4]]
+    latencies_ms = np.array([table.cost_of(student).latency_ms for student in students])
+    fit = fit_latencies(students, latencies_ms)
+    assert fit.cell_ms == pytest.approx(table.cell.latency_ms)
+    assert fit.rest_ms + 2 * fit.cell_ms == pytest.approx(table.rest.latency_ms)
     np.testing.assert_allclose(fit.errors, 0.0, atol=1e-9)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adarec_tf.config import StudentConfig
-from adarec_tf.search.alphas import initial_alphas
+from adarec_tf.search.alphas import Logits, initial_alphas
 from adarec_tf.search.budget import SETTINGS, Budget, budget_of, find_budgets
 from adarec_tf.search.cost_table import Cost
 from adarec_tf.search.given_genotype import read_genotype
@@ -47,6 +47,27 @@ def test_the_ladder_by_hand(quantity: str, budgets: dict[str, float], values: li
     assert {rung.setting for rung in ladder} == {SETTINGS[quantity]}
 
 
+@pytest.mark.parametrize(
+    ("num_cells", "num_edges", "values"),
+    [
+        # A pool in the one cell that is left, of 24 bytes less; six convolutions of 200 bytes.
+        (2, 3, [376, 1600]),
+        (1, 6, [376, 1600]),
+    ],
+)
+def test_the_ladder_goes_from_the_fewest_cells_to_all_of_them(
+    num_cells: int, num_edges: int, values: list[float]
+) -> None:
+    rung = budget_of("max_bytes", 0.0, TABLE, num_cells=num_cells)
+    sizes = {"num_edges": num_edges, "num_nodes": 2, "size": 2}
+    ladder = budget_ladder(rung, (), **sizes, num_optional=1)
+    assert [rung.value for rung in ladder] == values
+    # What only one cell can keep leaves one pool there, and nothing to choose.
+    kept = find_budgets(SearchConfig(latency_budget_ms=1.06), TABLE, num_cells=num_cells)
+    ladder = budget_ladder(rung, kept, **sizes, num_optional=1)
+    assert [rung.value for rung in ladder] == [376]
+
+
 def test_each_rung_has_the_best_of_all_that_keep_it() -> None:
     def validate(genotype: Genotype) -> float:
         return float(TABLE.cost_of(genotype).macs)
@@ -54,7 +75,7 @@ def test_each_rung_has_the_best_of_all_that_keep_it() -> None:
     ladder = _ladder("macs", 4)
     lucky = Genotype.from_primitives(2, [["max_pool_3", "none", "none"], ["skip"] * 3])
     ranked = [(lucky, 999.0)]
-    logits = initial_alphas(3, seed=0)
+    logits = Logits(initial_alphas(3, seed=0))
     best = best_within(ladder, ranked, logits, validate, (), student=STUDENT, search=SEARCH, seed=1)
     macs = [TABLE.cost_of(genotype).macs for genotype in best]
     assert best[0] == lucky

@@ -78,7 +78,12 @@ def test_counts_are_those_of_the_student_that_is_built_and_served(
         hidden_dim=4, num_cells=2, num_nodes=2, item_table=table, kernel_format=kernel_format
     )
     genotype = Genotype.from_primitives(2, CELLS)
-    predicted = count_costs(teacher, config, LENGTH).cost_of(genotype)
+    costs = count_costs(teacher, config, LENGTH)
+    shallow = Genotype.from_primitives(2, CELLS[:1])
+    student = build_student(shallow, config, NUM_ITEMS, LENGTH, seed=1)
+    counted = (count_parameters(student).total, encoder_macs(student, LENGTH))
+    assert costs.cost_of(shallow)[:3] == (*counted, served_bytes(student))
+    predicted = costs.cost_of(genotype)
     student = build_student(genotype, config, NUM_ITEMS, LENGTH, seed=1)
     assert predicted.parameters == count_parameters(student).total
     assert predicted.macs == encoder_macs(student, LENGTH)
@@ -108,6 +113,13 @@ def test_latencies_are_measured_and_change_no_count(teacher) -> None:  # type: i
     table.check_fits(counted)
     for name, cost in table.operations.items():
         assert cost[:3] == counted.operations[name][:3]
+
+
+def test_students_of_fewer_cells_are_timed_where_there_are_several(counted: CostTable) -> None:
+    genotypes = profile._profiled_genotypes(counted.frame, 5)
+    assert [len(genotype.cells) for genotype in genotypes] == [2] * 5 + [1, 1]
+    one = dataclasses.replace(counted.frame, num_cells=1)
+    assert [len(genotype.cells) for genotype in profile._profiled_genotypes(one, 5)] == [1] * 5
 
 
 def test_functions_have_their_turns_and_the_warm_up_does_not_count(

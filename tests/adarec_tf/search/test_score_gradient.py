@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.search.score_gradient import compared_loss
+from adarec_tf.search.alphas import Logits
+from adarec_tf.search.depth import rows_there
+from adarec_tf.search.score_gradient import ComparedArchitectures, compared_loss
 from tests.references.gradients import central_differences
 
 NUM_EDGES, NUM_OPERATIONS = 2, 3
@@ -30,9 +32,12 @@ def _estimate(drawn: tuple[int, ...]) -> tuple[float, np.ndarray]:
     logits = tf.constant(LOGITS, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(logits)
+        operations = tf.constant([ARCHITECTURES[index] for index in drawn])
         loss = compared_loss(
-            logits,
-            tf.constant([ARCHITECTURES[index] for index in drawn]),
+            Logits(logits),
+            ComparedArchitectures(
+                operations, tf.ones_like(operations, tf.float32), tf.zeros(len(drawn), tf.int32)
+            ),
             tf.constant(LOSSES[list(drawn)], tf.float32),
         )
     return float(loss), tape.gradient(loss, logits).numpy()
@@ -56,3 +61,56 @@ def test_equal_architectures_tell_nothing() -> None:
     loss, gradient = _estimate((4, 4, 4))
     assert loss == pytest.approx(LOSSES[4], rel=1e-5)
     np.testing.assert_allclose(gradient, 0.0, atol=1e-6)
+
+
+# Two cells of an edge each, of which the upper may be left out: its operation then says nothing.
+DEPTH_LOGITS = np.array([0.4, -0.3])
+DEPTH_LOSSES = {
+    (operations, absent): LOSSES[operations[0] if absent else ARCHITECTURES.index(operations)]
+    for operations in ARCHITECTURES
+    for absent in (0, 1)
+}
+
+
+def _expected_loss_of_depths(logits: np.ndarray) -> float:
+    depths = np.exp(logits[6:]) / np.exp(logits[6:]).sum()
+    probabilities = _probabilities(logits[:6].reshape(2, 3))
+    return float(
+        sum(
+            depths[absent] * probability * DEPTH_LOSSES[operations, absent]
+            for operations, probability in zip(ARCHITECTURES, probabilities, strict=True)
+            for absent in (0, 1)
+        )
+    )
+
+
+def test_over_all_draws_of_depths_and_operations_as_well() -> None:
+    flat = np.concatenate([LOGITS.ravel(), DEPTH_LOGITS])
+    depths = np.exp(DEPTH_LOGITS) / np.exp(DEPTH_LOGITS).sum()
+    probabilities = dict(zip(ARCHITECTURES, _probabilities(LOGITS), strict=True))
+    pairs = list(itertools.product(DEPTH_LOSSES, repeat=2))
+    shares = [
+        np.prod([probabilities[operations] * depths[absent] for operations, absent in pair])
+        for pair in pairs
+    ]
+    variables = [tf.constant(LOGITS, tf.float32), tf.constant(DEPTH_LOGITS, tf.float32)]
+
+    @tf.function
+    def estimate(
+        operations: tf.Tensor, num_absent: tf.Tensor, losses: tf.Tensor
+    ) -> list[tf.Tensor]:
+        is_there = rows_there(num_absent, num_rows=2, num_cells=2, num_cell_edges=1)
+        with tf.GradientTape() as tape:
+            tape.watch(variables)
+            drawn = ComparedArchitectures(operations, is_there, num_absent)
+            loss = compared_loss(Logits(*variables), drawn, losses)
+        return tape.gradient(loss, variables)
+
+    gradient = np.zeros(8)
+    for pair, share in zip(pairs, shares, strict=True):
+        operations, num_absent = (tf.constant(part) for part in zip(*pair, strict=True))
+        losses = tf.constant([DEPTH_LOSSES[drawn] for drawn in pair], tf.float32)
+        parts = estimate(operations, num_absent, losses)
+        gradient += share * np.concatenate([part.numpy().ravel() for part in parts])
+    expected = central_differences(_expected_loss_of_depths, flat, 1e-5)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-4)

@@ -292,3 +292,52 @@ def test_an_unreachable_budget_is_an_error_before_anything_is_trained(
     with pytest.raises(ValueError, match=r"`search\.max_bytes` should be at least \d+, "):
         _search(teacher, scene, tmp_path, max_bytes=100)
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_depths_and_widths_are_searched_and_a_finished_width_is_not_redone(
+    teacher: keras.Model,
+    scene: dict[str, Histories],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes: dict[str, Any] = {
+        **{"alphas": "per_cell", "min_cells": 1, "hidden_dims": (4, 8), "max_epochs": 2},
+        **{"num_candidates": 1, "num_evaluations": 4, "front_size": 2, "front_quantity": "macs"},
+    }
+    run_epoch, epochs = searcher._SearchLoop._run_epoch, []
+
+    def counted(loop: Any, epoch: int) -> dict[str, Any]:
+        epochs.append((loop._frame.student.hidden_dim, epoch))
+        if epochs == [(4, 0), (4, 1), (8, 0)]:
+            raise _KilledError
+        return run_epoch(loop, epoch)
+
+    monkeypatch.setattr(searcher._SearchLoop, "_run_epoch", counted)
+    with pytest.raises(_KilledError):
+        _search(teacher, scene, tmp_path, num_cells=2, **changes)
+    result = _search(teacher, scene, tmp_path, num_cells=2, **changes)
+    assert epochs[3:] == [(8, 0), (8, 1)]
+    # The better width was chosen; what tells of it comes last, and in all places.
+    records = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines()]
+    widths = [record["hidden_dim"] for record in records]
+    chosen = result.genotype.hidden_dim
+    assert widths == [12 - chosen] * 2 + [chosen] * 2
+    best = [max(f["ndcg@10/full"] for f in r["selection"]["finalists"]) for r in records[1::2]]
+    assert best[1] == dict(result.candidates)[result.genotype] >= best[0]
+    assert result.student.genotype == result.genotype
+    assert result.student.sequence_embedding.hidden_dim == chosen
+    assert len(result.student.cells) == len(result.genotype.cells)
+    assert result.gap.inherited == pytest.approx(result.gap.derived, abs=2e-3)
+    # Depths wait for the warm-up as alphas do, and are drawn, trained, ranked and logged.
+    for untouched, moved in (records[:2], records[2:]):
+        assert untouched["depths"] == {"1": 0.5, "2": 0.5}
+        assert moved["depths"]["1"] != 0.5
+        assert sum(moved["depths"].values()) == pytest.approx(1.0)
+    finalists = [f["genotype"] for r in records[1::2] for f in r["selection"]["finalists"]]
+    assert {len(genotype["cells"]) for genotype in finalists} == {1, 2}
+    logged = read_scalars(tmp_path / "log" / "width_8")
+    assert [epoch for epoch, _ in logged["depth/1_cells"]] == [1, 2]
+    # The front is of both widths: the cheapest student of all is of the narrower one.
+    assert result.front is not None
+    assert all(student.genotype.hidden_dim in (4, 8) for student in result.front.students)
+    assert result.front.searched.genotype == result.genotype

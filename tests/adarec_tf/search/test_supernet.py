@@ -8,6 +8,7 @@ import tensorflow as tf
 from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.search.alphas import OPERATIONS, MixedEdges, SampledEdges, fixed_edges
 from adarec_tf.search.supernet import Supernet
+from adarec_tf.sequence_model import SequenceOutputs
 from tests.adarec_tf.search.small_supernet import (
     CONFIG,
     ITEM_IDS,
@@ -75,3 +76,27 @@ def test_edges_of_every_cell_or_of_one_for_all(supernet: Supernet) -> None:
         np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(shared[0], other[0])
     assert np.any(np.not_equal(shared[1], other[1]))
+
+
+def test_a_cell_that_is_left_out_hands_on_what_it_is_given_and_is_not_trained() -> None:
+    """Compiled, as the steps are, with the choice of depth made when it runs."""
+    supernet = small_supernet(num_optional=1)
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
+    def run(num_absent: tf.Tensor) -> tuple[SequenceOutputs, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            edges = fixed_edges([0, 3, 6, 2, 7, 1])
+            outputs = supernet(ITEM_IDS, edges._replace(num_absent=num_absent))
+            loss = tf.reduce_sum(tf.square(outputs.final_states - 1.0))
+        weights = [v.value for v in supernet.cells[1].trainable_variables]
+        gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return outputs, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    whole, gradients = run(tf.constant(0))
+    plain = small_supernet()(ITEM_IDS, fixed_edges([0, 3, 6, 2, 7, 1]))
+    np.testing.assert_allclose(whole.final_states, plain.final_states, atol=1e-6)
+    assert any(np.any(gradient != 0) for gradient in gradients)
+    shallow, gradients = run(tf.constant(1))
+    np.testing.assert_array_equal(shallow.hidden_states[1], shallow.hidden_states[0])
+    np.testing.assert_allclose(shallow.hidden_states[0], plain.hidden_states[0], atol=1e-6)
+    assert all(np.all(gradient == 0) for gradient in gradients)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.search.alphas import SampledEdges, fixed_edges, sample_edges
+from adarec_tf.search.alphas import Logits, SampledEdges, fixed_edges, sample_edges
 from adarec_tf.search.search_state import SearchBatch, SearchState, search_loss
 from adarec_tf.search.unrolled import unrolled_loss
 from tests.adarec_tf.search.small_search import (
@@ -69,13 +69,13 @@ def test_second_order_gradient_matches_central_differences(
 ) -> None:
     at = np.random.default_rng(2).normal(0, 0.5, state.alphas.shape).astype(np.float32)
     variable = tf.Variable(at)
-    sampled = sample_edges(variable, batches[0].seed, 1.0)
+    sampled = sample_edges(Logits(variable), batches[0].seed, 1.0)
 
     @tf.function
     def gradients() -> list[tf.Tensor]:
         """Of the second and of the first order."""
         with tf.GradientTape(persistent=True) as tape:
-            edges = sample_edges(tf.convert_to_tensor(variable), batches[0].seed, 1.0)
+            edges = sample_edges(Logits(tf.convert_to_tensor(variable)), batches[0].seed, 1.0)
             second = unrolled_loss(state, edges, *batches).total
             first = search_loss(state, edges, batches[0], training=False).total
         return [tape.gradient(total, variable) for total in (second, first)]
