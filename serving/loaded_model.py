@@ -1,12 +1,18 @@
 """One version of a model in memory: loading a SavedModel and answering its signatures.
 
+It is run by a session, as TensorFlow Serving does it, not by `tf.saved_model.load`: on Python 3.11
+and later every tensor that TensorFlow 2.16 makes of a request's values leaves some 340 bytes behind
+(tensorflow/tensorflow#62551), and a session, which takes NumPy values as they are, also answers
+sooner. A request runs on the thread that asks: handing its hundreds of tiny operations from thread
+to thread costs more than they do. Matrix products still use all cores.
+
 Requests and answers are TensorProtos, and whatever goes wrong is a `ModelError` with the status
 code TensorFlow Serving gives in that case. Which version is served is decided in `model_versions`.
 """
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +21,13 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
+
+# Not `tf.compat.v1.saved_model.load`, which is this and a line on the screen.
+from tensorflow.python.saved_model.loader_impl import SavedModelLoader
+
+# Values of all inputs to values of all outputs, by name.
+Function = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
 
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 
@@ -71,17 +83,19 @@ class LoadedModel:
 
     Args:
       version: the number of its folder.
-      loaded: what `tf.saved_model.load` returned. It owns the variables and tables behind the
-        signatures, so it has to live as long as they are called.
+      functions: what runs a signature, by its name.
       signature_defs: the signatures as stored in the SavedModel, by name.
     """
 
     def __init__(
-        self, version: int, loaded: Any, signature_defs: Mapping[str, meta_graph_pb2.SignatureDef]
+        self,
+        version: int,
+        functions: Mapping[str, Function],
+        signature_defs: Mapping[str, meta_graph_pb2.SignatureDef],
     ) -> None:
         self.version = version
         self.signature_defs = dict(signature_defs)
-        self._loaded = loaded
+        self._functions = dict(functions)
 
     def predict(
         self,
@@ -98,7 +112,7 @@ class LoadedModel:
         inputs: Mapping[str, tensor_pb2.TensorProto],
         output_filter: Sequence[str] = (),
     ) -> Call:
-        """Decodes a request. As in TensorFlow Serving, shapes are left for the graph to check.
+        """Decodes a request.
 
         Args:
           signature_name: key of a signature; "" means `serving_default`.
@@ -109,11 +123,11 @@ class LoadedModel:
           ModelError: unknown signature, or inputs or outputs that do not fit it.
         """
         name = signature_name or DEFAULT_SIGNATURE
-        if name not in self._loaded.signatures:
+        if name not in self._functions:
             raise ModelError(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"Serving signature key {name!r} not found. "
-                f"Known: {', '.join(sorted(self._loaded.signatures.keys()))}.",
+                f"Known: {', '.join(sorted(self._functions))}.",
             )
         signature = self.signature_defs[name]
         _check_input_names(signature, inputs)
@@ -130,13 +144,12 @@ class LoadedModel:
         Raises:
           ModelError: the graph failed.
         """
-        tensors = {name: tf.constant(array) for name, array in call.inputs.items()}
         try:
-            outputs = self._loaded.signatures[call.signature_name](**tensors)
+            outputs = self._functions[call.signature_name](call.inputs)
         except tf.errors.OpError as error:
             message = _on_one_line(error.message)
             raise ModelError(_STATUS_BY_NUMBER[error.error_code], message) from error
-        return {name: outputs[name].numpy() for name in call.outputs}
+        return {name: outputs[name] for name in call.outputs}
 
 
 def load_model(path: Path, version: int) -> LoadedModel:
@@ -151,14 +164,61 @@ def load_model(path: Path, version: int) -> LoadedModel:
     """
     signature_defs = _read_signature_defs(path)
     try:
-        loaded = tf.saved_model.load(str(path), tags=[tf.saved_model.SERVING])
+        functions = _load_functions(path)
     except Exception as error:
         # The loader raises many unrelated types (OSError, IndexError, OpError, ...). Whichever it
         # is, the version is unusable and the reason belongs in its status.
         logger.debug("Loading %s failed.", path, exc_info=True)
         message = f"Cannot load {path}: {_on_one_line(str(error))}"
         raise ModelError(_load_error_code(error), message) from error
-    return LoadedModel(version, loaded, signature_defs)
+    return LoadedModel(version, functions, signature_defs)
+
+
+def _load_functions(path: Path) -> dict[str, Function]:
+    """The signatures of a SavedModel as functions of NumPy values; they share one session.
+
+    The session owns the variables and tables, and lives as long as a function of it.
+    """
+    options = tf.compat.v1.ConfigProto()
+    options.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
+    session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
+    meta_graph = SavedModelLoader(str(path)).load(session, [tf.saved_model.SERVING])
+    _check_variables(session)
+    return {
+        name: _function(session, signature)
+        for name, signature in meta_graph.signature_def.items()
+        if not name.startswith("__saved_model")  # what initialises it
+    }
+
+
+def _check_variables(session: tf.compat.v1.Session) -> None:
+    """Compares the variables' shapes with the graph's: restoring takes whatever a file holds."""
+    handles = [op for op in session.graph.get_operations() if op.type == "VarHandleOp"]
+    with session.graph.as_default():
+        sizes = [tf.raw_ops.VariableShape(input=handle.outputs[0]) for handle in handles]
+    for handle, found in zip(handles, session.run(sizes), strict=True):
+        stated = tf.TensorShape(handle.get_attr("shape"))
+        if not stated.is_compatible_with(found.tolist()):
+            raise ValueError(
+                f"The variable {handle.name} should have the shape {stated}. "
+                f"Received: {found.tolist()}."
+            )
+
+
+def _function(session: tf.compat.v1.Session, signature: meta_graph_pb2.SignatureDef) -> Function:
+    input_names, output_names = list(signature.inputs), list(signature.outputs)
+    options = config_pb2.CallableOptions(
+        feed=[signature.inputs[name].name for name in input_names],
+        fetch=[signature.outputs[name].name for name in output_names],
+    )
+    # `make_callable` takes the way of `run`, which costs more than many a model.
+    run = session._make_callable_from_options(options)
+
+    def function(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        values = run(*(inputs[name] for name in input_names))
+        return dict(zip(output_names, values, strict=True))
+
+    return function
 
 
 def _read_signature_defs(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
@@ -190,8 +250,8 @@ def _on_one_line(message: str) -> str:
 def _load_error_code(error: Exception) -> grpc.StatusCode:
     if isinstance(error, tf.errors.OpError):
         return _STATUS_BY_NUMBER[error.error_code]
-    if isinstance(error, FileNotFoundError):
-        return grpc.StatusCode.NOT_FOUND
+    if isinstance(error, FileNotFoundError) or "not a valid checkpoint" in str(error):
+        return grpc.StatusCode.NOT_FOUND  # the latter: no files of variables
     if isinstance(error, IndexError):  # how TensorFlow's OUT_OF_RANGE arrives: a truncated file
         return grpc.StatusCode.OUT_OF_RANGE
     return grpc.StatusCode.UNKNOWN
@@ -227,14 +287,21 @@ def _decode(
     name: str, signature: meta_graph_pb2.SignatureDef, proto: tensor_pb2.TensorProto
 ) -> np.ndarray:
     """The values of one input."""
-    expected = signature.inputs[name].dtype
-    if proto.dtype != expected:
+    expected = signature.inputs[name]
+    if proto.dtype != expected.dtype:
         raise ModelError(
             grpc.StatusCode.INVALID_ARGUMENT,
-            f"Input {name!r} should be {_dtype_name(expected)}. "
+            f"Input {name!r} should be {_dtype_name(expected.dtype)}. "
             f"Received: {_dtype_name(proto.dtype)}.",
         )
     sizes = [dim.size for dim in proto.tensor_shape.dim]
+    wanted = [dim.size for dim in expected.tensor_shape.dim]
+    if not expected.tensor_shape.unknown_rank and not _fits(sizes, wanted):
+        raise ModelError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"Input {name!r} should have the shape {wanted}, where -1 is any size. "
+            f"Received: {sizes}.",
+        )
     if min(sizes, default=0) < 0 or math.prod(sizes) > MAX_TENSOR_ELEMENTS:
         raise ModelError(
             grpc.StatusCode.INVALID_ARGUMENT,
@@ -246,6 +313,12 @@ def _decode(
     except (TypeError, ValueError) as error:
         message = f"Input {name!r} should hold the values of its shape {sizes}: {error}"
         raise ModelError(grpc.StatusCode.INVALID_ARGUMENT, message) from error
+
+
+def _fits(sizes: Sequence[int], wanted: Sequence[int]) -> bool:
+    return len(sizes) == len(wanted) and all(
+        size == other or other == -1 for size, other in zip(sizes, wanted, strict=True)
+    )
 
 
 def _dtype_name(dtype: int) -> str:

@@ -28,7 +28,7 @@ class FileLoader:
         if not (path / "complete").exists():
             raise ModelError(grpc.StatusCode.DATA_LOSS, "incomplete")
         names = [file.stem for file in path.glob("*.signature")]
-        return LoadedModel(version, None, dict.fromkeys(names, meta_graph_pb2.SignatureDef()))
+        return LoadedModel(version, {}, dict.fromkeys(names, meta_graph_pb2.SignatureDef()))
 
 
 @pytest.fixture

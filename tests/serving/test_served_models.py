@@ -22,7 +22,7 @@ class CountingLoader:
         if (path / "broken").exists():
             raise ModelError(grpc.StatusCode.DATA_LOSS, "It is broken.")
         self.loaded.append(f"{path.parent.name}/{version}")
-        return LoadedModel(version, loaded=None, signature_defs={})
+        return LoadedModel(version, functions={}, signature_defs={})
 
 
 @pytest.fixture
