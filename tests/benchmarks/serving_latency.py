@@ -6,8 +6,10 @@ One client, one history of 50 items a request, the best 100, seen items excluded
 untrained, but for scales that are not 1 and biases that are not 0: loading takes products with 1
 and sums with 0 out of a graph, which a trained one has. In-process calls take turns, so that all
 bundles see the same machine; then each is served by the embedded server in a process of its own and
-asked over gRPC. `encoder` is the `embed` signature: keys to ids, and the state of the last item.
-What a call costs before it computes anything is measured by a bundle-less function, `empty_call`.
+asked over gRPC. `in_process` and `encoder` are run by a session, as the embedded server and
+TensorFlow Serving do; `eager_…` by `tf.saved_model.load`. `encoder` is the `embed` signature: keys
+to ids, and the state of the last item. What an eager call costs before it computes anything is
+measured by a bundle-less function, `empty_call`.
 
 Writes `tests/benchmarks/results/serving_latency_<name>.json`.
 """
@@ -38,6 +40,8 @@ from adarec_tf.students import Genotype, build_student
 from adarec_tf.teacher_config import NextItNetConfig, SASRecConfig
 from adarec_tf.teachers import build_teacher
 from serving.client import RecommendClient
+from serving.loaded_model import Call as ModelCall
+from serving.loaded_model import LoadedModel, load_model
 
 MAX_LENGTH, K, HIDDEN_DIM = 50, 100, 64
 NUM_REQUESTS = 50
@@ -145,15 +149,16 @@ def measure_catalogue(
                 warmup_histories=histories[:2],
             )
             start = time.perf_counter()
-            recommenders[name] = load_recommender(str(bundle))
+            model_of_session = load_model(bundle, version=1)
             rows[f"{name}_{num_items}"] = {
                 "bundle_bytes": bundle_bytes(str(bundle)),
                 "load_s": time.perf_counter() - start,
             }
+            recommenders[name] = (model_of_session, load_recommender(str(bundle)))
         calls = {
             f"{name} {part}": call
-            for name, recommender in recommenders.items()
-            for part, call in in_process_calls(recommender, histories).items()
+            for name, loaded in recommenders.items()
+            for part, call in in_process_calls(*loaded, histories).items()
         }
         for name, figures in in_turns(calls, rounds).items():
             model_name, part = name.split(" ")
@@ -164,17 +169,32 @@ def measure_catalogue(
     return rows
 
 
-def in_process_calls(recommender: Recommender, histories: list[list[str]]) -> dict[str, Call]:
+def in_process_calls(
+    model: LoadedModel, recommender: Recommender, histories: list[list[str]]
+) -> dict[str, Call]:
     """The calls to time, each given the number of a request."""
     requests = [request_tensors([history], K, True) for history in histories]
+    asked = [
+        ModelCall(
+            "serving_default",
+            {name: np.asarray(tensor.numpy()) for name, tensor in request.items()},
+            ["item_ids", "scores"],
+        )
+        for request in requests
+    ]
+    embedded = [
+        ModelCall("embed", {"history": call.inputs["history"]}, ["user_vector"]) for call in asked
+    ]
     keys = [key_matrix([history]) for history in histories]
     empty = tf.function(lambda history: tf.size(history)).get_concrete_function(
         tf.TensorSpec([None, None], tf.string)
     )
     embed = recommender.signatures["embed"]
     return {
-        "in_process": lambda n: recommender.signature(**requests[n])["item_ids"].numpy(),
-        "encoder": lambda n: embed(history=keys[n])["user_vector"].numpy(),
+        "in_process": lambda n: model.run(asked[n]),
+        "encoder": lambda n: model.run(embedded[n]),
+        "eager_in_process": lambda n: recommender.signature(**requests[n])["item_ids"].numpy(),
+        "eager_encoder": lambda n: embed(history=keys[n])["user_vector"].numpy(),
         "empty_call": lambda n: empty(keys[n]).numpy(),
     }
 
@@ -219,7 +239,7 @@ def print_rows(rows: Mapping[str, Mapping[str, Any]]) -> None:
     for name, row in rows.items():
         parts = [
             f"{part} p50={row[part]['p50']:.2f} p99={row[part]['p99']:.2f}"
-            for part in ("in_process", "encoder", "empty_call", "served")
+            for part in ("in_process", "encoder", "eager_in_process", "eager_encoder", "served")
         ]
         print(f"{name}: load_s={row['load_s']:.2f}", *parts, sep="  ")
 
