@@ -4,6 +4,7 @@ Both are imported inside the commands, so that `--help` and a wrong argument ans
 """
 
 import os
+import shlex
 import sys
 import time
 import warnings
@@ -60,12 +61,19 @@ _set_option = click.option(
 @click.option("--time-column", help="Name of the log's time column.")
 @click.option("--workdir", type=click.Path(path_type=Path), help="[default: runs/<scene>]")
 @click.option("--seed", type=int, help="Of everything random.")
+@click.option(
+    "--beam-args",
+    default="",
+    metavar='"--NAME=VALUE ..."',
+    help='Where the Beam stages run, e.g. "--runner=FlinkRunner --flink_master=HOST:8081".',
+)
 @_set_option
 def run(
     scene: str | None,
     data: Path | None,
     workdir: Path | None,
     seed: int | None,
+    beam_args: str,
     settings: tuple[str, ...],
     **columns: str | None,
 ) -> None:
@@ -82,7 +90,12 @@ def run(
     given += [f"seed={seed}"] if seed is not None else []
     config = config.override([*given, *settings])
     try:
-        finished = run_pipeline(config, data, workdir or RUNS_DIR / config.scene)
+        finished = run_pipeline(
+            config,
+            data,
+            workdir or RUNS_DIR / config.scene,
+            beam_arguments=_split_arguments(beam_args),
+        )
     except RunInterruptedError as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_INTERRUPTED)
@@ -96,6 +109,16 @@ def run(
         result_path=finished.result_path,
         command=command_name(sys.argv[0]),
     )
+
+
+def _split_arguments(text: str) -> list[str]:
+    """The arguments of a quoted line, as a shell would split it."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ValueError(
+            f"`--beam-args` should be arguments as in a shell. Received: {text!r} ({error})."
+        ) from error
 
 
 @main.command()

@@ -60,6 +60,7 @@ def run_pipeline(
     config: PipelineConfig,
     data_path: str | os.PathLike[str] | None,
     workdir: str | os.PathLike[str],
+    beam_arguments: Sequence[str] = (),
 ) -> RunResult:
     """Runs every stage that has no valid result from an earlier run in the same folder.
 
@@ -67,6 +68,7 @@ def run_pipeline(
       config: the run's settings.
       data_path: a file or folder of raw interactions; None for a scene that can be generated.
       workdir: the run's folder; what was interrupted there continues.
+      beam_arguments: of Beam, `--name=value`: where the Beam stages run; results are the same.
 
     Returns:
       The result, which is also in `result.json`.
@@ -79,12 +81,12 @@ def run_pipeline(
     check_data_path(config.scene, data_path)
     folder = Workdir(workdir)
     with folder.locked():
-        folder.write_config(config, data_path)
+        folder.write_config(config, data_path, beam_arguments)
         log_path = folder.new_log()
         with redirected_output(log_path) as console, Screen(console) as screen:
             try:
                 with _interrupted_by_sigterm():
-                    result = _run_stages(config, data_path, folder)
+                    result = _run_stages(config, data_path, folder, beam_arguments)
             except KeyboardInterrupt as error:
                 screen.stage_interrupted()
                 raise RunInterruptedError(
@@ -102,7 +104,10 @@ def run_pipeline(
 
 
 def _run_stages(
-    config: PipelineConfig, data_path: str | os.PathLike[str] | None, folder: Workdir
+    config: PipelineConfig,
+    data_path: str | os.PathLike[str] | None,
+    folder: Workdir,
+    beam_arguments: Sequence[str],
 ) -> dict[str, Any]:
     # Imported here, when standard error is the log: see the module's docstring.
     import tensorflow as tf
@@ -112,10 +117,13 @@ def _run_stages(
 
     from adarec_tf.search.cost_table import read_cost_table
     from adarec_tf.search.given_genotype import read_genotype
+    from components.beam_arguments import check_beam_arguments
+    from pipeline import beam_stages
     from pipeline.pipeline import create_pipeline
     from pipeline.results import collect_result
 
-    # An error in a file is better known now than later.
+    # An error in an argument or a file is better known now than later.
+    check_beam_arguments(beam_arguments)
     if config.search.cost_table:
         read_cost_table(config.search.cost_table)
     if config.search.genotype:
@@ -137,7 +145,8 @@ def _run_stages(
     for node in compiled.nodes:
         if node.pipeline_node.node_info.id == _NEVER_CACHED:
             node.pipeline_node.execution_options.caching_options.enable_cache = False
-    LocalDagRunner().run_with_ir(compiled)
+    with beam_stages.beam_arguments(beam_arguments):
+        LocalDagRunner().run_with_ir(compiled)
     result = collect_result(config, folder.metadata)
     folder.result.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     return result

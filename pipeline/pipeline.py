@@ -10,6 +10,7 @@ from tfx.orchestration.pipeline import Pipeline
 from adarec_tf.config import PipelineConfig
 from adarec_tf.data.interactions import InteractionColumns
 from adarec_tf.search.given_genotype import split_number
+from components.beam_arguments import DEFAULT_ARGUMENTS
 from components.checkpoints import file_fingerprint
 from components.distiller import StudentDistiller
 from components.evaluator import Evaluator
@@ -21,9 +22,6 @@ from components.sequence_preprocessor import SequencePreprocessor
 from components.student_searcher import StudentSearcher
 from components.teacher_trainer import TeacherTrainer
 from pipeline.fingerprint import source_fingerprint
-
-# Beam's default runner looks for a Go binary on the internet before it falls back to this one.
-BEAM_PIPELINE_ARGS = ["--runner=FnApiRunner"]
 
 
 class _DataStages(NamedTuple):
@@ -88,7 +86,7 @@ def create_pipeline(
         components=[*data, *models, *release],
         enable_cache=True,
         metadata_connection_config=connection,
-        beam_pipeline_args=BEAM_PIPELINE_ARGS,
+        beam_pipeline_args=list(DEFAULT_ARGUMENTS),
     )
 
 

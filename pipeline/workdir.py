@@ -19,7 +19,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -63,18 +63,23 @@ class Workdir:
         return self.logs / f"run-{datetime.now():%Y%m%d-%H%M%S-%f}.log"
 
     def write_config(
-        self, config: PipelineConfig, data_path: str | os.PathLike[str] | None
+        self,
+        config: PipelineConfig,
+        data_path: str | os.PathLike[str] | None,
+        beam_arguments: Sequence[str] = (),
     ) -> None:
         """Writes what repeats the run: settings, seed, data, versions of Python and key packages.
 
         Args:
           config: the run's settings.
           data_path: the raw log; None if it is generated.
+          beam_arguments: of Beam, as they were given.
         """
         record = {
             "config": config.to_dict(),
             "seed": config.seed,
             "data_path": None if data_path is None else os.path.abspath(data_path),
+            "beam_arguments": list(beam_arguments),
             "python": platform.python_version(),
             "versions": {name: _version(name) for name in _VERSIONED_PACKAGES},
         }

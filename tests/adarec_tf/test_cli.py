@@ -35,7 +35,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[PipelineConfig, Path | N
     """What `adarec run` passes on; no run takes place."""
     calls: list[tuple[PipelineConfig, Path | None, Path]] = []
 
-    def record(config: PipelineConfig, data: Path | None, workdir: Path) -> None:
+    def record(
+        config: PipelineConfig, data: Path | None, workdir: Path, *, beam_arguments: Sequence[str]
+    ) -> None:
         calls.append((config, data, workdir))
         raise local_runner.RunFailedError("stop here")
 
@@ -148,8 +150,22 @@ def test_a_wrong_usage_is_exit_code_2(arguments: Sequence[str]) -> None:
     assert "Usage:" in result.output
 
 
+def test_run_splits_the_beam_arguments_as_a_shell_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+
+    def record(*arguments: Any, beam_arguments: Sequence[str]) -> None:
+        given.extend(beam_arguments)
+        raise local_runner.RunFailedError("stop here")
+
+    monkeypatch.setattr(local_runner, "run_pipeline", record)
+    invoke("run", "--beam-args", """--runner=FlinkRunner --environment_config='{"command": "b"}'""")
+    assert given == ["--runner=FlinkRunner", '--environment_config={"command": "b"}']
+    result = invoke("run", "--beam-args", "--runner='Flink")
+    assert "`--beam-args` should be arguments as in a shell" in result.output
+
+
 def test_an_interrupted_run_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*arguments: Any) -> None:
+    def interrupt(*arguments: Any, **options: Any) -> None:
         raise local_runner.RunInterruptedError("It continues.")
 
     monkeypatch.setattr(local_runner, "run_pipeline", interrupt)

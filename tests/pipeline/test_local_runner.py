@@ -20,7 +20,9 @@ CONFIG = PipelineConfig(scene="smoke")
 
 
 def replace_stages(monkeypatch: pytest.MonkeyPatch, run: Callable[[Workdir], Any]) -> None:
-    monkeypatch.setattr(local_runner, "_run_stages", lambda config, data, folder: run(folder))
+    monkeypatch.setattr(
+        local_runner, "_run_stages", lambda config, data, folder, beam_arguments: run(folder)
+    )
 
 
 def log_of(workdir: Path) -> str:
@@ -65,6 +67,12 @@ def test_a_missing_file_is_known_before_anything_runs(setting: str, tmp_path: Pa
     config = CONFIG.override([f"search.{setting}=gone.json"])
     with pytest.raises(RunFailedError, match=rf"`search.{setting}` should be .*file.* gone.json"):
         run_pipeline(config, None, tmp_path)
+    assert not (tmp_path / "metadata.sqlite").exists()
+
+
+def test_a_wrong_beam_argument_is_known_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError, match=r"`--runner` should be one of FnApiRunner.* Flnk"):
+        run_pipeline(CONFIG, None, tmp_path, ["--runner=Flnk"])
     assert not (tmp_path / "metadata.sqlite").exists()
 
 
