@@ -3,8 +3,8 @@
 It is run by a session, as TensorFlow Serving does it, not by `tf.saved_model.load`: on Python 3.11
 and later every tensor that TensorFlow 2.16 makes of a request's values leaves some 340 bytes behind
 (tensorflow/tensorflow#62551), and a session, which takes NumPy values as they are, also answers
-sooner. A request runs on the thread that asks: handing its hundreds of tiny operations from thread
-to thread costs more than they do. Matrix products still use all cores.
+sooner. A small model runs on the thread that asks: handing hundreds of tiny operations from thread
+to thread costs more than they do. Matrix products use all cores all the same.
 
 Requests and answers are TensorProtos, and whatever goes wrong is a `ModelError` with the status
 code TensorFlow Serving gives in that case. Which version is served is decided in `model_versions`.
@@ -34,6 +34,9 @@ DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 # A TensorProto may state a huge shape and give one value, which decoding then repeats. 16 Mi
 # elements are beyond anything a message of the largest accepted size could spell out.
 MAX_TENSOR_ELEMENTS = 2**24
+
+# A model of as many bytes of variables has operations worth a thread of their own.
+_MIN_PARALLEL_BYTES = 2**24
 
 _STATUS_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -179,38 +182,43 @@ def _load_functions(path: Path) -> dict[str, Function]:
 
     The session owns the variables and tables, and lives as long as a function of it.
     """
-    options = tf.compat.v1.ConfigProto()
-    options.experimental.executor_type = "SINGLE_THREADED_EXECUTOR"
-    session = tf.compat.v1.Session(graph=tf.Graph(), config=options)
+    session = tf.compat.v1.Session(graph=tf.Graph())
     meta_graph = SavedModelLoader(str(path)).load(session, [tf.saved_model.SERVING])
-    _check_variables(session)
+    is_small = _checked_variable_bytes(session) < _MIN_PARALLEL_BYTES
     return {
-        name: _function(session, signature)
+        name: _function(session, signature, is_small)
         for name, signature in meta_graph.signature_def.items()
         if not name.startswith("__saved_model")  # what initialises it
     }
 
 
-def _check_variables(session: tf.compat.v1.Session) -> None:
-    """Compares the variables' shapes with the graph's: restoring takes whatever a file holds."""
+def _checked_variable_bytes(session: tf.compat.v1.Session) -> int:
+    """Bytes of all variables, whose shapes should be the graph's: restoring takes what is there."""
     handles = [op for op in session.graph.get_operations() if op.type == "VarHandleOp"]
     with session.graph.as_default():
-        sizes = [tf.raw_ops.VariableShape(input=handle.outputs[0]) for handle in handles]
-    for handle, found in zip(handles, session.run(sizes), strict=True):
+        shapes = [tf.raw_ops.VariableShape(input=handle.outputs[0]) for handle in handles]
+    num_bytes = 0
+    for handle, shape in zip(handles, session.run(shapes), strict=True):
         stated = tf.TensorShape(handle.get_attr("shape"))
-        if not stated.is_compatible_with(found.tolist()):
+        if not stated.is_compatible_with(shape.tolist()):
             raise ValueError(
                 f"The variable {handle.name} should have the shape {stated}. "
-                f"Received: {found.tolist()}."
+                f"Received: {shape.tolist()}."
             )
+        num_bytes += int(shape.prod()) * handle.get_attr("dtype").size
+    return num_bytes
 
 
-def _function(session: tf.compat.v1.Session, signature: meta_graph_pb2.SignatureDef) -> Function:
+def _function(
+    session: tf.compat.v1.Session, signature: meta_graph_pb2.SignatureDef, is_small: bool
+) -> Function:
     input_names, output_names = list(signature.inputs), list(signature.outputs)
     options = config_pb2.CallableOptions(
         feed=[signature.inputs[name].name for name in input_names],
         fetch=[signature.outputs[name].name for name in output_names],
     )
+    if is_small:
+        options.run_options.inter_op_thread_pool = -1  # the caller's thread
     # `make_callable` takes the way of `run`, which costs more than many a model.
     run = session._make_callable_from_options(options)
 

@@ -220,6 +220,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.pop(name) for name in ("model_dir", "model_name", "port_file")
     )
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    # It tells of every file it restores from, twice.
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
     shutdown_requested = shutdown_event()
     try:
         options = {name: tuple(v) if isinstance(v, list) else v for name, v in args.items()}

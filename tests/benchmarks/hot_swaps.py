@@ -143,7 +143,11 @@ def main() -> None:
     result["memory"] = watch_memory(bundle, requests, num_requests)
     print(result["memory"]["growth_after_the_first_tenth_mib"], "MiB of growth")
     if not options.smoke:
-        command = ["python", *sys.argv]
+        command = [
+            *("python", "tests/benchmarks/hot_swaps.py", "--name", options.name),
+            *("--bundle", "<version>", "--swaps", str(options.swaps)),
+            *("--requests", str(options.requests)),
+        ]
         stored = {**provenance(command, ["grpcio", "tensorflow"]), **result}
         write_result(RESULTS / f"hot_swaps_{options.name}.json", stored)
 

@@ -4,12 +4,15 @@
 
 One client, one history of 50 items a request, the best 100, seen items excluded. Weights are
 untrained, but for scales that are not 1 and biases that are not 0: loading takes products with 1
-and sums with 0 out of a graph, which a trained one has. In-process calls take turns, so that all
-bundles see the same machine; then each is served by the embedded server in a process of its own and
-asked over gRPC. `in_process` and `encoder` are run by a session, as the embedded server and
-TensorFlow Serving do; `eager_…` by `tf.saved_model.load`. `encoder` is the `embed` signature: keys
-to ids, and the state of the last item. What an eager call costs before it computes anything is
-measured by a bundle-less function, `empty_call`.
+and sums with 0 out of a graph, which a trained one has. `in_process` and `encoder` are run by a
+session, as the embedded server and TensorFlow Serving do; `eager_…` by `tf.saved_model.load`.
+`encoder` is the `embed` signature: keys to ids, and the state of the last item. What an eager call
+costs before it computes anything is measured by a bundle-less function, `empty_call`.
+
+Calls of all models and parts take turns, so that ratios are of the same machine; each finds its
+caches full of the others' weights. `in_process` alone comes in a row, and `in_turns` is the same
+call among the others. Then each model is served by the embedded server in a process of its own and
+asked over gRPC.
 
 Writes `tests/benchmarks/results/serving_latency_<name>.json`.
 """
@@ -164,6 +167,9 @@ def measure_catalogue(
             model_name, part = name.split(" ")
             rows[f"{model_name}_{num_items}"][part] = figures
         for name in models:
+            alone = in_turns({"in_process": calls[f"{name} in_turns"]}, rounds)
+            rows[f"{name}_{num_items}"] |= alone
+        for name in models:
             served = ask_served(Path(temporary) / name, histories, rounds)
             rows[f"{name}_{num_items}"]["served"] = served
     return rows
@@ -191,9 +197,9 @@ def in_process_calls(
     )
     embed = recommender.signatures["embed"]
     return {
-        "in_process": lambda n: model.run(asked[n]),
+        "in_turns": lambda n: model.run(asked[n]),
         "encoder": lambda n: model.run(embedded[n]),
-        "eager_in_process": lambda n: recommender.signature(**requests[n])["item_ids"].numpy(),
+        "eager_in_turns": lambda n: recommender.signature(**requests[n])["item_ids"].numpy(),
         "eager_encoder": lambda n: embed(history=keys[n])["user_vector"].numpy(),
         "empty_call": lambda n: empty(keys[n]).numpy(),
     }
@@ -239,7 +245,14 @@ def print_rows(rows: Mapping[str, Mapping[str, Any]]) -> None:
     for name, row in rows.items():
         parts = [
             f"{part} p50={row[part]['p50']:.2f} p99={row[part]['p99']:.2f}"
-            for part in ("in_process", "encoder", "eager_in_process", "eager_encoder", "served")
+            for part in (
+                "in_process",
+                "in_turns",
+                "encoder",
+                "eager_in_turns",
+                "eager_encoder",
+                "served",
+            )
         ]
         print(f"{name}: load_s={row['load_s']:.2f}", *parts, sep="  ")
 

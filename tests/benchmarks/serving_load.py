@@ -100,7 +100,10 @@ def main() -> None:
         draw(curves, Path(tempfile.mkdtemp()) / "smoke.png")
         return
     draw(curves, RESULTS / f"serving_load_{options.name}.png")
-    command = ["python", *sys.argv]
+    command = [
+        *("python", "tests/benchmarks/serving_load.py", "--name", options.name),
+        *("--bundle", "<version>", "--seconds", str(options.seconds)),
+    ]
     result = {**provenance(command, ["grpcio", "tensorflow"]), "curves": curves}
     write_result(RESULTS / f"serving_load_{options.name}.json", result)
 

@@ -1,3 +1,5 @@
+import gc
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +38,19 @@ def test_predict_answers_as_the_saved_function(model):
     assert tf.make_ndarray(outputs["scores"]).tolist() == [[3007.0, 3005.0]]
 
 
+def test_requests_leave_nothing_in_memory(model):
+    call = model.check("", inputs_of())
+    for _ in range(50):
+        model.run(call)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for _ in range(500):
+        model.run(call)
+    gc.collect()
+    # Two a tensor, where values become tensors: 3,000.
+    assert sys.getallocatedblocks() - before < 1000
+
+
 def test_answers_use_typed_fields(model):
     outputs = model.predict("serving_default", inputs_of())
     assert list(outputs["scores"].float_val) == [3007.0, 3005.0]
@@ -55,6 +70,11 @@ def test_an_empty_batch_is_answered(model):
 def test_unknown_signature_is_a_failed_precondition(model):
     action = lambda: model.predict("nothing", inputs_of())  # noqa: E731
     assert code_of(action) == grpc.StatusCode.FAILED_PRECONDITION
+
+
+def test_a_shape_that_no_graph_should_see_is_an_invalid_argument(model):
+    action = lambda: model.predict("", inputs_of(history="i1"))  # noqa: E731
+    assert code_of(action) == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def missing_input() -> dict[str, tensor_pb2.TensorProto]:
