@@ -1,14 +1,12 @@
 """Files of raw interaction logs: which there are, and their columns as blocks, unchecked.
 
-CSV and TSV come as text, exactly as written; Parquet as text and numbers. What every row must hold
-is checked in `interactions`, through which the rest of the library reads.
+CSV and TSV come as text, exactly as written; Parquet and TFRecord as text and numbers. What every
+row must hold is checked in `interactions`, through which the rest of the library reads.
 """
 
 import csv
-import gzip
 import io
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,8 +14,15 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-DELIMITERS = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
+from adarec_tf.data.interaction_records import RecordError, read_records
+
+DELIMITERS = {
+    f"{ending}{compression}": delimiter
+    for compression in ("", ".gz", ".zst")
+    for ending, delimiter in ((".csv", ","), (".tsv", "\t"))
+}
 _PARQUET = ".parquet"
+_RECORDS = {".tfrecord": "", ".tfrecord.gz": "GZIP"}
 _DELIMITER_NAMES = {",": "commas", "\t": "tabs"}
 
 
@@ -79,20 +84,23 @@ def read_blocks(
       InteractionsError: the file is missing, broken or of an unknown kind, a column is missing or
         of a wrong type, or a row has a wrong number of fields.
     """
-    if _extension(path) == _PARQUET:
+    extension = _extension(path)
+    if extension == _PARQUET:
         return _read_parquet(path, columns)
+    if extension in _RECORDS:
+        return _read_records(path, columns)
     return _read_text(path, columns, block_bytes)
 
 
 def place_of_row(path: str, row: int) -> str:
     """Where to find a row (from 0, the header not counted): `line 7` of a text file, or `row 6`."""
-    if _extension(path) == _PARQUET:
+    if _extension(path) not in DELIMITERS:
         return f"row {row + 1}"
     return f"line {next(line for number, (line, _) in enumerate(_rows(path), -1) if number == row)}"
 
 
 def _extension(path: str) -> str:
-    known = [*DELIMITERS, _PARQUET]
+    known = [*DELIMITERS, _PARQUET, *_RECORDS]
     extension = next((ending for ending in known if path.lower().endswith(ending)), None)
     if extension is None:
         raise InteractionsError(
@@ -121,8 +129,7 @@ def _read_text(
     kind = f"separated by {_DELIMITER_NAMES[DELIMITERS[extension]]}, as {extension} files are"
     _check_columns(path, header, columns, kind)
     try:
-        compression = "gzip" if extension.endswith(".gz") else None
-        with pa.input_stream(path, compression=compression) as stream:
+        with _open_text(path) as stream:
             yield from pyarrow.csv.open_csv(
                 stream,
                 pyarrow.csv.ReadOptions(block_size=block_bytes),
@@ -141,6 +148,11 @@ def _read_text(
         raise InteractionsError(f"{path} should be a whole file. Received: {error}.") from error
 
 
+def _open_text(path: str) -> pa.NativeFile:
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(os.path.splitext(path.lower())[1])
+    return pa.input_stream(path, compression=compression)
+
+
 def _read_header(path: str) -> list[str]:
     for _, header in _rows(path):
         if not all(map(_is_utf8, header)):
@@ -157,9 +169,8 @@ def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
     extension = _extension(path)
     line = 1
     try:
-        binary = gzip.open(path) if extension.endswith(".gz") else open(path, "rb")  # noqa: SIM115
         with io.TextIOWrapper(
-            binary, encoding="utf-8-sig", errors="surrogateescape", newline=""
+            _open_text(path), encoding="utf-8-sig", errors="surrogateescape", newline=""
         ) as text:
             reader = csv.reader(text, delimiter=DELIMITERS[extension])
             for row in reader:
@@ -170,7 +181,7 @@ def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
         raise InteractionsError(
             f"{path}, line {line}: quotes should be closed. Received: {error}."
         ) from error
-    except (OSError, EOFError, zlib.error) as error:
+    except OSError as error:
         raise InteractionsError(f"{path} should be a whole file. Received: {error}.") from error
 
 
@@ -198,7 +209,19 @@ def _parse_error(
     return InteractionsError(f"{path} should be a table of rows. Received: {error}.")
 
 
-# Parquet files
+# TFRecord and Parquet files
+
+
+def _read_records(path: str, columns: InteractionColumns) -> Iterator[pa.RecordBatch]:
+    try:
+        for batch in read_records(path, _RECORDS[_extension(path)], columns):
+            users, items = (
+                _to_ids(path, name, batch.column(place))
+                for place, name in enumerate((columns.user, columns.item))
+            )
+            yield pa.RecordBatch.from_arrays([users, items, batch.column(2)], names=list(columns))
+    except RecordError as error:
+        raise InteractionsError(f"{path} should {error}") from error
 
 
 def _read_parquet(path: str, columns: InteractionColumns) -> Iterator[pa.RecordBatch]:
@@ -210,8 +233,8 @@ def _read_parquet(path: str, columns: InteractionColumns) -> Iterator[pa.RecordB
             arrays = {name: batch.column(batch.schema.names.index(name)) for name in columns}
             yield pa.RecordBatch.from_arrays(
                 [
-                    _parquet_ids(path, columns.user, arrays[columns.user]),
-                    _parquet_ids(path, columns.item, arrays[columns.item]),
+                    _to_ids(path, columns.user, arrays[columns.user]),
+                    _to_ids(path, columns.item, arrays[columns.item]),
                     _parquet_times(path, columns.time, arrays[columns.time]),
                 ],
                 names=list(columns),
@@ -222,7 +245,7 @@ def _read_parquet(path: str, columns: InteractionColumns) -> Iterator[pa.RecordB
         ) from error
 
 
-def _parquet_ids(path: str, name: str, ids: pa.Array) -> pa.Array:
+def _to_ids(path: str, name: str, ids: pa.Array) -> pa.Array:
     kind = ids.type.value_type if pa.types.is_dictionary(ids.type) else ids.type
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not (is_text or pa.types.is_binary(kind) or pa.types.is_integer(kind)):

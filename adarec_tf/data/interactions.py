@@ -1,9 +1,9 @@
-"""Readers of raw interaction logs: CSV, TSV and Parquet files to checked Arrow blocks.
+"""Readers of raw interaction logs: CSV, TSV, Parquet and TFRecord files to checked Arrow blocks.
 
 A log is a file or a folder of files with a column each for the user, the item and the time; other
 columns are ignored. Ids are text, exactly as written (`007` and `NA` survive); an id that is empty
 or spelled `nan`, `NaN` or `null` counts as missing. Whatever is wrong with a log is one
-`InteractionsError` that names the file and the line or row. Filters and orders are in `sequences`.
+`InteractionsError` that names the file and the line or row. Filters and orders come later.
 
 Blocks are read and checked by Arrow's kernels; only a block found bad is looked at row by row.
 """
@@ -110,9 +110,10 @@ def read_interactions(
     """Reads one file of a log block by block, in the order of its rows.
 
     The kind and the delimiter follow from the extension: `.csv` (commas), `.tsv` (tabs), either
-    with `.gz`, and `.parquet`. Text is UTF-8 with a header line; fields may be quoted with `"`.
-    Times are whole or decimal numbers in any unit, only their order matters; Parquet may also have
-    dates and timestamps, which become microseconds.
+    with `.gz` or `.zst`, `.parquet`, and `.tfrecord` or `.tfrecord.gz` with a `tf.train.Example` a
+    row, whose features are the columns. Text is UTF-8 with a header line; fields may be quoted with
+    `"`. Times are whole or decimal numbers in any unit, only their order matters; Parquet may also
+    have dates and timestamps, which become microseconds.
 
     Args:
       path: a file.

@@ -231,3 +231,19 @@ def test_reading_returns_what_was_written(rows: list[Row]) -> None:
     csv.writer(text).writerows([("user_id", "item_id", "timestamp"), *rows])
     with TemporaryDirectory() as directory:
         assert read_rows(write(Path(directory) / "log.csv", text.getvalue())) == rows
+
+
+def test_text_compressed_by_zstd_reads_as_it_is(tmp_path: Path) -> None:
+    text = HEADER + "u,i,1\nv,j,2\n"
+    plain, packed = tmp_path / "log.csv", tmp_path / "log.csv.zst"
+    write(plain, text)
+    with pa.output_stream(str(packed), compression="zstd") as stream:
+        stream.write(text.encode())
+    assert read_rows(packed) == read_rows(plain)
+    with pa.output_stream(str(packed), compression="zstd") as stream:
+        stream.write((text + "v,,3\n").encode())
+    with pytest.raises(InteractionsError, match=r"log\.csv\.zst, line 4: `item_id` should"):
+        read_rows(packed)
+    packed.write_bytes(packed.read_bytes()[:-5])
+    with pytest.raises(InteractionsError, match=r"log\.csv\.zst should be a whole file"):
+        read_rows(packed)
