@@ -27,7 +27,10 @@ TRANSPORT_PICTURE_FILE = "transport.png"
 
 
 class Sequences(artifact.Artifact):
-    """Split histories: `Split-{train,valid,test}/part-*.gz` TFRecords and `statistics.json`."""
+    """Split histories: `Split-{train,valid,test}/part-*.gz` TFRecords, and `statistics.json`.
+
+    `shards.json` lists the TFRecords with a count and a checksum each.
+    """
 
     TYPE_NAME = "components.Sequences"
 

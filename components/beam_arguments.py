@@ -12,8 +12,14 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from apache_beam.options.pipeline_options_validator import PipelineOptionsValidator
 
-# Beam's default runner looks for a Go binary on the internet before it falls back to this one.
-DEFAULT_ARGUMENTS = ("--runner=FnApiRunner",)
+# Beam's default runner looks for a Go binary on the internet before it falls back to this one. Its
+# workers are threads (processes would import TensorFlow anew), and as each holds a block of the log
+# there are few.
+DEFAULT_ARGUMENTS = (
+    "--runner=FnApiRunner",
+    "--direct_running_mode=multi_threading",
+    "--direct_num_workers=2",
+)
 
 # Of batch jobs, known to Flink's job server alone, which Beam asks when a job is on its way.
 # https://beam.apache.org/documentation/runners/flink/#pipeline-options-for-the-flink-runner

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from adarec_tf.data.checksums import crc32
 from adarec_tf.data.interactions import INTERACTION_SCHEMA
-from adarec_tf.data.key_hash import crc32
+from adarec_tf.data.ragged_bytes import of_text
 
 LOG_SCHEMA = INTERACTION_SCHEMA.append(pa.field("arrival", pa.int64()))
 CODED_SCHEMA = pa.schema(
@@ -51,7 +52,7 @@ def partition_users(user_ids: pa.Array, num_partitions: int) -> np.ndarray:
     Returns:
       int64 [N], in 0..P-1.
     """
-    return crc32(user_ids).astype(np.int64) % num_partitions
+    return crc32(of_text(user_ids)).astype(np.int64) % num_partitions
 
 
 def distinct_keys(parts: Iterable[pa.Array]) -> pa.Array:

@@ -17,7 +17,7 @@ _FEATURES, _FEATURE_MAP, _KEY, _VALUE, _LIST_VALUE = 1, 1, 1, 2, 1
 _BYTES_LIST, _INT64_LIST = 1, 3
 
 
-def serialize_histories(histories: Histories) -> list[bytes]:
+def serialize_histories(histories: Histories) -> wire.RaggedBytes:
     """One record a user.
 
     Args:
@@ -44,7 +44,7 @@ def serialize_histories(histories: Histories) -> list[bytes]:
     keys = wire.of_text(pa.array(histories.user_keys, pa.binary()))
     bytes_list = wire.field(_LIST_VALUE, (keys,))
     features.append(_feature("user_id", wire.field(_BYTES_LIST, bytes_list), num_users))
-    return wire.split(wire.join(wire.field(_FEATURES, wire.message(features))))
+    return wire.join(wire.field(_FEATURES, wire.message(features)))
 
 
 def _int64_list(packed: wire.RaggedBytes) -> wire.Columns:

@@ -4,9 +4,8 @@ import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-import tensorflow as tf
-
 from adarec_tf.data.history_records import serialize_histories
+from adarec_tf.data.record_files import RecordWriter
 from adarec_tf.data.sequences import Splits
 from adarec_tf.data.shard_manifest import Shard, describe_shard
 
@@ -30,14 +29,12 @@ def write_shard(
     counts = [0] * len(names)
     with ExitStack() as stack:
         writers = [
-            stack.enter_context(tf.io.TFRecordWriter(os.path.join(sequences_dir, name), "GZIP"))
-            for name in names
+            stack.enter_context(RecordWriter(os.path.join(sequences_dir, name))) for name in names
         ]
         for splits in parts:
             for place, histories in enumerate(splits):
                 counts[place] += histories.num_users
-                for record in serialize_histories(histories):
-                    writers[place].write(record)
+                writers[place].write(serialize_histories(histories))
     return [
         describe_shard(sequences_dir, name, count)
         for name, count in zip(names, counts, strict=True)

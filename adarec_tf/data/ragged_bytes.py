@@ -63,12 +63,6 @@ def join(columns: Columns) -> RaggedBytes:
     return RaggedBytes(joined, lengths)
 
 
-def split(column: RaggedBytes) -> list[bytes]:
-    """The byte string of each row."""
-    data, ends = column.data.tobytes(), np.cumsum(column.lengths).tolist()
-    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
 def varints(values: np.ndarray) -> RaggedBytes:
     """Non-negative integers (int64 [N]) in the variable-length format: 7 bits a byte, low first."""
     widths = np.ones(len(values), np.int64)

@@ -12,7 +12,9 @@ from tfx import v1 as tfx
 from tfx.types import standard_artifacts
 
 from adarec_tf.config import DataConfig
+from adarec_tf.data.datasets import DATASETS
 from adarec_tf.data.examples import SPLITS, SequenceStatistics, read_histories, read_statistics
+from adarec_tf.data.interactions import InteractionColumns, read_interactions
 from adarec_tf.data.shard_manifest import MANIFEST_FILE
 from adarec_tf.data.vocabulary import ItemVocabulary
 from components import Sequences, Vocabulary
@@ -22,6 +24,7 @@ from tests.adarec_tf.data.coded_rows import as_log
 from tests.references import sequences as reference
 from tests.strategies import interactions
 
+SCENE = Path(__file__).parents[3] / "shared" / "data" / "beauty" / "interactions.csv.gz"
 Row = tuple[str, str, int]
 LOG: list[Row] = [
     *[("ann", item, time) for time, item in enumerate(["a", "b", "c", "a", "rare"])],
@@ -43,11 +46,17 @@ def write_examples(directory: Path, rows: list[Row], num_files: int = 1) -> str:
 
 
 def run(
-    directory: Path, rows: list[Row], num_files: int = 1, workers: int = 1, **config: Any
+    directory: Path,
+    rows: list[Row],
+    num_files: int = 1,
+    workers: int = 1,
+    *,
+    mode: str = "multi_threading",
+    **config: Any,
 ) -> SequenceStatistics:
     examples_dir = write_examples(directory / "examples", rows, num_files)
     options = beam.options.pipeline_options.PipelineOptions(
-        runner="FnApiRunner", direct_num_workers=workers, direct_running_mode="multi_threading"
+        runner="FnApiRunner", direct_num_workers=workers, direct_running_mode=mode
     )
     return preprocess(
         beam.Pipeline(options=options),
@@ -133,7 +142,7 @@ def test_shards_and_workers_never_change_a_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=5)
 @given(interactions(with_ties=False, max_rows=40))
 def test_input_order_never_changes_sequences(rows: list[Row]) -> None:
     # Enough for every log to leave someone.
@@ -273,3 +282,25 @@ def test_it_compiles_for_kubeflow(tmp_path: Path) -> None:
     )
     runner.run(pipeline)
     assert "components.sequence_preprocessor" in (tmp_path / "pipeline.json").read_text()
+
+
+@pytest.mark.skipif(not SCENE.exists(), reason="needs the logs of the scenes")
+def test_a_real_scene_is_the_same_whatever_the_workers(tmp_path: Path) -> None:
+    config = DATASETS["beauty"].config
+    columns = InteractionColumns(config.user_column, config.item_column, config.time_column)
+    batches = list(read_interactions(str(SCENE), columns))
+    rows = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
+    minimums = {"min_user_interactions": 5, "min_item_interactions": 5}
+    statistics = run(tmp_path / "one", rows, **minimums)
+    run(tmp_path / "many", rows, 7, 3, max_rows_in_memory=5000, **minimums)
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
+    # Of the element-by-element preprocessing that this one replaced.
+    assert statistics.data_fingerprint == (
+        "50585d4179c9efdb87446a55374b43ec445efecf358cdcb8cc2e613412e08e0c"
+    )
+
+
+def test_worker_processes_change_no_byte(tmp_path: Path) -> None:
+    run(tmp_path / "one", LOG)
+    run(tmp_path / "many", LOG, 3, 2, mode="multi_processing")
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")

@@ -29,7 +29,10 @@ def test_records_are_those_of_the_protocol_buffer_library(
         np.cumsum([0, *(len(items) for _, items, _ in rows)]),
         np.array([target for _, _, target in rows], np.int64),
     )
-    assert serialize_histories(histories) == [serialize_history(*row) for row in rows]
+    records = [serialize_history(*row) for row in rows]
+    serialized = serialize_histories(histories)
+    assert serialized.data.tobytes() == b"".join(records)
+    assert serialized.lengths.tolist() == list(map(len, records))
 
 
 def test_targets_of_some_are_refused() -> None:
