@@ -46,17 +46,11 @@ def write_examples(directory: Path, rows: list[Row], num_files: int = 1) -> str:
 
 
 def run(
-    directory: Path,
-    rows: list[Row],
-    num_files: int = 1,
-    workers: int = 1,
-    *,
-    mode: str = "multi_threading",
-    **config: Any,
+    directory: Path, rows: list[Row], num_files: int = 1, workers: int = 1, **config: Any
 ) -> SequenceStatistics:
     examples_dir = write_examples(directory / "examples", rows, num_files)
     options = beam.options.pipeline_options.PipelineOptions(
-        runner="FnApiRunner", direct_num_workers=workers, direct_running_mode=mode
+        runner="FnApiRunner", direct_num_workers=workers, direct_running_mode="multi_threading"
     )
     return preprocess(
         beam.Pipeline(options=options),
@@ -298,9 +292,3 @@ def test_a_real_scene_is_the_same_whatever_the_workers(tmp_path: Path) -> None:
     assert statistics.data_fingerprint == (
         "50585d4179c9efdb87446a55374b43ec445efecf358cdcb8cc2e613412e08e0c"
     )
-
-
-def test_worker_processes_change_no_byte(tmp_path: Path) -> None:
-    run(tmp_path / "one", LOG)
-    run(tmp_path / "many", LOG, 3, 2, mode="multi_processing")
-    assert contents(tmp_path / "many") == contents(tmp_path / "one")
