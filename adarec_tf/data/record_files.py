@@ -32,7 +32,7 @@ class RecordWriter:
 
     def write(self, records: RaggedBytes) -> None:
         """Adds records."""
-        self._file.write(self._compressor.compress(frame(records).data))
+        self._file.write(self._compressor.compress(frame(records).data.tobytes()))
 
     def __enter__(self) -> "RecordWriter":
         return self
