@@ -38,7 +38,7 @@ def adarec(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1800,
     )
 
 
@@ -94,3 +94,10 @@ def smoke_arguments(raw_log: Path, workdir: Path) -> tuple[str, ...]:
 def smoke_run(raw_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     workdir = tmp_path_factory.mktemp("smoke") / "run"
     return Run(workdir, adarec(*smoke_arguments(raw_log, workdir), cwd=workdir.parent))
+
+
+@pytest.fixture(scope="session")
+def sample_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    workdir = tmp_path_factory.mktemp("sample") / "run"
+    done = adarec("run", "--scene", "sample", "--workdir", str(workdir), cwd=workdir.parent)
+    return Run(workdir, done)

@@ -1,21 +1,19 @@
 """The sample scene as `make run` runs it: its ranking quality must stay at the golden figures."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, adarec
+from tests.e2e.conftest import ROOT, Run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "sample_scene.json").read_text())
 
 
-def test_ranking_quality_is_that_of_the_golden_run(tmp_path: Path) -> None:
-    done = adarec("run", "--scene", "sample", "--workdir", str(tmp_path / "run"), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+def test_ranking_quality_is_that_of_the_golden_run(sample_run: Run) -> None:
+    assert sample_run.done.returncode == 0, sample_run.done.stderr
+    result = json.loads((sample_run.workdir / "result.json").read_text())
     for model, metrics in GOLDEN["models"].items():
         tolerance = GOLDEN["tolerance"][model]
         for metric, value in metrics.items():
