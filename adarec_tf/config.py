@@ -54,12 +54,30 @@ class DataConfig(JsonConfig):
     # period. Only `global_time` reads these.
     valid_time_share: float = 0.1
     test_time_share: float = 0.1
+    # A user's interactions become sessions, each a history of its own, wherever the gap to the one
+    # before is longer; 0 cuts none.
+    session_gap_seconds: float = 0.0
+    time_unit: str = "seconds"  # of numbers in the log; Parquet dates and times are microseconds
+    # Which of a history's interactions with one item stay: all, one of each run with no other item
+    # between, the first, the last.
+    repeats: str = "keep"
     # Interactions that a worker of the preprocessor sorts at once; more of them wait on disk. The
     # result is the same.
     max_rows_in_memory: int = 1 << 22
 
     SEEN_OPTIONS: ClassVar[tuple[str, ...]] = ("auto", "exclude", "keep")
     SPLIT_OPTIONS: ClassVar[tuple[str, ...]] = ("leave_one_out", "global_time")
+    REPEATS_OPTIONS: ClassVar[tuple[str, ...]] = (
+        "keep",
+        "drop_consecutive",
+        "keep_first",
+        "keep_last",
+    )
+    UNITS_PER_SECOND: ClassVar[dict[str, int]] = {
+        "seconds": 1,
+        "milliseconds": 1000,
+        "microseconds": 1_000_000,
+    }
 
     def __post_init__(self) -> None:
         check_positive_integer(self, "min_item_interactions", "max_length", "max_rows_in_memory")
@@ -85,8 +103,23 @@ class DataConfig(JsonConfig):
             f"less than 1 with test_time_share={self.test_time_share}: the rest is for training",
             self.valid_time_share,
         )
+        check_non_negative_number(self, "session_gap_seconds")
+        check_choice(self, "time_unit", tuple(self.UNITS_PER_SECOND))
+        check_choice(self, "repeats", self.REPEATS_OPTIONS)
+        check(
+            self.repeats != "keep_last" or self.split != "global_time" or self.has_sessions,
+            "repeats",
+            "another with split=global_time and without sessions: what is trained on would depend "
+            "on what came after the cut",
+            self.repeats,
+        )
         columns = (self.user_column, self.item_column, self.time_column)
         check(all(columns) and len(set(columns)) == 3, "columns", "three different names", columns)
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether histories are sessions."""
+        return self.session_gap_seconds > 0
 
 
 @dataclass(frozen=True, kw_only=True)

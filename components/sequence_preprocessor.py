@@ -6,8 +6,9 @@ of elements. Rows never travel through Beam: they lie in files beside the output
 and elements are references to them, so that no runner has to hold a log in memory.
 
 The work is done by vectorised functions of `adarec_tf.data`, in this order: the item keys of the
-log; blocks in item codes, cut by user; each partition ordered (`user_partitions`); which users and
-items stay (`core`); the cuts of a split in time; the vocabulary; the shards.
+log; blocks in item codes, cut by user; each partition ordered (`user_partitions`); sessions and
+repeats (`history_options`); which users and items stay (`core`); the cuts of a split in time; the
+vocabulary; the shards.
 """
 
 import os
@@ -23,7 +24,7 @@ from tfx.dsl.component.experimental.annotations import BeamComponentParameter
 from tfx.types import artifact_utils
 
 from adarec_tf.config import DataConfig
-from adarec_tf.data import coded_log, global_time_split, user_partitions
+from adarec_tf.data import coded_log, global_time_split, session_time_split, user_partitions
 from adarec_tf.data import sequences as log
 from adarec_tf.data.block_files import PartRef, read_part, read_parts, write_parts, write_tables
 from adarec_tf.data.core import UserPairs, find_core, is_kept
@@ -34,6 +35,7 @@ from adarec_tf.data.examples import (
     write_statistics,
 )
 from adarec_tf.data.global_time_split import TimeCuts
+from adarec_tf.data.history_options import HistoryOptions, shape_partition
 from adarec_tf.data.history_shards import write_shard
 from adarec_tf.data.shard_manifest import Shard, write_manifest
 from adarec_tf.data.user_partitions import Partition
@@ -103,7 +105,10 @@ def SequencePreprocessor(  # noqa: N802 (a component is named as a class)
     del code_fingerprint  # only part of the cache key
     config = DataConfig.from_json(data_config)
     split_dir = artifact_utils.get_split_uri([examples], SPLIT)
-    statistics = preprocess(beam_pipeline, split_dir, sequences.uri, vocabulary.uri, config)
+    time_scale = examples.get_int_custom_property("time_scale") or 1
+    statistics = preprocess(
+        beam_pipeline, split_dir, sequences.uri, vocabulary.uri, config, time_scale
+    )
     for name, count in statistics.removed.items():
         sequences.set_int_custom_property(f"removed_{name}", count)
     for name in ("num_users", "num_items", "num_interactions"):
@@ -120,6 +125,7 @@ def preprocess(
     sequences_dir: str,
     vocabulary_dir: str,
     config: DataConfig,
+    time_scale: int = 1,
 ) -> SequenceStatistics:
     """Runs the pipeline from the blocks of InteractionsGen to sequences and vocabulary.
 
@@ -129,6 +135,7 @@ def preprocess(
       sequences_dir: gets `Split-{train,valid,test}/part-*.gz`, their manifest and the statistics.
       vocabulary_dir: gets the vocabulary.
       config: filters, how to split, and the policy for seen items.
+      time_scale: of the blocks' times (`LogSummary.time_scale`).
 
     Returns:
       The statistics written beside the sequences.
@@ -142,7 +149,10 @@ def preprocess(
         tf.io.gfile.makedirs(folder)
     try:
         with pipeline:
-            _build(pipeline, examples_dir, sequences_dir, vocabulary_dir, scratch, config)
+            _build(
+                *(pipeline, examples_dir, sequences_dir, vocabulary_dir, scratch, config),
+                HistoryOptions.of_config(config, time_scale),
+            )
     finally:
         tf.io.gfile.rmtree(scratch)
     # After the run, not inside: an error raised in Beam reaches the user wrapped in its own.
@@ -161,6 +171,7 @@ def _build(
     vocabulary_dir: str,
     scratch: str,
     config: DataConfig,
+    options: HistoryOptions,
 ) -> None:
     """Lays out the steps; each partition is one element from the grouping on."""
     files = list_blocks(examples_dir)
@@ -176,7 +187,7 @@ def _build(
         blocks
         | "CutByUser" >> beam.FlatMap(_cut_block, item_keys, scratch, num_partitions)
         | "GroupByPartition" >> beam.GroupByKey()
-        | "Sort" >> beam.Map(_sort, scratch, config.max_rows_in_memory)
+        | "Sort" >> beam.Map(_sort, scratch, config.max_rows_in_memory, options)
     )
     kept = beam.pvalue.AsSingleton(
         partitions
@@ -186,14 +197,14 @@ def _build(
     cuts = beam.pvalue.AsSingleton(_time_cuts(pipeline, partitions, kept, config))
     item_ids = beam.pvalue.AsSingleton(
         partitions
-        | "CountItems" >> beam.Map(_count_items, kept, cuts)
+        | "CountItems" >> beam.Map(_count_items, kept, cuts, config)
         | "MergeItemCounts" >> beam.CombineGlobally(merge_counts)
         | "WriteVocabulary" >> beam.Map(_write_vocabulary, item_keys, vocabulary_dir, scratch)
     )
     _ = (
         partitions
         | "WriteShards"
-        >> beam.Map(_write_shards, kept, item_ids, cuts, sequences_dir, num_partitions)
+        >> beam.Map(_write_shards, kept, item_ids, cuts, sequences_dir, num_partitions, config)
         | "ListShards" >> beam.combiners.ToList()
         | "WriteStatistics"
         >> beam.Map(_write_summary, kept, item_ids, cuts, sequences_dir, vocabulary_dir, config)
@@ -242,9 +253,12 @@ def _cut_block(
     yield from enumerate(write_parts(name, block, parts, num_partitions))
 
 
-def _sort(grouped: tuple[int, Iterable[PartRef]], scratch: str, max_rows: int) -> Partition:
+def _sort(
+    grouped: tuple[int, Iterable[PartRef]], scratch: str, max_rows: int, options: HistoryOptions
+) -> Partition:
     number, blocks = grouped
-    return user_partitions.sort_partition(number, blocks, scratch, max_rows)
+    partition = user_partitions.sort_partition(number, blocks, scratch, max_rows)
+    return shape_partition(partition, scratch, options) if options.is_any_in_use else partition
 
 
 def _find_core(
@@ -287,10 +301,15 @@ def _count_times(partition: Partition, kept: _Kept) -> ValueCounts:
     )
 
 
-def _count_items(partition: Partition, kept: _Kept, cuts: TimeCuts | None) -> ValueCounts:
+def _count_items(
+    partition: Partition, kept: _Kept, cuts: TimeCuts | None, config: DataConfig
+) -> ValueCounts:
     """Of the interactions that make the vocabulary: all, unless a cut hides the future."""
     chunks = _kept_chunks(partition, kept)
-    if cuts is not None:
+    if cuts is not None and config.has_sessions:
+        sessions = user_partitions.read_whole_users(chunks)
+        chunks = (session_time_split.training_interactions(table, cuts) for table in sessions)
+    elif cuts is not None:
         chunks = (global_time_split.training_interactions(chunk, cuts) for chunk in chunks)
     return merge_counts(count_values(chunk["item"].to_numpy()) for chunk in chunks)
 
@@ -314,6 +333,7 @@ def _write_shards(
     cuts: TimeCuts | None,
     sequences_dir: str,
     num_partitions: int,
+    config: DataConfig,
 ) -> _Written:
     measures: list[_Measures] = []
 
@@ -321,7 +341,7 @@ def _write_shards(
         keys, ids = _read_keys(partition.keys), read_part(item_ids)["item_id"].to_numpy()
         for interactions in user_partitions.read_whole_users(_kept_chunks(partition, kept)):
             histories = log.to_histories(interactions, keys, ids)
-            splits, removed = _split(histories, interactions, cuts)
+            splits, removed = _split(histories, interactions, cuts, config)
             measures.append(
                 _Measures(
                     num_users=histories.num_users,
@@ -335,21 +355,22 @@ def _write_shards(
             yield splits
 
     shards = write_shard(sequences_dir, partition.number, num_partitions, parts())
-    duplicates = _NOTHING._replace(removed={"duplicate_interactions": partition.num_duplicates})
-    return _Written(_sum_measures([duplicates, *measures]), shards)
+    before = _NOTHING._replace(removed=partition.removed)
+    return _Written(_sum_measures([before, *measures]), shards)
 
 
 _NOTHING = _Measures(0, 0, 0, 0, 0, {})
 
 
 def _split(
-    histories: log.Histories, interactions: pa.Table, cuts: TimeCuts | None
+    histories: log.Histories, interactions: pa.Table, cuts: TimeCuts | None, config: DataConfig
 ) -> tuple[log.Splits, dict[str, int]]:
     if cuts is None:
         return log.split_leave_one_out(histories), {}
-    return global_time_split.split_global_time(
-        histories, interactions["timestamp"].to_numpy(), cuts
-    )
+    timestamps = interactions["timestamp"].to_numpy()
+    if config.has_sessions:
+        return session_time_split.split_sessions(histories, timestamps, cuts)
+    return global_time_split.split_global_time(histories, timestamps, cuts)
 
 
 def _sum_measures(parts: Iterable[_Measures]) -> _Measures:

@@ -42,7 +42,7 @@ class GlobalTimeSplit(NamedTuple):
     removed: dict[str, int]
 
 
-class _Period(NamedTuple):
+class Period(NamedTuple):
     """A split's histories, and which interactions (bool [N]) they and their targets use."""
 
     histories: Histories
@@ -129,26 +129,41 @@ def check_targets_are_left(valid: Histories, test: Histories, removed: dict[str,
 
 def _cut_period(
     histories: Histories, is_before: np.ndarray, is_in: np.ndarray, name: str
-) -> _Period:
+) -> Period:
     """Targets from the interactions in a period (bool [N]), histories from those before it."""
     users = np.repeat(np.arange(histories.num_users), histories.lengths)
-    is_history = is_before & (histories.item_ids != UNKNOWN)
     has_target = np.bincount(users[is_in], minlength=histories.num_users) > 0
-    has_history = np.bincount(users[is_history], minlength=histories.num_users) > 0
     # In time order, the first of the period comes right after all that is before it.
     num_before = np.bincount(users[is_before], minlength=histories.num_users)
-    places = (histories.row_splits[:-1] + num_before)[has_target]
+    places = np.where(has_target, histories.row_splits[:-1] + num_before, -1)
+    return take_targets(histories, is_before, places, name)
+
+
+def take_targets(
+    histories: Histories, is_before: np.ndarray, places: np.ndarray, name: str
+) -> Period:
+    """The histories of a period with their targets, of those that can be ranked.
+
+    Args:
+      histories: whole histories; `UNKNOWN` is an item that is not in training.
+      is_before: bool [N], which interactions come before the target of their history.
+      places: int64 [U], where the target of each history stands in `item_ids`; -1: it has none.
+      name: of the period, for what is counted.
+    """
+    users = np.repeat(np.arange(histories.num_users), histories.lengths)
+    is_history, has_target = is_before & (histories.item_ids != UNKNOWN), places >= 0
+    has_history = np.bincount(users[is_history], minlength=histories.num_users) > 0
     targets = np.full(histories.num_users, PAD, np.int64)
-    targets[has_target] = histories.item_ids[places]
+    targets[has_target] = histories.item_ids[places[has_target]]
     is_ranked = has_target & has_history & (targets != UNKNOWN)
     is_used = is_history & is_ranked[users]
-    is_used[places[is_ranked[has_target]]] = True
+    is_used[places[is_ranked]] = True
     removed = {
         f"{name}_users_without_history": int((has_target & ~has_history).sum()),
         f"{name}_targets_unknown_in_training": int((has_history & (targets == UNKNOWN)).sum()),
     }
     cut = _select(histories, is_history, targets).take(np.flatnonzero(is_ranked))
-    return _Period(cut, is_used, removed)
+    return Period(cut, is_used, removed)
 
 
 def _select(histories: Histories, is_kept: np.ndarray, targets: np.ndarray) -> Histories:

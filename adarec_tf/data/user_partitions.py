@@ -30,13 +30,13 @@ class Partition(NamedTuple):
       number: of the partition, from 0.
       keys: the table of the users' keys (`user_id`, string [U]), in the order of their bytes.
       chunks: `ORDERED_SCHEMA`, one after the other.
-      num_duplicates: rows that repeated user, item and time and are gone.
+      removed: how many rows are gone, by reason.
     """
 
     number: int
     keys: PartRef
     chunks: tuple[PartRef, ...]
-    num_duplicates: int
+    removed: dict[str, int]
 
     @property
     def num_users(self) -> int:
@@ -87,16 +87,22 @@ def sort_partition(number: int, blocks: Iterable[PartRef], folder: str, max_rows
         ranges = _cut_again(blocks, user_keys, name, max_rows)
     removed: list[int] = []
 
-    def chunks() -> Iterator[pa.Table]:
+    def tables() -> Iterator[pa.Table]:
         for parts in ranges:
             block = pa.concat_tables([CODED_SCHEMA.empty_table(), *read_parts(parts)])
             interactions, num_duplicates = order_by_time(block, user_keys)
             removed.append(num_duplicates)
-            for start in range(0, len(interactions), _CHUNK_ROWS):
-                yield interactions.slice(start, _CHUNK_ROWS)
+            yield interactions
 
-    parts = write_tables(f"{name}-ordered", chunks())
-    return Partition(number, keys, tuple(parts), sum(removed))
+    parts = write_tables(f"{name}-ordered", cut_chunks(tables()))
+    return Partition(number, keys, tuple(parts), {"duplicate_interactions": sum(removed)})
+
+
+def cut_chunks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Cuts tables into the chunks of a partition; an empty table has none."""
+    for table in tables:
+        for start in range(0, len(table), _CHUNK_ROWS):
+            yield table.slice(start, _CHUNK_ROWS)
 
 
 def read_whole_users(chunks: Iterable[pa.Table]) -> Iterator[pa.Table]:

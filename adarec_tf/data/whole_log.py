@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from adarec_tf.config import DataConfig
-from adarec_tf.data import global_time_split
+from adarec_tf.data import global_time_split, session_time_split
 from adarec_tf.data.coded_log import distinct_keys, encode_items, order_by_time
 from adarec_tf.data.core import UserPairs, find_core, is_kept
+from adarec_tf.data.history_options import HistoryOptions, shape_histories
 from adarec_tf.data.interactions import (
     InteractionColumns,
     inspect_log,
@@ -23,7 +24,7 @@ class KeptLog(NamedTuple):
 
     Attributes:
       interactions: `coded_log.ORDERED_SCHEMA`, in the order of histories.
-      user_keys: string [U], by user code; also those of whom nothing is left.
+      user_keys: string [U], of users or sessions, by code; also those of whom nothing is left.
       item_keys: string [V], by item code, likewise.
     """
 
@@ -45,12 +46,14 @@ def read_kept_log(path: str, config: DataConfig) -> KeptLog:
     columns = InteractionColumns(config.user_column, config.item_column, config.time_column)
     files = list_input_files(path)
     time_scale = inspect_log(files, columns).time_scale
+    options = HistoryOptions.of_config(config, time_scale)
     table = pa.Table.from_batches(
         batch for file in files for batch in read_interactions(file, columns, time_scale=time_scale)
     )
     table = table.append_column("arrival", pa.array(np.arange(len(table)), pa.int64()))
     user_keys, item_keys = (distinct_keys(table[name].chunks) for name in ("user_id", "item_id"))
-    interactions = order_by_time(encode_items(table, item_keys), user_keys).interactions
+    ordered = order_by_time(encode_items(table, item_keys), user_keys).interactions
+    interactions, user_keys, _ = shape_histories(ordered, user_keys, options)
     users, items = (interactions[name].to_numpy() for name in ("user", "item"))
     core = find_core(
         [UserPairs(len(user_keys), lambda: [(users, items)])],
@@ -72,5 +75,6 @@ def count_items(path: str, config: DataConfig) -> int:
             valid_time_share=config.valid_time_share,
             test_time_share=config.test_time_share,
         )
-        interactions = global_time_split.training_interactions(interactions, cuts)
+        split = session_time_split if config.has_sessions else global_time_split
+        interactions = split.training_interactions(interactions, cuts)
     return len(np.unique(interactions["item"].to_numpy()))

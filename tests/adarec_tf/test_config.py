@@ -52,6 +52,9 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ("data.split=random", "one of leave_one_out, global_time"),
         ("data.test_time_share=0", "greater than 0"),
         ("data.test_time_share=0.9", "less than 1 with test_time_share=0.9"),
+        ("data.repeats=drop", "one of keep, drop_consecutive, keep_first, keep_last"),
+        ("data.time_unit=hours", "one of seconds, milliseconds, microseconds"),
+        ("data.session_gap_seconds=-1", "at least 0"),
         ("search.warmup_epochs=99", "less than max_epochs"),
         ("search.min_cells=3", "`search.min_cells` should be at most student.num_cells=2"),
         ("search.min_cells=-1", "`min_cells` should be an integer of at least 0"),
@@ -110,6 +113,13 @@ def test_values_are_checked_on_construction() -> None:
         DataConfig(user_column="item_id")
     with pytest.raises(ValueError, match="positive integers"):
         NextItNetConfig(dilations=())
+
+
+def test_the_last_of_repeats_is_not_known_at_a_cut_in_time() -> None:
+    with pytest.raises(ValueError, match=r"`repeats` should be another with split=global_time"):
+        DataConfig(repeats="keep_last", split="global_time")
+    sessions = DataConfig(repeats="keep_last", split="global_time", session_gap_seconds=1.0)
+    assert sessions.has_sessions
 
 
 def test_weights_of_a_supernet_need_a_search() -> None:

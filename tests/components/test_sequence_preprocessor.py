@@ -231,6 +231,40 @@ def test_workers_never_change_a_byte_of_a_split_in_time(tmp_path: Path) -> None:
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
 
 
+VISITS: list[Row] = [
+    *[("ann", item, time) for time, item in enumerate("abbac")],
+    *[("ann", item, 100 + time) for time, item in enumerate("cabcb")],
+    *[("bob", item, 50 + 9 * time) for time, item in enumerate("bcacba")],
+    *[("cyd", item, 120 + time) for time, item in enumerate("acbb")],
+    ("cyd", "a", 150),
+]
+
+
+def test_sessions_and_repeats_agree_with_the_reference(tmp_path: Path) -> None:
+    options = {"session_gap_seconds": 10.0, "repeats": "drop_consecutive"}
+    statistics = run(tmp_path, VISITS, 3, min_item_interactions=2, **options)
+    rows = reference.without_repeats(reference.sessions_of(VISITS, 10), "drop_consecutive")
+    histories, vocabulary, removed = reference.split_log(rows, 2, 3)
+    assert set(histories) == {"ann#1", "ann#2", "bob#1", "cyd#1"}
+    assert decoded(tmp_path) == histories
+    assert removed["users_with_short_histories"] == 1  # cyd's second session
+    assert statistics.removed == removed | {"repeated_interactions": 2}
+    assert statistics.num_users == 4
+    assert statistics.num_items == len(vocabulary)
+
+
+def test_sessions_in_time_agree_with_the_reference(tmp_path: Path) -> None:
+    options = {"session_gap_seconds": 0.01, "time_unit": "milliseconds", "split": "global_time"}
+    statistics = run(tmp_path, VISITS, **options, valid_time_share=0.25, test_time_share=0.2)
+    kept, removed = reference.filter_log(reference.sessions_of(VISITS, 10), 1, 3)
+    times = sorted(time for _, _, time in kept)
+    expected = reference.split_sessions_in_time(kept, times[-9], times[-4])
+    assert decoded_in_time(tmp_path) == expected._replace(removed={})
+    assert statistics.removed == removed | expected.removed
+    assert set(expected.valid) == {"ann#2"}
+    assert set(expected.test) == {"cyd#1"}
+
+
 def test_a_cut_that_leaves_no_targets_is_one_plain_error(tmp_path: Path) -> None:
     at_once = [(user, item, 5) for user in ("u", "v") for item in "abc"]
     with pytest.raises(ValueError, match=r"Received: 0 and 0.*`test_time_share`"):

@@ -45,6 +45,38 @@ def filter_log(
     return kept, removed
 
 
+def sessions_of(rows: list[Row], gap: float) -> list[Row]:
+    """The rows, each under the key of its session."""
+    numbers: dict[int, int] = {}
+    for user in {user for user, _, _ in rows}:
+        number, before = 0, None
+        own = [(time, place) for place, (u, _, time) in enumerate(rows) if u == user]
+        for time, place in sorted(own):
+            if before is None or time - before > gap:
+                number += 1
+            numbers[place], before = number, time
+    return [(f"{row[0]}#{numbers[place]}", *row[1:]) for place, row in enumerate(rows)]
+
+
+def without_repeats(rows: list[Row], repeats: str) -> list[Row]:
+    """The rows that stay, in order of arrival."""
+    gone: set[int] = set()
+    for user in {user for user, _, _ in rows}:
+        own = sorted((time, place) for place, (u, _, time) in enumerate(rows) if u == user)
+        items = [rows[place][1] for _, place in own]
+        for position, (_, place) in enumerate(own):
+            item, before, after = items[position], items[:position], items[position + 1 :]
+            is_repeat = {
+                "keep": False,
+                "drop_consecutive": before[-1:] == [item],
+                "keep_first": item in before,
+                "keep_last": item in after,
+            }[repeats]
+            if is_repeat:
+                gone.add(place)
+    return [row for place, row in enumerate(rows) if place not in gone]
+
+
 class TimeSplit(NamedTuple):
     """User to what it has in a split; items in id order; what is in no split."""
 
@@ -96,6 +128,38 @@ def split_in_time(kept: list[Row], num_behind_valid: int, num_behind_test: int) 
                 periods[name][user] = ([own[place][1] for place in before], target)
                 used.update((user, place) for place in [*before, period[0]])
     removed["interactions_in_no_split"] = len(kept) - len(used)
+    return TimeSplit(train, periods["valid"], periods["test"], vocabulary, removed)
+
+
+def split_sessions_in_time(kept: list[Row], valid_cut: int, test_cut: int) -> TimeSplit:
+    """Whole sessions by the time of their last row, which is the target."""
+    ends = {user: _in_time_order(kept, user)[-1][0] for user in {user for user, _, _ in kept}}
+    vocabulary = _by_frequency([row for row in kept if ends[row[0]] < valid_cut])
+    train: dict[str, list[str]] = {}
+    periods: dict[str, dict[str, tuple[list[str], str]]] = {"valid": {}, "test": {}}
+    removed = {
+        f"{name}_{reason}": 0
+        for name in periods
+        for reason in ("users_without_history", "targets_unknown_in_training")
+    }
+    num_unused = 0
+    for user, end in ends.items():
+        items = [item for _, item in _in_time_order(kept, user)]
+        if end < valid_cut:
+            train[user] = items
+            continue
+        name = "valid" if end < test_cut else "test"
+        history = [item for item in items[:-1] if item in vocabulary]
+        if not history:
+            removed[f"{name}_users_without_history"] += 1
+            num_unused += len(items)
+        elif items[-1] not in vocabulary:
+            removed[f"{name}_targets_unknown_in_training"] += 1
+            num_unused += len(items)
+        else:
+            periods[name][user] = (history, items[-1])
+            num_unused += len(items) - 1 - len(history)
+    removed["interactions_in_no_split"] = num_unused
     return TimeSplit(train, periods["valid"], periods["test"], vocabulary, removed)
 
 

@@ -1,0 +1,112 @@
+"""The named options that say what a history is: sessions, and which repeats stay.
+
+They are applied to whole users, before the minimum counts, which hold for what is left of each
+history. `shape_histories` does it for a table, `shape_partition` for a partition on disk.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adarec_tf.config import DataConfig
+from adarec_tf.data.block_files import read_part, read_parts, write_tables
+from adarec_tf.data.repeats import drop_repeats
+from adarec_tf.data.sessions import cut_sessions
+from adarec_tf.data.user_partitions import Partition, cut_chunks, read_whole_users
+
+
+class HistoryOptions(NamedTuple):
+    """What is done to the interactions of each user, in this order.
+
+    Attributes:
+      session_gap: the gap that ends a session, in the unit of the timestamps; 0 cuts nothing.
+      repeats: which repeats of an item in a history stay, one of `DataConfig.REPEATS_OPTIONS`.
+    """
+
+    session_gap: float
+    repeats: str
+
+    @classmethod
+    def of_config(cls, config: DataConfig, time_scale: int) -> "HistoryOptions":
+        """The options of a config; `time_scale` is `LogSummary.time_scale` of the log."""
+        units = DataConfig.UNITS_PER_SECOND[config.time_unit] * time_scale
+        return cls(config.session_gap_seconds * units, config.repeats)
+
+    @property
+    def is_any_in_use(self) -> bool:
+        """Whether something is done at all."""
+        return self.session_gap > 0 or self.repeats != "keep"
+
+
+class ShapedLog(NamedTuple):
+    """Interactions after the options.
+
+    Attributes:
+      interactions: `coded_log.ORDERED_SCHEMA`, in the order of histories.
+      keys: string [U], by user code: of users, or of sessions.
+      removed: what went, by option; nothing of options that are not in use.
+    """
+
+    interactions: pa.Table
+    keys: pa.Array
+    removed: dict[str, int]
+
+
+def shape_histories(
+    interactions: pa.Table, user_keys: pa.Array, options: HistoryOptions
+) -> ShapedLog:
+    """Applies the options to the interactions of whole users.
+
+    Args:
+      interactions: `coded_log.ORDERED_SCHEMA`, in the order of histories.
+      user_keys: string [U], by user code.
+      options: what to do.
+    """
+    removed, keys = {}, user_keys
+    if options.session_gap > 0:
+        interactions, keys = cut_sessions(interactions, user_keys, options.session_gap)
+    if options.repeats != "keep":
+        num_before = len(interactions)
+        interactions = drop_repeats(interactions, options.repeats)
+        removed["repeated_interactions"] = num_before - len(interactions)
+    return ShapedLog(interactions, keys, removed)
+
+
+def shape_partition(partition: Partition, folder: str, options: HistoryOptions) -> Partition:
+    """Applies the options to a partition.
+
+    Args:
+      partition: in the order of histories.
+      folder: gets the result.
+      options: what to do.
+    """
+    user_keys = read_part(partition.keys)["user_id"].combine_chunks()
+    keys, removed = [], Counter(partition.removed)
+    if options.session_gap == 0:
+        keys.append(user_keys)
+
+    def tables() -> Iterator[pa.Table]:
+        for table in read_whole_users(read_parts(partition.chunks)):
+            shaped = shape_histories(table, user_keys, options)
+            removed.update(shaped.removed)
+            if options.session_gap > 0:
+                yield _renumbered(shaped.interactions, sum(map(len, keys)))
+                keys.append(shaped.keys)
+            else:
+                yield shaped.interactions
+
+    name = os.path.join(folder, f"partition-{partition.number:05d}")
+    chunks = write_tables(f"{name}-shaped", cut_chunks(tables()))
+    all_keys = pa.chunked_array(keys, pa.string()).combine_chunks()
+    [keys_ref] = write_tables(f"{name}-keys", [pa.table({"user_id": all_keys})])
+    return Partition(partition.number, keys_ref, tuple(chunks), dict(removed))
+
+
+def _renumbered(interactions: pa.Table, first: int) -> pa.Table:
+    """The same with user codes from another number on."""
+    codes = pc.add(interactions["user"], pa.scalar(first, pa.int32()))
+    return interactions.set_column(0, interactions.schema.field("user"), codes)

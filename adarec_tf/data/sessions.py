@@ -1,0 +1,46 @@
+"""Sessions: a user's interactions, cut wherever nothing happened for long enough.
+
+A session is a history of its own, under the key `<user>#<number>`, counted from 1 for each user in
+the order of time. From here on it is what a user is elsewhere: minimum counts count its
+interactions, and a split takes targets from it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+class Sessions(NamedTuple):
+    """Interactions of sessions.
+
+    Attributes:
+      interactions: `coded_log.ORDERED_SCHEMA`, whose `user` is the session, from 0.
+      keys: string [S], the key of each session.
+    """
+
+    interactions: pa.Table
+    keys: pa.Array
+
+
+def cut_sessions(interactions: pa.Table, user_keys: pa.Array, gap: float) -> Sessions:
+    """Begins a session with each user, and with each interaction after a longer gap.
+
+    Args:
+      interactions: `coded_log.ORDERED_SCHEMA`, of whole users, in the order of histories.
+      user_keys: string [U], by user code.
+      gap: in the unit of the timestamps; a session goes on after a gap of exactly this.
+    """
+    users, times = (interactions[name].to_numpy() for name in ("user", "timestamp"))
+    is_new_user = np.append(True, users[1:] != users[:-1])[: len(users)]
+    # Unsigned, a difference of any two times in order has no overflow.
+    is_after_gap = np.append(False, np.diff(times.view(np.uint64)) > gap)[: len(users)]
+    is_start = is_new_user | is_after_gap
+    owners, sessions = users[is_start], np.cumsum(is_start) - 1
+    first_sessions = np.flatnonzero(is_new_user[is_start])
+    first_of_user = np.repeat(first_sessions, np.diff(np.append(first_sessions, len(owners))))
+    numbers = pa.array(np.arange(len(owners)) - first_of_user + 1).cast(pa.string())
+    keys = pc.binary_join_element_wise(user_keys.take(pa.array(owners)), numbers, "#")
+    codes = pa.array(sessions.astype(np.int32))
+    return Sessions(interactions.set_column(0, interactions.schema.field("user"), codes), keys)
