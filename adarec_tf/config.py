@@ -61,6 +61,10 @@ class DataConfig(JsonConfig):
     # Which of a history's interactions with one item stay: all, one of each run with no other item
     # between, the first, the last.
     repeats: str = "keep"
+    # Longer training histories are cut into windows of so many items, each a record of its own
+    # that shares `window_overlap` items with the one before; 0 cuts none.
+    window_length: int = 0
+    window_overlap: int = 1
     # Interactions that a worker of the preprocessor sorts at once; more of them wait on disk. The
     # result is the same.
     max_rows_in_memory: int = 1 << 22
@@ -113,8 +117,25 @@ class DataConfig(JsonConfig):
             "on what came after the cut",
             self.repeats,
         )
+        self._check_windows()
         columns = (self.user_column, self.item_column, self.time_column)
         check(all(columns) and len(set(columns)) == 3, "columns", "three different names", columns)
+
+    def _check_windows(self) -> None:
+        check(
+            type(self.window_length) is int
+            and self.window_length in (0, *range(2, self.max_length + 2)),
+            "window_length",
+            f"0, or 2 to {self.max_length + 1} items: `max_length` and one to predict",
+            self.window_length,
+        )
+        check_positive_integer(self, "window_overlap")
+        check(
+            self.window_length == 0 or self.window_overlap < self.window_length,
+            "window_overlap",
+            f"less than window_length={self.window_length}",
+            self.window_overlap,
+        )
 
     @property
     def has_sessions(self) -> bool:

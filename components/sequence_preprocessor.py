@@ -29,6 +29,7 @@ from adarec_tf.data import sequences as log
 from adarec_tf.data.block_files import PartRef, read_part, read_parts, write_parts, write_tables
 from adarec_tf.data.core import UserPairs, find_core, is_kept
 from adarec_tf.data.examples import (
+    Histories,
     SequenceStatistics,
     read_histories,
     read_statistics,
@@ -38,6 +39,7 @@ from adarec_tf.data.global_time_split import TimeCuts
 from adarec_tf.data.history_options import HistoryOptions, shape_partition
 from adarec_tf.data.history_shards import write_shard
 from adarec_tf.data.shard_manifest import Shard, write_manifest
+from adarec_tf.data.training_windows import cut_windows
 from adarec_tf.data.user_partitions import Partition
 from adarec_tf.data.value_counts import ValueCounts, count_values, merge_counts
 from adarec_tf.data.vocabulary import ItemVocabulary
@@ -352,7 +354,7 @@ def _write_shards(
                     removed=removed,
                 )
             )
-            yield splits
+            yield splits._replace(train=_windows(splits.train, config))
 
     shards = write_shard(sequences_dir, partition.number, num_partitions, parts())
     before = _NOTHING._replace(removed=partition.removed)
@@ -360,6 +362,12 @@ def _write_shards(
 
 
 _NOTHING = _Measures(0, 0, 0, 0, 0, {})
+
+
+def _windows(train: Histories, config: DataConfig) -> Histories:
+    if config.window_length == 0:
+        return train
+    return cut_windows(train, config.window_length, config.window_overlap)
 
 
 def _split(
@@ -400,6 +408,8 @@ def _write_summary(
     measures = _sum_measures(part.measures for part in written)
     vocabulary = ItemVocabulary.read(os.path.join(vocabulary_dir, VOCABULARY_FILE))
     share = log.repeat_share(measures.num_repeats, measures.num_train_interactions)
+    has_windows = config.window_length > 0
+    windows = (config.window_length, config.window_overlap) if has_windows else ()
     statistics = SequenceStatistics(
         num_users=measures.num_users,
         num_items=vocabulary.num_items,
@@ -408,7 +418,7 @@ def _write_summary(
         repeat_share=share,
         seen=log.resolve_seen(config.seen, share, config.max_repeat_share),
         max_length=config.max_length,
-        data_fingerprint=log.data_fingerprint(measures.digest, vocabulary, cuts or ()),
+        data_fingerprint=log.data_fingerprint(measures.digest, vocabulary, cuts or (), windows),
     )
     write_statistics(sequences_dir, statistics)
     write_manifest(sequences_dir, (shard for part in written for shard in part.shards))

@@ -55,6 +55,8 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ("data.repeats=drop", "one of keep, drop_consecutive, keep_first, keep_last"),
         ("data.time_unit=hours", "one of seconds, milliseconds, microseconds"),
         ("data.session_gap_seconds=-1", "at least 0"),
+        ("data.window_length=1", "0, or 2 to 51 items: `max_length` and one to predict"),
+        ("data.window_overlap=0", "a positive integer"),
         ("search.warmup_epochs=99", "less than max_epochs"),
         ("search.min_cells=3", "`search.min_cells` should be at most student.num_cells=2"),
         ("search.min_cells=-1", "`min_cells` should be an integer of at least 0"),
@@ -109,6 +111,8 @@ def test_the_fit_loops_settings_are_carried_over() -> None:
 def test_values_are_checked_on_construction() -> None:
     with pytest.raises(ValueError, match="at least 3"):
         DataConfig(min_user_interactions=2)
+    with pytest.raises(ValueError, match="less than window_length=4"):
+        DataConfig(window_length=4, window_overlap=4)
     with pytest.raises(ValueError, match="three different names"):
         DataConfig(user_column="item_id")
     with pytest.raises(ValueError, match="positive integers"):

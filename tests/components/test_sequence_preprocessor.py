@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -251,6 +252,28 @@ def test_sessions_and_repeats_agree_with_the_reference(tmp_path: Path) -> None:
     assert statistics.removed == removed | {"repeated_interactions": 2}
     assert statistics.num_users == 4
     assert statistics.num_items == len(vocabulary)
+
+
+def test_windows_change_the_training_split_and_the_fingerprint_alone(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", VISITS)
+    cut = run(tmp_path / "cut", VISITS, window_length=4, window_overlap=2)
+    assert cut.data_fingerprint != whole.data_fingerprint
+    assert replace(cut, data_fingerprint=whole.data_fingerprint) == whole
+    before, after = contents(tmp_path / "whole"), contents(tmp_path / "cut")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if before[name] != after[name]}
+    assert {"Split-train" in name or name.endswith(".json") for name in changed} == {True}
+    train, windows = (
+        read_histories(str(tmp_path / name / "sequences"), "train") for name in ("whole", "cut")
+    )
+    expected = [
+        (key, window)
+        for user, key in enumerate(train.user_keys)
+        for window in reference.windows_of(train.history(user).tolist(), 4, 2)
+    ]
+    found = [(key, windows.history(row).tolist()) for row, key in enumerate(windows.user_keys)]
+    assert found == expected
+    assert len(found) > train.num_users
 
 
 def test_sessions_in_time_agree_with_the_reference(tmp_path: Path) -> None:
