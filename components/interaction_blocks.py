@@ -26,7 +26,13 @@ def write_block(path: str, block: pa.Table) -> None:
         for column in (column.combine_chunks() for column in block.columns)
     ]
     sink = pa.BufferOutputStream()
-    pa.parquet.write_table(pa.table(features, names=LOG_SCHEMA.names), sink, compression="zstd")
+    # Dictionaries of columns with nearly a value a row cost more time than they save bytes.
+    pa.parquet.write_table(
+        pa.table(features, names=LOG_SCHEMA.names),
+        sink,
+        compression="zstd",
+        use_dictionary=False,
+    )
     with tf.io.gfile.GFile(path, "wb") as file:
         file.write(sink.getvalue().to_pybytes())
 

