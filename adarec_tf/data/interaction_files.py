@@ -14,8 +14,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from adarec_tf.data.interaction_records import RecordError, read_records
-
 DELIMITERS = {
     f"{ending}{compression}": delimiter
     for compression in ("", ".gz", ".zst")
@@ -213,6 +211,10 @@ def _parse_error(
 
 
 def _read_records(path: str, columns: InteractionColumns) -> Iterator[pa.RecordBatch]:
+    # Imported here: it brings TensorFlow, which a command that only looks at settings should not
+    # have to wait for.
+    from adarec_tf.data.interaction_records import RecordError, read_records
+
     try:
         for batch in read_records(path, _RECORDS[_extension(path)], columns):
             users, items = (
