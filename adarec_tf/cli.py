@@ -55,7 +55,11 @@ _set_option = click.option(
 
 @main.command()
 @click.option("--scene", help="A scene of pipeline/configs: its settings.  [default: sample]")
-@click.option("--data", type=click.Path(path_type=Path), help="A log: a file or folder of files.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="A log: a file, a folder of files, or daily folders as 'logs/{YYYY}-{MM}-{DD}/*'.",
+)
 @click.option("--user-column", help="Name of the log's user column.")
 @click.option("--item-column", help="Name of the log's item column.")
 @click.option("--time-column", help="Name of the log's time column.")

@@ -28,6 +28,7 @@ from adarec_tf.json_config import (
     parse_assignment,
 )
 from adarec_tf.search_config import SearchConfig
+from adarec_tf.spans_config import SpansConfig
 from adarec_tf.teacher_config import NextItNetConfig, TeacherConfig
 from adarec_tf.training_config import TrainingConfig
 
@@ -239,6 +240,7 @@ class PipelineConfig(JsonConfig):
 
     scene: str
     seed: int = 1
+    spans: SpansConfig = field(default_factory=SpansConfig)
     data: DataConfig = field(default_factory=DataConfig)
     teacher: TeacherConfig = field(default_factory=NextItNetConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

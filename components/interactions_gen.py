@@ -23,15 +23,22 @@ from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import proto_utils
 
 from adarec_tf.data.coded_log import LOG_SCHEMA
 from adarec_tf.data.interactions import (
     DEFAULT_COLUMNS,
     InteractionColumns,
     inspect_log,
-    list_input_files,
     read_interactions,
+)
+from adarec_tf.data.spans import SpanPattern, is_span_pattern
+from adarec_tf.spans_config import SpansConfig
+from components.input_spans import (
+    SPAN_PATTERN_KEY,
+    SPANS_CONFIG_KEY,
+    SpansDriver,
+    input_files,
+    read_custom_config,
 )
 from components.interaction_blocks import write_block
 
@@ -62,7 +69,7 @@ class InteractionsGenExecutor(base_beam_executor.BaseBeamExecutor):
           InteractionsError: the log cannot be read; nothing has been written then.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        files = _resolve_files(exec_properties)
+        files, spans = input_files(exec_properties)
         columns = _resolve_columns(exec_properties)
         summary = inspect_log(files, columns)
         examples = artifact_utils.get_single_instance(
@@ -86,55 +93,61 @@ class InteractionsGenExecutor(base_beam_executor.BaseBeamExecutor):
         examples_utils.set_file_format(examples, "FILE_FORMAT_PARQUET")
         examples.set_int_custom_property("num_interactions", summary.num_interactions)
         examples.set_int_custom_property("time_scale", summary.time_scale)
+        examples.set_string_custom_property("spans", spans)
+
+
+class InteractionsGen(FileBasedExampleGen):
+    """The stock component, whose driver looks at as many daily folders as a run reads."""
+
+    DRIVER_CLASS = SpansDriver
 
 
 def interactions_gen(
     path: str,
     columns: InteractionColumns = DEFAULT_COLUMNS,
     code_fingerprint: str = "",
-) -> FileBasedExampleGen:
+    spans: SpansConfig | None = None,
+) -> InteractionsGen:
     """The component that reads a log.
 
     Args:
-      path: a file, or a folder of files of known kinds (see `list_input_files`).
+      path: a file, a folder of files of known kinds (see `list_input_files`), or a pattern of daily
+        folders (see `adarec_tf.data.spans`).
       columns: the names of the log's columns.
       code_fingerprint: a hash of the code; a new value makes cached outputs stale.
+      spans: which daily folders are read; all up to the newest if None.
 
     Returns:
       A component with the output `examples`; its driver fingerprints the files.
     """
-    is_folder = os.path.isdir(path)
-    folder, name = os.path.split(os.path.abspath(path))
-    settings = struct_pb2.Struct()
-    settings.update({**columns._asdict(), "code_fingerprint": code_fingerprint})
+    settings = {**columns._asdict(), "code_fingerprint": code_fingerprint}
+    if is_span_pattern(path):
+        pattern = SpanPattern.parse(os.path.abspath(path))
+        folder, name = pattern.folder, "*"
+        settings |= {
+            SPAN_PATTERN_KEY: pattern.text,
+            SPANS_CONFIG_KEY: (spans or SpansConfig()).to_json(),
+        }
+    elif os.path.isdir(path):
+        folder, name = os.path.abspath(path), "*"
+    else:
+        folder, name = os.path.split(os.path.abspath(path))
+    packed = struct_pb2.Struct()
+    packed.update(settings)
     custom_config = example_gen_pb2.CustomConfig()
-    custom_config.custom_config.Pack(settings)
-    split = example_gen_pb2.Input.Split(name=SPLIT, pattern="*" if is_folder else name)
-    return FileBasedExampleGen(
-        input_base=os.path.abspath(path) if is_folder else folder,
-        input_config=example_gen_pb2.Input(splits=[split]),
+    custom_config.custom_config.Pack(packed)
+    return InteractionsGen(
+        input_base=folder,
+        input_config=example_gen_pb2.Input(
+            splits=[example_gen_pb2.Input.Split(name=SPLIT, pattern=name)]
+        ),
         custom_config=custom_config,
         custom_executor_spec=executor_spec.BeamExecutorSpec(InteractionsGenExecutor),
     ).with_id("InteractionsGen")
 
 
-def _resolve_files(exec_properties: dict[str, Any]) -> list[str]:
-    input_config = example_gen_pb2.Input()
-    proto_utils.json_to_proto(
-        exec_properties[standard_component_specs.INPUT_CONFIG_KEY], input_config
-    )
-    base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
-    [split] = input_config.splits
-    return list_input_files(base if split.pattern == "*" else os.path.join(base, split.pattern))
-
-
 def _resolve_columns(exec_properties: dict[str, Any]) -> InteractionColumns:
-    custom_config = example_gen_pb2.CustomConfig()
-    proto_utils.json_to_proto(
-        exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY], custom_config
-    )
-    settings = struct_pb2.Struct()
-    custom_config.custom_config.Unpack(settings)
+    settings = read_custom_config(exec_properties)
     return InteractionColumns(settings["user"], settings["item"], settings["time"])
 
 

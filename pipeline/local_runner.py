@@ -66,7 +66,8 @@ def run_pipeline(
 
     Args:
       config: the run's settings.
-      data_path: a file or folder of raw interactions; None for a scene that can be generated.
+      data_path: a file or folder of raw interactions, or a pattern of daily folders; None for a
+        scene that can be generated.
       workdir: the run's folder; what was interrupted there continues.
       beam_arguments: of Beam, `--name=value`: where the Beam stages run; results are the same.
 
@@ -78,12 +79,14 @@ def run_pipeline(
       RunFailedError: a stage failed.
       RunInterruptedError: SIGINT or SIGTERM arrived.
     """
-    check_data_path(config.scene, data_path)
+    spans = check_data_path(config.scene, data_path, config.spans)
     folder = Workdir(workdir)
     with folder.locked():
         folder.write_config(config, data_path, beam_arguments)
         log_path = folder.new_log()
         with redirected_output(log_path) as console, Screen(console) as screen:
+            if spans:
+                console.print(f"Spans {spans}.", highlight=False)
             try:
                 with _interrupted_by_sigterm():
                     result = _run_stages(config, data_path, folder, beam_arguments)

@@ -64,7 +64,7 @@ def create_pipeline(
 
     Args:
       config: the run's settings.
-      data_path: a file or folder of raw interactions.
+      data_path: a file or folder of raw interactions, or a pattern of daily folders.
       pipeline_root: where artifacts are written.
       serving_dir: where blessed students are pushed; a server watches it.
       checkpoint_dir: where an interrupted stage continues from.
@@ -102,6 +102,7 @@ def _data_stages(config: PipelineConfig, data_path: str) -> _DataStages:
             config.data.user_column, config.data.item_column, config.data.time_column
         ),
         code_fingerprint=source_fingerprint("components.interactions_gen"),
+        spans=config.spans,
     )
     examples = interactions.outputs["examples"]
 

@@ -61,6 +61,7 @@ def collect_result(config: PipelineConfig, metadata_path: str | os.PathLike[str]
         stages[name].outputs["blessing"].custom_properties
         for name in ("Evaluator", "InfraValidator")
     ]
+    spans = stages["InteractionsGen"].outputs["examples"].custom_properties["spans"].string_value
     test = read_histories(sequences_dir, "test")
     [history] = raw_histories(test, vocabulary, 1)
     return {
@@ -88,6 +89,7 @@ def collect_result(config: PipelineConfig, metadata_path: str | os.PathLike[str]
             for reason in blessing["reasons"].string_value.splitlines()
         ],
         "pushed_version": int(version) if version else None,
+        "spans": spans or None,
         "removed": statistics.removed,
         "seconds": {name: stage.seconds for name, stage in stages.items()},
         "paths": {

@@ -37,6 +37,7 @@ def measure_scene_costs(
 
 
 def _count_items(config: PipelineConfig, data_path: str | os.PathLike[str] | None) -> int:
-    check_data_path(config.scene, data_path)
+    check_data_path(config.scene, data_path, config.spans)
     with tempfile.TemporaryDirectory() as folder:
-        return count_items(locate_data(config.scene, data_path, Path(folder)), config.data)
+        path = locate_data(config.scene, data_path, Path(folder))
+        return count_items(path, config.data, config.spans)

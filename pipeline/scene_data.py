@@ -5,6 +5,8 @@ from pathlib import Path
 
 from adarec_tf.data.datasets import write_sample_scene
 from adarec_tf.data.interactions import list_input_files
+from adarec_tf.data.spans import choose_spans, describe_spans, is_span_pattern
+from adarec_tf.spans_config import SpansConfig
 
 # Scenes that need no file, and the arguments of the generator.
 GENERATED_SCENES: dict[str, dict[str, int]] = {
@@ -13,11 +15,22 @@ GENERATED_SCENES: dict[str, dict[str, int]] = {
 }
 
 
-def check_data_path(scene: str, data_path: str | os.PathLike[str] | None) -> None:
+def check_data_path(
+    scene: str, data_path: str | os.PathLike[str] | None, spans: SpansConfig | None = None
+) -> str:
     """Checks before anything is started that there is a log.
 
+    Args:
+      scene: its name.
+      data_path: given by the user, or None.
+      spans: which daily folders are read; all up to the newest if None.
+
+    Returns:
+      Which daily folders are read, in a line; "" where the log has none.
+
     Raises:
-      ValueError: a path is missing, leads nowhere, or to files of a kind that cannot be read.
+      ValueError: a path is missing, leads nowhere, or to files of a kind that cannot be read; daily
+        folders cannot be chosen, or are to be where there are none.
     """
     if data_path is None and scene not in GENERATED_SCENES:
         raise ValueError(
@@ -25,13 +38,22 @@ def check_data_path(scene: str, data_path: str | os.PathLike[str] | None) -> Non
             f"file, or a folder of them. Received: no --data; without it there are "
             f"{', '.join(sorted(GENERATED_SCENES))}."
         )
+    if data_path is not None and is_span_pattern(data_path):
+        return describe_spans(choose_spans(data_path, spans or SpansConfig()))
+    if spans is not None and spans != SpansConfig():
+        raise ValueError(
+            "`spans` should be left as it is by default for a log without daily folders, which "
+            "--data names as in logs/{YYYY}-{MM}-{DD}/*. "
+            f"Received: {'no --data' if data_path is None else os.fspath(data_path)}."
+        )
     if data_path is None:
-        return
+        return ""
     if not Path(data_path).exists():
         raise ValueError(
             f"--data should be an existing file or folder. Received: {os.fspath(data_path)}."
         )
     list_input_files(os.fspath(data_path))
+    return ""
 
 
 def locate_data(scene: str, data_path: str | os.PathLike[str] | None, generated_dir: Path) -> str:

@@ -13,10 +13,13 @@ from adarec_tf.data.history_options import HistoryOptions, shape_histories
 from adarec_tf.data.interactions import (
     InteractionColumns,
     inspect_log,
-    list_input_files,
     read_interactions,
 )
+from adarec_tf.data.spans import list_log_files
 from adarec_tf.data.value_counts import count_values
+from adarec_tf.spans_config import SpansConfig
+
+_ALL_SPANS = SpansConfig()
 
 
 class KeptLog(NamedTuple):
@@ -33,18 +36,20 @@ class KeptLog(NamedTuple):
     item_keys: pa.Array
 
 
-def read_kept_log(path: str, config: DataConfig) -> KeptLog:
+def read_kept_log(path: str, config: DataConfig, spans: SpansConfig = _ALL_SPANS) -> KeptLog:
     """Reads a log and applies the filters.
 
     Args:
-      path: a file or folder.
+      path: a file or folder, or a pattern of daily folders.
       config: columns, minimum counts and rounds.
+      spans: which daily folders are read.
 
     Raises:
       InteractionsError: the log cannot be read, or a row of it is bad.
+      SpanError: daily folders cannot be chosen.
     """
     columns = InteractionColumns(config.user_column, config.item_column, config.time_column)
-    files = list_input_files(path)
+    files = list_log_files(path, spans)
     time_scale = inspect_log(files, columns).time_scale
     options = HistoryOptions.of_config(config, time_scale)
     table = pa.Table.from_batches(
@@ -66,9 +71,9 @@ def read_kept_log(path: str, config: DataConfig) -> KeptLog:
     return KeptLog(interactions.filter(pa.array(mask)), user_keys, item_keys)
 
 
-def count_items(path: str, config: DataConfig) -> int:
+def count_items(path: str, config: DataConfig, spans: SpansConfig = _ALL_SPANS) -> int:
     """How many items the vocabulary of a log has; errors as `read_kept_log`."""
-    interactions = read_kept_log(path, config).interactions
+    interactions = read_kept_log(path, config, spans).interactions
     if config.split == "global_time":
         cuts = global_time_split.find_time_cuts(
             count_values(interactions["timestamp"].to_numpy()),

@@ -49,6 +49,7 @@ def print_summary(
         console,
         _protocol_line(result),
         _interval_line(result),
+        *_spans_lines(result),
         _removed_line(result),
         "",
         *genotype_lines(result),
@@ -142,6 +143,10 @@ def _picture_lines(result: Mapping[str, Any]) -> list[str]:
 
 def _range(interval: Mapping[str, float], sign: str = "") -> str:
     return f"{interval['low']:{sign}.4f} to {interval['high']:{sign}.4f}"
+
+
+def _spans_lines(result: Mapping[str, Any]) -> list[str]:
+    return [f"Spans of the log: {result['spans']}."] if result.get("spans") else []
 
 
 def _removed_line(result: Mapping[str, Any]) -> str:

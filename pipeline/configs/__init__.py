@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from adarec_tf.config import PipelineConfig
+from adarec_tf.data.spans import SpanPattern, is_span_pattern
 from pipeline.configs.beauty import beauty
 from pipeline.configs.ml1m import ml1m
 from pipeline.configs.ml_latest_small import ml_latest_small
@@ -42,7 +43,12 @@ def scene_config(scene: str) -> PipelineConfig:
 
 
 def custom_config(data_path: str | os.PathLike[str]) -> PipelineConfig:
-    """The settings of a log that has no scene; it is named after the file or folder."""
+    """The settings of a log that has no scene; it is named after the file or folder.
+
+    Daily folders are named after the folder that they are in.
+    """
+    if is_span_pattern(data_path):
+        data_path = SpanPattern.parse(data_path).folder
     name = os.path.basename(os.path.abspath(data_path)).partition(".")[0].lower()
     name = re.sub(r"[^a-z0-9_-]+", "_", name).strip("_-")
     return PipelineConfig(scene=name or _CUSTOM_SCENE)

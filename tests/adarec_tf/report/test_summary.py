@@ -115,6 +115,9 @@ def test_the_headline_has_its_interval_and_the_students_distance_its_test() -> N
 def test_the_protocol_and_what_was_removed_are_said() -> None:
     text = render()
     assert "Protocol: leave-one-out, test targets of 1,234 users, ranked" in text
+    assert "Spans" not in render()
+    spans = "2026-11-29 to 2026-11-30: 2 spans, 3 files"
+    assert f"Spans of the log: {spans}." in render(spans=spans)
     split_in_time = render(protocol={**RESULT["protocol"], "split": "global-time"})
     assert "global time split, first items after the cut of 1,234 users, ranked" in split_in_time
     assert "full catalogue of 56 items; items of the history are no candidates" in text
