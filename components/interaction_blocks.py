@@ -11,45 +11,57 @@ import pyarrow.parquet
 import tensorflow as tf
 
 from adarec_tf.data.coded_log import LOG_SCHEMA
+from adarec_tf.data.interactions import EVENT_FIELD
 
+_SCHEMA = LOG_SCHEMA.append(EVENT_FIELD)
+_EVENT_PATH = f"{EVENT_FIELD.name}.list.item"
 _ENDING = ".parquet"
 
 
 def write_block(path: str, block: pa.Table) -> None:
-    """Writes a block of a log (`LOG_SCHEMA`); the path ends in `.parquet`."""
+    """Writes a block of a log (`LOG_SCHEMA`, and maybe `EVENT_FIELD`) to a path in `.parquet`."""
     row_splits = pa.array(np.arange(len(block) + 1), pa.int32())
     features = [
-        # Text is bytes in an example.
-        pa.ListArray.from_arrays(
-            row_splits, column.cast(pa.binary()) if pa.types.is_string(column.type) else column
-        )
-        for column in (column.combine_chunks() for column in block.columns)
+        pa.ListArray.from_arrays(row_splits, _to_feature(column).combine_chunks())
+        for column in block.columns
     ]
     sink = pa.BufferOutputStream()
     # Dictionaries of columns with nearly a value a row cost more time than they save bytes.
     pa.parquet.write_table(
-        pa.table(features, names=LOG_SCHEMA.names),
+        pa.table(features, names=block.column_names),
         sink,
         compression="zstd",
-        use_dictionary=False,
+        use_dictionary=[_EVENT_PATH],
     )
     with tf.io.gfile.GFile(path, "wb") as file:
         file.write(sink.getvalue().to_pybytes())
 
 
 def read_block(path: str, columns: list[str] | None = None) -> pa.Table:
-    """Reads a block, or some of its columns, with the types of `LOG_SCHEMA`."""
-    with tf.io.gfile.GFile(path, "rb") as file:
-        features = pa.parquet.read_table(pa.BufferReader(file.read()), columns=columns)
+    """Reads some columns of a block, by default those of `LOG_SCHEMA`, with the types of there.
+
+    Event types have that of `EVENT_FIELD`.
+    """
     names = LOG_SCHEMA.names if columns is None else columns
+    with tf.io.gfile.GFile(path, "rb") as file:
+        features = pa.parquet.read_table(
+            pa.BufferReader(file.read()), columns=names, read_dictionary=[_EVENT_PATH]
+        )
+    schema = pa.schema([_SCHEMA.field(name) for name in names])
     values = [
         pa.chunked_array(
-            [chunk.flatten().cast(LOG_SCHEMA.field(name).type) for chunk in features[name].chunks],
-            LOG_SCHEMA.field(name).type,
+            [chunk.flatten().cast(field.type) for chunk in features[field.name].chunks], field.type
         )
-        for name in names
+        for field in schema
     ]
-    return pa.table(values, names=names)
+    return pa.table(values, schema=schema)
+
+
+def _to_feature(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Text as bytes, as in an example."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string())
+    return column.cast(pa.binary()) if pa.types.is_string(column.type) else column
 
 
 def list_blocks(folder: str) -> list[str]:

@@ -5,9 +5,11 @@ in the log: Beam keeps no order, and interactions of the same time are told apar
 are Parquet files that TFX reads as Examples. They are in the split `all`, which the sequence
 preprocessor splits by time; `sample` has every n-th row, for statistics: those of TFX look at a row
 for as long as everything else together takes. Every row of the log is checked here.
+Where a column says what kind of event a row is, the blocks have `event` (bytes) as well.
 """
 
 import itertools
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -94,6 +96,9 @@ class InteractionsGenExecutor(base_beam_executor.BaseBeamExecutor):
         examples.set_int_custom_property("num_interactions", summary.num_interactions)
         examples.set_int_custom_property("time_scale", summary.time_scale)
         examples.set_string_custom_property("spans", spans)
+        if columns.event:
+            event_counts = json.dumps(summary.event_counts)
+            examples.set_string_custom_property("event_counts", event_counts)
 
 
 class InteractionsGen(FileBasedExampleGen):
@@ -148,7 +153,7 @@ def interactions_gen(
 
 def _resolve_columns(exec_properties: dict[str, Any]) -> InteractionColumns:
     settings = read_custom_config(exec_properties)
-    return InteractionColumns(settings["user"], settings["item"], settings["time"])
+    return InteractionColumns(*(settings[name] for name in InteractionColumns._fields))
 
 
 def _write_blocks(
@@ -184,5 +189,5 @@ def _blocks(batches: Iterator[pa.RecordBatch], arrival: int) -> Iterator[pa.Tabl
 def _sample(block: pa.Table, step: int) -> pa.Table:
     """Every so many rows, with the earliest and the latest: the validator looks at their times."""
     times = block["timestamp"].to_numpy()
-    rows = np.arange(0, len(block), step)
-    return block.take(np.unique(np.append(rows, [times.argmin(), times.argmax()])))
+    rows = np.unique(np.append(np.arange(0, len(block), step), [times.argmin(), times.argmax()]))
+    return block.select(LOG_SCHEMA.names).take(rows)

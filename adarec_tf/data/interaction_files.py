@@ -7,7 +7,7 @@ row must hold is checked in `interactions`, through which the rest of the librar
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -29,11 +29,24 @@ class InteractionsError(ValueError):
 
 
 class InteractionColumns(NamedTuple):
-    """The names a log gives to the three columns that matter."""
+    """The names a log gives to the columns that matter.
+
+    Attributes:
+      user: who.
+      item: what.
+      time: when.
+      event: what kind of row it is (a view, a purchase); empty: no column says so.
+    """
 
     user: str = "user_id"
     item: str = "item_id"
     time: str = "timestamp"
+    event: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns that are read."""
+        return tuple(filter(None, self))
 
 
 def list_input_files(path: str) -> list[str]:
@@ -68,7 +81,7 @@ def list_input_files(path: str) -> list[str]:
 def read_blocks(
     path: str, columns: InteractionColumns, block_bytes: int
 ) -> Iterator[pa.RecordBatch]:
-    """Reads the three columns of one file.
+    """Reads the columns of one file that matter.
 
     Args:
       path: a file.
@@ -76,7 +89,8 @@ def read_blocks(
       block_bytes: how much of a text file to hold in memory at once.
 
     Yields:
-      Batches of user ids (string), item ids (string) and times (string, int64 or float64).
+      Batches of user ids (string), item ids (string), times (string, int64 or float64) and, where
+      a column has them, event types (string).
 
     Raises:
       InteractionsError: the file is missing, broken or of an unknown kind, a column is missing or
@@ -108,7 +122,7 @@ def _extension(path: str) -> str:
 
 
 def _check_columns(path: str, found: Sequence[str], columns: InteractionColumns, kind: str) -> None:
-    for name in columns:
+    for name in columns.names:
         if found.count(name) != 1:
             raise InteractionsError(
                 f"{path} ({kind}) should have one column `{name}`. "
@@ -135,8 +149,8 @@ def _read_text(
                 pyarrow.csv.ParseOptions(delimiter=DELIMITERS[extension], newlines_in_values=True),
                 # Everything stays text: type inference would turn 007 into 7 and NA into null.
                 pyarrow.csv.ConvertOptions(
-                    column_types={name: pa.string() for name in columns},
-                    include_columns=list(columns),
+                    column_types={name: pa.string() for name in columns.names},
+                    include_columns=list(columns.names),
                     strings_can_be_null=False,
                 ),
             )
@@ -190,7 +204,7 @@ def _is_utf8(text: str) -> bool:
 def _parse_error(
     path: str, header: list[str], columns: InteractionColumns, error: pa.ArrowInvalid
 ) -> InteractionsError:
-    used = [header.index(name) for name in columns]
+    used = [header.index(name) for name in columns.names]
     line = 0
     for line, row in _rows(path):
         if len(row) != len(header):
@@ -216,12 +230,9 @@ def _read_records(path: str, columns: InteractionColumns) -> Iterator[pa.RecordB
     from adarec_tf.data.interaction_records import RecordError, read_records
 
     try:
-        for batch in read_records(path, _RECORDS[_extension(path)], columns):
-            users, items = (
-                _to_ids(path, name, batch.column(place))
-                for place, name in enumerate((columns.user, columns.item))
-            )
-            yield pa.RecordBatch.from_arrays([users, items, batch.column(2)], names=list(columns))
+        for batch in read_records(path, _RECORDS[_extension(path)], columns.names):
+            arrays = dict(zip(columns.names, batch.columns, strict=True))
+            yield _to_batch(path, columns, arrays, arrays[columns.time])
     except RecordError as error:
         raise InteractionsError(f"{path} should {error}") from error
 
@@ -231,23 +242,30 @@ def _read_parquet(path: str, columns: InteractionColumns) -> Iterator[pa.RecordB
         file = pyarrow.parquet.ParquetFile(path)
         _check_columns(path, file.schema_arrow.names, columns, "Parquet")
         # Lists and structs of the columns' names would come back under other names.
-        for batch in file.iter_batches(columns=list(columns)):
-            arrays = {name: batch.column(batch.schema.names.index(name)) for name in columns}
-            yield pa.RecordBatch.from_arrays(
-                [
-                    _to_ids(path, columns.user, arrays[columns.user]),
-                    _to_ids(path, columns.item, arrays[columns.item]),
-                    _parquet_times(path, columns.time, arrays[columns.time]),
-                ],
-                names=list(columns),
-            )
+        for batch in file.iter_batches(columns=list(columns.names)):
+            arrays = {name: batch.column(batch.schema.names.index(name)) for name in columns.names}
+            times = _parquet_times(path, columns.time, arrays[columns.time])
+            yield _to_batch(path, columns, arrays, times)
     except (pa.ArrowInvalid, OSError) as error:
         raise InteractionsError(
             f"{path} should be a whole Parquet file. Received: {error}."
         ) from error
 
 
-def _to_ids(path: str, name: str, ids: pa.Array) -> pa.Array:
+def _to_batch(
+    path: str, columns: InteractionColumns, arrays: Mapping[str, pa.Array], times: pa.Array
+) -> pa.RecordBatch:
+    """The columns of a block, in the order of `columns.names`."""
+    return pa.RecordBatch.from_arrays(
+        [
+            times if name == columns.time else _to_text(path, name, arrays[name])
+            for name in columns.names
+        ],
+        names=list(columns.names),
+    )
+
+
+def _to_text(path: str, name: str, ids: pa.Array) -> pa.Array:
     kind = ids.type.value_type if pa.types.is_dictionary(ids.type) else ids.type
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not (is_text or pa.types.is_binary(kind) or pa.types.is_integer(kind)):

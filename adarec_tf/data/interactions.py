@@ -1,14 +1,16 @@
 """Readers of raw interaction logs: CSV, TSV, Parquet and TFRecord files to checked Arrow blocks.
 
-A log is a file or a folder of files with a column each for the user, the item and the time; other
-columns are ignored. Ids are text, exactly as written (`007` and `NA` survive); an id that is empty
-or spelled `nan`, `NaN` or `null` counts as missing. Whatever is wrong with a log is one
-`InteractionsError` that names the file and the line or row. Filters and orders come later.
+A log is a file or a folder of files with a column each for the user, the item and the time, and if
+asked for one that says what kind of event a row is; other columns are ignored. Ids and event types
+are text, exactly as written (`007` and `NA` survive); one that is empty or spelled `nan`, `NaN` or
+`null` counts as missing. Whatever is wrong with a log is one `InteractionsError` that names the
+file and the line or row. Filters and orders come later.
 
 Blocks are read and checked by Arrow's kernels; only a block found bad is looked at row by row.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +27,7 @@ from adarec_tf.data.interaction_files import (
 
 __all__ = [
     "DEFAULT_COLUMNS",
+    "EVENT_FIELD",
     "FRACTIONAL_TIME_SCALE",
     "INTERACTION_SCHEMA",
     "MISSING_IDS",
@@ -40,10 +43,14 @@ DEFAULT_COLUMNS = InteractionColumns()
 INTERACTION_SCHEMA = pa.schema(
     [("user_id", pa.string()), ("item_id", pa.string()), ("timestamp", pa.int64())]
 )
+# After the columns of `INTERACTION_SCHEMA`, in logs with a column of event types.
+EVENT_FIELD = pa.field("event", pa.dictionary(pa.int32(), pa.string()))
 # Spelled-out missing values that exports of data frames leave behind.
 MISSING_IDS = ("", "nan", "NaN", "null")
 # One whole unit in millionths: keeps the order of fractional times in an int64.
 FRACTIONAL_TIME_SCALE = 1_000_000
+# More of them are no types, but ids or times.
+_MAX_EVENT_TYPES = 1000
 _BLOCK_BYTES = 8 << 20
 _MAX_INT64 = np.iinfo(np.int64).max
 
@@ -55,16 +62,19 @@ class LogSummary(NamedTuple):
       num_interactions: rows in all files.
       time_scale: what `read_interactions` should multiply times by to get integers: 1, or
         `FRACTIONAL_TIME_SCALE` if some time of the log has a fraction.
+      event_counts: rows of each event type; empty where no column has them.
     """
 
     num_interactions: int
     time_scale: int
+    event_counts: Mapping[str, int] = {}
 
 
 class _Block(NamedTuple):
     users: pa.Array  # string
     items: pa.Array  # string
     times: pa.Array  # int64; float64 if some time of the block has a fraction
+    events: pa.DictionaryArray | None  # as `EVENT_FIELD`
 
 
 def inspect_log(
@@ -80,24 +90,31 @@ def inspect_log(
       block_bytes: how much of a text file to hold in memory at once.
 
     Returns:
-      The number of rows and the time scale, which must be the same for all files.
+      The number of rows, of all and of each event type, and the time scale, which must be the same
+      for all files.
 
     Raises:
-      InteractionsError: as `read_interactions`; or times with fractions are too large to keep.
+      InteractionsError: as `read_interactions`; or times with fractions are too large to keep; or
+        there are too many event types.
     """
     num_interactions, largest, has_fractions = 0, 0.0, False
+    event_counts = Counter[str]()
     for file in files:
         for block in _checked_blocks(file, columns, block_bytes):
             num_interactions += len(block.times)
             has_fractions = has_fractions or pa.types.is_floating(block.times.type)
             bounds = pc.min_max(block.times).as_py()
             largest = max(largest, abs(bounds["min"]), abs(bounds["max"]))
+            if block.events is not None:
+                event_counts += _count_events(block.events)
+                _check_event_types(event_counts, file, columns)
     if has_fractions and largest * FRACTIONAL_TIME_SCALE > _MAX_INT64:
         raise InteractionsError(
             f"`{columns.time}` should be whole, or below {_MAX_INT64 // FRACTIONAL_TIME_SCALE:.1e} "
             f"to keep the order of fractions. Received: fractions, and {largest:g}."
         )
-    return LogSummary(num_interactions, FRACTIONAL_TIME_SCALE if has_fractions else 1)
+    time_scale = FRACTIONAL_TIME_SCALE if has_fractions else 1
+    return LogSummary(num_interactions, time_scale, dict(sorted(event_counts.items())))
 
 
 def read_interactions(
@@ -123,12 +140,12 @@ def read_interactions(
 
     Yields:
       Batches with `INTERACTION_SCHEMA`: user_id and item_id string, timestamp int64
-      (time x `time_scale`, rounded).
+      (time x `time_scale`, rounded); with `EVENT_FIELD` where a column has event types.
 
     Raises:
       InteractionsError: the file is missing, empty, broken, of an unknown kind, without a column,
-        or a row has a wrong number of fields, a missing id, an id with a line break, or a time that
-        is not a number.
+        or a row has a wrong number of fields, a missing id or event type, one with a line break,
+        or a time that is not a number.
     """
     for block in _checked_blocks(path, columns, block_bytes):
         try:
@@ -138,8 +155,25 @@ def read_interactions(
                 f"{path}: `time_scale` should make every time an integer of 64 bits. "
                 f"Received: time_scale={time_scale} ({error})."
             ) from error
-        yield pa.RecordBatch.from_arrays(
-            [block.users, block.items, timestamps], schema=INTERACTION_SCHEMA
+        arrays, schema = [block.users, block.items, timestamps], INTERACTION_SCHEMA
+        if block.events is not None:
+            arrays, schema = [*arrays, block.events], schema.append(EVENT_FIELD)
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _count_events(events: pa.DictionaryArray) -> Counter[str]:
+    types = events.dictionary.to_pylist()
+    counts = np.bincount(events.indices.to_numpy(), minlength=len(types))
+    return Counter(dict(zip(types, counts.tolist(), strict=True)))
+
+
+def _check_event_types(
+    event_counts: Mapping[str, int], path: str, columns: InteractionColumns
+) -> None:
+    if len(event_counts) > _MAX_EVENT_TYPES:
+        raise InteractionsError(
+            f"{path}: `{columns.event}` should have {_MAX_EVENT_TYPES} event types at most (view, "
+            f"cart, purchase). Received: {len(event_counts)}, as {next(iter(event_counts))!r}."
         )
 
 
@@ -154,11 +188,12 @@ def _scaled(times: pa.Array, time_scale: int) -> pa.Array:
 def _checked_blocks(path: str, columns: InteractionColumns, block_bytes: int) -> Iterator[_Block]:
     num_rows = 0
     for raw in read_blocks(path, columns, block_bytes):
-        block = _Block(raw.column(0), raw.column(1), _numbers(raw.column(2)))
+        events = raw.column(3).dictionary_encode() if columns.event else None
+        block = _Block(raw.column(0), raw.column(1), _numbers(raw.column(2)), events)
         problem = _first_problem(block, columns)
         if problem is not None:
             row, name, requirement = problem
-            received = raw.column(columns.index(name))[row].as_py()
+            received = raw.column(columns.names.index(name))[row].as_py()
             raise InteractionsError(
                 f"{path}, {place_of_row(path, num_rows + row)}: `{name}` should {requirement}. "
                 f"Received: {received!r}."
@@ -173,14 +208,27 @@ def _first_problem(block: _Block, columns: InteractionColumns) -> tuple[int, str
     """Row in the block, column name and what should hold, of the first bad row."""
     problems = []
     for name, ids in ((columns.user, block.users), (columns.item, block.items)):
-        is_missing = pc.is_in(ids, pa.array([*MISSING_IDS, None], pa.string()))
-        # Two plain searches take a third of the time of a regular expression.
-        has_break = pc.or_(pc.match_substring(ids, "\n"), pc.match_substring(ids, "\r"))
-        problems.append((is_missing, name, "be an id, not a missing value"))
-        problems.append((has_break, name, "have no line break in an id"))
+        problems.append((_is_missing(ids), name, "be an id, not a missing value"))
+        problems.append((_has_break(ids), name, "have no line break in an id"))
+    if block.events is not None:
+        # A look at each type is enough; a null has no place among them.
+        types, places = block.events.dictionary, block.events.indices
+        is_missing = pc.fill_null(_is_missing(types).take(places), True)
+        problems.append((is_missing, columns.event, "be an event type, not a missing value"))
+        has_break = pc.fill_null(_has_break(types).take(places), False)
+        problems.append((has_break, columns.event, "have no line break in an event type"))
     problems.append((pc.is_null(block.times), columns.time, "be a number, such as unix seconds"))
     found = [(pc.index(mask, True).as_py(), name, text) for mask, name, text in problems]
     return min((problem for problem in found if problem[0] >= 0), default=None)
+
+
+def _is_missing(ids: pa.Array) -> pa.Array:
+    return pc.is_in(ids, pa.array([*MISSING_IDS, None], pa.string()))
+
+
+def _has_break(ids: pa.Array) -> pa.Array:
+    # Two plain searches take a third of the time of a regular expression.
+    return pc.or_(pc.match_substring(ids, "\n"), pc.match_substring(ids, "\r"))
 
 
 def _numbers(times: pa.Array) -> pa.Array:

@@ -1,4 +1,5 @@
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from adarec_tf.data.coded_log import LOG_SCHEMA
-from adarec_tf.data.interactions import InteractionColumns, InteractionsError
+from adarec_tf.data.interactions import EVENT_FIELD, InteractionColumns, InteractionsError
 from components import interactions_gen as gen
 from components.interaction_blocks import list_blocks, read_block
 from components.interactions_gen import InteractionsGenExecutor, interactions_gen
@@ -121,6 +122,35 @@ def test_columns_are_named_by_the_caller(tmp_path: Path) -> None:
     assert read_examples(run_executor(component, tmp_path)) == [("u", "i", 5, 0)]
 
 
+def test_event_types_are_in_the_blocks_and_counted(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.mkdir()
+    header = "what," + HEADER
+    (log / "a.csv").write_text(header + "view,u,i,1\nzähl,u,j,2\nview,u,j,3\n")
+    (log / "b.csv").write_text(header + "buy,u,k,4\nview,v,i,5\n")
+    component = interactions_gen(str(log), InteractionColumns(event="what"))
+    examples = run_executor(component, tmp_path)
+    assert json.loads(examples.get_string_custom_property("event_counts")) == {
+        "buy": 1,
+        "view": 3,
+        "zähl": 1,
+    }
+    paths = list_blocks(str(Path(examples.uri, "Split-all")))
+    blocks = [read_block(path, [*LOG_SCHEMA.names, "event"]) for path in paths]
+    assert {block.schema for block in blocks} == {LOG_SCHEMA.append(EVENT_FIELD)}
+    assert [block["event"].to_pylist() for block in blocks] == [
+        ["view", "zähl", "view"],
+        ["buy", "view"],
+    ]
+    # Who does not ask reads what is there without events; so do the statistics.
+    plain = run_executor(interactions_gen(str(log)), tmp_path / "plain")
+    assert not plain.has_custom_property("event_counts")
+    for split in ("all", "sample"):
+        assert read_examples(examples, split) == read_examples(plain, split)
+    [sample, _] = list_blocks(str(Path(examples.uri, "Split-sample")))
+    assert pq.read_schema(sample).names == LOG_SCHEMA.names
+
+
 def test_a_bad_row_stops_before_anything_is_written(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text(HEADER + "u,i,1\nu,i,soon\n")
@@ -134,10 +164,14 @@ def test_other_code_or_columns_are_another_cache_key(tmp_path: Path) -> None:
     log.write_text(HEADER)
     configs = {
         interactions_gen(str(log), columns, code).spec.exec_properties["custom_config"]
-        for columns in (InteractionColumns(), InteractionColumns("a", "b", "c"))
+        for columns in (
+            InteractionColumns(),
+            InteractionColumns("a", "b", "c"),
+            InteractionColumns(event="d"),
+        )
         for code in ("1", "2")
     }
-    assert len(configs) == 4
+    assert len(configs) == 6
 
 
 def test_it_compiles_for_kubeflow(tmp_path: Path) -> None:

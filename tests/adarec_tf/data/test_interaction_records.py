@@ -18,7 +18,7 @@ ROWS = [("zoë", 7, 3), ("", 8, 4), ("ann", 2**40, -5)]
 
 def serialize(user: str | bytes | list[str], item: int | str, time: float) -> bytes:
     feature: dict[str, tf.train.Feature] = {}
-    for name, value in zip((*COLUMNS, "extra"), (user, item, time, 1), strict=True):
+    for name, value in zip((*COLUMNS.names, "extra"), (user, item, time, 1), strict=True):
         values: list[Any] = value if isinstance(value, list) else [value]
         if isinstance(value, int):
             feature[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
@@ -49,6 +49,16 @@ def test_features_are_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n
     rows = [ROWS[0], ("u", 8, 4), ROWS[2]]
     path = write(tmp_path / name, [serialize(*row) for row in rows])
     assert read(path) == [("zoë", "7", 3), ("u", "8", 4), ("ann", str(2**40), -5)]
+
+
+def test_event_types_are_features_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.tfrecord", [serialize(*row) for row in (ROWS[0], ROWS[2])])
+    columns = COLUMNS._replace(event="extra")
+    [batch] = read_interactions(path, columns)
+    assert batch["event"].to_pylist() == ["1", "1"]
+    assert inspect_log([path], columns).event_counts == {"1": 2}
+    with pytest.raises(InteractionsError, match="with one value of `event` each"):
+        inspect_log([path], COLUMNS._replace(event="event"))
 
 
 def test_fractions_of_time_are_kept(tmp_path: Path) -> None:

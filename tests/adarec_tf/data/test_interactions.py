@@ -10,10 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adarec_tf.data import interactions
 from adarec_tf.data.interactions import (
+    EVENT_FIELD,
+    INTERACTION_SCHEMA,
     MISSING_IDS,
     InteractionColumns,
     InteractionsError,
+    LogSummary,
     inspect_log,
     read_interactions,
 )
@@ -60,7 +64,7 @@ def test_tsv_gzip_and_other_column_names(tmp_path: Path) -> None:
 def test_negative_millisecond_and_spaced_times(tmp_path: Path) -> None:
     text = HEADER + "u,i,-5\nu,i,1700000000123\nu,i, 7 \nu,i,8.0\nu,i,1e3\n"
     path = write(tmp_path / "log.csv", text)
-    assert inspect_log([str(path)]) == (5, 1)
+    assert inspect_log([str(path)]) == LogSummary(5, 1)
     assert [row[2] for row in read_rows(path)] == [-5, 1_700_000_000_123, 7, 8, 1000]
 
 
@@ -68,7 +72,7 @@ def test_fractional_times_keep_their_order_across_files(tmp_path: Path) -> None:
     whole = write(tmp_path / "a.csv", HEADER + "u,i,3\nu,i,1\n")
     fractional = write(tmp_path / "b.csv", HEADER + "u,i,2.25\nu,i,-0.5\n")
     summary = inspect_log([str(whole), str(fractional)])
-    assert summary == (4, 1_000_000)
+    assert summary == LogSummary(4, 1_000_000)
     rows = read_rows(whole, time_scale=summary.time_scale)
     rows += read_rows(fractional, time_scale=summary.time_scale)
     assert [row[2] for row in rows] == [3_000_000, 1_000_000, 2_250_000, -500_000]
@@ -247,3 +251,105 @@ def test_text_compressed_by_zstd_reads_as_it_is(tmp_path: Path) -> None:
     packed.write_bytes(packed.read_bytes()[:-5])
     with pytest.raises(InteractionsError, match=r"log\.csv\.zst should be a whole file"):
         read_rows(packed)
+
+
+EVENTS = InteractionColumns(event="what")
+EVENT_LOG = "what,user_id,item_id,timestamp\nview,u,i,1\n\nview,u,j,2\n02,v,i,3\n cart,v,i,4\n"
+
+
+def read_events(path: Path, block_bytes: int = 1 << 20) -> list[str]:
+    batches = list(read_interactions(str(path), EVENTS, block_bytes=block_bytes))
+    assert {batch.schema for batch in batches} == {INTERACTION_SCHEMA.append(EVENT_FIELD)}
+    return [event for batch in batches for event in batch["event"].to_pylist()]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz"])
+def test_event_types_are_text_as_written(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"log{ending}"
+    text = EVENT_LOG.replace(",", "\t") if ".tsv" in ending else EVENT_LOG
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
+    with pa.output_stream(str(path), compression=compression) as stream:
+        stream.write(text.encode())
+    counts = {"view": 2, "02": 1, " cart": 1}
+    assert inspect_log([str(path)], EVENTS) == LogSummary(4, 1, counts)
+    assert read_events(path) == ["view", "view", "02", " cart"]
+    # Blocks that have met other types than the ones before.
+    assert read_events(path, block_bytes=32) == ["view", "view", "02", " cart"]
+
+
+def test_a_column_of_events_is_read_only_when_asked(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", EVENT_LOG.replace("02", ""))
+    assert inspect_log([str(path)]) == LogSummary(4, 1)
+    [batch] = read_interactions(str(path))
+    assert batch.schema == INTERACTION_SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ("", r"line 4: `what` should be an event type, not a missing value\. Received: ''"),
+        ("nan", r"line 4: `what` should be an event type.*'nan'"),
+        ('"a\nb"', r"line 4: `what` should have no line break in an event type"),
+    ],
+)
+@pytest.mark.parametrize("block_bytes", [32, 1 << 20])
+def test_a_row_without_an_event_type_is_named_by_its_line(
+    tmp_path: Path, event: str, message: str, block_bytes: int
+) -> None:
+    path = write(tmp_path / "log.csv", EVENT_LOG.replace("view,u,j", f"{event},u,j"))
+    with pytest.raises(InteractionsError, match=message) as caught:
+        inspect_log([str(path)], EVENTS, block_bytes)
+    assert str(path) in str(caught.value)
+
+
+def test_the_first_bad_row_is_named_whatever_its_column(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", EVENT_LOG.replace("02,v,i,3", ",v,i,3\n02,,i,4"))
+    with pytest.raises(InteractionsError, match=r"line 5: `what`"):
+        inspect_log([str(path)], EVENTS)
+
+
+def test_a_log_without_the_column_of_events_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", HEADER + "u,i,1\n")
+    with pytest.raises(InteractionsError, match=r"one column `what`.*columns: user_id, item_id"):
+        inspect_log([str(path)], EVENTS)
+
+
+def test_ids_are_no_event_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interactions, "_MAX_EVENT_TYPES", 3)
+    good = write(tmp_path / "good.csv", EVENT_LOG)
+    assert len(inspect_log([str(good)], EVENTS).event_counts) == 3
+    more = write(tmp_path / "more.csv", EVENT_LOG.replace("cart", "sale"))
+    with pytest.raises(
+        InteractionsError, match=r"more\.csv: `what` should have 3 event types at m"
+    ):
+        inspect_log([str(good), str(more)], EVENTS)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pa.array(["view", "buy"]),
+        pa.array(["view", "buy"], pa.large_string()),
+        pa.array(["view", "buy"], pa.binary()),
+        pa.array(["view", "buy"]).dictionary_encode(),
+    ],
+)
+def test_parquet_event_types_of_many_types(tmp_path: Path, events: pa.Array) -> None:
+    ids = pa.array(["a", "b"])
+    table = {"user_id": ids, "item_id": ids, "timestamp": pa.array([1, 2]), "what": events}
+    pq.write_table(pa.table(table), tmp_path / "log.parquet")
+    assert read_events(tmp_path / "log.parquet") == ["view", "buy"]
+
+
+def test_parquet_events_may_be_whole_numbers_and_no_row_is_without(tmp_path: Path) -> None:
+    path, ids = tmp_path / "log.parquet", pa.array(["a", "b"])
+    table = {"user_id": ids, "item_id": ids, "timestamp": pa.array([1, 2])}
+    pq.write_table(pa.table({**table, "what": pa.array([5, -1], pa.int8())}), path)
+    assert read_events(path) == ["5", "-1"]
+    for missing in (pa.array(["view", None]), pa.array(["view", None]).dictionary_encode()):
+        pq.write_table(pa.table({**table, "what": missing}), path)
+        with pytest.raises(InteractionsError, match=r"row 2: `what` should be an event type"):
+            read_events(path)
+    pq.write_table(pa.table({**table, "what": pa.array([1.0, 2.0])}), path)
+    with pytest.raises(InteractionsError, match=r"`what` should hold text or whole numbers"):
+        read_events(path)
