@@ -63,6 +63,7 @@ _set_option = click.option(
 @click.option("--user-column", help="Name of the log's user column.")
 @click.option("--item-column", help="Name of the log's item column.")
 @click.option("--time-column", help="Name of the log's time column.")
+@click.option("--event-column", help="Name of a column that says what a row is: view, purchase.")
 @click.option("--workdir", type=click.Path(path_type=Path), help="[default: runs/<scene>]")
 @click.option("--seed", type=int, help="Of everything random.")
 @click.option(

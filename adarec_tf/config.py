@@ -40,6 +40,8 @@ class DataConfig(JsonConfig):
     user_column: str = "user_id"
     item_column: str = "item_id"
     time_column: str = "timestamp"
+    event_column: str = ""  # says what a row is, a view or a purchase; empty: no column does
+    events: tuple[str, ...] = ()  # the types of events that stay; empty: all
     min_user_interactions: int = 3  # leave-one-out needs one each to train, select and test
     min_item_interactions: int = 1
     # How often both filters run, items first. One pass of the users can leave items below their
@@ -121,6 +123,28 @@ class DataConfig(JsonConfig):
         self._check_windows()
         columns = (self.user_column, self.item_column, self.time_column)
         check(all(columns) and len(set(columns)) == 3, "columns", "three different names", columns)
+        check(
+            self.event_column not in columns,
+            "event_column",
+            f"another than {', '.join(columns)}",
+            self.event_column,
+        )
+        self._check_events()
+
+    def _check_events(self) -> None:
+        is_text = all(isinstance(event, str) for event in self.events)
+        check(
+            is_text and len(set(self.events)) == len(self.events),
+            "events",
+            'different event types as text, such as ["view", "purchase"]',
+            self.events,
+        )
+        check(
+            bool(self.event_column) or not self.events,
+            "events",
+            "empty without event_column: name the column of the log that says what a row is",
+            self.events,
+        )
 
     def _check_windows(self) -> None:
         check(

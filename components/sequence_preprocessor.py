@@ -6,11 +6,12 @@ of elements. Rows never travel through Beam: they lie in files beside the output
 and elements are references to them, so that no runner has to hold a log in memory.
 
 The work is done by vectorised functions of `adarec_tf.data`, in this order: the item keys of the
-log; blocks in item codes, cut by user; each partition ordered (`user_partitions`); sessions and
-repeats (`history_options`); which users and items stay (`core`); the cuts of a split in time; the
-vocabulary; the shards.
+log; blocks of the events that stay (`events`), in item codes, cut by user; each partition ordered
+(`user_partitions`); sessions and repeats (`history_options`); which users and items stay (`core`);
+the cuts of a split in time; the vocabulary; the shards.
 """
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -28,6 +29,13 @@ from adarec_tf.data import coded_log, global_time_split, session_time_split, use
 from adarec_tf.data import sequences as log
 from adarec_tf.data.block_files import PartRef, read_part, read_parts, write_parts, write_tables
 from adarec_tf.data.core import UserPairs, find_core, is_kept
+from adarec_tf.data.events import (
+    EVENT_LOG_SCHEMA,
+    NO_EVENTS,
+    EventOptions,
+    resolve_events,
+    select_events,
+)
 from adarec_tf.data.examples import (
     Histories,
     SequenceStatistics,
@@ -102,14 +110,17 @@ def SequencePreprocessor(  # noqa: N802 (a component is named as a class)
       beam_pipeline: made by TFX from the Beam arguments of the pipeline.
 
     Raises:
-      ValueError: the filters left nothing to learn from, or a split in time no targets.
+      ValueError: the filters left nothing to learn from, or a split in time no targets, or the log
+        has no event of a type named.
     """
     del code_fingerprint  # only part of the cache key
     config = DataConfig.from_json(data_config)
     split_dir = artifact_utils.get_split_uri([examples], SPLIT)
     time_scale = examples.get_int_custom_property("time_scale") or 1
+    counts = json.loads(examples.get_string_custom_property("event_counts") or "{}")
+    events = resolve_events(config, counts)
     statistics = preprocess(
-        beam_pipeline, split_dir, sequences.uri, vocabulary.uri, config, time_scale
+        beam_pipeline, split_dir, sequences.uri, vocabulary.uri, config, time_scale, events
     )
     for name, count in statistics.removed.items():
         sequences.set_int_custom_property(f"removed_{name}", count)
@@ -128,6 +139,7 @@ def preprocess(
     vocabulary_dir: str,
     config: DataConfig,
     time_scale: int = 1,
+    events: EventOptions = NO_EVENTS,
 ) -> SequenceStatistics:
     """Runs the pipeline from the blocks of InteractionsGen to sequences and vocabulary.
 
@@ -138,6 +150,7 @@ def preprocess(
       vocabulary_dir: gets the vocabulary.
       config: filters, how to split, and the policy for seen items.
       time_scale: of the blocks' times (`LogSummary.time_scale`).
+      events: what becomes of the event types of the blocks.
 
     Returns:
       The statistics written beside the sequences.
@@ -153,7 +166,7 @@ def preprocess(
         with pipeline:
             _build(
                 *(pipeline, examples_dir, sequences_dir, vocabulary_dir, scratch, config),
-                HistoryOptions.of_config(config, time_scale),
+                *(HistoryOptions.of_config(config, time_scale), events),
             )
     finally:
         tf.io.gfile.rmtree(scratch)
@@ -174,6 +187,7 @@ def _build(
     scratch: str,
     config: DataConfig,
     options: HistoryOptions,
+    events: EventOptions,
 ) -> None:
     """Lays out the steps; each partition is one element from the grouping on."""
     files = list_blocks(examples_dir)
@@ -187,7 +201,7 @@ def _build(
     )
     partitions = (
         blocks
-        | "CutByUser" >> beam.FlatMap(_cut_block, item_keys, scratch, num_partitions)
+        | "CutByUser" >> beam.FlatMap(_cut_block, item_keys, scratch, num_partitions, events)
         | "GroupByPartition" >> beam.GroupByKey()
         | "Sort" >> beam.Map(_sort, scratch, config.max_rows_in_memory, options)
     )
@@ -209,7 +223,9 @@ def _build(
         >> beam.Map(_write_shards, kept, item_ids, cuts, sequences_dir, num_partitions, config)
         | "ListShards" >> beam.combiners.ToList()
         | "WriteStatistics"
-        >> beam.Map(_write_summary, kept, item_ids, cuts, sequences_dir, vocabulary_dir, config)
+        >> beam.Map(
+            *(_write_summary, kept, item_ids, cuts, sequences_dir, vocabulary_dir, config, events)
+        )
     )
 
 
@@ -245,10 +261,12 @@ def _write_item_keys(keys: pa.Array, scratch: str) -> PartRef:
 
 
 def _cut_block(
-    path: str, item_keys: PartRef, scratch: str, num_partitions: int
+    path: str, item_keys: PartRef, scratch: str, num_partitions: int, events: EventOptions
 ) -> Iterator[tuple[int, PartRef]]:
     """The part of each partition, also where it has no rows: every shard is written."""
-    block = coded_log.encode_items(read_block(path), _read_keys(item_keys))
+    block = read_block(path, EVENT_LOG_SCHEMA.names if events.is_any_in_use else None)
+    block = select_events(block, events) if events.is_any_in_use else block
+    block = coded_log.encode_items(block, _read_keys(item_keys))
     users = block["user_id"].combine_chunks()
     parts = coded_log.partition_users(users, num_partitions)
     name = os.path.join(scratch, os.path.basename(path))
@@ -402,6 +420,7 @@ def _write_summary(
     sequences_dir: str,
     vocabulary_dir: str,
     config: DataConfig,
+    events: EventOptions,
 ) -> None:
     """Writes the statistics and the manifest; the vocabulary is there once its ids are."""
     del item_ids
@@ -414,7 +433,7 @@ def _write_summary(
         num_users=measures.num_users,
         num_items=vocabulary.num_items,
         num_interactions=measures.num_interactions,
-        removed=measures.removed | kept.removed,
+        removed=events.removed | measures.removed | kept.removed,
         repeat_share=share,
         seen=log.resolve_seen(config.seen, share, config.max_repeat_share),
         max_length=config.max_length,

@@ -98,9 +98,7 @@ def pipeline_name(scene: str) -> str:
 def _data_stages(config: PipelineConfig, data_path: str) -> _DataStages:
     interactions = interactions_gen(
         data_path,
-        InteractionColumns(
-            config.data.user_column, config.data.item_column, config.data.time_column
-        ),
+        InteractionColumns.of_config(config.data),
         code_fingerprint=source_fingerprint("components.interactions_gen"),
         spans=config.spans,
     )

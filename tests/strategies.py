@@ -27,6 +27,13 @@ def interactions(
     return st.lists(rows, max_size=max_rows, unique_by=unique_by)
 
 
+def event_interactions(max_rows: int = 60) -> st.SearchStrategy[list[tuple[str, str, int, str]]]:
+    """Logs with event types: (user, item, time, event) rows in order of arrival."""
+    events = st.sampled_from(["view", "cart", "buy"])
+    rows = st.tuples(interactions(max_rows), st.lists(events, min_size=max_rows, max_size=max_rows))
+    return rows.map(lambda drawn: [(*row, event) for row, event in zip(*drawn, strict=False)])
+
+
 # The items of a few users' histories, some of them empty.
 HISTORY_ROWS = st.lists(
     st.lists(st.integers(1, 9), min_size=0, max_size=20), min_size=1, max_size=12

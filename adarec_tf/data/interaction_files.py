@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from adarec_tf.config import DataConfig
+
 DELIMITERS = {
     f"{ending}{compression}": delimiter
     for compression in ("", ".gz", ".zst")
@@ -42,6 +44,11 @@ class InteractionColumns(NamedTuple):
     item: str = "item_id"
     time: str = "timestamp"
     event: str = ""
+
+    @classmethod
+    def of_config(cls, config: DataConfig) -> "InteractionColumns":
+        """The columns that a config names."""
+        return cls(config.user_column, config.item_column, config.time_column, config.event_column)
 
     @property
     def names(self) -> tuple[str, ...]:

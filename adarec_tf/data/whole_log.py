@@ -9,6 +9,7 @@ from adarec_tf.config import DataConfig
 from adarec_tf.data import global_time_split, session_time_split
 from adarec_tf.data.coded_log import distinct_keys, encode_items, order_by_time
 from adarec_tf.data.core import UserPairs, find_core, is_kept
+from adarec_tf.data.events import resolve_events, select_events
 from adarec_tf.data.history_options import HistoryOptions, shape_histories
 from adarec_tf.data.interactions import (
     InteractionColumns,
@@ -41,21 +42,25 @@ def read_kept_log(path: str, config: DataConfig, spans: SpansConfig = _ALL_SPANS
 
     Args:
       path: a file or folder, or a pattern of daily folders.
-      config: columns, minimum counts and rounds.
+      config: columns, events, minimum counts and rounds.
       spans: which daily folders are read.
 
     Raises:
       InteractionsError: the log cannot be read, or a row of it is bad.
       SpanError: daily folders cannot be chosen.
+      ValueError: there is no event of a type named.
     """
-    columns = InteractionColumns(config.user_column, config.item_column, config.time_column)
+    columns = InteractionColumns.of_config(config)
     files = list_log_files(path, spans)
-    time_scale = inspect_log(files, columns).time_scale
+    summary = inspect_log(files, columns)
+    events = resolve_events(config, summary.event_counts)
+    time_scale = summary.time_scale
     options = HistoryOptions.of_config(config, time_scale)
     table = pa.Table.from_batches(
         batch for file in files for batch in read_interactions(file, columns, time_scale=time_scale)
     )
     table = table.append_column("arrival", pa.array(np.arange(len(table)), pa.int64()))
+    table = select_events(table, events) if events.is_any_in_use else table
     user_keys, item_keys = (distinct_keys(table[name].chunks) for name in ("user_id", "item_id"))
     ordered = order_by_time(encode_items(table, item_keys), user_keys).interactions
     interactions, user_keys, _ = shape_histories(ordered, user_keys, options)

@@ -78,6 +78,7 @@ def test_run_passes_on_columns_seed_and_settings(
 ) -> None:
     invoke(
         *("run", "--data", "my log.csv", "--user-column", "who", "--time-column", "when"),
+        *("--event-column", "what", "--set", 'data.events=["view"]'),
         *("--seed", "9", "--set", "training.max_epochs=3", "--set", "data.seen=keep"),
         *("--workdir", "elsewhere"),
     )
@@ -85,6 +86,7 @@ def test_run_passes_on_columns_seed_and_settings(
     assert config.scene == "my_log"
     assert (config.data.user_column, config.data.item_column) == ("who", "item_id")
     assert config.data.time_column == "when"
+    assert (config.data.event_column, config.data.events) == ("what", ("view",))
     assert config.seed == 9
     assert config.training.max_epochs == 3
     assert config.data.seen == "keep"
@@ -100,6 +102,7 @@ def test_run_passes_on_columns_seed_and_settings(
         (["run", "--set", "training.epochs=3"], "here one of clip_norm, compute_dtype"),
         (["run", "--set", "training.max_epochs=0"], "should be a positive integer"),
         (["run", "--set", "training.max_epochs"], "should have the form stage.field=value"),
+        (["run", "--set", 'data.events=["view"]'], "`events` should be empty without event_column"),
         (["run", "--seed", "-1"], "`seed` should be an integer >= 0"),
         (["run", "--workdir", "file/run"], "The workdir should be a folder that can be written"),
         (["profile", "--scene", "nope"], "The scene should be one of beauty"),

@@ -55,6 +55,9 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ("data.repeats=drop", "one of keep, drop_consecutive, keep_first, keep_last"),
         ("data.time_unit=hours", "one of seconds, milliseconds, microseconds"),
         ("data.session_gap_seconds=-1", "at least 0"),
+        ("data.events=view", "a JSON list"),
+        ('data.events=["view"]', "empty without event_column"),
+        ("data.event_column=item_id", "another than user_id, item_id, timestamp"),
         ("data.window_length=1", "0, or 2 to 51 items: `max_length` and one to predict"),
         ("data.window_overlap=0", "a positive integer"),
         ("search.warmup_epochs=99", "less than max_epochs"),
@@ -117,6 +120,15 @@ def test_values_are_checked_on_construction() -> None:
         DataConfig(user_column="item_id")
     with pytest.raises(ValueError, match="positive integers"):
         NextItNetConfig(dilations=())
+
+
+def test_event_types_are_different_names() -> None:
+    config = CONFIG.override(["data.event_column=what", 'data.events=["view","buy"]'])
+    assert config.data.events == ("view", "buy")
+    assert PipelineConfig.from_json(config.to_json()) == config
+    for events in ('["view","view"]', "[1]", '[["view",1]]'):
+        with pytest.raises(ValueError, match=r"`events` should be different event types as text"):
+            config.override([f"data.events={events}"])
 
 
 def test_the_last_of_repeats_is_not_known_at_a_cut_in_time() -> None:

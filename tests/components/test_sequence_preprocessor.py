@@ -1,5 +1,6 @@
 import hashlib
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,6 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from tfx import v1 as tfx
@@ -14,6 +16,7 @@ from tfx.types import standard_artifacts
 
 from adarec_tf.config import DataConfig
 from adarec_tf.data.datasets import DATASETS
+from adarec_tf.data.events import resolve_events
 from adarec_tf.data.examples import SPLITS, SequenceStatistics, read_histories, read_statistics
 from adarec_tf.data.interactions import InteractionColumns, read_interactions
 from adarec_tf.data.shard_manifest import MANIFEST_FILE
@@ -21,7 +24,7 @@ from adarec_tf.data.vocabulary import ItemVocabulary
 from components import Sequences, Vocabulary
 from components.interaction_blocks import write_block
 from components.sequence_preprocessor import SequencePreprocessor, preprocess
-from tests.adarec_tf.data.coded_rows import as_log
+from tests.adarec_tf.data.coded_rows import EventRow, as_event_log, as_log
 from tests.references import sequences as reference
 from tests.strategies import interactions
 
@@ -36,20 +39,26 @@ LOG: list[Row] = [
 ]
 
 
-def write_examples(directory: Path, rows: list[Row], num_files: int = 1) -> str:
+def write_examples(directory: Path, log: pa.Table, num_files: int = 1) -> str:
     """Blocks as of InteractionsGen, but with rows dealt out to the files, the last row first."""
     directory.mkdir(parents=True)
-    log = as_log(rows)
     for file in range(num_files):
         path = directory / f"data_parquet-{file:05d}.parquet"
-        write_block(str(path), log.take(np.arange(file, len(rows), num_files)[::-1]))
+        write_block(str(path), log.take(np.arange(file, len(log), num_files)[::-1]))
     return str(directory)
 
 
 def run(
-    directory: Path, rows: list[Row], num_files: int = 1, workers: int = 1, **config: Any
+    directory: Path,
+    rows: list[Row] | list[EventRow],
+    num_files: int = 1,
+    workers: int = 1,
+    **config: Any,
 ) -> SequenceStatistics:
-    examples_dir = write_examples(directory / "examples", rows, num_files)
+    has_events = len(rows[0]) == 4
+    log = as_event_log(rows) if has_events else as_log(rows)
+    events = Counter(log["event"].to_pylist() if has_events else [])
+    examples_dir = write_examples(directory / "examples", log, num_files)
     options = beam.options.pipeline_options.PipelineOptions(
         runner="FnApiRunner", direct_num_workers=workers, direct_running_mode="multi_threading"
     )
@@ -59,6 +68,7 @@ def run(
         str(directory / "sequences"),
         str(directory / "vocabulary"),
         DataConfig(**config),
+        events=resolve_events(DataConfig(**config), events),
     )
 
 
@@ -288,6 +298,39 @@ def test_sessions_in_time_agree_with_the_reference(tmp_path: Path) -> None:
     assert set(expected.test) == {"cyd#1"}
 
 
+SHOP: list[EventRow] = [
+    *[("ann", item, time, "view") for time, item in enumerate("abcdcba")],
+    *[("ann", item, 9 + time, "buy") for time, item in enumerate("cab")],
+    *[("bob", "a", 0, "buy"), ("bob", "b", 3, "view"), ("bob", "c", 6, "buy")],
+    *[("bob", "a", 9, "cart"), ("bob", "b", 12, "buy")],
+    *[("cyd", item, time, "view") for time, item in enumerate("adad")],
+    *[("dan", item, 20 - time, "buy") for time, item in enumerate("abcx")],
+]
+
+
+def test_a_log_of_some_events_is_one_without_the_others(tmp_path: Path) -> None:
+    options = {"session_gap_seconds": 9.0, "repeats": "keep_first", "min_item_interactions": 2}
+    events = {"event_column": "what", "events": ("buy", "cart")}
+    found = run(tmp_path / "events", SHOP, 3, 3, **options, **events)
+    rows = reference.of_events(SHOP, ["buy", "cart"])
+    expected = run(tmp_path / "rows", rows, **options)
+    num_views = len(SHOP) - len(rows)
+    assert found == replace(
+        expected, removed={"interactions_of_other_events": num_views} | expected.removed
+    )
+    before, after = contents(tmp_path / "rows"), contents(tmp_path / "events")
+    changed = {name for name in before.keys() | after.keys() if before[name] != after[name]}
+    assert changed == {"sequences/statistics.json"}
+    train = read_histories(str(tmp_path / "events" / "sequences"), "train")
+    assert set(train.user_keys) == {b"ann#1", b"bob#1", b"dan#1"}
+
+
+def test_a_type_of_which_nothing_is_left_is_one_plain_error(tmp_path: Path) -> None:
+    rows = [(*row, "view") for row in LOG] + [("ann", "a", 9, "buy")]
+    with pytest.raises(ValueError, match=r"0 users and 0 items.*14 interactions of other events"):
+        run(tmp_path, rows, event_column="what", events=("buy",))
+
+
 def test_a_cut_that_leaves_no_targets_is_one_plain_error(tmp_path: Path) -> None:
     at_once = [(user, item, 5) for user in ("u", "v") for item in "abc"]
     with pytest.raises(ValueError, match=r"Received: 0 and 0.*`test_time_share`"):
@@ -302,7 +345,7 @@ def test_a_log_with_nothing_left_is_one_plain_error(tmp_path: Path) -> None:
 def test_the_component_fills_its_artifacts(tmp_path: Path) -> None:
     examples = standard_artifacts.Examples()
     examples.uri, examples.split_names = str(tmp_path), '["all"]'
-    write_examples(tmp_path / "Split-all", LOG)
+    write_examples(tmp_path / "Split-all", as_log(LOG))
     sequences, vocabulary = Sequences(), Vocabulary()
     sequences.uri, vocabulary.uri = str(tmp_path / "sequences"), str(tmp_path / "vocabulary")
     SequencePreprocessor.test_call(
@@ -316,6 +359,31 @@ def test_the_component_fills_its_artifacts(tmp_path: Path) -> None:
     assert sequences.get_int_custom_property("removed_duplicate_interactions") == 1
     assert sequences.get_string_custom_property("seen") in ("exclude", "keep")
     assert vocabulary.get_int_custom_property("num_items") == 5
+
+
+def test_the_component_knows_the_event_types_of_its_examples(tmp_path: Path) -> None:
+    examples, sequences, vocabulary = standard_artifacts.Examples(), Sequences(), Vocabulary()
+    examples.uri, examples.split_names = str(tmp_path), '["all"]'
+    write_examples(tmp_path / "Split-all", as_event_log(SHOP))
+    counts = Counter(row[3] for row in SHOP)
+    examples.set_string_custom_property("event_counts", json.dumps(counts))
+    sequences.uri, vocabulary.uri = str(tmp_path / "sequences"), str(tmp_path / "vocabulary")
+
+    def call(*events: str) -> None:
+        SequencePreprocessor.test_call(
+            examples=examples,
+            sequences=sequences,
+            vocabulary=vocabulary,
+            data_config=DataConfig(event_column="what", events=events).to_json(),
+            beam_pipeline=beam.Pipeline(runner="FnApiRunner"),
+        )
+
+    with pytest.raises(ValueError, match=r"the log, which are 'view' .*Received: 'purchase'"):
+        call("buy", "purchase")
+    assert not (tmp_path / "sequences").exists()
+    call("buy", "cart")
+    removed = sequences.get_int_custom_property("removed_interactions_of_other_events")
+    assert removed == counts["view"]
 
 
 def test_it_compiles_for_kubeflow(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import NamedTuple
 
 Row = tuple[str, str, int]  # user, item, time, in order of arrival
+EventRow = tuple[str, str, int, str]  # and what it was
 
 
 def split_log(
@@ -43,6 +44,11 @@ def filter_log(
         removed[f"{prefix}users_with_short_histories"] = len(short_users)
         removed[f"{prefix}interactions_of_short_histories"] = len(frequent) - len(kept)
     return kept, removed
+
+
+def of_events(rows: list[EventRow], events: list[str]) -> list[Row]:
+    """The rows of these types, in order of arrival."""
+    return [(user, item, time) for user, item, time, event in rows if event in events]
 
 
 def sessions_of(rows: list[Row], gap: float) -> list[Row]:

@@ -6,10 +6,12 @@ import numpy as np
 import pyarrow as pa
 
 from adarec_tf.data.coded_log import LOG_SCHEMA, distinct_keys, encode_items, order_by_time
+from adarec_tf.data.interactions import EVENT_FIELD
 from adarec_tf.data.value_counts import count_values
 from adarec_tf.data.vocabulary import ItemVocabulary
 
 Row = tuple[str, str, int]
+EventRow = tuple[str, str, int, str]
 
 
 class CodedRows(NamedTuple):
@@ -27,6 +29,17 @@ def as_log(rows: list[Row]) -> pa.Table:
     return pa.table(
         [list(users), list(items), list(times), list(range(len(rows)))], schema=LOG_SCHEMA
     )
+
+
+def as_event_log(rows: list[EventRow]) -> pa.Table:
+    """The same with `EVENT_FIELD`, in chunks of three rows with event types of their own."""
+    events = [row[3] for row in rows]
+    chunks = [
+        pa.array(events[start : start + 3], pa.string()).dictionary_encode()
+        for start in range(0, len(rows), 3)
+    ]
+    column = pa.chunked_array(chunks, EVENT_FIELD.type)
+    return as_log([row[:3] for row in rows]).append_column(EVENT_FIELD, column)
 
 
 def coded(rows: list[Row]) -> CodedRows:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,19 @@ def test_items_behind_the_cut_in_time_are_not_counted(log: str) -> None:
         test_time_share=0.125,
     )
     assert count_items(log, config) == 3
+
+
+def test_events_that_are_not_asked_for_are_not_counted(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    header, *rows = LOG.splitlines()
+    bought = [f"{row},{'view' if ',c,' in row else 'buy'}" for row in rows]
+    path.write_text("\n".join([f"{header},what", *bought]))
+    config = DataConfig(user_column="who", event_column="what", events=("buy",))
+    interactions, _, item_keys = read_kept_log(str(path), config)
+    items = item_keys.take(interactions["item"].combine_chunks()).to_pylist()
+    assert items == ["a", "b", "d", "a", "b", "rare", "a", "b", "d"]
+    with pytest.raises(ValueError, match=r"which are 'buy' \(10\), 'view' \(2\)"):
+        read_kept_log(str(path), replace(config, events=("cart",)))
 
 
 def test_a_bad_log_is_an_error(tmp_path: Path) -> None:
