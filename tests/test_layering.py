@@ -36,7 +36,7 @@ LINES = (
     ("quantisation",),
     ("config", "progress"),
     ("search_config", "distillation_config"),
-    ("teacher_config", "training_config", "item_table_config", "spans_config"),
+    ("data_config", "teacher_config", "training_config", "item_table_config", "spans_config"),
     ("json_config", "machine"),
     ("__init__",),
 )
