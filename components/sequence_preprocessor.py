@@ -97,6 +97,8 @@ def SequencePreprocessor(  # noqa: N802 (a component is named as a class)
     vocabulary: tfx.dsl.components.OutputArtifact[Vocabulary],
     data_config: tfx.dsl.components.Parameter[str],
     code_fingerprint: tfx.dsl.components.Parameter[str] = "",
+    previous_vocabulary: tfx.dsl.components.Parameter[str] = "",
+    previous_fingerprint: tfx.dsl.components.Parameter[str] = "",
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Filters, orders and splits a log.
@@ -107,20 +109,23 @@ def SequencePreprocessor(  # noqa: N802 (a component is named as a class)
       vocabulary: the item vocabulary.
       data_config: a `DataConfig` as JSON.
       code_fingerprint: a hash of the code; a new value makes cached outputs stale.
+      previous_vocabulary: file of an earlier run's vocabulary, whose ids are kept; "" for none.
+      previous_fingerprint: of that file, for the cache to see changes.
       beam_pipeline: made by TFX from the Beam arguments of the pipeline.
 
     Raises:
       ValueError: the filters left nothing to learn from, or a split in time no targets, or the log
-        has no event of a type named.
+        has no event of a type named; or the earlier vocabulary cannot be read.
     """
-    del code_fingerprint  # only part of the cache key
+    del code_fingerprint, previous_fingerprint  # only part of the cache key
     config = DataConfig.from_json(data_config)
     split_dir = artifact_utils.get_split_uri([examples], SPLIT)
     time_scale = examples.get_int_custom_property("time_scale") or 1
     counts = json.loads(examples.get_string_custom_property("event_counts") or "{}")
     events = resolve_events(config, counts)
     statistics = preprocess(
-        beam_pipeline, split_dir, sequences.uri, vocabulary.uri, config, time_scale, events
+        *(beam_pipeline, split_dir, sequences.uri, vocabulary.uri, config, time_scale, events),
+        previous_vocabulary,
     )
     for name, count in statistics.removed.items():
         sequences.set_int_custom_property(f"removed_{name}", count)
@@ -140,6 +145,7 @@ def preprocess(
     config: DataConfig,
     time_scale: int = 1,
     events: EventOptions = NO_EVENTS,
+    previous_vocabulary: str = "",
 ) -> SequenceStatistics:
     """Runs the pipeline from the blocks of InteractionsGen to sequences and vocabulary.
 
@@ -151,13 +157,17 @@ def preprocess(
       config: filters, how to split, and the policy for seen items.
       time_scale: of the blocks' times (`LogSummary.time_scale`).
       events: what becomes of the event types of the blocks.
+      previous_vocabulary: file of a vocabulary that is extended; "" for none. All workers see it.
 
     Returns:
       The statistics written beside the sequences.
 
     Raises:
-      ValueError: the filters left nothing to learn from, or a split in time no targets.
+      ValueError: the filters left nothing to learn from, or a split in time no targets; or the
+        earlier vocabulary cannot be read.
     """
+    if previous_vocabulary:
+        ItemVocabulary.read(previous_vocabulary)  # an error here is better than in a worker
     scratch = os.path.join(sequences_dir, _SCRATCH)
     folders = [os.path.join(sequences_dir, f"Split-{split}") for split in log.Splits._fields]
     for folder in (*folders, vocabulary_dir, scratch):
@@ -166,7 +176,7 @@ def preprocess(
         with pipeline:
             _build(
                 *(pipeline, examples_dir, sequences_dir, vocabulary_dir, scratch, config),
-                *(HistoryOptions.of_config(config, time_scale), events),
+                *(HistoryOptions.of_config(config, time_scale), events, previous_vocabulary),
             )
     finally:
         tf.io.gfile.rmtree(scratch)
@@ -188,6 +198,7 @@ def _build(
     config: DataConfig,
     options: HistoryOptions,
     events: EventOptions,
+    previous_vocabulary: str,
 ) -> None:
     """Lays out the steps; each partition is one element from the grouping on."""
     files = list_blocks(examples_dir)
@@ -215,7 +226,8 @@ def _build(
         partitions
         | "CountItems" >> beam.Map(_count_items, kept, cuts, config)
         | "MergeItemCounts" >> beam.CombineGlobally(merge_counts)
-        | "WriteVocabulary" >> beam.Map(_write_vocabulary, item_keys, vocabulary_dir, scratch)
+        | "WriteVocabulary"
+        >> beam.Map(_write_vocabulary, item_keys, vocabulary_dir, scratch, previous_vocabulary)
     )
     _ = (
         partitions
@@ -335,11 +347,12 @@ def _count_items(
 
 
 def _write_vocabulary(
-    counts: ValueCounts, item_keys: PartRef, vocabulary_dir: str, scratch: str
+    counts: ValueCounts, item_keys: PartRef, vocabulary_dir: str, scratch: str, previous: str
 ) -> PartRef:
     """Writes the vocabulary; gives the table of the id of each item code."""
     keys = _read_keys(item_keys)
-    vocabulary = ItemVocabulary.from_counts(keys.take(pa.array(counts.values)), counts.counts)
+    known = ItemVocabulary.read(previous) if previous else ItemVocabulary(())
+    vocabulary = known.extended(keys.take(pa.array(counts.values)), counts.counts)
     vocabulary.write(os.path.join(vocabulary_dir, VOCABULARY_FILE))
     table = pa.table({"item_id": vocabulary.encode(keys)})
     [ref] = write_tables(os.path.join(scratch, "item_ids"), [table])

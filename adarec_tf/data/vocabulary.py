@@ -53,9 +53,40 @@ class ItemVocabulary:
           keys: string [V], distinct raw item keys.
           counts: int64 [V], interactions of each.
         """
+        return cls(()).extended(keys, counts)
+
+    def extended(self, keys: pa.Array, counts: np.ndarray) -> "ItemVocabulary":
+        """These items, whose ids do not move, and behind them those that are new.
+
+        New ones are in the order of `from_counts`. Items that have gone keep their ids, so that an
+        id means one item for ever.
+
+        Args:
+          keys: string [V], distinct raw item keys, of items known and new.
+          counts: int64 [V], interactions of each.
+        """
         table = pa.table({"key": keys.cast(pa.binary()), "count": counts})
-        order = pc.sort_indices(table, [("count", "descending"), ("key", "ascending")])
-        return cls(tuple(keys.take(order).to_pylist()))
+        new = table.filter(pa.array(self.encode(keys) == UNKNOWN))
+        order = pc.sort_indices(new, [("count", "descending"), ("key", "ascending")])
+        new_keys = new["key"].take(order).cast(pa.string())
+        return type(self)((*self.keys, *new_keys.to_pylist()))
+
+    def check_extends(self, previous: "ItemVocabulary") -> None:
+        """Checks that all ids of an earlier vocabulary mean the same items here.
+
+        Raises:
+          ValueError: one does not.
+        """
+        if self.keys[: previous.num_items] == previous.keys:
+            return
+        pairs = zip((*self.keys, *[None] * previous.num_items), previous.keys, strict=False)
+        item_id, (key, expected) = next(
+            (number, pair) for number, pair in enumerate(pairs, 1) if pair[0] != pair[1]
+        )
+        raise ValueError(
+            "A vocabulary should begin with all items of the earlier one that it extends. "
+            f"Received: {key!r} with the id {item_id}, which was {expected!r}."
+        )
 
     @property
     def num_items(self) -> int:

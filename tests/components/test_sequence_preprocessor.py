@@ -50,9 +50,16 @@ def write_examples(directory: Path, log: pa.Table, num_files: int = 1) -> str:
 
 def run(
     directory: Path,
+<<<<<<< HEAD
     rows: list[Row] | list[EventRow],
     num_files: int = 1,
     workers: int = 1,
+=======
+    rows: list[Row],
+    num_files: int = 1,
+    workers: int = 1,
+    previous_vocabulary: str = "",
+>>>>>>> 9f3a7d5 (A vocabulary can extend an earlier one: old ids stay, new items follow)
     **config: Any,
 ) -> SequenceStatistics:
     has_events = len(rows[0]) == 4
@@ -68,7 +75,11 @@ def run(
         str(directory / "sequences"),
         str(directory / "vocabulary"),
         DataConfig(**config),
+<<<<<<< HEAD
         events=resolve_events(DataConfig(**config), events),
+=======
+        previous_vocabulary=previous_vocabulary,
+>>>>>>> 9f3a7d5 (A vocabulary can extend an earlier one: old ids stay, new items follow)
     )
 
 
@@ -190,6 +201,25 @@ def test_a_partition_without_users_writes_an_empty_shard(tmp_path: Path) -> None
     for name, entry in manifest.items():
         content = (tmp_path / "sequences" / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+
+
+def test_an_earlier_vocabulary_is_extended_whatever_the_workers(tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier.txt"
+    earlier.write_text("gone\nb\na\n")
+    statistics = run(tmp_path / "one", LOG, previous_vocabulary=str(earlier))
+    run(tmp_path / "several", LOG, 3, 3, previous_vocabulary=str(earlier))
+    assert contents(tmp_path / "one") == contents(tmp_path / "several")
+    vocabulary = (tmp_path / "one" / "vocabulary" / "vocabulary.txt").read_text().split()
+    assert vocabulary == ["gone", "b", "a", "c", "d", "rare"]
+    assert statistics.num_items == 6
+    histories, _, _ = reference.split_log(LOG, 1, 3)
+    assert decoded(tmp_path / "one") == histories
+    assert statistics.data_fingerprint != run(tmp_path / "cold", LOG).data_fingerprint
+
+
+def test_an_earlier_vocabulary_that_is_not_there_is_one_plain_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"The vocabulary should be a file. Received: .*gone"):
+        run(tmp_path, LOG, previous_vocabulary=str(tmp_path / "gone.txt"))
 
 
 def test_nothing_is_left_of_the_shuffle(tmp_path: Path) -> None:

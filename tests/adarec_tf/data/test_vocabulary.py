@@ -51,3 +51,29 @@ def test_write_then_read_is_identity(keys: list[str]) -> None:
         vocabulary.write(path)
         assert ItemVocabulary.read(path) == vocabulary
         assert Path(path).read_bytes() == "".join(f"{key}\n" for key in keys).encode()
+
+
+counted_items = st.dictionaries(raw_ids, st.integers(1, 4), max_size=8)
+
+
+@settings(deadline=None, max_examples=60)
+@given(counted_items, counted_items)
+def test_an_extended_vocabulary_moves_no_id_and_orders_new_items_as_usual(
+    before: dict[str, int], today: dict[str, int]
+) -> None:
+    def arrays(counts: dict[str, int]) -> tuple[pa.Array, np.ndarray]:
+        return pa.array(counts, pa.string()), np.array(list(counts.values()), np.int64)
+
+    first = ItemVocabulary.from_counts(*arrays(before))
+    second = first.extended(*arrays(today))
+    second.check_extends(first)
+    new = sorted(set(today) - set(before), key=lambda key: (-today[key], key.encode()))
+    assert second.keys == (*first.keys, *new)
+    # Once more, with nothing new.
+    assert second.extended(*arrays(before)) == second
+
+
+@pytest.mark.parametrize("keys", [("a",), ("a", "c", "b"), ("b", "a", "c")])
+def test_a_vocabulary_in_which_an_id_has_moved_is_refused(keys: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"with the id \d, which was '[ab]'"):
+        ItemVocabulary(keys).check_extends(ItemVocabulary(("a", "b")))
