@@ -1,6 +1,7 @@
 """StudentDistiller: sequences + teacher + genotype → student model."""
 
 import os
+from dataclasses import replace
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -17,6 +18,7 @@ from adarec_tf.students.genotype import Genotype
 from components import artifacts
 from components.checkpoints import file_fingerprint, resumable
 from components.determinism import deterministic_operations
+from components.initial_models import continue_from_file
 from components.model_artifact import (
     read_keras_model,
     read_teacher,
@@ -39,6 +41,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     code_fingerprint: Parameter[str],
     checkpoint_dir: Parameter[str],
     log_dir: Parameter[str],
+    initial_model: Parameter[str] = "",
 ) -> None:
     """Trains the student that the genotype describes, with the teacher's help.
 
@@ -54,6 +57,11 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted training continues from.
       log_dir: where TensorBoard finds a folder of each stage.
+      initial_model: folder of an earlier run's student of this genotype, from whose weights this
+        one continues, whatever the initial weights and table of the config; "" begins with those.
+
+    Raises:
+      ValueError: the earlier student is of another architecture, or knows other items.
     """
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
@@ -61,6 +69,9 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
         architecture = Genotype.from_json(file.read())
     frame = student_frame(architecture, StudentConfig.from_json(student_config))
     distillation = DistillationConfig.from_json(distillation_config)
+    items = read_vocabulary(vocabulary.uri)
+    if initial_model:
+        distillation = replace(distillation, initial_weights="fresh", initial_table="random")
     if distillation.initial_weights == "supernet":
         student = read_keras_model(os.path.join(genotype.uri, artifacts.SUPERNET_STUDENT_FILE))
     else:
@@ -71,6 +82,9 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             statistics.max_length,
             seed=seed,
         )
+    if initial_model:
+        initial_file = os.path.join(initial_model, artifacts.KERAS_MODEL_FILE)
+        continue_from_file(student, initial_file, initial_model, items)
     identity = (
         student_config,
         distillation_config,
@@ -84,6 +98,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             if distillation.initial_weights == "supernet"
             else []
         ),
+        *([file_fingerprint(initial_file)] if initial_model else []),
     )
     with resumable(checkpoint_dir, "student", *identity) as checkpoint, deterministic_operations():
         training_history = distill_student(
@@ -103,7 +118,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             student,
             training_history,
             statistics=statistics,
-            vocabulary=read_vocabulary(vocabulary.uri),
+            vocabulary=items,
             test=read_histories(sequences.uri, "test"),
             manifest={"role": "student", "student_config": frame.to_json(), "seed": seed},
             genotype_json=architecture.to_json(),

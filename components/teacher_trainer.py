@@ -15,9 +15,10 @@ from adarec_tf.teachers.training import train_teacher
 from adarec_tf.training_config import TrainingConfig
 from adarec_tf.training_loop import EpochRecord
 from components.artifacts import MEMBER_MODEL_FILE, Sequences, Vocabulary
-from components.checkpoints import resumable
+from components.checkpoints import file_fingerprint, resumable
 from components.determinism import deterministic_operations
-from components.model_artifact import read_vocabulary, write_model
+from components.initial_models import continue_from_file
+from components.model_artifact import read_vocabulary, teacher_files, write_model
 
 
 @component
@@ -31,6 +32,7 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
     code_fingerprint: Parameter[str],
     checkpoint_dir: Parameter[str],
     log_dir: Parameter[str],
+    initial_model: Parameter[str] = "",
 ) -> None:
     """Trains the teacher that `teacher_config` describes, or several, on all devices there are.
 
@@ -46,17 +48,30 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted training continues from.
       log_dir: where TensorBoard finds a folder of each stage.
+      initial_model: folder of an earlier run's teacher, from whose weights this one continues, each
+        of an ensemble from its own; "" begins with fresh weights.
+
+    Raises:
+      ValueError: the earlier teacher is of another architecture, or knows other items.
     """
     strategy = choose_strategy()  # first: see its docstring
     seed = int(seed)  # Kubeflow passes numbers as floats
     training = TrainingConfig.from_json(training_config)
     statistics = read_statistics(sequences.uri)
+    items = read_vocabulary(vocabulary.uri)
+    initial_files = teacher_files(initial_model) if initial_model else []
+    if initial_files and len(initial_files) != training.num_teachers:
+        raise ValueError(
+            "`training.num_teachers` should be that of the run whose teachers these continue from, "
+            f"{len(initial_files)}. Received: {training.num_teachers}."
+        )
     identity = (
         teacher_config,
         training_config,
         seed,
         code_fingerprint,
         statistics.data_fingerprint,
+        *map(file_fingerprint, initial_files),
     )
 
     def train(number: int, folder: str) -> tuple[keras.Model, list[EpochRecord]]:
@@ -69,6 +84,8 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
                 statistics.max_length,
                 seed=seed + number - 1,
             )
+        if initial_files:
+            continue_from_file(teacher, initial_files[number - 1], initial_model, items)
         training_history = train_teacher(
             teacher,
             read_histories(sequences.uri, "train"),
@@ -95,7 +112,7 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
             teacher,
             training_history,
             statistics=statistics,
-            vocabulary=read_vocabulary(vocabulary.uri),
+            vocabulary=items,
             test=read_histories(sequences.uri, "test"),
             manifest={"role": "teacher", "teacher_config": teacher_config, "seed": seed},
         )

@@ -31,7 +31,7 @@ LINES = (
     ("training_loop",),
     ("metrics", "next_item_loss", "sampled_loss"),
     ("data", "devices"),
-    ("sequence_model", "checkpoint", "compute_cost", "training_log"),
+    ("sequence_model", "checkpoint", "compute_cost", "training_log", "warm_start"),
     ("item_tables",),
     ("quantisation",),
     ("config", "progress"),

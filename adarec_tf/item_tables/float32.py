@@ -37,6 +37,11 @@ class Float32Table(ItemTable):
         self.variable.assign(self._checked(table))
 
     @property
+    def row_variables(self) -> list[keras.Variable]:
+        """The matrix."""
+        return [self.variable]
+
+    @property
     def served_bytes(self) -> int:
         """Size of what serving reads of it, in bytes."""
         return 4 * self.size.num_rows * self.size.hidden_dim

@@ -55,6 +55,11 @@ class Int8Table(ItemTable):
         self.variable.assign(self._checked(table))
 
     @property
+    def row_variables(self) -> list[keras.Variable]:
+        """The floats."""
+        return [self.variable]
+
+    @property
     def served_bytes(self) -> int:
         """Size of what serving reads of it, in bytes."""
         return self.size.num_rows * (self.size.hidden_dim + 4)

@@ -63,6 +63,16 @@ class LowRankTable(ItemTable):
         self.directions.assign(directions.T)
 
     @property
+    def row_variables(self) -> list[keras.Variable]:
+        """The coordinates."""
+        return [self.coordinates]
+
+    @property
+    def shared_variables(self) -> list[keras.Variable]:
+        """The directions."""
+        return [self.directions]
+
+    @property
     def served_bytes(self) -> int:
         """Size of what serving reads of it, in bytes."""
         return 4 * self.config.rank * (self.size.num_rows + self.size.hidden_dim)

@@ -64,6 +64,16 @@ class ProductCodesTable(ItemTable):
         self.codebooks.assign(codebooks)
 
     @property
+    def row_variables(self) -> list[keras.Variable]:
+        """The codes."""
+        return [self.codes]
+
+    @property
+    def shared_variables(self) -> list[keras.Variable]:
+        """The codebooks."""
+        return [self.codebooks]
+
+    @property
     def served_bytes(self) -> int:
         """Size of what serving reads of it, in bytes."""
         codebooks = 4 * self.config.codebook_size * self.size.hidden_dim

@@ -70,6 +70,48 @@ class ItemTable(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def row_variables(self) -> list[keras.Variable]:
+        """The variables with an entry [num_rows, ...] for each row of the matrix."""
+
+    @property
+    def shared_variables(self) -> list[keras.Variable]:
+        """The variables that all rows share."""
+        return []
+
+    def grow_from(self, smaller: "ItemTable") -> None:
+        """Takes over a table of the first of these items; the rows of further items stay as made.
+
+        Args:
+          smaller: of the same format and width, with a mask's row if this has one.
+
+        Raises:
+          ValueError: it has more items, another format or another width.
+        """
+        size, others = self.size, smaller.size
+        is_alike = self.config == smaller.config and size.hidden_dim == others.hidden_dim
+        num_special = size.num_rows - size.num_items
+        if (
+            not is_alike
+            or others.num_items > size.num_items
+            or others.num_rows - others.num_items != num_special
+        ):
+            raise ValueError(
+                f"A table should grow from one of its format with no more items. Received: "
+                f"{smaller.config} {tuple(others)} for {self.config} {tuple(size)}."
+            )
+        for variable, values in zip(
+            self.row_variables, map(np.asarray, smaller.row_variables), strict=True
+        ):
+            grown = np.array(variable)
+            grown[: others.num_items + 1] = values[: others.num_items + 1]
+            # The mask's row has moved with the number of items.
+            grown[size.num_items + 1 :] = values[others.num_items + 1 :]
+            variable.assign(grown)
+        for variable, other in zip(self.shared_variables, smaller.shared_variables, strict=True):
+            variable.assign(other)
+
+    @property
+    @abc.abstractmethod
     def served_bytes(self) -> int:
         """Size of what serving reads of it, in bytes."""
 

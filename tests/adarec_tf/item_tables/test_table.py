@@ -124,3 +124,37 @@ def test_a_given_table_is_taken_over(embedding: SequenceEmbedding) -> None:
 def test_a_table_of_another_shape_is_refused(embedding: SequenceEmbedding) -> None:
     with pytest.raises(ValueError, match=r"shape \(15, 8\). Received: \(14, 8\)"):
         embedding.item_table.set_table(random_table()[1:])
+
+
+def test_a_grown_table_has_the_old_rows_and_fresh_ones(embedding: SequenceEmbedding) -> None:
+    embedding.item_table.set_table(random_table())
+    format_name = embedding.item_table.config.format
+    grown, fresh = (table_of(format_name, NUM_ITEMS + 4) for _ in range(2))
+    grown.item_table.grow_from(embedding.item_table)
+    old, new = embedding.item_table.matrix().numpy(), grown.item_table.matrix().numpy()
+    np.testing.assert_array_equal(new[: NUM_ITEMS + 1], old[:-1])
+    np.testing.assert_array_equal(new[-1], old[-1])  # the mask's, which has another id
+    made = zip(grown.item_table.row_variables, fresh.item_table.row_variables, strict=True)
+    for variable, untouched in made:
+        rows = slice(NUM_ITEMS + 1, NUM_ITEMS + 5)
+        np.testing.assert_array_equal(np.asarray(variable)[rows], np.asarray(untouched)[rows])
+    np.testing.assert_allclose(
+        grown.item_logits(STATES)[:, :NUM_ITEMS],
+        embedding.item_logits(STATES),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    with pytest.raises(ValueError, match="no more items"):
+        embedding.item_table.grow_from(grown.item_table)
+
+
+def test_every_variable_of_a_table_grows(embedding: SequenceEmbedding) -> None:
+    table = embedding.item_table
+    named = {id(v) for v in (*table.row_variables, *table.shared_variables)}
+    assert named == {id(v) for v in embedding.weights if v.name.startswith("item_")}
+
+
+def test_a_table_of_another_format_does_not_grow_into_this(embedding: SequenceEmbedding) -> None:
+    other = table_of("float32" if embedding.item_table.config.format != "float32" else "int8")
+    with pytest.raises(ValueError, match="of its format"):
+        embedding.item_table.grow_from(other.item_table)
