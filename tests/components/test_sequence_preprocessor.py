@@ -50,16 +50,10 @@ def write_examples(directory: Path, log: pa.Table, num_files: int = 1) -> str:
 
 def run(
     directory: Path,
-<<<<<<< HEAD
     rows: list[Row] | list[EventRow],
     num_files: int = 1,
     workers: int = 1,
-=======
-    rows: list[Row],
-    num_files: int = 1,
-    workers: int = 1,
     previous_vocabulary: str = "",
->>>>>>> 9f3a7d5 (A vocabulary can extend an earlier one: old ids stay, new items follow)
     **config: Any,
 ) -> SequenceStatistics:
     has_events = len(rows[0]) == 4
@@ -75,11 +69,8 @@ def run(
         str(directory / "sequences"),
         str(directory / "vocabulary"),
         DataConfig(**config),
-<<<<<<< HEAD
         events=resolve_events(DataConfig(**config), events),
-=======
         previous_vocabulary=previous_vocabulary,
->>>>>>> 9f3a7d5 (A vocabulary can extend an earlier one: old ids stay, new items follow)
     )
 
 
