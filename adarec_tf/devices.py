@@ -11,6 +11,7 @@ Every worker goes through all batches in the same order, and each replica takes 
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -48,6 +49,14 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver.task_type == "worker" and resolver.task_id == 0
 
 
+def worker_name(strategy: tf.distribute.Strategy) -> str:
+    """Which of several workers this process is, such as `worker-1`; empty where it is alone."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return ""
+    return f"{resolver.task_type}-{resolver.task_id}"
+
+
 def compile_step(strategy: tf.distribute.Strategy, step: WeightedStep) -> TrainStep:
     """A training step on whole batches, shared by the replicas of a strategy.
 
@@ -62,39 +71,107 @@ def compile_step(strategy: tf.distribute.Strategy, step: WeightedStep) -> TrainS
     """
     signature = [tf.TensorSpec([None, None], tf.int64)] * 2
 
-    @tf.function(input_signature=signature)
-    def whole_step(item_ids: tf.Tensor, labels: tf.Tensor) -> LossParts:
-        return step(item_ids, labels, 1.0)
+    def own_step(item_ids: tf.Tensor, labels: tf.Tensor) -> LossParts:
+        if strategy.num_replicas_in_sync == 1:
+            return step(item_ids, labels, 1.0)
+        own = rows_of_replica(labels)
+        return step(tf.gather(item_ids, own.rows), tf.gather(labels, own.rows), own.share)
 
-    @tf.function(input_signature=signature)
-    def shared_step(item_ids: tf.Tensor, labels: tf.Tensor) -> LossParts:
-        parts = strategy.run(
-            lambda *batch: step(*_rows_of_replica(*batch)), args=(item_ids, labels)
-        )
+    return tf.function(on_replicas(strategy, own_step), input_signature=signature)
+
+
+def on_replicas(
+    strategy: tf.distribute.Strategy, step: Callable[..., LossParts]
+) -> Callable[..., LossParts]:
+    """A step that every replica of a strategy takes, with the sums of what they return."""
+    if strategy.num_replicas_in_sync == 1:
+        return step
+
+    def shared_step(*batches: Any) -> LossParts:
+        parts = strategy.run(step, args=batches)
         return {
             name: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
             for name, value in parts.items()
         }
 
-    return whole_step if strategy.num_replicas_in_sync == 1 else shared_step
+    return shared_step
 
 
-def _rows_of_replica(
-    item_ids: tf.Tensor, labels: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Every n-th row, and their share of the labelled positions.
+class OwnRows(NamedTuple):
+    """What a replica computes of a batch.
 
-    A mean over these positions times this share, summed over replicas, is the mean of the batch.
+    Attributes:
+      rows: int32 [R], every n-th row of the batch.
+      positions: int64 [N], which of the batch's labelled positions, row by row, are in them.
+      share: scalar float32, of the labelled positions. A mean over those of the replica times this,
+        summed over replicas, is the mean of the batch.
+    """
+
+    rows: tf.Tensor
+    positions: tf.Tensor
+    share: tf.Tensor
+
+
+def rows_of_replica(labels: tf.Tensor) -> OwnRows:
+    """The rows of the replica that asks.
+
+    Args:
+      labels: int64 [B, L], PAD where there is none.
     """
     replica = tf.distribute.get_replica_context()
+    number, count = replica.replica_id_in_sync_group, replica.num_replicas_in_sync
     num_rows = tf.shape(labels)[0]
-    rows = tf.range(replica.replica_id_in_sync_group, num_rows, replica.num_replicas_in_sync)
-    num_own = tf.math.count_nonzero(tf.not_equal(tf.gather(labels, rows), PAD))
-    num_labels = tf.math.count_nonzero(tf.not_equal(labels, PAD))
+    labelled_rows = tf.cast(tf.where(tf.not_equal(labels, PAD))[:, 0], tf.int32)
+    positions = tf.where(tf.equal(labelled_rows % count, number))[:, 0]
+    num_own, num_labels = tf.size(positions), tf.size(labelled_rows)
+
+    def own() -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.range(number, num_rows, count), positions
+
+    def every() -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.range(num_rows), tf.range(num_labels, dtype=tf.int64)
+
     # Without a label of its own a replica computes something finite, and weighs it by 0.
-    rows = tf.cond(num_own > 0, lambda: rows, lambda: tf.range(num_rows))
-    weight = tf.cast(num_own / num_labels, tf.float32)
-    return tf.gather(item_ids, rows), tf.gather(labels, rows), weight
+    rows, positions = tf.cond(num_own > 0, own, every)
+    return OwnRows(rows, positions, tf.cast(num_own / num_labels, tf.float32))
+
+
+def num_replicas() -> int:
+    """How many take the step that is being traced."""
+    return tf.distribute.get_replica_context().num_replicas_in_sync
+
+
+def sum_over_replicas(values: Any) -> Any:
+    """Sums what each replica has, inside a step; differentiable, and the same on all of them.
+
+    Args:
+      values: tensors, nested.
+    """
+    if num_replicas() == 1:
+        return values
+    replica = tf.distribute.get_replica_context()
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def check_same_epoch(
+    strategy: tf.distribute.Strategy, num_finished: int, checkpoint_dir: str
+) -> None:
+    """Checks that all workers go on from the same checkpoint.
+
+    Args:
+      strategy: of the workers.
+      num_finished: epochs that this one has found there.
+      checkpoint_dir: where.
+
+    Raises:
+      ValueError: another has found more or fewer.
+    """
+    if mean_over_replicas(strategy, {"finished": num_finished})["finished"] != num_finished:
+        raise ValueError(
+            "`checkpoint_dir` should be one folder that all workers see. "
+            f"Received: {checkpoint_dir}, where this worker finds {num_finished} finished epochs "
+            "and others do not."
+        )
 
 
 def mean_over_replicas(

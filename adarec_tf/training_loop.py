@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from adarec_tf.checkpoint import EpochCheckpoint
 from adarec_tf.data.batches import Batch
-from adarec_tf.devices import is_chief, mean_over_replicas
+from adarec_tf.devices import check_same_epoch, is_chief, mean_over_replicas
 from adarec_tf.progress import Progress, log_progress
 from adarec_tf.sequence_model import PAD
 from adarec_tf.training_config import TrainingConfig
@@ -135,7 +135,7 @@ def fit(
     )
     history: list[EpochRecord] = (checkpoint.restore() or {"history": []})["history"]
     strategy = task.model.distribute_strategy
-    _check_same_epoch(strategy, len(history), checkpoint_dir)
+    check_same_epoch(strategy, len(history), checkpoint_dir)
     writes_files = is_chief(strategy)
     log = TrainingLog(log_dir if writes_files else None, history)
     while not _is_finished(history, config):
@@ -196,17 +196,6 @@ def _scalars(values: dict[str, tf.Tensor]) -> dict[str, float]:
         for name, array in values.items()
         for index, value in np.ndenumerate(np.asarray(array))
     }
-
-
-def _check_same_epoch(
-    strategy: tf.distribute.Strategy, num_finished: int, checkpoint_dir: str
-) -> None:
-    if mean_over_replicas(strategy, {"finished": num_finished})["finished"] != num_finished:
-        raise ValueError(
-            "`checkpoint_dir` should be one folder that all workers see. "
-            f"Received: {checkpoint_dir}, where this worker finds {num_finished} finished epochs "
-            "and others do not."
-        )
 
 
 def _is_finished(history: list[EpochRecord], config: TrainingConfig) -> bool:

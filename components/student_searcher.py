@@ -9,6 +9,7 @@ from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config import StudentConfig
 from adarec_tf.data.examples import read_histories, read_statistics
+from adarec_tf.devices import choose_strategy, is_chief
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.report.front_picture import draw_front
 from adarec_tf.report.genotype_picture import draw_genotype
@@ -50,6 +51,8 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
 ) -> None:
     """Searches the architecture of the student, or takes the one that `search_config` names.
 
+    Where several workers run this step together, the chief alone writes the genotype.
+
     Args:
       sequences: split histories.
       teacher: whose behaviour guides the search.
@@ -64,6 +67,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
       cost_table_fingerprint: of the file that `search_config` names, for the cache to see changes.
       genotype_fingerprint: likewise.
     """
+    strategy = choose_strategy()  # first: see its docstring
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
     identity = (
@@ -78,7 +82,10 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         *map(file_fingerprint, teacher_files(teacher.uri)),
     )
     student, search = StudentConfig.from_json(student_config), SearchConfig.from_json(search_config)
-    with resumable(checkpoint_dir, "search", *identity) as checkpoint, deterministic_operations():
+    with (
+        resumable(checkpoint_dir, "search", *identity, is_owner=is_chief(strategy)) as checkpoint,
+        deterministic_operations(),
+    ):
         if search.genotype:
             architecture = given_genotype(
                 read_teacher(teacher.uri),
@@ -103,10 +110,15 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
                 checkpoint_dir=checkpoint,
                 log_dir=os.path.join(log_dir, "search"),
                 trace_path=trace_path,
+                strategy=strategy,
             )
-            fileio.copy(trace_path, os.path.join(genotype.uri, SEARCH_TRACE_FILE), overwrite=True)
-            _write_search(result, genotype.uri)
+            if is_chief(strategy):
+                trace_file = os.path.join(genotype.uri, SEARCH_TRACE_FILE)
+                fileio.copy(trace_path, trace_file, overwrite=True)
+                _write_search(result, genotype.uri)
             architecture = result.genotype
+        if not is_chief(strategy):
+            return
         with fileio.open(os.path.join(genotype.uri, GENOTYPE_FILE), "w") as file:
             file.write(architecture.to_json() + "\n")
         draw_genotype(architecture, os.path.join(genotype.uri, GENOTYPE_PICTURE_FILE))

@@ -14,7 +14,12 @@ import tensorflow as tf
 _MASS_FLOOR = 1e-3  # added to every share before they are made to sum to 1
 
 
-def ground_distance(student_states: tf.Tensor, teacher_states: tf.Tensor, kind: str) -> tf.Tensor:
+def ground_distance(
+    student_states: tf.Tensor,
+    teacher_states: tf.Tensor,
+    kind: str,
+    teacher_square: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Distance of every student layer to every teacher layer.
 
     Args:
@@ -23,6 +28,7 @@ def ground_distance(student_states: tf.Tensor, teacher_states: tf.Tensor, kind: 
       kind: `kl` (paper): KL(teacher || student) of the states' softmax over channels, in nats;
         `mse`: mean squared difference, relative to the teacher layer's mean square;
         `cosine`: 1 - cosine of the two states, from 0 to 2, and 1 where a state is zero.
+      teacher_square: float32 [T], sum over channels of that mean square; None takes these states'.
 
     Returns:
       float32 [S, T], means over positions.
@@ -38,10 +44,16 @@ def ground_distance(student_states: tf.Tensor, teacher_states: tf.Tensor, kind: 
         directions = (tf.nn.l2_normalize(x, axis=-1) for x in (student_states, teacher_states))
         return 1.0 - _inner(*directions) / num_positions
     student_square = tf.reduce_sum(tf.square(student_states), axis=[1, 2])
-    teacher_square = tf.reduce_sum(tf.square(teacher_states), axis=[1, 2])
+    own_square = tf.reduce_sum(tf.square(teacher_states), axis=[1, 2])
     cross = _inner(student_states, teacher_states)
-    squared = student_square[:, tf.newaxis] - 2.0 * cross + teacher_square[tf.newaxis]
-    return squared / tf.maximum(teacher_square, 1e-12)[tf.newaxis]
+    squared = student_square[:, tf.newaxis] - 2.0 * cross + own_square[tf.newaxis]
+    unit = own_square if teacher_square is None else num_positions * teacher_square
+    return squared / tf.maximum(unit, 1e-12)[tf.newaxis]
+
+
+def mean_square(states: tf.Tensor) -> tf.Tensor:
+    """Sum over channels, mean over positions of the squares of states [T, N, D]: float32 [T]."""
+    return tf.reduce_mean(tf.reduce_sum(tf.square(states), axis=2), axis=1)
 
 
 def _inner(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:

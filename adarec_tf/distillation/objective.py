@@ -10,10 +10,12 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from adarec_tf.devices import num_replicas, sum_over_replicas
 from adarec_tf.distillation.emd import (
     emd_loss,
     fixed_plan,
     ground_distance,
+    mean_square,
     sinkhorn_plan,
     transport_plan,
     uniform_mass,
@@ -42,7 +44,9 @@ _SINKHORN_ITERATIONS = 50
 
 
 class ObjectiveValue(NamedTuple):
-    """The objective on one batch.
+    """The objective on one batch, or on the part of it that is a replica's.
+
+    The losses of parts add up to those of the batch; plan and costs are the batch's everywhere.
 
     Attributes:
       total: scalar float32, (1 - kd_weight) task + kd_weight (weighted distillation terms).
@@ -100,8 +104,9 @@ class DistillationObjective:
                 fixed_plan(config.hidden_mapping, num_student_layers, num_teacher_layers)
             )
         )
-        self.student_mass = tf.Variable(uniform_mass(num_student_layers), trainable=False)
-        self.teacher_mass = tf.Variable(uniform_mass(num_teacher_layers), trainable=False)
+        self.student_mass, self.teacher_mass = map(
+            _mass_variable, (num_student_layers, num_teacher_layers)
+        )
 
     def _projections(self, number: int, teacher_states: tf.Tensor) -> list[keras.layers.Dense]:
         """Learned maps of the student's states to the width of the teacher's."""
@@ -145,6 +150,7 @@ class DistillationObjective:
         labels: tf.Tensor,
         progress: tf.Tensor | float = 0.0,
         seed: tf.Tensor | tuple[int, int] = (0, 0),
+        share: tf.Tensor | float = 1.0,
     ) -> ObjectiveValue:
         """Compares the student with the labels and the teacher at the labelled positions.
 
@@ -154,6 +160,7 @@ class DistillationObjective:
           labels: int64 [B, L], PAD where there is none.
           progress: the share of the training that is over, for the terms' schedules.
           seed: int [2], of the items that are sampled, if any.
+          share: of the whole batch's labelled positions, where this is the part of a replica.
 
         Returns:
           The objective; masses are read, never changed.
@@ -166,9 +173,10 @@ class DistillationObjective:
         [final_states] = at_labels([student_outputs.final_states])
         task, divergence = self._logits_terms(final_states, positions.labels, teacher, seed)
         hidden, plan, layer_costs = self._hidden_term(
-            at_labels(student_outputs.hidden_states), teacher
+            at_labels(student_outputs.hidden_states), teacher, share
         )
         embedding = self._embedding_term(at_labels([student_outputs.embedding]), teacher)
+        task, embedding, divergence = (share * mean for mean in (task, embedding, divergence))
         losses = DistillationLosses(embedding, hidden, divergence)
         total = self._total(task, losses, progress)
         return ObjectiveValue(total, task, losses, plan, layer_costs)
@@ -236,19 +244,23 @@ class DistillationObjective:
         return embedding_loss(projected, teacher.embedding)
 
     def _hidden_term(
-        self, states: Sequence[tf.Tensor], teacher: TeacherStates
+        self, states: Sequence[tf.Tensor], teacher: TeacherStates, share: tf.Tensor | float
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The cost, the plan [S, T] and what each pair paid [S, T]."""
+        """The share's cost, and of the whole batch the plan and what each pair paid [S, T]."""
         if self._config.hidden_weight == 0:
             nothing = tf.zeros([len(states), len(teacher.hidden_states)])
             return tf.constant(0.0), nothing, nothing
-        distance = ground_distance(
+        teacher_states = tf.stack(teacher.hidden_states)
+        distance = share * ground_distance(
             tf.stack(_project(self._hidden_projections, states)),
-            tf.stack(teacher.hidden_states),
+            teacher_states,
             self._config.ground_distance,
+            # Of one replica this is what it takes itself, but for rounding.
+            sum_over_replicas(share * mean_square(teacher_states)) if num_replicas() > 1 else None,
         )
-        plan = self._plan(distance)
-        return emd_loss(plan, distance), plan, plan * distance
+        whole_distance = sum_over_replicas(tf.stop_gradient(distance))
+        plan = self._plan(whole_distance)
+        return emd_loss(plan, distance), plan, plan * whole_distance
 
     def _plan(self, distance: tf.Tensor) -> tf.Tensor:
         if self._fixed_plan is not None:
@@ -290,6 +302,15 @@ class DistillationObjective:
             for mass, axis in ((self.student_mass, 1), (self.teacher_mass, 0))
         )
         return student, teacher
+
+
+def _mass_variable(num_layers: int) -> tf.Variable:
+    """Equal masses; all replicas assign the same."""
+    return tf.Variable(
+        uniform_mass(num_layers),
+        trainable=False,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
 
 
 def _project(

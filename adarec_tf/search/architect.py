@@ -15,13 +15,19 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from adarec_tf.devices import num_replicas, on_replicas, sum_over_replicas
 from adarec_tf.distillation.objective import ObjectiveValue
 from adarec_tf.search.alphas import Logits, believed_edges, sample_edges
 from adarec_tf.search.budget import Budget, expected_overrun
 from adarec_tf.search.cost import Prices, expected_cost
 from adarec_tf.search.depth import expected_student, rows_there
 from adarec_tf.search.score_gradient import ComparedArchitectures, compared_loss
-from adarec_tf.search.search_state import SearchBatch, SearchState, search_loss
+from adarec_tf.search.search_state import (
+    SearchBatch,
+    SearchState,
+    part_of_replica,
+    search_loss,
+)
 from adarec_tf.search.unrolled import unrolled_loss
 from adarec_tf.search_config import SearchConfig
 from adarec_tf.training_loop import apply_gradients
@@ -33,13 +39,18 @@ AlphaStep = Callable[[SearchBatch, SearchBatch], dict[str, tf.Tensor]]
 def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
     """The inner step: one update of the weights for what the alphas believe in.
 
+    Args:
+      state: what is searched; replicas of the strategy it was created under share each batch.
+      config: how architectures are drawn.
+
     Returns:
       A compiled function of a batch, which leaves the alphas bit-identical and returns the parts
       of the loss.
     """
     variables = state.weights
 
-    def weight_step(batch: SearchBatch) -> dict[str, tf.Tensor]:
+    def weight_step(whole_batch: SearchBatch) -> dict[str, tf.Tensor]:
+        batch = part_of_replica(whole_batch)
         edges = believed_edges(state.logits(), batch.seed, config)
         with tf.GradientTape() as tape:
             value = search_loss(state, edges, batch, training=True)
@@ -55,7 +66,7 @@ def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
         state.objective.teacher_mass.assign(teacher_mass)
         return value.parts()
 
-    return tf.function(weight_step, input_signature=[_signature(state)])
+    return _compiled(state, weight_step, 1)
 
 
 def build_alpha_step(
@@ -67,7 +78,7 @@ def build_alpha_step(
     """The outer step: one update of the alphas, on users the weights were not trained on.
 
     Args:
-      state: what is searched.
+      state: what is searched; replicas of the strategy it was created under share each batch.
       config: temperature, order of the gradient and the weights of cost and budgets.
       prices: of operations and cells, in units of the teacher's encoder.
       budgets: of the student.
@@ -78,7 +89,10 @@ def build_alpha_step(
     """
     variables = [state.alphas, state.depth_alphas]
 
-    def alpha_step(batch: SearchBatch, weight_batch: SearchBatch) -> dict[str, tf.Tensor]:
+    def alpha_step(
+        whole_batch: SearchBatch, whole_weight_batch: SearchBatch
+    ) -> dict[str, tf.Tensor]:
+        batch, weight_batch = map(part_of_replica, (whole_batch, whole_weight_batch))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
             logits = state.logits()
@@ -91,10 +105,14 @@ def build_alpha_step(
             # Anew for cost and budgets: one softmax for both rounds their gradients otherwise than
             # the searches did whose genotypes are stored.
             expected = functools.partial(expected_student, *logits, **_frame(state))
-            parts = {"alpha_task": task, "cost": expected_cost(expected(), prices)}
+            # What all replicas know is shared equally.
+            parts = {
+                "alpha_task": task,
+                "cost": expected_cost(expected(), prices) / num_replicas(),
+            }
             total += config.cost_weight * parts["cost"]
             if budgets:
-                parts["overrun"] = expected_overrun(expected(), budgets)
+                parts["overrun"] = expected_overrun(expected(), budgets) / num_replicas()
                 total += config.budget_weight * parts["overrun"]
         gradients = tape.gradient(
             total,
@@ -105,7 +123,19 @@ def build_alpha_step(
         state.alpha_optimizer.apply(gradients, variables)
         return parts
 
-    return tf.function(alpha_step, input_signature=[_signature(state)] * 2)
+    return _compiled(state, alpha_step, 2)
+
+
+def _compiled(
+    state: SearchState, step: Callable[..., dict[str, tf.Tensor]], num_batches: int
+) -> Callable[..., dict[str, tf.Tensor]]:
+    ids, share = tf.TensorSpec([None, None], tf.int64), tf.TensorSpec([], tf.float32)
+    seed = tf.TensorSpec([2], tf.int32)
+    signature = SearchBatch(ids, ids, state.objective.teacher_signature, seed, share)
+    return tf.function(
+        on_replicas(state.supernet.distribute_strategy, step),
+        input_signature=[signature] * num_batches,
+    )
 
 
 def _frame(state: SearchState) -> dict[str, int]:
@@ -116,7 +146,10 @@ def _frame(state: SearchState) -> dict[str, int]:
 def _compared(
     state: SearchState, logits: Logits, batch: SearchBatch, config: SearchConfig
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean loss, with its gradient in the logits, and mean task loss of architectures drawn."""
+    """Mean loss, with its gradient in the logits, and mean task loss of architectures drawn.
+
+    Both are the replica's parts of these.
+    """
 
     def judge(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         seed = batch.seed + tf.stack([0, number])
@@ -124,16 +157,26 @@ def _compared(
         value = search_loss(state, edges, batch, training=False)
         return edges.operations, edges.num_absent, value.total, value.task
 
+    operations, num_absent, losses, tasks = _map(judge, config.num_compared)
+    is_there = rows_there(num_absent, num_rows=logits.operations.shape[0], **_frame(state))
+    drawn = ComparedArchitectures(operations, is_there, num_absent)
+    loss = compared_loss(logits, drawn, sum_over_replicas(losses)) / num_replicas()
+    return loss, tf.reduce_mean(tasks)
+
+
+def _map(judge: Callable[[tf.Tensor], tuple[tf.Tensor, ...]], count: int) -> list[tf.Tensor]:
+    """What is found of each number below `count`, stacked."""
+    if num_replicas() > 1:
+        # Replicas cannot wait for each other inside a loop.
+        judged = [judge(tf.constant(number)) for number in range(count)]
+        return [tf.stack(values) for values in zip(*judged, strict=True)]
     # A loop: one trace of the network, and the states of one architecture at a time.
-    operations, num_absent, losses, tasks = tf.map_fn(
+    return tf.map_fn(
         judge,
-        tf.range(config.num_compared),
+        tf.range(count),
         fn_output_signature=(tf.int32, tf.int32, tf.float32, tf.float32),
         parallel_iterations=1,
     )
-    is_there = rows_there(num_absent, num_rows=logits.operations.shape[0], **_frame(state))
-    drawn = ComparedArchitectures(operations, is_there, num_absent)
-    return compared_loss(logits, drawn, losses), tf.reduce_mean(tasks)
 
 
 def _relaxed_loss(
@@ -148,8 +191,3 @@ def _relaxed_loss(
     if config.order == 2:
         return unrolled_loss(state, edges, batch, weight_batch)
     return search_loss(state, edges, batch, training=False)
-
-
-def _signature(state: SearchState) -> SearchBatch:
-    ids = tf.TensorSpec([None, None], tf.int64)
-    return SearchBatch(ids, ids, state.objective.teacher_signature, tf.TensorSpec([2], tf.int32))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from adarec_tf.devices import num_replicas, rows_of_replica
 from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
 from adarec_tf.distillation.teacher_cache import TeacherStates
 from adarec_tf.search.alphas import Logits, MixedEdges, SampledEdges
@@ -65,12 +66,28 @@ class SearchBatch(NamedTuple):
       labels: int64 [B, L], PAD where there is none.
       teacher: its states at the labelled positions; constants.
       seed: int32 [2], of what the step draws.
+      share: scalar float32, of the labelled positions of a whole batch: 1 if this is one.
     """
 
     item_ids: tf.Tensor
     labels: tf.Tensor
     teacher: TeacherStates
     seed: tf.Tensor
+    share: tf.Tensor
+
+
+def part_of_replica(batch: SearchBatch) -> SearchBatch:
+    """What the replica that asks computes of a whole batch."""
+    if num_replicas() == 1:
+        return batch
+    own = rows_of_replica(batch.labels)
+    return SearchBatch(
+        tf.gather(batch.item_ids, own.rows),
+        tf.gather(batch.labels, own.rows),
+        tf.nest.map_structure(lambda states: tf.gather(states, own.positions), batch.teacher),
+        batch.seed,
+        own.share,
+    )
 
 
 def search_loss(
@@ -85,7 +102,7 @@ def search_loss(
       training: whether dropout is on.
 
     Returns:
-      The objective.
+      The objective; the losses of a part of a batch are to be summed over its parts.
     """
     outputs = state.supernet(batch.item_ids, edges, training=training)
-    return state.objective(outputs, batch.teacher, batch.labels, seed=batch.seed)
+    return state.objective(outputs, batch.teacher, batch.labels, seed=batch.seed, share=batch.share)

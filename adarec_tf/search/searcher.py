@@ -15,6 +15,7 @@ import tensorflow as tf
 from adarec_tf.checkpoint import EpochCheckpoint
 from adarec_tf.config import StudentConfig
 from adarec_tf.data.examples import Histories, split_halves
+from adarec_tf.devices import check_same_epoch, is_chief, worker_name
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation_config import DistillationConfig
 from adarec_tf.progress import Progress, log_progress
@@ -82,6 +83,7 @@ def search_genotype(
     checkpoint_dir: str,
     trace_path: str,
     log_dir: str | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> SearchResult:
     """Searches the student's architecture for one scene.
 
@@ -97,22 +99,30 @@ def search_genotype(
       seen: `exclude` or `keep`, for the validation metric.
       seed: equal seed, config and data find the equal genotype.
       checkpoint_dir: where an interrupted search continues from, and where the teacher's outputs
-        are kept if `distillation.max_cache_bytes` allows.
+        are kept if `distillation.max_cache_bytes` allows; of several workers, one folder that all
+        of them see.
       trace_path: the trace is written here when the search ends, a JSON line an epoch.
       log_dir: where TensorBoard finds the numbers of the trace; None writes none.
+      strategy: on whose replicas the search runs. Of several workers the chief writes, and all of
+        them end with the same result; None is this process alone.
 
     Returns:
       The genotype and how it came about.
 
     Raises:
       ValueError: a half of the training users has no history to train on, a loss is not finite, no
-        student keeps the budgets, or the cost table was made for another search.
+        student keeps the budgets, the cost table was made for another search, workers have none
+        where they need one, or they continue from different epochs.
     """
-    settings = SearchSettings(student, search, distillation, max_length, seen, seed)
+    strategy = strategy or tf.distribute.get_strategy()
+    settings = SearchSettings(student, search, distillation, max_length, seen, seed, strategy)
+    _check_equal_costs(search, strategy)
     frames = reachable_frames(
         teacher, student, search, max_length=max_length, kept_dir=checkpoint_dir
     )
-    halves, cache_dir = split_halves(train), os.path.join(checkpoint_dir, _CACHE_DIR)
+    # Each worker has a cache of its own, so that none reads what another is writing.
+    cache_dir = os.path.join(checkpoint_dir, _CACHE_DIR, worker_name(strategy))
+    halves = split_halves(train)
     results: list[SearchResult] = []
     for frame in frames:
         of_frame = settings._replace(student=frame.student)
@@ -120,9 +130,18 @@ def search_genotype(
         log_folder = None if log_dir is None else frame.folder(log_dir)
         results.append(loop.choose(loop.run(frame.folder(checkpoint_dir), log_folder)))
     result = _best_result(results)
-    with tf.io.gfile.GFile(trace_path, "w") as file:
-        file.write("".join(json.dumps(record) + "\n" for record in result.trace))
+    if is_chief(strategy):
+        with tf.io.gfile.GFile(trace_path, "w") as file:
+            file.write("".join(json.dumps(record) + "\n" for record in result.trace))
     return result
+
+
+def _check_equal_costs(search: SearchConfig, strategy: tf.distribute.Strategy) -> None:
+    if worker_name(strategy) and search.reads_latency and not search.cost_table:
+        raise ValueError(
+            "`search.cost_table` should name a table where several workers search by latency: each "
+            "would measure its own. Received: none; make one with `adarec profile`."
+        )
 
 
 def _best_result(results: Sequence[SearchResult]) -> SearchResult:
@@ -176,10 +195,13 @@ class _SearchLoop:
         """Runs the epochs that are left; returns the whole trace."""
         checkpoint = EpochCheckpoint(checkpoint_dir, self._training.state.variables)
         trace: list[dict[str, Any]] = (checkpoint.restore() or {"trace": []})["trace"]
-        log = TrainingLog(log_dir, map(_scalars, trace))
+        check_same_epoch(self._settings.strategy, len(trace), checkpoint_dir)
+        writes_files = is_chief(self._settings.strategy)
+        log = TrainingLog(log_dir if writes_files else None, map(_scalars, trace))
         while not is_finished(trace, self._settings.search):
             trace.append(self._run_epoch(len(trace)))
-            checkpoint.save({"trace": trace})
+            if writes_files:
+                checkpoint.save({"trace": trace})
             log.append(_scalars(trace[-1]))
             self._log_progress(trace[-1])
         return trace

@@ -35,7 +35,11 @@ _EPOCH_STRIDE = 10_000
 
 
 class SearchSettings(NamedTuple):
-    """What a search is told besides its data; the fields are the arguments of `search_genotype`."""
+    """What a search is told besides its data; the fields are the arguments of `search_genotype`.
+
+    Attributes:
+      strategy: whose replicas share every batch; by default there is one.
+    """
 
     student: StudentConfig
     search: SearchConfig
@@ -43,6 +47,7 @@ class SearchSettings(NamedTuple):
     max_length: int
     seen: str
     seed: int
+    strategy: tf.distribute.Strategy = tf.distribute.get_strategy()
 
 
 class SupernetTraining:
@@ -76,7 +81,8 @@ class SupernetTraining:
         """
         self._halves = halves
         self._settings = settings
-        self.state = self._initial_state(teacher)
+        with settings.strategy.scope():
+            self.state = self._initial_state(teacher)
         self._weight_step = build_weight_step(self.state, settings.search)
         self._alpha_step = build_alpha_step(self.state, settings.search, prices, budgets)
         self._readers = _teacher_readers(teacher, halves, settings, cache_dir)
@@ -204,7 +210,8 @@ class SupernetTraining:
 
     def _search_batch(self, half: int, batch: Batch, seed: tf.Tensor) -> SearchBatch:
         teacher = self._readers[half].states(batch)
-        return SearchBatch(tf.constant(batch.item_ids), tf.constant(batch.labels), teacher, seed)
+        item_ids, labels = tf.constant(batch.item_ids), tf.constant(batch.labels)
+        return SearchBatch(item_ids, labels, teacher, seed, tf.constant(1.0))
 
     def _step_seeds(self, epoch: int, step: int) -> tuple[tf.Tensor, tf.Tensor]:
         generator = np.random.default_rng([self._settings.seed, epoch, step])

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from adarec_tf.devices import sum_over_replicas
 from adarec_tf.distillation.objective import ObjectiveValue
 from adarec_tf.search.alphas import MixedEdges, SampledEdges
 from adarec_tf.search.search_state import SearchBatch, SearchState, search_loss
@@ -42,9 +43,10 @@ def unrolled_loss(
         unconnected_gradients=tf.UnconnectedGradients.ZERO,
     )
     rate = tf.convert_to_tensor(state.weight_optimizer.learning_rate)
+    whole = sum_over_replicas([tf.convert_to_tensor(gradient) for gradient in gradients])
     moved = [
-        tf.ensure_shape(tf.convert_to_tensor(v) - rate * tf.convert_to_tensor(gradient), v.shape)
-        for v, gradient in zip(variables, gradients, strict=True)
+        tf.ensure_shape(tf.convert_to_tensor(v) - rate * gradient, v.shape)
+        for v, gradient in zip(variables, whole, strict=True)
     ]
     with keras.StatelessScope(state_mapping=list(zip(variables, moved, strict=True))):
         return search_loss(state, edges, alpha_batch, training=False)

@@ -1,8 +1,4 @@
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,18 +7,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf import devices
-from adarec_tf.devices import choose_strategy, compile_step, is_chief, mean_over_replicas
+from adarec_tf.devices import (
+    OwnRows,
+    choose_strategy,
+    compile_step,
+    is_chief,
+    mean_over_replicas,
+    rows_of_replica,
+)
+from tests.adarec_tf.device_processes import cluster, start, start_workers, wait
 from tests.event_files import read_scalars
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "train_on_devices.py"
-
-
-def cluster(ports: list[int], index: int) -> str:
-    addresses = [f"127.0.0.1:{port}" for port in ports]
-    task = {"type": "worker", "index": index}
-    return json.dumps({"cluster": {"worker": addresses}, "task": task})
 
 
 @pytest.mark.parametrize("variable", [None, cluster([7000], 0)])
@@ -66,36 +62,32 @@ def test_one_worker_is_the_chief(
     assert is_chief(SimpleNamespace(cluster_resolver=resolver)) is expected
 
 
-def rows_of(replica: int, num_replicas: int, labels: list[list[int]]) -> tuple[Any, Any, float]:
+def rows_of(replica: int, num_replicas: int, labels: list[list[int]]) -> OwnRows:
     context = SimpleNamespace(replica_id_in_sync_group=replica, num_replicas_in_sync=num_replicas)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf.distribute, "get_replica_context", lambda: context)
-        item_ids, own_labels, weight = devices._rows_of_replica(
-            tf.constant(labels, tf.int64) + 10, tf.constant(labels, tf.int64)
-        )
-    return item_ids.numpy(), own_labels.numpy(), float(weight)
+        own = rows_of_replica(tf.constant(labels, tf.int64))
+    return OwnRows(own.rows.numpy().tolist(), own.positions.numpy().tolist(), float(own.share))
 
 
 def test_replicas_share_the_rows_by_their_labels() -> None:
     labels = [[0, 1], [2, 3], [0, 4], [5, 6], [0, 7]]
     shares = [rows_of(replica, 2, labels) for replica in range(2)]
-    assert [own.tolist() for _, own, _ in shares] == [
-        [[0, 1], [0, 4], [0, 7]],
-        [[2, 3], [5, 6]],
-    ]
-    assert [weight for _, _, weight in shares] == pytest.approx([3 / 7, 4 / 7])
-    for item_ids, own, _ in shares:
-        np.testing.assert_array_equal(item_ids, own + 10)
+    assert [own.rows for own in shares] == [[0, 2, 4], [1, 3]]
+    # Of the labels 1 to 7, counted from 0.
+    assert [own.positions for own in shares] == [[0, 3, 6], [1, 2, 4, 5]]
+    assert [own.share for own in shares] == pytest.approx([3 / 7, 4 / 7])
 
 
 @pytest.mark.parametrize("labels", [[[1, 2]], [[1, 2], [0, 0], [3, 0]]])
 def test_a_replica_without_labels_weighs_nothing_and_has_something_to_compute(
     labels: list[list[int]],
 ) -> None:
-    _, own, weight = rows_of(1, 2, labels)
-    assert weight == 0
-    assert np.count_nonzero(own) > 0
-    assert rows_of(0, 2, labels)[2] == 1
+    own = rows_of(1, 2, labels)
+    assert own.share == 0
+    assert own.rows == list(range(len(labels)))
+    assert own.positions == list(range(np.count_nonzero(labels)))
+    assert rows_of(0, 2, labels).share == 1
 
 
 def test_a_single_device_steps_on_whole_batches() -> None:
@@ -108,32 +100,6 @@ def test_a_single_device_steps_on_whole_batches() -> None:
     assert int(parts["rows"]) == 3
     assert float(parts["weight"]) == 1.0
     assert mean_over_replicas(tf.distribute.get_strategy(), {"a": 0.1}) == {"a": 0.1}
-
-
-def start(devices: str, folder: Path, name: str, tf_config: str | None = None) -> subprocess.Popen:
-    variables = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}
-    variables["PYTHONPATH"] = str(ROOT)
-    if tf_config is not None:
-        variables["TF_CONFIG"] = tf_config
-    command = [sys.executable, str(SCRIPT), devices, str(folder), name]
-    return subprocess.Popen(command, env=variables, stderr=(folder / f"{name}.err").open("w"))
-
-
-def wait(processes: list[subprocess.Popen], folder: Path) -> None:
-    try:
-        codes = [process.wait(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert codes == [0] * len(codes), [path.read_text()[-2000:] for path in folder.glob("*.err")]
-
-
-def free_ports(count: int) -> list[int]:
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 def weights_of(path: Path, kind: str) -> list[np.ndarray]:
@@ -150,13 +116,13 @@ def losses_of(path: Path) -> list[float]:
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("single")
-    wait([start("one", folder, "single")], folder)
+    wait([start(SCRIPT, "one", folder, "single")], folder)
     return folder / "single.npz"
 
 
 @pytest.mark.slow
 def test_two_devices_train_what_one_trains(tmp_path: Path, single: Path) -> None:
-    wait([start("two", tmp_path, "both")], tmp_path)
+    wait([start(SCRIPT, "two", tmp_path, "both")], tmp_path)
     path = tmp_path / "both.npz"
     assert losses_of(path) == pytest.approx(losses_of(single), rel=1e-5)
     for expected, weights in zip(
@@ -167,11 +133,8 @@ def test_two_devices_train_what_one_trains(tmp_path: Path, single: Path) -> None
 
 @pytest.mark.slow
 def test_two_workers_train_what_one_process_trains(tmp_path: Path, single: Path) -> None:
-    ports = free_ports(2)
     names = ["chief", "other"]
-    wait(
-        [start("one", tmp_path, name, cluster(ports, i)) for i, name in enumerate(names)], tmp_path
-    )
+    wait(start_workers(SCRIPT, tmp_path, names), tmp_path)
     expected = weights_of(single, "trained")
     for name in names:
         path = tmp_path / f"{name}.npz"

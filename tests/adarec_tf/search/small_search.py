@@ -47,7 +47,7 @@ def small_batch(state: SearchState, seed: tuple[int, int] = (1, 2)) -> SearchBat
     items = np.random.default_rng(seed[0]).integers(1, NUM_ITEMS + 1, (6, LENGTH + 1))
     item_ids, labels = tf.constant(items[:, :-1]), tf.constant(items[:, 1:])
     teacher = state.objective.teacher_states(item_ids, labels)
-    return SearchBatch(item_ids, labels, teacher, tf.constant(seed))
+    return SearchBatch(item_ids, labels, teacher, tf.constant(seed), tf.constant(1.0))
 
 
 def relaxed_gates(at: np.ndarray, batch: SearchBatch, operations: tf.Tensor) -> "RelaxedGates":

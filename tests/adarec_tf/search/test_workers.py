@@ -1,0 +1,87 @@
+"""A search on several workers finds what one process finds."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from adarec_tf.config import StudentConfig
+from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.search import searcher
+from adarec_tf.search.searcher import search_genotype
+from adarec_tf.search_config import SearchConfig
+from tests.adarec_tf import walk_scene
+from tests.adarec_tf.device_processes import start, start_workers, wait
+
+SCRIPT = Path(__file__).parents[1] / "search_on_devices.py"
+# Cost, overrun and the alphas' own loss are there once the alphas move.
+COMPARED = {"task", "hidden_kd", "logits_kd", "embedding_kd", "student_mass", "teacher_mass"} | {
+    "alphas",
+    "entropy",
+    "alpha_task",
+    "cost",
+    "overrun",
+}
+
+
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    return json.loads(path.read_text())
+
+
+def assert_same_search(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found["genotype"] == expected["genotype"]
+    for own, one in zip(found["trace"], expected["trace"], strict=True):
+        assert own.keys() == one.keys()
+        for name in COMPARED & one.keys():
+            np.testing.assert_allclose(own[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    for own_weights, weights in zip(found["weights"], expected["weights"], strict=True):
+        np.testing.assert_allclose(own_weights, weights, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_workers_search_what_one_process_searches(tmp_path: Path) -> None:
+    single, cluster = tmp_path / "single", tmp_path / "cluster"
+    single.mkdir()
+    cluster.mkdir()
+    wait([start(SCRIPT, "one", single, "single")], single)
+    names = ["chief", "other"]
+    wait(start_workers(SCRIPT, cluster, names), cluster)
+    expected = read(single / "single.json")
+    chief, other = (read(cluster / f"{name}.json") for name in names)
+    assert "overrun" in expected["score"]["trace"][-1]
+    for case, result in expected.items():
+        assert_same_search(chief[case], result)
+        # Workers are equal to the bit, or they would part ways.
+        assert other[case]["weights"] == chief[case]["weights"]
+        assert other[case]["trace"][-1]["alphas"] == chief[case]["trace"][-1]["alphas"]
+    assert chief["continued"]["weights"] == chief["score"]["weights"]
+    assert (cluster / "score-chief.jsonl").exists()
+    assert not (cluster / "score-other.jsonl").exists()  # the chief alone writes
+    assert not (cluster / "score" / "log" / "other").exists()
+
+
+def test_workers_do_not_measure_latencies_each_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searcher, "worker_name", lambda strategy: "worker-1")
+    scene = walk_scene.histories(8)
+    with pytest.raises(ValueError, match=re.escape("`search.cost_table` should name a table")):
+        search_genotype(
+            None,
+            scene["train"],
+            scene["valid"],
+            student=StudentConfig(),
+            search=SearchConfig(latency_budget_ms=1.0),
+            distillation=DistillationConfig(),
+            max_length=walk_scene.MAX_LENGTH,
+            seen="keep",
+            seed=1,
+            checkpoint_dir=str(tmp_path / "checkpoint"),
+            trace_path=str(tmp_path / "trace.jsonl"),
+            strategy=tf.distribute.get_strategy(),
+        )
+    assert not (tmp_path / "checkpoint").exists()
