@@ -72,6 +72,14 @@ _set_option = click.option(
     metavar='"--NAME=VALUE ..."',
     help='Where the Beam stages run, e.g. "--runner=FlinkRunner --flink_master=HOST:8081".',
 )
+@click.option(
+    "--warm-start",
+    type=click.Choice(["last", "last-or-cold"]),
+    help="Continue from the last blessed run on an earlier log; or begin anew if there is none.",
+)
+@click.option(
+    "--search-again", is_flag=True, help="With --warm-start: search a student, keep none."
+)
 @_set_option
 def run(
     scene: str | None,
@@ -79,6 +87,8 @@ def run(
     workdir: Path | None,
     seed: int | None,
     beam_args: str,
+    warm_start: str | None,
+    search_again: bool,
     settings: tuple[str, ...],
     **columns: str | None,
 ) -> None:
@@ -100,6 +110,8 @@ def run(
             data,
             workdir or RUNS_DIR / config.scene,
             beam_arguments=_split_arguments(beam_args),
+            warm_start=warm_start or "",
+            search_again=search_again,
         )
     except RunInterruptedError as error:
         click.echo(str(error), err=True)

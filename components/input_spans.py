@@ -9,9 +9,10 @@ executor chooses.
 import hashlib
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf import struct_pb2
+from ml_metadata.proto import metadata_store_pb2
 from tfx.components.example_gen import driver, utils
 from tfx.proto import example_gen_pb2
 from tfx.types import standard_component_specs
@@ -24,6 +25,18 @@ from adarec_tf.spans_config import SpansConfig
 SPAN_PATTERN_KEY = "span_pattern"
 SPANS_CONFIG_KEY = "spans_config"
 _FINGERPRINT = utils.FINGERPRINT_PROPERTY_NAME
+
+
+class LogIdentity(NamedTuple):
+    """Which log a run reads, and in which state.
+
+    Attributes:
+      span: the number of the last span read; 0 of a log without spans.
+      fingerprint: changes with the files.
+    """
+
+    span: int
+    fingerprint: str
 
 
 class SpansDriver(driver.FileBasedDriver):
@@ -45,6 +58,25 @@ class SpansDriver(driver.FileBasedDriver):
         exec_properties[utils.VERSION_PROPERTY_NAME] = None
         exec_properties[_FINGERPRINT] = spans_fingerprint(spans)
         return exec_properties
+
+
+def identify_log(exec_properties: dict[str, Any]) -> LogIdentity:
+    """What the driver would find now, given a component's own properties.
+
+    Raises:
+      SpanError: spans cannot be chosen.
+    """
+    resolved = SpansDriver(None).resolve_exec_properties(dict(exec_properties), None, None)
+    return LogIdentity(resolved[utils.SPAN_PROPERTY_NAME], resolved[_FINGERPRINT])
+
+
+def identity_of(examples: metadata_store_pb2.Artifact) -> LogIdentity:
+    """What the driver found when the artifact was made."""
+    properties = examples.custom_properties
+    return LogIdentity(
+        properties[utils.SPAN_PROPERTY_NAME].int_value,
+        properties[_FINGERPRINT].string_value,
+    )
 
 
 def input_files(exec_properties: dict[str, Any]) -> tuple[list[str], str]:

@@ -15,13 +15,14 @@ from components.checkpoints import file_fingerprint
 from components.distiller import StudentDistiller
 from components.evaluator import Evaluator
 from components.infra_validator import InfraValidator
-from components.interactions_gen import SPLIT, interactions_gen
+from components.interactions_gen import SPLIT, InteractionsGen, interactions_gen
 from components.interactions_validator import InteractionsValidator
 from components.pusher import Pusher
 from components.sequence_preprocessor import SequencePreprocessor
 from components.student_searcher import StudentSearcher
 from components.teacher_trainer import TeacherTrainer
 from pipeline.fingerprint import source_fingerprint
+from pipeline.warm_start import WarmStart
 
 
 class _DataStages(NamedTuple):
@@ -59,6 +60,7 @@ def create_pipeline(
     checkpoint_dir: str,
     log_dir: str,
     metadata_path: str | None = None,
+    start: WarmStart | None = None,
 ) -> Pipeline:
     """Wires the components.
 
@@ -70,12 +72,14 @@ def create_pipeline(
       checkpoint_dir: where an interrupted stage continues from.
       log_dir: where the stages that train write for TensorBoard.
       metadata_path: SQLite file of ML Metadata; None where the orchestrator brings its own.
+      start: the earlier run whose vocabulary is extended and whose models are trained on; None
+        begins anew.
 
     Returns:
       The pipeline, for a runner.
     """
-    data = _data_stages(config, data_path)
-    models = _model_stages(config, data.preprocessor, checkpoint_dir, log_dir)
+    data = _data_stages(config, data_path, start)
+    models = _model_stages(config, data.preprocessor, checkpoint_dir, log_dir, start)
     release = _release_stages(config, data.preprocessor, models, serving_dir)
     connection = None
     if metadata_path is not None:
@@ -95,13 +99,18 @@ def pipeline_name(scene: str) -> str:
     return f"adarec-{scene}".lower().replace("_", "-")
 
 
-def _data_stages(config: PipelineConfig, data_path: str) -> _DataStages:
-    interactions = interactions_gen(
+def read_log(config: PipelineConfig, data_path: str) -> InteractionsGen:
+    """The component that reads the log of a run."""
+    return interactions_gen(
         data_path,
         InteractionColumns.of_config(config.data),
         code_fingerprint=source_fingerprint("components.interactions_gen"),
         spans=config.spans,
     )
+
+
+def _data_stages(config: PipelineConfig, data_path: str, start: WarmStart | None) -> _DataStages:
+    interactions = read_log(config, data_path)
     examples = interactions.outputs["examples"]
 
     # The split `sample` is left: statistics of every row would take longer than all else.
@@ -117,6 +126,8 @@ def _data_stages(config: PipelineConfig, data_path: str) -> _DataStages:
         examples=examples,
         data_config=config.data.to_json(),
         code_fingerprint=source_fingerprint("components.sequence_preprocessor"),
+        previous_vocabulary=start.vocabulary if start else "",
+        previous_fingerprint=_fingerprint_if_here(start.vocabulary) if start else "",
     )
     # Whatever follows needs sequences: anomalies stop the run before anything is trained.
     preprocessor.add_upstream_node(validator)
@@ -124,7 +135,11 @@ def _data_stages(config: PipelineConfig, data_path: str) -> _DataStages:
 
 
 def _model_stages(
-    config: PipelineConfig, preprocessor: Any, checkpoint_dir: str, log_dir: str
+    config: PipelineConfig,
+    preprocessor: Any,
+    checkpoint_dir: str,
+    log_dir: str,
+    start: WarmStart | None,
 ) -> _ModelStages:
     teacher = TeacherTrainer(
         sequences=preprocessor.outputs["sequences"],
@@ -135,6 +150,7 @@ def _model_stages(
         code_fingerprint=source_fingerprint("components.teacher_trainer"),
         checkpoint_dir=checkpoint_dir,
         log_dir=log_dir,
+        initial_model=start.teacher if start else "",
     )
 
     searcher = StudentSearcher(
@@ -162,6 +178,7 @@ def _model_stages(
         code_fingerprint=source_fingerprint("components.distiller"),
         checkpoint_dir=checkpoint_dir,
         log_dir=log_dir,
+        initial_model=start.student if start else "",
     )
     return _ModelStages(teacher, searcher, student)
 

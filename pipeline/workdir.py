@@ -67,6 +67,9 @@ class Workdir:
         config: PipelineConfig,
         data_path: str | os.PathLike[str] | None,
         beam_arguments: Sequence[str] = (),
+        *,
+        warm_start: str = "",
+        search_again: bool = False,
     ) -> None:
         """Writes what repeats the run: settings, seed, data, versions of Python and key packages.
 
@@ -74,12 +77,16 @@ class Workdir:
           config: the run's settings.
           data_path: the raw log; None if it is generated.
           beam_arguments: of Beam, as they were given.
+          warm_start: which earlier run it continues from, as it was given.
+          search_again: whether it then searches nevertheless.
         """
         record = {
             "config": config.to_dict(),
             "seed": config.seed,
             "data_path": None if data_path is None else os.path.abspath(data_path),
             "beam_arguments": list(beam_arguments),
+            "warm_start": warm_start,
+            "search_again": search_again,
             "python": platform.python_version(),
             "versions": {name: _version(name) for name in _VERSIONED_PACKAGES},
         }

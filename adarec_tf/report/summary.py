@@ -50,6 +50,7 @@ def print_summary(
         _protocol_line(result),
         _interval_line(result),
         *_spans_lines(result),
+        *_start_lines(result),
         _removed_line(result),
         "",
         *genotype_lines(result),
@@ -147,6 +148,22 @@ def _range(interval: Mapping[str, float], sign: str = "") -> str:
 
 def _spans_lines(result: Mapping[str, Any]) -> list[str]:
     return [f"Spans of the log: {result['spans']}."] if result.get("spans") else []
+
+
+def _start_lines(result: Mapping[str, Any]) -> list[str]:
+    start = result.get("started_from")
+    if not start:
+        return []
+    what = (
+        "teacher and student continue, with its genotype"
+        if start["student"]
+        else "the teacher continues, the student began anew"
+    )
+    spans = f" (spans {start['spans']})" if start["spans"] else ""
+    return [
+        f"Started from the run of {start['run']}{spans}: {what}; "
+        f"{start['num_new_items']:,} of {result['protocol']['num_items']:,} items are new."
+    ]
 
 
 def _removed_line(result: Mapping[str, Any]) -> str:

@@ -37,15 +37,7 @@ def given_genotype(
       ValueError: there is no such genotype, it is of another frame, or overruns a budget.
     """
     genotype = read_genotype(search.genotype).without_dead_edges()
-    num_cells = len(genotype.cells)
-    fewest = student.num_cells - search.num_optional_cells(student.num_cells)
-    if not fewest <= num_cells <= student.num_cells or genotype.num_nodes != student.num_nodes:
-        at_least = f"{fewest} to " if fewest < student.num_cells else ""
-        raise ValueError(
-            f"`search.genotype` should have num_cells={at_least}{student.num_cells} and "
-            f"num_nodes={student.num_nodes}, as `student` and `search.min_cells` say. Received: "
-            f"{search.genotype} with num_cells={num_cells} and num_nodes={genotype.num_nodes}."
-        )
+    check_frame(genotype, student, search)
     costs = search_costs(
         teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher,
         student_frame(genotype, student),
@@ -60,6 +52,23 @@ def given_genotype(
                 f"Received: {search.genotype}, whose student costs {costs.cost_of(genotype)}."
             )
     return genotype
+
+
+def check_frame(genotype: Genotype, student: StudentConfig, search: SearchConfig) -> None:
+    """Checks that a genotype has as many cells and nodes as a student may have.
+
+    Raises:
+      ValueError: it has others.
+    """
+    num_cells = len(genotype.cells)
+    fewest = student.num_cells - search.num_optional_cells(student.num_cells)
+    if not fewest <= num_cells <= student.num_cells or genotype.num_nodes != student.num_nodes:
+        at_least = f"{fewest} to " if fewest < student.num_cells else ""
+        raise ValueError(
+            f"`search.genotype` should have num_cells={at_least}{student.num_cells} and "
+            f"num_nodes={student.num_nodes}, as `student` and `search.min_cells` say. Received: "
+            f"{search.genotype} with num_cells={num_cells} and num_nodes={genotype.num_nodes}."
+        )
 
 
 def read_genotype(given: str) -> Genotype:

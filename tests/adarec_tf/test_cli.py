@@ -35,9 +35,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[PipelineConfig, Path | N
     """What `adarec run` passes on; no run takes place."""
     calls: list[tuple[PipelineConfig, Path | None, Path]] = []
 
-    def record(
-        config: PipelineConfig, data: Path | None, workdir: Path, *, beam_arguments: Sequence[str]
-    ) -> None:
+    def record(config: PipelineConfig, data: Path | None, workdir: Path, **options: object) -> None:
         calls.append((config, data, workdir))
         raise local_runner.RunFailedError("stop here")
 
@@ -103,6 +101,10 @@ def test_run_passes_on_columns_seed_and_settings(
         (["run", "--set", "training.max_epochs=0"], "should be a positive integer"),
         (["run", "--set", "training.max_epochs"], "should have the form stage.field=value"),
         (["run", "--set", 'data.events=["view"]'], "`events` should be empty without event_column"),
+        (["run", "--search-again"], "--search-again should come with --warm-start"),
+        (["run", "--data", "logs/{YYYY}-{DD}"], "A pattern of daily folders should have"),
+        (["run", "--data", "logs/{SPAN}/*"], "should match files of a log"),
+        (["run", "--set", "spans.window=3"], "`spans` should be left as it is by default"),
         (["run", "--seed", "-1"], "`seed` should be an integer >= 0"),
         (["run", "--workdir", "file/run"], "The workdir should be a folder that can be written"),
         (["profile", "--scene", "nope"], "The scene should be one of beauty"),
@@ -153,10 +155,25 @@ def test_a_wrong_usage_is_exit_code_2(arguments: Sequence[str]) -> None:
     assert "Usage:" in result.output
 
 
+def test_run_says_what_it_continues_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[str, bool]] = []
+
+    def record(*arguments: Any, warm_start: str, search_again: bool, **options: Any) -> None:
+        given.append((warm_start, search_again))
+        raise local_runner.RunFailedError("stop here")
+
+    monkeypatch.setattr(local_runner, "run_pipeline", record)
+    invoke("run")
+    invoke("run", "--warm-start", "last-or-cold")
+    invoke("run", "--warm-start", "last", "--search-again")
+    assert given == [("", False), ("last-or-cold", False), ("last", True)]
+    assert "one of 'last', 'last-or-cold'" in invoke("run", "--warm-start", "first").output
+
+
 def test_run_splits_the_beam_arguments_as_a_shell_does(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[str] = []
 
-    def record(*arguments: Any, beam_arguments: Sequence[str]) -> None:
+    def record(*arguments: Any, beam_arguments: Sequence[str], **options: Any) -> None:
         given.extend(beam_arguments)
         raise local_runner.RunFailedError("stop here")
 

@@ -20,9 +20,7 @@ CONFIG = PipelineConfig(scene="smoke")
 
 
 def replace_stages(monkeypatch: pytest.MonkeyPatch, run: Callable[[Workdir], Any]) -> None:
-    monkeypatch.setattr(
-        local_runner, "_run_stages", lambda config, data, folder, beam_arguments: run(folder)
-    )
+    monkeypatch.setattr(local_runner, "_run_stages", lambda given, say: run(given.folder))
 
 
 def log_of(workdir: Path) -> str:
@@ -74,6 +72,14 @@ def test_a_wrong_beam_argument_is_known_before_anything_runs(tmp_path: Path) -> 
     with pytest.raises(RunFailedError, match=r"`--runner` should be one of FnApiRunner.* Flnk"):
         run_pipeline(CONFIG, None, tmp_path, ["--runner=Flnk"])
     assert not (tmp_path / "metadata.sqlite").exists()
+
+
+def test_a_missing_earlier_run_is_known_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError, match=r"--warm-start last should find .* Received: no run"):
+        run_pipeline(CONFIG, None, tmp_path, warm_start="last")
+    assert not (tmp_path / "metadata.sqlite").exists()
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert (written["warm_start"], written["search_again"]) == ("last", False)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])

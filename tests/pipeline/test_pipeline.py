@@ -6,9 +6,10 @@ from tfx.orchestration.pipeline import Pipeline
 from adarec_tf.config import PipelineConfig
 from pipeline.configs import scene_config
 from pipeline.pipeline import create_pipeline
+from pipeline.warm_start import WarmStart
 
 
-def _pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
+def _pipeline(config: PipelineConfig, folder: Path, start: WarmStart | None = None) -> Pipeline:
     return create_pipeline(
         config,
         data_path=str(folder / "log.csv"),
@@ -16,6 +17,7 @@ def _pipeline(config: PipelineConfig, folder: Path) -> Pipeline:
         serving_dir=str(folder / "serving"),
         checkpoint_dir=str(folder / "checkpoints"),
         log_dir=str(folder / "tensorboard"),
+        start=start,
     )
 
 
@@ -35,3 +37,27 @@ def test_a_changed_file_makes_the_search_stale(setting: str, value: str, tmp_pat
         (tmp_path / "file.json").write_text(text)
         found.append(_fingerprint(config, setting, tmp_path))
     assert found[0] == found[2] != found[1]
+
+
+@pytest.mark.parametrize("is_warm", [False, True])
+def test_stages_are_told_what_they_continue_from(is_warm: bool, tmp_path: Path) -> None:
+    vocabulary = tmp_path / "vocabulary.txt"
+    vocabulary.write_text("a\n")
+    start = WarmStart("a day", "", str(vocabulary), "/teacher", "/student", "/genotype.json")
+    pipeline = _pipeline(scene_config("smoke"), tmp_path, start if is_warm else None)
+    stages = {component.id: component.exec_properties for component in pipeline.components}
+    given = {
+        "SequencePreprocessor": ("previous_vocabulary", str(vocabulary)),
+        "TeacherTrainer": ("initial_model", "/teacher"),
+        "StudentDistiller": ("initial_model", "/student"),
+    }
+    for stage, (name, value) in given.items():
+        assert stages[stage][name] == (value if is_warm else "")
+    before = stages["SequencePreprocessor"]["previous_fingerprint"]
+    vocabulary.write_text("b\n")
+    [preprocessor] = [
+        component
+        for component in _pipeline(scene_config("smoke"), tmp_path, start).components
+        if component.id == "SequencePreprocessor"
+    ]
+    assert preprocessor.exec_properties["previous_fingerprint"] != before

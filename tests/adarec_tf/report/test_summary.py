@@ -126,6 +126,20 @@ def test_the_protocol_and_what_was_removed_are_said() -> None:
     assert "Removed from the log: nothing." in render(removed={"duplicate_interactions": 0})
 
 
+def test_what_a_run_started_from_is_said() -> None:
+    start = {"run": "2026-11-29 02:00:00", "spans": "2026-11-28: 1 span, 3 files"}
+    start |= {"student": "/runs/student", "num_new_items": 5}
+    text = render(started_from=start)
+    assert (
+        "Started from the run of 2026-11-29 02:00:00 (spans 2026-11-28: 1 span, 3 files): teacher "
+        "and student continue, with its genotype; 5 of 56 items are new."
+    ) in text
+    text = render(started_from={**start, "spans": "", "student": ""})
+    assert "of 2026-11-29 02:00:00: the teacher continues, the student began anew; 5 of" in text
+    for cold in (render(), render(started_from=None)):
+        assert "Started" not in cold
+
+
 def test_a_pushed_student_is_followed_by_commands_to_copy() -> None:
     text = render()
     assert "Blessed and pushed as version 4:\n  Fast enough.\n  Accurate enough.\n" in text

@@ -1,0 +1,80 @@
+"""ML Metadata as LocalDagRunner leaves it: a run that failed, and one that used a cache."""
+
+from pathlib import Path
+
+import pytest
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from tfx.orchestration import metadata
+
+from pipeline.run_records import read_newest_run, read_runs
+
+
+class Recorder:
+    """Writes runs whose stages each have one output."""
+
+    def __init__(self, store: MetadataStore) -> None:
+        self.store = store
+        self.contexts = {
+            name: store.put_context_type(mlmd.ContextType(name=name))
+            for name in ("pipeline_run", "node")
+        }
+        self.stage = store.put_execution_type(mlmd.ExecutionType(name="stage"))
+        self.kind = store.put_artifact_type(mlmd.ArtifactType(name="thing"))
+        self.nodes: dict[str, mlmd.Context] = {}
+
+    def context(self, kind: str, name: str) -> mlmd.Context:
+        [number] = self.store.put_contexts([mlmd.Context(type_id=self.contexts[kind], name=name)])
+        [made] = self.store.get_contexts_by_id([number])
+        return made
+
+    def artifact(self, uri: str) -> mlmd.Artifact:
+        [number] = self.store.put_artifacts([mlmd.Artifact(type_id=self.kind, uri=uri)])
+        [made] = self.store.get_artifacts_by_id([number])
+        return made
+
+    def execute(self, run: mlmd.Context, node: str, state: int, artifact: mlmd.Artifact) -> None:
+        if node not in self.nodes:
+            self.nodes[node] = self.context("node", f"adarec-smoke.{node}")
+        step = mlmd.Event.Path.Step(key="model")
+        event = mlmd.Event(type=mlmd.Event.OUTPUT, path=mlmd.Event.Path(steps=[step]))
+        execution = mlmd.Execution(type_id=self.stage, last_known_state=state)
+        self.store.put_execution(execution, [(artifact, event)], [run, self.nodes[node]])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "metadata.sqlite"
+    with metadata.Metadata(metadata.sqlite_metadata_connection_config(str(path))) as handle:
+        recorder = Recorder(handle.store)
+        teacher, failed, student = map(recorder.artifact, ("/teacher", "/failed", "/student"))
+        first, second = (recorder.context("pipeline_run", name) for name in ("one", "two"))
+        recorder.execute(first, "TeacherTrainer", mlmd.Execution.COMPLETE, teacher)
+        recorder.execute(first, "StudentDistiller", mlmd.Execution.FAILED, failed)
+        recorder.execute(second, "TeacherTrainer", mlmd.Execution.CACHED, teacher)
+        recorder.execute(second, "StudentDistiller", mlmd.Execution.COMPLETE, student)
+    return path
+
+
+def test_runs_come_in_order_with_what_was_done(path: Path) -> None:
+    first, second = read_runs(path)
+    assert first.started_at <= second.started_at
+    assert {name: outputs["model"].uri for name, outputs in first.outputs.items()} == {
+        "TeacherTrainer": "/teacher"
+    }
+    assert {name: outputs["model"].uri for name, outputs in second.outputs.items()} == {
+        "TeacherTrainer": "/teacher",
+        "StudentDistiller": "/student",
+    }
+
+
+def test_the_newest_run_has_the_results_it_reused(path: Path) -> None:
+    stages = read_newest_run(path)
+    assert stages["TeacherTrainer"].outputs["model"].uri == "/teacher"
+    assert stages["StudentDistiller"].outputs["model"].uri == "/student"
+    assert all(stage.seconds >= 0 for stage in stages.values())
+
+
+def test_a_workdir_without_runs_has_none_and_stays_as_it_is(tmp_path: Path) -> None:
+    assert read_runs(tmp_path / "metadata.sqlite") == []
+    assert list(tmp_path.iterdir()) == []
