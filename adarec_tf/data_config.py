@@ -11,6 +11,7 @@ from adarec_tf.json_config import (
     check_non_negative_number,
     check_positive_integer,
     check_positive_number,
+    is_non_negative_number,
 )
 
 
@@ -23,6 +24,9 @@ class DataConfig(JsonConfig):
     time_column: str = "timestamp"
     event_column: str = ""  # says what a row is, a view or a purchase; empty: no column does
     events: tuple[str, ...] = ()  # the types of events that stay; empty: all
+    # Type and weight: where `repeats` leaves one of several interactions with an item, it is the
+    # heaviest. Types without a weight weigh 1; those of weight 0 do not stay.
+    event_weights: tuple[tuple[str, float], ...] = ()
     min_user_interactions: int = 3  # leave-one-out needs one each to train, select and test
     min_item_interactions: int = 1
     # How often both filters run, items first. One pass of the users can leave items below their
@@ -125,6 +129,47 @@ class DataConfig(JsonConfig):
             "events",
             "empty without event_column: name the column of the log that says what a row is",
             self.events,
+        )
+        check(
+            bool(self.event_column) or not self.event_weights,
+            "event_weights",
+            "empty without event_column: name the column of the log that says what a row is",
+            self.event_weights,
+        )
+        if self.event_weights:
+            self._check_event_weights()
+
+    def _check_event_weights(self) -> None:
+        pairs = [pair for pair in self.event_weights if isinstance(pair, tuple) and len(pair) == 2]
+        names = [name for name, _ in pairs]
+        check(
+            len(pairs) == len(self.event_weights)
+            and all(
+                isinstance(name, str) and is_non_negative_number(weight) for name, weight in pairs
+            )
+            and len(set(names)) == len(names),
+            "event_weights",
+            'a finite weight of at least 0 for each event type, such as {"view": 1, "purchase": 3}',
+            self.event_weights,
+        )
+        check(
+            not self.events or set(names) <= set(self.events),
+            "event_weights",
+            f"of types that stay (events={', '.join(self.events)})",
+            self.event_weights,
+        )
+        check(
+            self.repeats != "keep",
+            "event_weights",
+            "empty with repeats=keep: they say which of several interactions with an item stays",
+            self.event_weights,
+        )
+        check(
+            self.split != "global_time" or self.has_sessions,
+            "event_weights",
+            "empty with split=global_time and without sessions: what is trained on would depend on "
+            "what came after the cut",
+            self.event_weights,
         )
 
     def _check_windows(self) -> None:

@@ -21,13 +21,18 @@ def check_positive_integer(config: object, *names: str) -> None:
         check(type(value) is int and value > 0, name, "a positive integer", value)
 
 
+def is_non_negative_number(value: object) -> bool:
+    """Whether a value is a finite number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and value >= 0
+
+
 def check_non_negative_number(config: object, *names: str) -> None:
     """Checks that these fields are finite numbers of at least 0."""
     for name in names:
         value = getattr(config, name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        is_valid = is_number and math.isfinite(value) and value >= 0
-        check(is_valid, name, "a finite number of at least 0", value)
+        check(is_non_negative_number(value), name, "a finite number of at least 0", value)
 
 
 def check_positive_number(config: object, *names: str) -> None:
@@ -125,8 +130,11 @@ class JsonConfig:
 def _from_plain(hint: Any, value: Any) -> Any:
     if isinstance(hint, type) and issubclass(hint, JsonConfig):
         return hint.from_dict(value)
-    if typing.get_origin(hint) is tuple:
-        return tuple(value)
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        kinds = typing.get_args(hint)
+        if kinds[-1] is Ellipsis or len(kinds) != len(value):
+            kinds = kinds[:1] * len(value)
+        return tuple(map(_from_plain, kinds, value))
     # JSON (and Kubeflow, for its parameters) turns a whole float into an integer.
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -193,9 +201,10 @@ def _parse_like(old: Any, text: str, key: str) -> Any:
         bool: ("true or false", isinstance(new, bool)),
         int: ("an integer", is_number and isinstance(new, int)),
         float: ("a number", is_number),
-        list: ("a JSON list such as [1, 4]", isinstance(new, list)),
+        list: ("a JSON list such as [1, 4]", isinstance(new, list | dict)),
     }
     expected, matches = kinds[type(old)]
     if not matches:
         raise ValueError(f"`{key}` should be {expected}. Received: {key}={text}.")
-    return new
+    # What names values, {"a": 1}, is a list of pairs.
+    return list(map(list, new.items())) if isinstance(new, dict) else new

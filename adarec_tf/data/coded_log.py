@@ -2,7 +2,8 @@
 
 A block of a log comes as `LOG_SCHEMA`; `arrival` is the row's place in the log and decides ties in
 time. `encode_items` makes it `CODED_SCHEMA`, in which rows travel to the partition of their user;
-`order_by_time` makes it `ORDERED_SCHEMA`, in the order of histories and without duplicates.
+`order_by_time` makes it `ORDERED_SCHEMA`, in the order of histories and without duplicates. Where
+events have weights, `WEIGHT_FIELD` is the last column of all three.
 
 Keys are always distinct and in the order of their UTF-8 bytes, so that a code orders as its key.
 """
@@ -27,6 +28,8 @@ CODED_SCHEMA = pa.schema(
         ("arrival", pa.int64()),
     ]
 )
+# The rank of the event's weight: the higher, the heavier.
+WEIGHT_FIELD = pa.field("weight", pa.int16())
 ORDERED_SCHEMA = pa.schema([("user", pa.int32()), ("item", pa.int32()), ("timestamp", pa.int64())])
 
 
@@ -34,7 +37,7 @@ class Ordered(NamedTuple):
     """Interactions in the order of histories.
 
     Attributes:
-      interactions: `ORDERED_SCHEMA`, by user, time, arrival.
+      interactions: `ORDERED_SCHEMA`, by user, time, arrival; with weights if they came with some.
       num_duplicates: rows that repeated user, item and time and are gone.
     """
 
@@ -65,11 +68,16 @@ def encode_items(block: pa.Table, item_keys: pa.Array) -> pa.Table:
     """`LOG_SCHEMA` to `CODED_SCHEMA`; `item_keys` has every item of the block."""
     items = pc.index_in(block["item_id"], item_keys)
     columns = [block["user_id"], items, block["timestamp"], block["arrival"]]
-    return pa.table(columns, schema=CODED_SCHEMA)
+    schema = CODED_SCHEMA
+    if WEIGHT_FIELD.name in block.column_names:
+        columns, schema = [*columns, block[WEIGHT_FIELD.name]], schema.append(WEIGHT_FIELD)
+    return pa.table(columns, schema=schema)
 
 
 def order_by_time(block: pa.Table, user_keys: pa.Array) -> Ordered:
     """Orders by user, time, arrival; of rows that repeat user, item and time the first stays.
+
+    With weights the heaviest stays, the first of those that weigh the same.
 
     Args:
       block: `CODED_SCHEMA`: all interactions of these users at these times.
@@ -79,20 +87,28 @@ def order_by_time(block: pa.Table, user_keys: pa.Array) -> Ordered:
     items, times, arrivals = (block[name].to_numpy() for name in ("item", "timestamp", "arrival"))
     order = np.lexsort((arrivals, times, users))
     users, items, times = users[order], items[order], times[order]
-    is_kept = ~_repeats(users, items, times)
-    columns = [column[is_kept] for column in (users, items, times)]
-    interactions = pa.table(columns, schema=ORDERED_SCHEMA)
+    weights = None
+    if WEIGHT_FIELD.name in block.column_names:
+        weights = block[WEIGHT_FIELD.name].to_numpy()[order]
+    is_kept = ~_repeats(users, items, times, weights)
+    columns, schema = [users, items, times], ORDERED_SCHEMA
+    if weights is not None:
+        columns, schema = [*columns, weights], schema.append(WEIGHT_FIELD)
+    interactions = pa.table([column[is_kept] for column in columns], schema=schema)
     return Ordered(interactions, len(users) - len(interactions))
 
 
-def _repeats(users: np.ndarray, items: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Whether (bool [N]) the item occurred before among the rows of the same user and time."""
+def _repeats(
+    users: np.ndarray, items: np.ndarray, times: np.ndarray, weights: np.ndarray | None
+) -> np.ndarray:
+    """Whether (bool [N]) another row of the same user, item and time comes first, or is heavier."""
     is_repeat = np.zeros(len(users), bool)
     is_tied = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
     # Ties are few in most logs, and only they need the sort by item.
     rows = np.flatnonzero(np.append(is_tied, False) | np.append(False, is_tied))
     moments = np.cumsum(np.append(False, ~is_tied))[rows]
-    order = np.lexsort((items[rows], moments))
+    keys = (items[rows], moments) if weights is None else (-weights[rows], items[rows], moments)
+    order = np.lexsort(keys)
     rows, moments = rows[order], moments[order]
     same = (moments[1:] == moments[:-1]) & (items[rows[1:]] == items[rows[:-1]])
     is_repeat[rows[1:][same]] = True

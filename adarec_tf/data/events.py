@@ -1,6 +1,7 @@
-"""Event types: which interactions stay by what they are (views, purchases).
+"""Event types: which interactions stay by what they are (views, purchases), and which weigh more.
 
-The filter comes first of all: whatever follows sees a log that never had the other rows.
+The filter comes first of all: whatever follows sees a log that never had the other rows. Weights
+are compared and never added, so that only their order matters: interactions carry its ranks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from adarec_tf.config import DataConfig
-from adarec_tf.data.coded_log import LOG_SCHEMA
+from adarec_tf.data.coded_log import LOG_SCHEMA, WEIGHT_FIELD
 from adarec_tf.data.interactions import EVENT_FIELD
 
 # The columns of a log from which `select_events` selects.
@@ -23,8 +24,8 @@ class EventOptions(NamedTuple):
     """What becomes of the event types of a log.
 
     Attributes:
-      ranks: by event type, 1 for those that stay and 0 for those that go; empty: no type is asked
-        for.
+      ranks: by event type, 0 for those that go, from 1 on for those that stay: the place of their
+        weight among all weights; empty: no type is asked for.
       num_removed: the rows of the log that go.
     """
 
@@ -35,6 +36,11 @@ class EventOptions(NamedTuple):
     def is_any_in_use(self) -> bool:
         """Whether something is done at all."""
         return bool(self.ranks)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether some of the types that stay weigh more than others."""
+        return max(self.ranks.values(), default=0) > 1
 
     @property
     def removed(self) -> dict[str, int]:
@@ -49,16 +55,20 @@ def resolve_events(config: DataConfig, event_counts: Mapping[str, int]) -> Event
     """What a config makes of the event types that a log has.
 
     Args:
-      config: names the types that stay.
+      config: names the types that stay, and weighs them.
       event_counts: the rows of each type (`LogSummary.event_counts`).
 
     Raises:
       ValueError: the log has no event of a type named.
     """
-    if not config.events:
+    given = dict(config.event_weights)
+    if not config.events and not given:
         return NO_EVENTS
     _check_types("events", config.events, event_counts)
-    ranks = {event: int(event in config.events) for event in event_counts}
+    _check_types("event_weights", list(given), event_counts)
+    weights = {event: given.get(event, 1.0) for event in config.events or event_counts}
+    order = [0.0, *sorted({weight for weight in weights.values() if weight > 0})]
+    ranks = {event: order.index(weights.get(event, 0.0)) for event in event_counts}
     removed = [count for event, count in event_counts.items() if ranks[event] == 0]
     return EventOptions(ranks, sum(removed))
 
@@ -71,10 +81,14 @@ def select_events(block: pa.Table, options: EventOptions) -> pa.Table:
       options: with every event type of the block.
 
     Returns:
-      `coded_log.LOG_SCHEMA`.
+      `coded_log.LOG_SCHEMA`, with `WEIGHT_FIELD` if some of the types weigh more than others.
     """
     ranks = np.concatenate([np.empty(0, np.int16), *_chunk_ranks(block["event"], options.ranks)])
-    return block.select(LOG_SCHEMA.names).filter(pa.array(ranks > 0))
+    is_kept = ranks > 0
+    kept = block.select(LOG_SCHEMA.names).filter(pa.array(is_kept))
+    if options.has_weights:
+        kept = kept.append_column(WEIGHT_FIELD, pa.array(ranks[is_kept]))
+    return kept
 
 
 def _chunk_ranks(events: pa.ChunkedArray, ranks: Mapping[str, int]) -> list[np.ndarray]:

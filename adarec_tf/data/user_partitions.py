@@ -72,7 +72,7 @@ def sort_partition(number: int, blocks: Iterable[PartRef], folder: str, max_rows
 
     Args:
       number: of the partition.
-      blocks: parts with `CODED_SCHEMA`, in any order.
+      blocks: parts with `CODED_SCHEMA`, all of them with weights or none, in any order.
       folder: gets the result, and for a while what does not fit.
       max_rows: how many rows to hold at once, about. Interactions of one user at one time always
         stay together.
@@ -89,7 +89,7 @@ def sort_partition(number: int, blocks: Iterable[PartRef], folder: str, max_rows
 
     def tables() -> Iterator[pa.Table]:
         for parts in ranges:
-            block = pa.concat_tables([CODED_SCHEMA.empty_table(), *read_parts(parts)])
+            block = pa.concat_tables(list(read_parts(parts)) or [CODED_SCHEMA.empty_table()])
             interactions, num_duplicates = order_by_time(block, user_keys)
             removed.append(num_duplicates)
             yield interactions

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -129,6 +130,58 @@ def test_event_types_are_different_names() -> None:
     for events in ('["view","view"]', "[1]", '[["view",1]]'):
         with pytest.raises(ValueError, match=r"`events` should be different event types as text"):
             config.override([f"data.events={events}"])
+
+
+def test_event_weights_are_written_as_an_object() -> None:
+    settings = ["data.event_column=what", "data.repeats=keep_first"]
+    config = CONFIG.override([*settings, 'data.event_weights={"view": 1, "buy": 2.5}'])
+    assert config.data.event_weights == (("view", 1.0), ("buy", 2.5))
+    assert PipelineConfig.from_json(config.to_json()) == config
+    assert config.override(["data.event_weights=[]"]).data.event_weights == ()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        *(
+            (weights, r"should be a finite weight of at least 0 for each event type, such as \{")
+            for weights in (
+                *('{"view": -1}', '{"view": NaN}', '{"view": Infinity}', '{"view": true}'),
+                *('{"view": "2"}', '["view"]', '[["view", 1, 2]]', '[["view", 1], ["view", 2]]'),
+                *("[1]", "[[1, 1]]", '{"view": {"a": 1}}'),
+            )
+        ),
+        ("view", "a JSON list"),
+        ('{"cart": 2}', r"of types that stay \(events=view, buy\)"),
+    ],
+)
+def test_bad_event_weights_say_what_is_valid(weights: str, message: str) -> None:
+    settings = ["data.event_column=what", "data.repeats=keep_first", 'data.events=["view","buy"]']
+    with pytest.raises(ValueError, match=message):
+        CONFIG.override([*settings, f"data.event_weights={weights}"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"event_column": ""}, "empty without event_column"),
+        ({"repeats": "keep"}, "empty with repeats=keep"),
+        ({"split": "global_time"}, "empty with split=global_time and without sessions"),
+    ],
+)
+def test_weights_need_repeats_of_which_one_stays(changes: dict, message: str) -> None:
+    config = DataConfig(
+        event_column="what", event_weights=(("buy", 2.0),), repeats="drop_consecutive"
+    )
+    with pytest.raises(ValueError, match=rf"`event_weights` should be {message}"):
+        replace(config, **changes)
+    assert replace(config, split="global_time", session_gap_seconds=1.0).event_weights
+
+
+@pytest.mark.parametrize("key", ["teacher.dilations", "search.hidden_dims", "data.events"])
+def test_an_object_where_a_list_belongs_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=rf"`{key.split('.')[1]}` should be"):
+        CONFIG.override(["data.event_column=what", f'{key}={{"a": 1}}'])
 
 
 def test_the_last_of_repeats_is_not_known_at_a_cut_in_time() -> None:

@@ -346,6 +346,31 @@ def test_a_log_of_some_events_is_one_without_the_others(tmp_path: Path) -> None:
     assert set(train.user_keys) == {b"ann#1", b"bob#1", b"dan#1"}
 
 
+@pytest.mark.parametrize("repeats", ["drop_consecutive", "keep_first", "keep_last"])
+def test_weighed_repeats_agree_with_the_reference_whatever_the_workers(
+    tmp_path: Path, repeats: str
+) -> None:
+    weights = {"view": 1.0, "cart": 2.0, "buy": 3.0}
+    # Rows of one moment differ in what they are, and a user's rows do not fit.
+    rows = [*SHOP, *[(user, item, time // 2, "view") for user, item, time, _ in SHOP]]
+    options = {
+        **{"event_column": "what", "event_weights": tuple(weights.items()), "repeats": repeats},
+        "min_item_interactions": 2,
+    }
+    statistics = run(tmp_path / "one", rows, **options)
+    unique, kept = reference.weigh_repeats(rows, repeats, weights)
+    histories, _, removed = reference.split_log([row[:3] for row in kept], 2, 3)
+    assert decoded(tmp_path / "one") == histories
+    assert statistics.removed == removed | {
+        "interactions_of_other_events": 0,
+        "duplicate_interactions": len(rows) - len(unique),
+        "repeated_interactions": len(unique) - len(kept),
+    }
+    assert len(rows) > len(unique) > len(kept)
+    run(tmp_path / "many", rows, 4, 3, max_rows_in_memory=4, **options)
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
+
+
 def test_a_type_of_which_nothing_is_left_is_one_plain_error(tmp_path: Path) -> None:
     rows = [(*row, "view") for row in LOG] + [("ann", "a", 9, "buy")]
     with pytest.raises(ValueError, match=r"0 users and 0 items.*14 interactions of other events"):

@@ -83,6 +83,35 @@ def without_repeats(rows: list[Row], repeats: str) -> list[Row]:
     return [row for place, row in enumerate(rows) if place not in gone]
 
 
+def weigh_repeats(
+    rows: list[EventRow], repeats: str, weights: dict[str, float]
+) -> tuple[list[EventRow], list[EventRow]]:
+    """The rows left without duplicates, then without repeats as well, in order of arrival."""
+
+    def heaviest(places: list[int], is_last: bool) -> int:
+        weight = max(weights[rows[place][3]] for place in places)
+        best = [place for place in places if weights[rows[place][3]] == weight]
+        return best[-1] if is_last else best[0]
+
+    moments: dict[Row, list[int]] = {}
+    for place, (user, item, time, _) in enumerate(rows):
+        moments.setdefault((user, item, time), []).append(place)
+    unique = sorted(heaviest(places, is_last=False) for places in moments.values())
+    left: list[int] = []
+    for user in {user for user, _, _, _ in rows}:
+        own = sorted((rows[place][2], place) for place in unique if rows[place][0] == user)
+        groups: list[list[int]] = []
+        for _, place in own:
+            rivals = groups[-1:] if repeats == "drop_consecutive" else groups
+            same = [group for group in rivals if rows[group[0]][1] == rows[place][1]]
+            if same:
+                same[0].append(place)
+            else:
+                groups.append([place])
+        left += [heaviest(group, is_last=repeats == "keep_last") for group in groups]
+    return [rows[place] for place in unique], [rows[place] for place in sorted(left)]
+
+
 def windows_of(items: list, length: int, overlap: int) -> list[list]:
     """From the end backwards until the first item is in one; the oldest comes first."""
     windows, stop = [items[-length:]], len(items)

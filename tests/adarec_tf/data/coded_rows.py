@@ -44,7 +44,11 @@ def as_event_log(rows: list[EventRow]) -> pa.Table:
 
 def coded(rows: list[Row]) -> CodedRows:
     """All steps up to the order of histories."""
-    log = as_log(rows)
+    return coded_table(as_log(rows))
+
+
+def coded_table(log: pa.Table) -> CodedRows:
+    """The same of `LOG_SCHEMA`, maybe with weights."""
     user_keys, item_keys = (distinct_keys(log[name].chunks) for name in ("user_id", "item_id"))
     ordered = order_by_time(encode_items(log, item_keys), user_keys)
     return CodedRows(*ordered, user_keys, item_keys)
