@@ -34,6 +34,7 @@ from adarec_tf.data.interactions import (
     read_interactions,
 )
 from adarec_tf.data.spans import SpanPattern, is_span_pattern
+from adarec_tf.data.whole_files import written_whole
 from adarec_tf.spans_config import SpansConfig
 from components.input_spans import (
     SPAN_PATTERN_KEY,
@@ -46,6 +47,7 @@ from components.interaction_blocks import write_block
 
 SPLIT = "all"
 SAMPLE_SPLIT = "sample"
+_SCRATCH = "scratch"
 _BLOCK_ROWS = 1 << 20
 _SAMPLE_ROWS = 100_000
 # Room for 10^12 rows a file: arrivals of different files cannot meet.
@@ -80,8 +82,9 @@ class InteractionsGenExecutor(base_beam_executor.BaseBeamExecutor):
         splits = [SPLIT, SAMPLE_SPLIT]
         examples.split_names = artifact_utils.encode_split_names(splits)
         split_dirs = [artifact_utils.get_split_uri([examples], split) for split in splits]
-        for split_dir in split_dirs:
-            tf.io.gfile.makedirs(split_dir)
+        scratch = os.path.join(examples.uri, _SCRATCH)
+        for folder in (*split_dirs, scratch):
+            tf.io.gfile.makedirs(folder)
         step = -(-summary.num_interactions // _SAMPLE_ROWS)
         with self._make_beam_pipeline() as pipeline:
             _ = (
@@ -89,8 +92,9 @@ class InteractionsGenExecutor(base_beam_executor.BaseBeamExecutor):
                 | "Files" >> beam.Create(list(enumerate(files)))
                 | "SpreadFiles" >> beam.Reshuffle()
                 | "WriteBlocks"
-                >> beam.Map(_write_blocks, columns, summary.time_scale, step, split_dirs)
+                >> beam.Map(_write_blocks, columns, summary.time_scale, step, split_dirs, scratch)
             )
+        tf.io.gfile.rmtree(scratch)
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_PARQUET)
         examples_utils.set_file_format(examples, "FILE_FORMAT_PARQUET")
         examples.set_int_custom_property("num_interactions", summary.num_interactions)
@@ -162,14 +166,16 @@ def _write_blocks(
     time_scale: int,
     step: int,
     split_dirs: list[str],
+    scratch: str,
 ) -> None:
-    """Writes the blocks of one file, and the sample of each."""
+    """Writes the blocks of one file, and the sample of each; whole ones, see `written_whole`."""
     file_number, path = numbered_file
     batches = read_interactions(path, columns, time_scale=time_scale)
     for number, block in enumerate(_blocks(batches, file_number * _ARRIVALS_PER_FILE)):
         name = f"data_parquet-{file_number:05d}-{number:05d}.parquet"
         for split_dir, table in zip(split_dirs, (block, _sample(block, step)), strict=True):
-            write_block(os.path.join(split_dir, name), table)
+            with written_whole(os.path.join(split_dir, name), scratch) as path:
+                write_block(path, table)
 
 
 def _blocks(batches: Iterator[pa.RecordBatch], arrival: int) -> Iterator[pa.Table]:

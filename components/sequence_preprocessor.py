@@ -51,6 +51,7 @@ from adarec_tf.data.training_windows import cut_windows
 from adarec_tf.data.user_partitions import Partition
 from adarec_tf.data.value_counts import ValueCounts, count_values, merge_counts
 from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.data.whole_files import written_whole
 from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
 from components.interaction_blocks import count_rows, list_blocks, read_block
 from components.interactions_gen import SPLIT
@@ -353,7 +354,8 @@ def _write_vocabulary(
     keys = _read_keys(item_keys)
     known = ItemVocabulary.read(previous) if previous else ItemVocabulary(())
     vocabulary = known.extended(keys.take(pa.array(counts.values)), counts.counts)
-    vocabulary.write(os.path.join(vocabulary_dir, VOCABULARY_FILE))
+    with written_whole(os.path.join(vocabulary_dir, VOCABULARY_FILE), scratch) as path:
+        vocabulary.write(path)
     table = pa.table({"item_id": vocabulary.encode(keys)})
     [ref] = write_tables(os.path.join(scratch, "item_ids"), [table])
     return ref
@@ -387,7 +389,8 @@ def _write_shards(
             )
             yield splits._replace(train=_windows(splits.train, config))
 
-    shards = write_shard(sequences_dir, partition.number, num_partitions, parts())
+    scratch = os.path.join(sequences_dir, _SCRATCH)
+    shards = write_shard(sequences_dir, partition.number, num_partitions, parts(), scratch)
     before = _NOTHING._replace(removed=partition.removed)
     return _Written(_sum_measures([before, *measures]), shards)
 

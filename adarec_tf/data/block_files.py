@@ -4,9 +4,11 @@ A runner's own shuffle holds what it groups in memory, or moves it row by row. H
 files that all workers see, and what is grouped and passed on are references of a few bytes: a
 worker holds the parts that it reads, whatever the size of the log.
 
-A file is a row of Arrow IPC streams (LZ4), one a part; a `PartRef` says where one lies.
+A file is a row of Arrow IPC streams (LZ4), one a part; a `PartRef` says where one lies. Equal
+tables are equal files, so that a reference holds when another worker has written a file anew.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -14,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import tensorflow as tf
+
+from adarec_tf.data.whole_files import written_whole
 
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -37,7 +41,11 @@ class PartRef(NamedTuple):
 def write_tables(path: str, tables: Iterable[pa.Table]) -> list[PartRef]:
     """Writes tables, one after the other, as the parts of a file."""
     refs, offset = [], 0
-    with tf.io.gfile.GFile(path, "wb") as file:
+    with (
+        written_whole(path, os.path.dirname(path)) as part,
+        tf.io.gfile.GFile(part, "wb") as file,
+    ):
+        file.write(b"")  # opens it: there may be no tables
         for table in tables:
             sink = pa.BufferOutputStream()
             with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:

@@ -8,10 +8,11 @@ from adarec_tf.data.history_records import serialize_histories
 from adarec_tf.data.record_files import RecordWriter
 from adarec_tf.data.sequences import Splits
 from adarec_tf.data.shard_manifest import Shard, describe_shard
+from adarec_tf.data.whole_files import written_whole
 
 
 def write_shard(
-    sequences_dir: str, number: int, num_shards: int, parts: Iterable[Splits]
+    sequences_dir: str, number: int, num_shards: int, parts: Iterable[Splits], scratch: str
 ) -> list[Shard]:
     """Writes a shard of each split, also where it has no histories.
 
@@ -20,6 +21,7 @@ def write_shard(
       number: of the shard, from 0.
       num_shards: how many there are.
       parts: the histories, in order; one part at a time is in memory.
+      scratch: a folder for what is not complete.
 
     Returns:
       What was written.
@@ -28,9 +30,11 @@ def write_shard(
     names = [f"Split-{split}/{file}" for split in Splits._fields]
     counts = [0] * len(names)
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(RecordWriter(os.path.join(sequences_dir, name))) for name in names
+        paths = [
+            stack.enter_context(written_whole(os.path.join(sequences_dir, name), scratch))
+            for name in names
         ]
+        writers = [stack.enter_context(RecordWriter(path)) for path in paths]
         for splits in parts:
             for place, histories in enumerate(splits):
                 counts[place] += histories.num_users

@@ -77,7 +77,8 @@ def sort_partition(number: int, blocks: Iterable[PartRef], folder: str, max_rows
       max_rows: how many rows to hold at once, about. Interactions of one user at one time always
         stay together.
     """
-    blocks = [block for block in blocks if block.num_rows]
+    # In one order: what is written must not depend on how a runner grouped.
+    blocks = sorted(block for block in blocks if block.num_rows)
     name = os.path.join(folder, f"partition-{number:05d}")
     user_keys = distinct_keys(part["user_id"].combine_chunks() for part in read_parts(blocks))
     [keys] = write_tables(f"{name}-users", [pa.table({"user_id": user_keys})])

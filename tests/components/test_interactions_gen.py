@@ -53,6 +53,7 @@ def test_a_file_becomes_examples_in_one_split(tmp_path: Path) -> None:
     examples = run_executor(interactions_gen(str(log)), tmp_path)
     assert read_examples(examples) == [("u", "007", 5, 0), ("zoë", "NA", -1, 1)]
     assert read_examples(examples, "sample") == read_examples(examples)
+    assert {path.name for path in Path(examples.uri).iterdir()} == {"Split-all", "Split-sample"}
     assert examples.split_names == '["all", "sample"]'
     assert examples.get_int_custom_property("num_interactions") == 2
     assert examples.get_string_custom_property("payload_format") == "FORMAT_PARQUET"

@@ -18,7 +18,13 @@ def directory(tmp_path: Path) -> Path:
     first, second = (flat_histories(rows) for rows in ([[1, 2], [3]], [[4, 5, 6]]))
     train = first._replace(targets=np.zeros(2, np.int64))
     parts = [Splits(train, first, first), Splits(second, second, second)]
-    shards = [*write_shard(str(tmp_path), 0, 2, parts), *write_shard(str(tmp_path), 1, 2, [])]
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    shards = [
+        *write_shard(str(tmp_path), 0, 2, parts, str(scratch)),
+        *write_shard(str(tmp_path), 1, 2, [], str(scratch)),
+    ]
+    scratch.rmdir()  # nothing is left in it
     write_manifest(str(tmp_path), shards)
     assert [shard.num_histories for shard in shards] == [3, 3, 3, 0, 0, 0]
     return tmp_path

@@ -63,6 +63,17 @@ def test_a_user_larger_than_memory_is_sorted_in_ranges(
     assert max(held) <= {1: 4000, 7: 600, 10**6: 300}[num_times]
 
 
+@pytest.mark.parametrize("max_rows", [4000, 300], ids=["at once", "in ranges"])
+def test_the_order_of_the_blocks_changes_no_byte(tmp_path: Path, max_rows: int) -> None:
+    blocks = write_blocks(tmp_path / "blocks", make_rows(2000, 0.9, 50), 7)
+    found = []
+    for name, order in (("a", blocks), ("b", blocks[::-1])):
+        (tmp_path / name).mkdir()
+        sort_partition(0, order, str(tmp_path / name), max_rows)
+        found.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert found[0] == found[1]
+
+
 def test_a_partition_without_rows_has_no_users(tmp_path: Path) -> None:
     partition = sort(tmp_path / "empty", CODED_SCHEMA.empty_table(), 3, max_rows=10)
     assert partition.num_users == 0
