@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 TESTS ?= tests
 PYTEST_OPTIONS ?=
+TEST_PROCESSES ?= 2
 IMAGE ?= adarec-tf:latest
 IMAGE_OPTIONS ?=
 
@@ -15,7 +16,8 @@ run: $(INSTALLED)
 	$(BIN)/adarec run --scene sample
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(TESTS) $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup \
+		--no-loadscope-reorder $(TESTS) $(PYTEST_OPTIONS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
