@@ -201,7 +201,10 @@ def _parse_like(old: Any, text: str, key: str) -> Any:
         bool: ("true or false", isinstance(new, bool)),
         int: ("an integer", is_number and isinstance(new, int)),
         float: ("a number", is_number),
-        list: ("a JSON list such as [1, 4]", isinstance(new, list | dict)),
+        list: (
+            "a JSON list such as [1, 4], or an object where names have values",
+            isinstance(new, list | dict),
+        ),
     }
     expected, matches = kinds[type(old)]
     if not matches:

@@ -99,6 +99,7 @@ class InteractionsGenExecutor(base_beam_executor.BaseBeamExecutor):
         examples_utils.set_file_format(examples, "FILE_FORMAT_PARQUET")
         examples.set_int_custom_property("num_interactions", summary.num_interactions)
         examples.set_int_custom_property("time_scale", summary.time_scale)
+        examples.set_float_custom_property("largest_time", summary.largest_time)
         examples.set_string_custom_property("spans", spans)
         if columns.event:
             event_counts = json.dumps(summary.event_counts)

@@ -44,7 +44,7 @@ from adarec_tf.data.examples import (
     write_statistics,
 )
 from adarec_tf.data.global_time_split import TimeCuts
-from adarec_tf.data.history_options import HistoryOptions, shape_partition
+from adarec_tf.data.history_options import HistoryOptions, check_time_unit, shape_partition
 from adarec_tf.data.history_shards import write_shard
 from adarec_tf.data.shard_manifest import Shard, write_manifest
 from adarec_tf.data.training_windows import cut_windows
@@ -116,10 +116,12 @@ def SequencePreprocessor(  # noqa: N802 (a component is named as a class)
 
     Raises:
       ValueError: the filters left nothing to learn from, or a split in time no targets, or the log
-        has no event of a type named; or the earlier vocabulary cannot be read.
+        has no event of a type named, or times in another unit; or the earlier vocabulary cannot be
+        read.
     """
     del code_fingerprint, previous_fingerprint  # only part of the cache key
     config = DataConfig.from_json(data_config)
+    check_time_unit(config, examples.get_float_custom_property("largest_time"))
     split_dir = artifact_utils.get_split_uri([examples], SPLIT)
     time_scale = examples.get_int_custom_property("time_scale") or 1
     counts = json.loads(examples.get_string_custom_property("event_counts") or "{}")

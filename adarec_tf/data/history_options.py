@@ -18,6 +18,11 @@ from adarec_tf.data.repeats import drop_repeats
 from adarec_tf.data.sessions import cut_sessions
 from adarec_tf.data.user_partitions import Partition, cut_chunks, read_whole_users
 
+_SECONDS_PER_YEAR = 365.2425 * 24 * 3600
+# No log is so far from 1970; in their own unit, times lie within the second bound.
+_MAX_YEARS = 500
+_PLAUSIBLE_YEARS = 130
+
 
 class HistoryOptions(NamedTuple):
     """What is done to the interactions of each user, in this order.
@@ -40,6 +45,30 @@ class HistoryOptions(NamedTuple):
     def is_any_in_use(self) -> bool:
         """Whether something is done at all."""
         return self.session_gap > 0 or self.repeats != "keep"
+
+
+def check_time_unit(config: DataConfig, largest_time: float) -> None:
+    """Refuses a unit of time in which a log is centuries off: a gap would cut nowhere.
+
+    Args:
+      config: says whether there is a gap, and the unit.
+      largest_time: `LogSummary.largest_time` of the log.
+
+    Raises:
+      ValueError: there are sessions, and times in another unit than the config says.
+    """
+    years = {
+        unit: largest_time / per_second / _SECONDS_PER_YEAR
+        for unit, per_second in DataConfig.UNITS_PER_SECOND.items()
+    }
+    if not config.has_sessions or years[config.time_unit] <= _MAX_YEARS:
+        return
+    fits = [f"{years[unit]:,.0f} in {unit}" for unit in years if years[unit] <= _PLAUSIBLE_YEARS]
+    raise ValueError(
+        f"`time_unit` should be that of the log's times, which go {years[config.time_unit]:,.0f} "
+        f"years from 1970 in {config.time_unit}, {fits[0] if fits else 'and far in each unit'}. "
+        f"Received: time_unit={config.time_unit!r}."
+    )
 
 
 class ShapedLog(NamedTuple):

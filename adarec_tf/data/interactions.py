@@ -63,11 +63,13 @@ class LogSummary(NamedTuple):
       time_scale: what `read_interactions` should multiply times by to get integers: 1, or
         `FRACTIONAL_TIME_SCALE` if some time of the log has a fraction.
       event_counts: rows of each event type; empty where no column has them.
+      largest_time: the time furthest from 0, without its sign and not scaled.
     """
 
     num_interactions: int
     time_scale: int
     event_counts: Mapping[str, int] = {}
+    largest_time: float = 0.0
 
 
 class _Block(NamedTuple):
@@ -90,8 +92,8 @@ def inspect_log(
       block_bytes: how much of a text file to hold in memory at once.
 
     Returns:
-      The number of rows, of all and of each event type, and the time scale, which must be the same
-      for all files.
+      The number of rows, of all and of each event type, the time scale, which must be the same for
+      all files, and the largest time.
 
     Raises:
       InteractionsError: as `read_interactions`; or times with fractions are too large to keep; or
@@ -114,7 +116,9 @@ def inspect_log(
             f"to keep the order of fractions. Received: fractions, and {largest:g}."
         )
     time_scale = FRACTIONAL_TIME_SCALE if has_fractions else 1
-    return LogSummary(num_interactions, time_scale, dict(sorted(event_counts.items())))
+    return LogSummary(
+        num_interactions, time_scale, dict(sorted(event_counts.items())), float(largest)
+    )
 
 
 def read_interactions(

@@ -10,7 +10,7 @@ from adarec_tf.data import global_time_split, session_time_split
 from adarec_tf.data.coded_log import distinct_keys, encode_items, order_by_time
 from adarec_tf.data.core import UserPairs, find_core, is_kept
 from adarec_tf.data.events import resolve_events, select_events
-from adarec_tf.data.history_options import HistoryOptions, shape_histories
+from adarec_tf.data.history_options import HistoryOptions, check_time_unit, shape_histories
 from adarec_tf.data.interactions import (
     InteractionColumns,
     inspect_log,
@@ -48,11 +48,12 @@ def read_kept_log(path: str, config: DataConfig, spans: SpansConfig = _ALL_SPANS
     Raises:
       InteractionsError: the log cannot be read, or a row of it is bad.
       SpanError: daily folders cannot be chosen.
-      ValueError: there is no event of a type named.
+      ValueError: there is no event of a type named, or times are in another unit.
     """
     columns = InteractionColumns.of_config(config)
     files = list_log_files(path, spans)
     summary = inspect_log(files, columns)
+    check_time_unit(config, summary.largest_time)
     events = resolve_events(config, summary.event_counts)
     time_scale = summary.time_scale
     options = HistoryOptions.of_config(config, time_scale)

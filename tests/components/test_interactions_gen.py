@@ -56,6 +56,7 @@ def test_a_file_becomes_examples_in_one_split(tmp_path: Path) -> None:
     assert {path.name for path in Path(examples.uri).iterdir()} == {"Split-all", "Split-sample"}
     assert examples.split_names == '["all", "sample"]'
     assert examples.get_int_custom_property("num_interactions") == 2
+    assert examples.get_float_custom_property("largest_time") == 5
     assert examples.get_string_custom_property("payload_format") == "FORMAT_PARQUET"
 
 

@@ -415,15 +415,21 @@ def test_the_component_knows_the_event_types_of_its_examples(tmp_path: Path) -> 
     examples.set_string_custom_property("event_counts", json.dumps(counts))
     sequences.uri, vocabulary.uri = str(tmp_path / "sequences"), str(tmp_path / "vocabulary")
 
-    def call(*events: str) -> None:
+    def call(*events: str, session_gap_seconds: float = 0.0) -> None:
+        config = DataConfig(
+            event_column="what", events=events, session_gap_seconds=session_gap_seconds
+        )
         SequencePreprocessor.test_call(
             examples=examples,
             sequences=sequences,
             vocabulary=vocabulary,
-            data_config=DataConfig(event_column="what", events=events).to_json(),
+            data_config=config.to_json(),
             beam_pipeline=beam.Pipeline(runner="FnApiRunner"),
         )
 
+    examples.set_float_custom_property("largest_time", 1.7e12)
+    with pytest.raises(ValueError, match=r"`time_unit` should be that of the log's times"):
+        call("buy", session_gap_seconds=60.0)
     with pytest.raises(ValueError, match=r"the log, which are 'view' .*Received: 'purchase'"):
         call("buy", "purchase")
     assert not (tmp_path / "sequences").exists()

@@ -11,7 +11,12 @@ from adarec_tf.config import DataConfig
 from adarec_tf.data import user_partitions
 from adarec_tf.data.block_files import read_part, read_parts, write_tables
 from adarec_tf.data.coded_log import ORDERED_SCHEMA
-from adarec_tf.data.history_options import HistoryOptions, shape_histories, shape_partition
+from adarec_tf.data.history_options import (
+    HistoryOptions,
+    check_time_unit,
+    shape_histories,
+    shape_partition,
+)
 from adarec_tf.data.user_partitions import Partition
 from tests.adarec_tf.data.coded_rows import CodedRows, coded
 from tests.references import sequences as reference
@@ -110,3 +115,29 @@ def test_the_gap_is_in_the_unit_of_the_times() -> None:
     assert HistoryOptions.of_config(config, 10**6).session_gap == 1.5e9
     assert not HistoryOptions.of_config(DataConfig(), 1).is_any_in_use
     assert HistoryOptions.of_config(DataConfig(repeats="keep_last"), 1).is_any_in_use
+
+
+@pytest.mark.parametrize(
+    ("unit", "time", "message"),
+    [
+        ("seconds", 1.7e12, r"go 53,871 years from 1970 in seconds, 54 in milliseconds\. Received"),
+        ("seconds", 1.7e15, r"in seconds, 54 in microseconds\. Received: time_unit='seconds'"),
+        ("milliseconds", 1.7e15, r"go 53,871 years from 1970 in milliseconds, 54 in microseconds"),
+        ("microseconds", 1.7e18, r"in microseconds, and far in each unit\. Received"),
+    ],
+)
+def test_a_unit_that_is_centuries_off_is_refused(unit: str, time: float, message: str) -> None:
+    config = DataConfig(session_gap_seconds=60.0, time_unit=unit)
+    with pytest.raises(
+        ValueError, match=rf"`time_unit` should be that of the log's times.*{message}"
+    ):
+        check_time_unit(config, time)
+    check_time_unit(DataConfig(time_unit=unit), time)  # of no matter without sessions
+
+
+@pytest.mark.parametrize(
+    ("unit", "time"),
+    [("seconds", 1.7e9), ("milliseconds", 1.7e12), ("microseconds", 1.7e15), ("seconds", 5.0)],
+)
+def test_times_of_today_and_places_in_a_row_are_in_their_unit(unit: str, time: float) -> None:
+    check_time_unit(DataConfig(session_gap_seconds=60.0, time_unit=unit), time)

@@ -64,7 +64,7 @@ def test_tsv_gzip_and_other_column_names(tmp_path: Path) -> None:
 def test_negative_millisecond_and_spaced_times(tmp_path: Path) -> None:
     text = HEADER + "u,i,-5\nu,i,1700000000123\nu,i, 7 \nu,i,8.0\nu,i,1e3\n"
     path = write(tmp_path / "log.csv", text)
-    assert inspect_log([str(path)]) == LogSummary(5, 1)
+    assert inspect_log([str(path)]) == LogSummary(5, 1, {}, 1_700_000_000_123)
     assert [row[2] for row in read_rows(path)] == [-5, 1_700_000_000_123, 7, 8, 1000]
 
 
@@ -72,7 +72,7 @@ def test_fractional_times_keep_their_order_across_files(tmp_path: Path) -> None:
     whole = write(tmp_path / "a.csv", HEADER + "u,i,3\nu,i,1\n")
     fractional = write(tmp_path / "b.csv", HEADER + "u,i,2.25\nu,i,-0.5\n")
     summary = inspect_log([str(whole), str(fractional)])
-    assert summary == LogSummary(4, 1_000_000)
+    assert summary == LogSummary(4, 1_000_000, {}, 3.0)
     rows = read_rows(whole, time_scale=summary.time_scale)
     rows += read_rows(fractional, time_scale=summary.time_scale)
     assert [row[2] for row in rows] == [3_000_000, 1_000_000, 2_250_000, -500_000]
@@ -271,7 +271,7 @@ def test_event_types_are_text_as_written(tmp_path: Path, ending: str) -> None:
     with pa.output_stream(str(path), compression=compression) as stream:
         stream.write(text.encode())
     counts = {"view": 2, "02": 1, " cart": 1}
-    assert inspect_log([str(path)], EVENTS) == LogSummary(4, 1, counts)
+    assert inspect_log([str(path)], EVENTS) == LogSummary(4, 1, counts, 4.0)
     assert read_events(path) == ["view", "view", "02", " cart"]
     # Blocks that have met other types than the ones before.
     assert read_events(path, block_bytes=32) == ["view", "view", "02", " cart"]
@@ -279,7 +279,7 @@ def test_event_types_are_text_as_written(tmp_path: Path, ending: str) -> None:
 
 def test_a_column_of_events_is_read_only_when_asked(tmp_path: Path) -> None:
     path = write(tmp_path / "log.csv", EVENT_LOG.replace("02", ""))
-    assert inspect_log([str(path)]) == LogSummary(4, 1)
+    assert inspect_log([str(path)]) == LogSummary(4, 1, {}, 4.0)
     [batch] = read_interactions(str(path))
     assert batch.schema == INTERACTION_SCHEMA
 

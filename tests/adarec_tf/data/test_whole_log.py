@@ -71,6 +71,13 @@ def test_events_that_are_not_asked_for_are_not_counted(tmp_path: Path) -> None:
         read_kept_log(str(path), replace(config, events=("cart",)))
 
 
+def test_a_gap_in_another_unit_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,item_id,timestamp\nu1,a,-1700000000000\n")
+    with pytest.raises(ValueError, match="`time_unit` should be that of the log's times"):
+        read_kept_log(str(path), DataConfig(session_gap_seconds=60.0))
+
+
 def test_a_bad_log_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     path.write_text("user_id,item_id,timestamp\nu1,,3\n")
