@@ -360,11 +360,13 @@ def recommend(
 @click.option("--volume-claim", help="The volume's PersistentVolumeClaim.  [default: adarec]")
 @click.option("--pipeline-root", help="Bucket of artifacts.  [default: the cluster's]")
 @click.option("--data", "data_path", help="The log.  [default: ROOT/data/interactions.csv]")
+@click.option("--warm-start", hidden=True)
 @_set_option
 def compile_(
     target: str,
     output: Path,
     scene: str,
+    warm_start: str | None,
     settings: tuple[str, ...],
     **options: str | None,
 ) -> None:
@@ -373,6 +375,12 @@ def compile_(
     What a step asks of the cluster is a setting as well: --set kubeflow.teacher_trainer.gpus=1.
     """
     del target  # there is one
+    if warm_start is not None:
+        raise ValueError(
+            "--warm-start should be left to `adarec run`, which finds the earlier run in its "
+            "workdir; a run on Kubeflow begins anew. Received: "
+            f"--warm-start {warm_start}."
+        )
     from pipeline.configs import scene_config
     from pipeline.kubeflow_config import split_settings
     from pipeline.kubeflow_runner import compile_pipeline

@@ -116,6 +116,10 @@ def test_run_passes_on_columns_seed_and_settings(
         (["serve", "--model-dir", "gone"], "gone, which is not a folder. Push a model there"),
         (["versions"], "There should be a pushed student in runs/*/serving"),
         (["rollback", "--model-dir", "gone"], "A rollback should go to a version before"),
+        (
+            ["compile", "--target", "kubeflow", "-o", "a.yml", "--warm-start", "last"],
+            "--warm-start should be left to `adarec run`",
+        ),
         (["compile", "--target", "kubeflow", "-o", "a.json"], "should end in .yaml or .yml"),
         (
             ["compile", "--target", "kubeflow", "-o", "a.yml", "--root", "s3://b"],
