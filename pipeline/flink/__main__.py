@@ -1,0 +1,63 @@
+"""A Flink cluster on this machine, of one JobManager and two TaskManagers.
+
+    python -m pipeline.flink
+
+fetches what is not there (Flink by pip, Beam's job server by Maven), starts the cluster, prints the
+arguments that have Beam stages run on it, and stops it on SIGINT or SIGTERM.
+"""
+
+import argparse
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from pipeline.flink.cluster import FlinkCluster
+from pipeline.flink.distribution import DEFAULT_FOLDER, fetch
+
+DEFAULT_PORT = 8081
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs until a signal; or only fetches."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.flink",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help="of jars and logs")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of Flink's page and REST")
+    parser.add_argument("--task-managers", type=int, default=2)
+    parser.add_argument("--fetch-only", action="store_true")
+    options = parser.parse_args(arguments)
+    try:
+        found = fetch(options.folder)
+        if options.fetch_only:
+            return 0
+        _wait_in(FlinkCluster(found, options.folder / "run", options.task_managers, options.port))
+    except ValueError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _wait_in(cluster: FlinkCluster) -> None:
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    with cluster:
+        processes = {name: process.pid for name, process in cluster.processes.items()}
+        print(f"Flink runs at http://{cluster.address} as {json.dumps(processes)}.")
+        print("Ctrl-C stops it. Run the Beam stages on it with")
+        print(f"  --beam-args {shlex.quote(shlex.join(cluster.beam_arguments))}", flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
