@@ -9,7 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.compute_cost import count_macs
-from adarec_tf.export.bundle import load_recommender
+from adarec_tf.export.bundle import read_manifest
+from adarec_tf.export.model_session import ModelSession
+from adarec_tf.export.signatures import SIGNATURE
 from adarec_tf.export.warm_up import request_tensors
 from adarec_tf.sequence_model import SequenceModel
 from adarec_tf.students import Student
@@ -101,6 +103,8 @@ def measure_latency(
 ) -> Latency:
     """Times the served function on single histories, one after the other, after a warm-up.
 
+    It is run by a session, as a server does it.
+
     Args:
       bundle_dir: the bundle; asked with its own default for seen items.
       histories: raw item keys of real users, cycled over.
@@ -115,13 +119,14 @@ def measure_latency(
             "Latency should be measured on at least one history and one request. "
             f"Received: {len(histories)} histories, num_requests={num_requests}."
         )
-    recommender = load_recommender(bundle_dir)
-    exclude_seen = recommender.manifest["seen"] == "exclude"
+    exclude_seen = read_manifest(bundle_dir)["seen"] == "exclude"
+    ask = ModelSession().load(bundle_dir)[SIGNATURE]
     durations_ms = []
     for number in range(_WARMUP_REQUESTS + num_requests):
-        request = request_tensors([histories[number % len(histories)]], k, exclude_seen)
+        tensors = request_tensors([histories[number % len(histories)]], k, exclude_seen)
+        request = {name: tensor.numpy() for name, tensor in tensors.items()}
         start = time.perf_counter()
-        recommender.signature(**request)["item_ids"].numpy()
+        ask(request)
         durations_ms.append(1000 * (time.perf_counter() - start))
     p50_ms, p99_ms = np.percentile(durations_ms[_WARMUP_REQUESTS:], [50, 99])
     return Latency(float(p50_ms), float(p99_ms))

@@ -8,6 +8,7 @@ what an operation takes is what it adds to a request, by least squares.
 import dataclasses
 import functools
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,8 +22,9 @@ from adarec_tf.compute_cost import count_macs
 from adarec_tf.config import StudentConfig
 from adarec_tf.data.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import request_tensors
+from adarec_tf.export.model_session import ModelSession
 from adarec_tf.export.profile import count_parameters, encoder_macs, served_bytes
-from adarec_tf.export.signatures import SIGNATURE, ServedModel, build_served_model
+from adarec_tf.export.signatures import EMBED, SIGNATURE, build_served_model
 from adarec_tf.machine import describe_machine
 from adarec_tf.search.alphas import OPERATIONS
 from adarec_tf.search.cost_table import SERVED_BATCH, Cost, CostTable, StudentFrame
@@ -42,7 +44,7 @@ _MAX_NONE_SHARE = 0.8
 _DIGITS = 4  # of milliseconds: a tenth of a microsecond
 
 logger = logging.getLogger(__name__)
-Request = dict[str, tf.Tensor]
+Request = dict[str, np.ndarray]
 Ask = Callable[[Request], object]
 
 
@@ -121,14 +123,11 @@ def measure_latencies(
     models = [*(_build_student(frame, genotype, embedding) for genotype in genotypes), teacher]
     keys = tuple(f"item-{number:09d}" for number in range(frame.num_items))
     asked = _served_functions(models, keys, frame.max_length)
-    encode = tf.function(lambda ids: teacher(ids, training=False).final_states)
-    history = tf.ones([1, frame.max_length], tf.int64)
+    encode = asked.pop()  # the teacher's encoder alone
     requests, batches = (
         _random_requests(keys, size, frame.max_length) for size in (1, SERVED_BATCH)
     )
-    single = _median_ms(
-        [*asked, lambda _: encode(history).numpy()], requests, num_rounds, _NUM_CALLS
-    )
+    single = _median_ms([*asked, encode], requests, num_rounds, _NUM_CALLS)
     batched = _median_ms(asked, batches, num_rounds, _NUM_BATCH_CALLS)
     num_timed = len(genotypes)
     fits = [fit_latencies(genotypes, medians[:num_timed]) for medians in (single, batched)]
@@ -235,30 +234,39 @@ def _build_student(
 def _served_functions(
     models: Sequence[SequenceModel], keys: Sequence[str], max_length: int
 ) -> list[Ask]:
-    """Of each model what answers a request, as in its bundle; returns when the answer is there."""
+    """Of each model what answers a request, as a server does, and what encodes one by the last.
+
+    All but the last share their item table.
+    """
+    session = ModelSession()
+    asked: list[Ask] = []
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "vocabulary.txt")
         ItemVocabulary(tuple(keys)).write(path)
-        served = [
-            build_served_model(
-                model, path, max_length=max_length, exclude_seen=True, names=(SIGNATURE,)
+        for model in models:
+            is_last = model is models[-1]
+            signatures = (SIGNATURE, EMBED) if is_last else (SIGNATURE,)
+            served = build_served_model(
+                model, path, max_length=max_length, exclude_seen=True, names=signatures
             )
-            for model in models
-        ]
-    return [functools.partial(_answer, one) for one in served]
-
-
-def _answer(served: ServedModel, request: Request) -> object:
-    return served.signatures[SIGNATURE](**request)["item_ids"].numpy()
+            saved = str(Path(folder) / f"model_{len(asked)}")
+            tf.saved_model.save(served.module, saved, signatures=served.signatures)
+            functions = (ModelSession() if is_last else session).load(saved)
+            shutil.rmtree(saved)
+            asked += [functions[name] for name in signatures]
+    return asked
 
 
 def _random_requests(keys: Sequence[str], batch_size: int, max_length: int) -> list[Request]:
     """Requests with histories of full length, which are the slowest."""
     generator = np.random.default_rng(0)
     return [
-        request_tensors(
-            generator.choice(keys, (batch_size, max_length)).tolist(), _NUM_RECOMMENDED, True
-        )
+        {
+            name: tensor.numpy()
+            for name, tensor in request_tensors(
+                generator.choice(keys, (batch_size, max_length)).tolist(), _NUM_RECOMMENDED, True
+            ).items()
+        }
         for _ in range(_NUM_REQUESTS)
     ]
 
