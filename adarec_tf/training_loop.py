@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 SELECTION_METRIC = "ndcg@10/full"
 
 EpochRecord = dict[str, float]
+_WORST = -1.0  # less than any metric
 
 
 class FitTask(NamedTuple):
@@ -41,6 +42,8 @@ class FitTask(NamedTuple):
       epoch_batches: epoch number to the batches of that epoch.
       validate: the validation metrics of the current weights, `SELECTION_METRIC` among them.
       extra_variables: further state that the step changes, such as projections and layer masses.
+      start_counts: whether the weights at the start stay where no epoch is better on validation:
+        those of a model that was trained before.
     """
 
     stage: str
@@ -50,6 +53,7 @@ class FitTask(NamedTuple):
     epoch_batches: Callable[[int], Iterable[Batch]]
     validate: Callable[[], dict[str, float]]
     extra_variables: Sequence[keras.Variable | tf.Variable] = ()
+    start_counts: bool = False
 
 
 def build_optimizer(
@@ -123,7 +127,7 @@ def fit(
     Returns:
       One record an epoch: loss parts (`name[i,j]` where an array), validation metrics, learning
       rate at its end, labelled positions a second, seconds of training. The model holds the weights
-      of the epoch with the best validation metric.
+      of the epoch with the best validation metric, or those of the start (see `FitTask`).
 
     Raises:
       ValueError: a loss is not finite, or the workers continue from different epochs.
@@ -133,19 +137,21 @@ def fit(
         checkpoint_dir,
         [*task.model.variables, *task.optimizer.variables, *task.extra_variables, *best_weights],
     )
-    history: list[EpochRecord] = (checkpoint.restore() or {"history": []})["history"]
+    restored = checkpoint.restore() or {"history": []}
+    history: list[EpochRecord] = restored["history"]
     strategy = task.model.distribute_strategy
     check_same_epoch(strategy, len(history), checkpoint_dir)
     writes_files = is_chief(strategy)
     log = TrainingLog(log_dir if writes_files else None, history)
-    while not _is_finished(history, config):
+    start = restored["start"] if "start" in restored else _start_metric(task)
+    while not _is_finished(history, start, config):
         epoch = len(history)
         record = _run_epoch(task, epoch)
-        if record[SELECTION_METRIC] > _best(history):
+        if record[SELECTION_METRIC] > _best(history, start):
             _copy(task.model.weights, best_weights)
         history.append(record)
         if writes_files:
-            checkpoint.save({"history": history})
+            checkpoint.save({"history": history, "start": start})
         log.append(record)
         log_progress(
             logger,
@@ -198,14 +204,23 @@ def _scalars(values: dict[str, tf.Tensor]) -> dict[str, float]:
     }
 
 
-def _is_finished(history: list[EpochRecord], config: TrainingConfig) -> bool:
-    values = [record[SELECTION_METRIC] for record in history]
-    since_best = len(values) - 1 - values.index(max(values)) if values else 0
+def _start_metric(task: FitTask) -> float:
+    """What an epoch has to be better than: any is where the start does not count."""
+    if not task.start_counts:
+        return _WORST
+    metrics = mean_over_replicas(task.model.distribute_strategy, task.validate())
+    logger.info("stage=%s start %s=%.6g", task.stage, SELECTION_METRIC, metrics[SELECTION_METRIC])
+    return metrics[SELECTION_METRIC]
+
+
+def _is_finished(history: list[EpochRecord], start: float, config: TrainingConfig) -> bool:
+    values = [start, *(record[SELECTION_METRIC] for record in history)]
+    since_best = len(values) - 1 - values.index(max(values))
     return len(history) >= config.max_epochs or since_best >= config.patience
 
 
-def _best(history: list[EpochRecord]) -> float:
-    return max((record[SELECTION_METRIC] for record in history), default=-1.0)
+def _best(history: list[EpochRecord], start: float) -> float:
+    return max((start, *(record[SELECTION_METRIC] for record in history)))
 
 
 def _copy(sources: Sequence[keras.Variable], targets: Sequence[tf.Variable]) -> None:

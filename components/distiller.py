@@ -112,6 +112,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             seed=seed,
             checkpoint_dir=checkpoint,
             log_dir=os.path.join(log_dir, "student"),
+            start_counts=bool(initial_model),
         )
         write_model(
             model.uri,

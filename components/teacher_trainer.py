@@ -96,6 +96,7 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
             seed=seed + number - 1,
             checkpoint_dir=os.path.join(folder, name),
             log_dir=os.path.join(log_dir, name),
+            start_counts=bool(initial_files),
         )
         return teacher, training_history
 

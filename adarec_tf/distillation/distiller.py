@@ -40,6 +40,7 @@ def distill_student(
     seed: int,
     checkpoint_dir: str,
     log_dir: str | None = None,
+    start_counts: bool = False,
 ) -> list[EpochRecord]:
     """Trains a student with distillation; it ends with the best weights on validation.
 
@@ -57,6 +58,7 @@ def distill_student(
         built with.
       checkpoint_dir: where an interrupted training continues from.
       log_dir: where TensorBoard finds the records; None writes none.
+      start_counts: whether the weights it comes with stay where no epoch is better.
 
     Returns:
       One record an epoch, with the parts of the loss, the mean transport plan (`plan[s,t]`) and
@@ -110,6 +112,7 @@ def distill_student(
             cutoffs=(10,),
         ),
         extra_variables=objective.variables,
+        start_counts=start_counts,
     )
     return fit(task, training, checkpoint_dir, log_dir)
 

@@ -51,6 +51,7 @@ def train_teacher(
     seed: int,
     checkpoint_dir: str,
     log_dir: str | None = None,
+    start_counts: bool = False,
 ) -> list[EpochRecord]:
     """Trains a teacher; it ends with the weights that were best on the validation targets.
 
@@ -65,6 +66,7 @@ def train_teacher(
       checkpoint_dir: where an interrupted training continues from; of several workers, one folder
         that all of them see.
       log_dir: where TensorBoard finds the records; None writes none.
+      start_counts: whether the weights it comes with stay where no epoch is better.
 
     Returns:
       One record an epoch; those of masked-item training first.
@@ -82,7 +84,13 @@ def train_teacher(
             windows=config.windows,
         )
 
-    run = partial(_fit, model, train, valid, max_length=max_length, seen=seen, seed=seed)
+    run = partial(
+        *(_fit, model, train, valid),
+        max_length=max_length,
+        seen=seen,
+        seed=seed,
+        start_counts=start_counts,
+    )
     next_item = _Phase("teacher", model, sized(next_item_batches), model_scorer(model))
     if not isinstance(model, BERT4Rec):
         return run(next_item, config, checkpoint_dir=checkpoint_dir, log_dir=log_dir)
@@ -125,6 +133,7 @@ def _fit(
     seed: int,
     checkpoint_dir: str,
     log_dir: str | None,
+    start_counts: bool,
 ) -> list[EpochRecord]:
     num_steps = count_batches(phase.batches(seed=seed, epoch=0))
     with model.distribute_strategy.scope():
@@ -145,6 +154,7 @@ def _fit(
             seen=seen,
             cutoffs=(10,),
         ),
+        start_counts=start_counts,
     )
     return fit(task, config, checkpoint_dir, log_dir)
 

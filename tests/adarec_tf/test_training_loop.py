@@ -115,3 +115,57 @@ def test_the_log_of_an_interrupted_fit_is_that_of_an_uninterrupted_one(tmp_path:
         assert [epoch for epoch, _ in points] == [1, 2, 3]
         expected = [record[name] for record in history]
         assert [value for _, value in points] == pytest.approx(expected, rel=1e-6)
+
+
+def _fit_weight(
+    folder: Path, validations: dict[int, float], killed_in_epoch: int = 0, **options: bool
+) -> tuple[int, int]:
+    """Epochs that count a weight up, and what each count is worth; its end, and the epochs run."""
+    model = keras.Sequential([keras.layers.Dense(1, use_bias=False)])
+    model.build([None, 1])
+    [weight] = model.weights
+    weight.assign([[0.0]])
+    config = TrainingConfig(max_epochs=5, patience=2, learning_rate=0.5)
+    optimizer = build_optimizer(config, 1, model.trainable_variables)
+
+    def train_step(batch: Batch) -> dict[str, tf.Tensor]:
+        weight.assign_add([[1.0]])
+        return {"task": tf.constant(1.0)}
+
+    def epoch_batches(epoch: int) -> Iterator[Batch]:
+        if epoch + 1 == killed_in_epoch:
+            raise _KilledError
+        yield Batch(np.ones([1, 1]), np.ones([1, 1]), np.arange(1))
+
+    task = FitTask(
+        *("teacher", model, optimizer, train_step, epoch_batches),
+        lambda: {SELECTION_METRIC: validations[int(weight.numpy().item())]},
+        **options,
+    )
+    history = fit(task, config, str(folder))
+    return int(weight.numpy().item()), len(history)
+
+
+@pytest.mark.parametrize(
+    ("validations", "end", "num_epochs"),
+    [
+        ({0: 0.5, 1: 0.3, 2: 0.4}, 0, 2),  # no epoch is better than the start: patience ends it
+        ({0: 0.5, 1: 0.5, 2: 0.5}, 0, 2),
+        ({0: 0.5, 1: 0.3, 2: 0.6, 3: 0.4, 4: 0.5}, 2, 4),
+        ({0: 0.0, 1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4, 5: 0.5}, 5, 5),
+    ],
+)
+def test_a_start_that_counts_stays_where_no_epoch_is_better(
+    validations: dict[int, float], end: int, num_epochs: int, tmp_path: Path
+) -> None:
+    found = _fit_weight(tmp_path / "counts", validations, start_counts=True)
+    assert found == (end, num_epochs)
+    # Stopped and started again, it knows what the start was worth, and has its weights.
+    with pytest.raises(_KilledError):
+        _fit_weight(tmp_path / "killed", validations, killed_in_epoch=2, start_counts=True)
+    later = {count: value for count, value in validations.items() if count > 0}
+    assert _fit_weight(tmp_path / "killed", later, start_counts=True) == (end, num_epochs)
+
+
+def test_a_start_that_does_not_count_is_left_and_never_validated(tmp_path: Path) -> None:
+    assert _fit_weight(tmp_path, {1: 0.0, 2: 0.0, 3: 0.0}) == (1, 3)
