@@ -85,7 +85,10 @@ def train_teacher(
         )
 
     run = partial(
-        *(_fit, model, train, valid),
+        _fit,
+        model,
+        train,
+        valid,
         max_length=max_length,
         seen=seen,
         seed=seed,
