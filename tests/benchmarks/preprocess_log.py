@@ -22,6 +22,8 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor  # noqa:
 from tfx.types import standard_artifacts  # noqa: E402
 
 from adarec_tf.config import DataConfig  # noqa: E402
+from adarec_tf.data.examples import SequenceStatistics  # noqa: E402
+from adarec_tf.data.interactions import InteractionColumns  # noqa: E402
 from components.beam_arguments import DEFAULT_ARGUMENTS  # noqa: E402
 from components.interactions_gen import (  # noqa: E402
     SPLIT,
@@ -33,30 +35,18 @@ from components.sequence_preprocessor import preprocess  # noqa: E402
 
 def run(log: Path, output: Path, beam_args: Sequence[str]) -> dict[str, Any]:
     """Runs the components one after the other; gives their seconds and what is left of the log."""
-    examples, statistics = standard_artifacts.Examples(), standard_artifacts.ExampleStatistics()
-    examples.uri, statistics.uri = str(output / "examples"), str(output / "statistics")
-
-    def make_pipeline() -> beam.Pipeline:
-        return beam.Pipeline(argv=list(beam_args))
-
-    context = BaseBeamExecutor.Context(make_beam_pipeline_fn=make_pipeline)
-    clock = [START, time.perf_counter()]
-    properties: dict[str, Any] = dict(interactions_gen(str(log)).spec.exec_properties)
-    InteractionsGenExecutor(context).Do({}, {"examples": [examples]}, properties)
+    config, clock = DataConfig(), [START, time.perf_counter()]
+    examples = write_blocks(log, output, config, beam_args)
     clock.append(time.perf_counter())
-    StatisticsGenExecutor(context).Do(
+    statistics = standard_artifacts.ExampleStatistics()
+    statistics.uri = str(output / "statistics")
+    StatisticsGenExecutor(_context(beam_args)).Do(
         {"examples": [examples]},
         {"statistics": [statistics]},
         {"exclude_splits": json.dumps([SPLIT])},
     )
     clock.append(time.perf_counter())
-    found = preprocess(
-        make_pipeline(),
-        f"{examples.uri}/Split-{SPLIT}",
-        str(output / "sequences"),
-        str(output / "vocabulary"),
-        DataConfig(),
-    )
+    found = write_sequences(examples, output, config, beam_args)
     clock.append(time.perf_counter())
     names = ("imports", "interactions_gen", "statistics_gen", "sequence_preprocessor")
     seconds = {
@@ -65,6 +55,41 @@ def run(log: Path, output: Path, beam_args: Sequence[str]) -> dict[str, Any]:
     }
     counts = ("num_users", "num_items", "num_interactions", "removed", "data_fingerprint")
     return {**seconds, **{name: getattr(found, name) for name in counts}}
+
+
+def write_blocks(
+    log: Path, output: Path, config: DataConfig, beam_args: Sequence[str]
+) -> standard_artifacts.Examples:
+    """InteractionsGen: the log to blocks in `examples`."""
+    examples = standard_artifacts.Examples()
+    examples.uri = str(output / "examples")
+    component = interactions_gen(str(log), InteractionColumns.of_config(config))
+    properties: dict[str, Any] = dict(component.spec.exec_properties)
+    InteractionsGenExecutor(_context(beam_args)).Do({}, {"examples": [examples]}, properties)
+    return examples
+
+
+def write_sequences(
+    examples: standard_artifacts.Examples,
+    output: Path,
+    config: DataConfig,
+    beam_args: Sequence[str],
+) -> SequenceStatistics:
+    """SequencePreprocessor: blocks to `sequences` and `vocabulary`."""
+    return preprocess(
+        beam.Pipeline(argv=list(beam_args)),
+        f"{examples.uri}/Split-{SPLIT}",
+        str(output / "sequences"),
+        str(output / "vocabulary"),
+        config,
+        examples.get_int_custom_property("time_scale") or 1,
+    )
+
+
+def _context(beam_args: Sequence[str]) -> BaseBeamExecutor.Context:
+    return BaseBeamExecutor.Context(
+        make_beam_pipeline_fn=lambda: beam.Pipeline(argv=list(beam_args))
+    )
 
 
 def main() -> None:
