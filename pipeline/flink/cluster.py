@@ -35,12 +35,13 @@ _SETTINGS: dict[str, str | int | float] = {
     # One could do what two do.
     "taskmanager.numberOfTaskSlots": 2,
     "cluster.evenly-spread-out-slots": "true",
-    # A lost TaskManager is noticed in seconds; busy ones have some more.
+    # A busy TaskManager may be silent for some seconds.
     "heartbeat.interval": 2000,
     "heartbeat.timeout": 30000,
+    # Until a silent one is known to be lost, each new attempt may meet it again.
     "restart-strategy.type": "fixed-delay",
-    "restart-strategy.fixed-delay.attempts": 3,
-    "restart-strategy.fixed-delay.delay": "2 s",
+    "restart-strategy.fixed-delay.attempts": 6,
+    "restart-strategy.fixed-delay.delay": "8 s",
     # Beam's classes are Flink's own, so that it knows a job's workers again in the next step.
     "classloader.resolve-order": "parent-first",
     # What Flink's own scripts would work out. Rows never travel through Flink: see `block_files`.

@@ -12,6 +12,7 @@ from components.sequence_preprocessor import preprocess
 from pipeline.flink.__main__ import main
 from pipeline.flink.cluster import FlinkCluster
 from pipeline.flink.distribution import DEFAULT_FOLDER, Distribution, distribution
+from tests.adarec_tf.data.coded_rows import as_log
 from tests.components.test_sequence_preprocessor import LOG, contents, run, write_examples
 
 FETCHED = distribution(Path(__file__).parents[3] / DEFAULT_FOLDER)
@@ -74,7 +75,7 @@ def test_the_command_fails_with_one_line(
 )
 def test_two_task_managers_write_the_bytes_of_the_embedded_runner(tmp_path: Path) -> None:
     run(tmp_path / "embedded", LOG, 2)
-    examples_dir = write_examples(tmp_path / "flink" / "examples", LOG, 2)
+    examples_dir = write_examples(tmp_path / "flink" / "examples", as_log(LOG), 2)
     with FlinkCluster(FETCHED, tmp_path / "cluster") as cluster:
         preprocess(
             beam.Pipeline(argv=list(cluster.beam_arguments)),
