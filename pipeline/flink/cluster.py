@@ -50,14 +50,14 @@ _SETTINGS: dict[str, str | int | float] = {
     "taskmanager.memory.framework.off-heap.size": "128m",
     "taskmanager.memory.task.heap.size": "512m",
     "taskmanager.memory.task.off-heap.size": "0m",
-    "taskmanager.memory.network.min": "128m",
-    "taskmanager.memory.network.max": "128m",
+    "taskmanager.memory.network.min": "256m",
+    "taskmanager.memory.network.max": "256m",
     "taskmanager.memory.managed.size": "256m",
     "taskmanager.memory.jvm-metaspace.size": "256m",
     "taskmanager.memory.jvm-overhead.min": "192m",
     "taskmanager.memory.jvm-overhead.max": "192m",
 }
-_JVM = ("-Xmx768m", "-XX:MaxDirectMemorySize=512m", "-XX:+UseSerialGC")
+_JVM = ("-Xmx768m", "-XX:MaxDirectMemorySize=640m", "-XX:+UseSerialGC")
 # Of Java 17, for Flink's own look into classes.
 _OPENED = (
     *("java.lang", "java.lang.reflect", "java.net", "java.io", "java.nio", "java.text"),

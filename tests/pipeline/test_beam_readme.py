@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from components.beam_arguments import check_beam_arguments
+from pipeline.configs import SCENES
 
-README = (Path(__file__).parents[2] / "pipeline" / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "tests" / "benchmarks" / "results"
+README = (ROOT / "pipeline" / "README.md").read_text()
 BLOCKS: list[str] = re.findall(r"```shell\n(.*?)```", README, re.DOTALL)
 
 
@@ -34,4 +37,22 @@ def test_every_kind_of_cluster_has_its_arguments() -> None:
     assert runners == [f"--runner={name}" for name in expected]
     [config] = [part for part in beam_arguments()[0] if part.startswith("--environment_config")]
     command = json.loads(config.partition("=")[2])["command"]
-    assert Path(__file__).parents[2].joinpath(command.removeprefix("/here/")).is_file()
+    assert (ROOT / command.removeprefix("/here/")).is_file()
+
+
+def test_what_is_said_to_be_tried_is_stored() -> None:
+    scenes = json.loads((RESULTS / "beam_runners.json").read_text())
+    assert set(scenes) == set(SCENES)
+    for row in scenes.values():
+        assert [runner["same_bytes"] for runner in row["runners"].values()] == [True] * 3
+        assert len(row["tasks_by_task_manager"]) == 2
+    kills = json.loads((RESULTS / "killed_worker.json").read_text())
+    assert len(kills) == 3
+    for row in kills.values():
+        assert row["state_in_the_end"] == "FINISHED"
+        assert row["failures_as_flink_tells"]
+        assert row["same_bytes_as_the_embedded_runner"]
+    giant = json.loads((RESULTS / "giant_user.json").read_text())
+    peaks = [f"{giant[name]['peak_rss_gb']:.1f} GB" for name in ("giant", "many_users")]
+    text = (ROOT / "README.md").read_text().split("## Beam on a cluster")[1].split("\n## ")[0]
+    assert re.findall(r"[\d.]+ GB", text) == peaks
