@@ -19,12 +19,12 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from google.protobuf import struct_pb2
-from tfx import v1 as tfx
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
+from tfx.types.standard_artifacts import Examples
 
 from adarec_tf.data.coded_log import LOG_SCHEMA
 from adarec_tf.data.interactions import (
@@ -63,8 +63,8 @@ class InteractionsGenExecutor(base_beam_executor.BaseBeamExecutor):
 
     def Do(  # noqa: N802 (the name TFX calls)
         self,
-        input_dict: dict[str, list[tfx.types.standard_artifacts.Examples]],
-        output_dict: dict[str, list[tfx.types.standard_artifacts.Examples]],
+        input_dict: dict[str, list[Examples]],
+        output_dict: dict[str, list[Examples]],
         exec_properties: dict[str, Any],
     ) -> None:
         """Writes the splits `all` and `sample`.

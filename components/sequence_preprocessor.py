@@ -16,9 +16,15 @@ import os
 
 import apache_beam as beam
 import tensorflow as tf
-from tfx import v1 as tfx
-from tfx.dsl.component.experimental.annotations import BeamComponentParameter
+from tfx.dsl.component.experimental.annotations import (
+    BeamComponentParameter,
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import Examples
 
 from adarec_tf.config import DataConfig
 from adarec_tf.data import coded_log, global_time_split, user_partitions
@@ -45,15 +51,15 @@ from components.sequence_shards import write_shards, write_summary
 _SCRATCH = "scratch"
 
 
-@tfx.dsl.components.component(use_beam=True)
+@component(use_beam=True)
 def SequencePreprocessor(  # noqa: N802 (a component is named as a class)
-    examples: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.Examples],
-    sequences: tfx.dsl.components.OutputArtifact[Sequences],
-    vocabulary: tfx.dsl.components.OutputArtifact[Vocabulary],
-    data_config: tfx.dsl.components.Parameter[str],
-    code_fingerprint: tfx.dsl.components.Parameter[str] = "",
-    previous_vocabulary: tfx.dsl.components.Parameter[str] = "",
-    previous_fingerprint: tfx.dsl.components.Parameter[str] = "",
+    examples: InputArtifact[Examples],
+    sequences: OutputArtifact[Sequences],
+    vocabulary: OutputArtifact[Vocabulary],
+    data_config: Parameter[str],
+    code_fingerprint: Parameter[str] = "",
+    previous_vocabulary: Parameter[str] = "",
+    previous_fingerprint: Parameter[str] = "",
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
     """Filters, orders and splits a log.
