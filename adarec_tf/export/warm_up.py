@@ -24,6 +24,14 @@ def request_tensors(
     }
 
 
+def request_arrays(
+    histories: Sequence[Sequence[str]], k: int, exclude_seen: bool
+) -> dict[str, np.ndarray]:
+    """`request_tensors` as NumPy arrays, which a session takes."""
+    tensors = request_tensors(histories, k, exclude_seen)
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
 def key_matrix(rows: Sequence[Sequence[str]]) -> tf.Tensor:
     """Rows of item keys of any lengths as string [B, N], padded with "" on the left."""
     longest = max((len(row) for row in rows), default=0)

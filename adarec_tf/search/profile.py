@@ -21,10 +21,10 @@ import tensorflow as tf
 from adarec_tf.compute_cost import count_macs
 from adarec_tf.config import StudentConfig
 from adarec_tf.data.vocabulary import ItemVocabulary
-from adarec_tf.export.bundle import request_tensors
 from adarec_tf.export.model_session import ModelSession
 from adarec_tf.export.profile import count_parameters, encoder_macs, served_bytes
 from adarec_tf.export.signatures import EMBED, SIGNATURE, build_served_model
+from adarec_tf.export.warm_up import request_arrays
 from adarec_tf.machine import describe_machine
 from adarec_tf.search.alphas import OPERATIONS
 from adarec_tf.search.cost_table import SERVED_BATCH, Cost, CostTable, StudentFrame
@@ -261,12 +261,9 @@ def _random_requests(keys: Sequence[str], batch_size: int, max_length: int) -> l
     """Requests with histories of full length, which are the slowest."""
     generator = np.random.default_rng(0)
     return [
-        {
-            name: tensor.numpy()
-            for name, tensor in request_tensors(
-                generator.choice(keys, (batch_size, max_length)).tolist(), _NUM_RECOMMENDED, True
-            ).items()
-        }
+        request_arrays(
+            generator.choice(keys, (batch_size, max_length)).tolist(), _NUM_RECOMMENDED, True
+        )
         for _ in range(_NUM_REQUESTS)
     ]
 

@@ -9,7 +9,7 @@ from adarec_tf.data.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import load_recommender, write_bundle
 from adarec_tf.export.model_session import ModelSession
 from adarec_tf.export.signatures import SIGNATURE, build_served_model
-from adarec_tf.export.warm_up import request_tensors
+from adarec_tf.export.warm_up import request_arrays, request_tensors
 from adarec_tf.item_table_config import ItemTableConfig
 from adarec_tf.students import Genotype, Student, build_student
 
@@ -29,7 +29,7 @@ def student_of(*operations: str, table_format: str = "float32") -> Student:
 
 
 def request() -> dict[str, np.ndarray]:
-    return {name: value.numpy() for name, value in request_tensors(HISTORY, 5, True).items()}
+    return request_arrays(HISTORY, 5, True)
 
 
 @pytest.mark.parametrize("table_format", ["float32", "int8"])
