@@ -16,7 +16,7 @@ run: $(INSTALLED)
 	$(BIN)/adarec run --scene sample
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup \
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope \
 		--no-loadscope-reorder $(TESTS) $(PYTEST_OPTIONS)
 
 check: $(INSTALLED)

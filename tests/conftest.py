@@ -4,10 +4,13 @@ import adarec_tf  # noqa: F401  (selects the Keras generation before TensorFlow 
 
 # isort: split
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
 import tensorflow as tf
+
+_TESTS = Path(__file__).parent
 
 tf.config.threading.set_intra_op_parallelism_threads(2)
 tf.config.threading.set_inter_op_parallelism_threads(1)  # as runs have it, see local_runner.py
@@ -19,16 +22,21 @@ def _fixed_seed() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of several processes, one gets all tests that share what is made once a session.
+    """Of several processes, one begins with the pipeline's runs: they take longest."""
+    if hasattr(config, "workerinput"):
+        runs = _TESTS / "e2e"
+        items.sort(key=lambda item: runs not in item.path.parents)
 
-    The others go by their files. The pipeline's runs come first: they take longest.
-    """
-    if not hasattr(config, "workerinput"):
-        return
-    root = Path(__file__).parent
-    shared = [path.parent for path in root.glob("*/conftest.py")]
-    runs = root / "e2e"
-    items.sort(key=lambda item: runs not in item.path.parents)
-    for item in items:
-        group = next((folder for folder in shared if folder in item.path.parents), item.path)
-        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(root))))
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of several processes, one gets all tests that share what is made once a session or a file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = _TESTS.parent / nodeid.partition("::")[0]
+            shared = [parent for parent in path.parents if (parent / "conftest.py").exists()]
+            return str(path if shared[0] == _TESTS else shared[0])
+
+    return Scheduling(config, log)
