@@ -172,7 +172,8 @@ def main() -> None:
     command = [
         *("python", "tests/benchmarks/preprocessing_speed.py"),
         *("--rows", f"{options.rows:.0e}", "--format", options.format),
-        *("--seed", str(options.seed), "--polars-python", "<python>"),
+        *("--seed", str(options.seed)),
+        *(("--polars-python", "<python>") if options.polars_python else ()),
     ]
     packages = ("apache-beam", "tfx", "pyarrow", "numpy", "tensorflow")
     stored[f"{options.rows:.0e} {options.format}"] = {
