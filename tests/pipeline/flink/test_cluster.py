@@ -13,7 +13,7 @@ from pipeline.flink.__main__ import main
 from pipeline.flink.cluster import FlinkCluster
 from pipeline.flink.distribution import DEFAULT_FOLDER, Distribution, distribution
 from tests.adarec_tf.data.coded_rows import as_log
-from tests.components.test_sequence_preprocessor import LOG, contents, run, write_examples
+from tests.components.preprocessing import LOG, contents, run, write_examples
 
 FETCHED = distribution(Path(__file__).parents[3] / DEFAULT_FOLDER)
 
