@@ -255,12 +255,19 @@ class DistillationObjective:
             tf.stack(_project(self._hidden_projections, states)),
             teacher_states,
             self._config.ground_distance,
-            # Of one replica this is what it takes itself, but for rounding.
-            sum_over_replicas(share * mean_square(teacher_states)) if num_replicas() > 1 else None,
+            self._whole_mean_square(teacher_states, share),
         )
         whole_distance = sum_over_replicas(tf.stop_gradient(distance))
         plan = self._plan(whole_distance)
         return emd_loss(plan, distance), plan, plan * whole_distance
+
+    def _whole_mean_square(
+        self, teacher_states: tf.Tensor, share: tf.Tensor | float
+    ) -> tf.Tensor | None:
+        """The unit of `mse`: of all replicas; None where there is one, or another distance."""
+        if self._config.ground_distance != "mse" or num_replicas() == 1:
+            return None
+        return sum_over_replicas(share * mean_square(teacher_states))
 
     def _plan(self, distance: tf.Tensor) -> tf.Tensor:
         if self._fixed_plan is not None:
