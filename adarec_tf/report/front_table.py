@@ -7,19 +7,31 @@ from rich.table import Table
 
 from adarec_tf.training_loop import SELECTION_METRIC
 
+_QUANTITIES = ("NDCG@10, valid", "encoder MACs", "parameters", "served bytes", "latency")
+
 
 def front_table(front: Mapping[str, Any]) -> Table:
-    """One row a student, from the content of `front.json`; the searched one has a star."""
+    """One row a student, from the content of `front.json`; the searched one has a star.
+
+    Width and number of cells have columns where the front's students differ in them.
+    """
+    searched, students = front["searched"], front["students"]
+    sizes = [_sizes(student) for student in (*students, searched)]
+    searched_sizes = [name for name in sizes[0] if len({size[name] for size in sizes}) > 1]
     shown = Table(title=f"Front by {front['quantity']}", title_justify="left")
     shown.add_column("student")
-    for name in ("NDCG@10, valid", "encoder MACs", "parameters", "served bytes", "latency"):
+    for name in (*searched_sizes, *_QUANTITIES):
         shown.add_column(name, justify="right")
-    searched = front["searched"]
-    for number, student in enumerate(front["students"], start=1):
-        shown.add_row(f"{number} *" if student == searched else f"{number}", *_cells(student))
-    if searched not in front["students"]:
+
+    def add_row(label: str, student: Mapping[str, Any]) -> None:
+        size = _sizes(student)
+        shown.add_row(label, *(f"{size[name]}" for name in searched_sizes), *_quantities(student))
+
+    for number, student in enumerate(students, start=1):
+        add_row(f"{number} *" if student == searched else f"{number}", student)
+    if searched not in students:
         shown.add_section()
-        shown.add_row("*", *_cells(searched))
+        add_row("*", searched)
     return shown
 
 
@@ -32,7 +44,12 @@ def front_lines(path: str) -> list[str]:
     ]
 
 
-def _cells(student: Mapping[str, Any]) -> list[str]:
+def _sizes(student: Mapping[str, Any]) -> dict[str, int | None]:
+    genotype = student["genotype"]
+    return {"width": genotype.get("hidden_dim"), "cells": len(genotype["cells"])}
+
+
+def _quantities(student: Mapping[str, Any]) -> list[str]:
     costs = student["costs"]
     latency = f"{costs['latency_ms']:.2f} ms" if costs["latency_ms"] > 0 else "–"
     counts = (costs["macs"], costs["parameters"], costs["served_bytes"])
