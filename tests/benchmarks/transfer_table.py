@@ -5,14 +5,16 @@
     python tests/benchmarks/transfer_table.py --name all --scene ml1m --data ml1m.csv.gz ...
 
 One call trains all genotypes on one scene, each with every seed, by the recipe of the scene and
-`--set`, the same for all. Finished trainings are kept in `FOLDER/<scene>`, and a killed call goes
-on. The call that leaves no scene open writes `results/transfer_<name>.json` and prints the table.
+`--set`, the same for all genotypes; every scene's command is stored with its row. Finished
+trainings are kept in `FOLDER/<scene>`, and a killed call goes on. The call that leaves no scene
+open writes `results/transfer_<name>.json` and prints the table.
 """
 
 import argparse
 import itertools
 import json
 import logging
+import shlex
 import statistics
 import sys
 from pathlib import Path
@@ -44,12 +46,15 @@ def train_scene(genotypes: dict[str, Genotype], options: argparse.Namespace) -> 
         "genotypes": {name: genotype.to_dict() for name, genotype in genotypes.items()},
     }
     path = folder / "recipe.json"
-    if path.exists() and json.loads(path.read_text()) != recipe:
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    changed = [name for name, value in recipe.items() if stored and stored[name] != value]
+    if changed:
         raise ValueError(
-            f"{path} should be of the same settings. Received: others; take another folder."
+            f"{path} should be of the same settings. Received: other {', '.join(changed)}; take "
+            "another folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(recipe))
+    path.write_text(json.dumps({"command": shlex.join(scene_command(options)), **recipe}))
     scene = take_users(read_scene(options.data, config.data), options.users)
     teacher = read_teacher(options.teachers, options.teacher_seeds)
     for (name, genotype), seed in itertools.product(genotypes.items(), options.seeds):
@@ -58,6 +63,20 @@ def train_scene(genotypes: dict[str, Genotype], options: argparse.Namespace) -> 
             return train_row(genotype, teacher, config, scene, seed=seed, checkpoint_dir=folder)
 
         rows.add(name, seed, train)
+
+
+def scene_command(options: argparse.Namespace) -> list[str]:
+    """What trained one scene's row, as it is stored."""
+    files = [pair.split("=", 1) for pair in options.genotypes]
+    return [
+        *("python", "tests/benchmarks/transfer_table.py", "--name", options.name),
+        *("--scene", options.scene, "--data", "<log>", "--teachers", "<teachers>"),
+        *("--teacher-seeds", *map(str, options.teacher_seeds), "--genotypes"),
+        *(f"{scene}={Path(path).name}" for scene, path in files),
+        *("--seeds", *map(str, options.seeds), "--users", str(options.users)),
+        *("--threads", str(options.threads), "--checkpoints", "<folder>"),
+        *(part for setting in options.settings for part in ("--set", setting)),
+    ]
 
 
 def read_scenes(
@@ -161,18 +180,9 @@ def main() -> None:
     if scenes is None:
         print("Other scenes are left; call this for them as well.")
         return
-    command = [
-        *("python", "tests/benchmarks/transfer_table.py", "--name", options.name),
-        *("--scene", "<each>", "--data", "<log>", "--teachers", "<teachers>"),
-        *("--teacher-seeds", *map(str, options.teacher_seeds), "--genotypes"),
-        *(f"{scene}={Path(path).name}" for scene, path in files.items()),
-        *("--seeds", *map(str, options.seeds), "--users", str(options.users)),
-        *("--threads", str(options.threads), "--checkpoints", "<folder>"),
-        *(part for setting in options.settings for part in ("--set", setting)),
-    ]
     table = transfer(scenes)
     stored = {
-        **provenance(command, _PACKAGES),
+        **provenance(scene_command(options), _PACKAGES),
         "test ndcg@10/full": table,
         "differing_edges": differing_edges(genotypes),
         "scenes": scenes,
