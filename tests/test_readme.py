@@ -9,7 +9,13 @@ import pytest
 
 from adarec_tf.config import StudentConfig
 from adarec_tf.students import Genotype, build_student
-from tests.benchmarks import distil_student, run_scene, train_teacher
+from tests.benchmarks import (
+    compare_architectures,
+    distil_student,
+    run_scene,
+    train_teacher,
+    transfer_table,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,6 +26,8 @@ ROOT = Path(__file__).parents[1]
         ("scene_*.json", run_scene.table_rows),
         ("teacher_*.json", train_teacher.table_rows),
         ("distilled_*.json", distil_student.table_rows),
+        ("architectures_*.json", compare_architectures.table_rows),
+        ("transfer_*.json", transfer_table.table_rows),
     ],
 )
 def test_every_stored_run_stands_in_the_readme(

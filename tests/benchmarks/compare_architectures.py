@@ -179,6 +179,25 @@ def rank_agreement(plan: list[dict[str, Any]], supernet: dict[str, Any]) -> dict
     return {**found, "discretisation": supernet["discretisation"]}
 
 
+def table_rows(stored: dict[str, Any]) -> list[str]:
+    """The lines of the README's table: one for every genotype searched."""
+    judged, student = stored["ndcg@10/full"]["test"], stored["student"]
+    chance, supernet = judged["random"], stored["supernet"]
+    num_random = sum(entry["kind"] == "random" for entry in stored["architectures"])
+    ranks = "–"
+    if supernet:
+        ranks = ", ".join(f"{supernet[f'tau_{part}']['tau']:.2f}" for part in ("valid", "test"))
+    return [
+        f"| {stored['scene']}, {stored['users']:,} users | {student['num_cells']} × "
+        f"{student['num_nodes']} | `{name.removeprefix('genotype_')}` "
+        f"| {chance['median']:.4f} ± {chance['sd']:.4f} | {chance['max']:.4f} "
+        f"| {found['mean']:.4f} | {found['margin_in_sd']:+.2f} "
+        f"| {round(found['beats_share'] * num_random)} of {num_random} "
+        f"| {judged[HAND_MADE]:.4f} | {ranks} |"
+        for name, found in judged["searched"].items()
+    ]
+
+
 def train_shard(
     plan: list[dict[str, Any]],
     rows: Rows,
@@ -271,7 +290,7 @@ def main() -> None:
     }
     path = RESULTS / f"architectures_{options.name}.json"
     write_result(path, stored)
-    print(json.dumps({"ndcg@10/full": stored["ndcg@10/full"], "supernet": stored["supernet"]}))
+    print("\n".join(table_rows(stored)))
     print(path)
 
 

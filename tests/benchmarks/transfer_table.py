@@ -128,8 +128,9 @@ def differing_edges(genotypes: dict[str, Genotype]) -> dict[str, float]:
     return shares
 
 
-def table_rows(table: dict[str, dict[str, Any]]) -> list[str]:
-    """The Markdown table: a row a scene, a column a genotype; a scene's best is bold."""
+def table_rows(stored: dict[str, Any]) -> list[str]:
+    """The README's table: a row a scene, a column a genotype; a scene's best is bold."""
+    table = stored["test ndcg@10/full"]
     lines = [
         f"| trained on | {' | '.join(f'genotype of {name}' for name in table)} |",
         f"|---{'|---' * len(table)}|",
@@ -189,7 +190,7 @@ def main() -> None:
     }
     path = RESULTS / f"transfer_{options.name}.json"
     write_result(path, stored)
-    print("\n".join(table_rows(table)))
+    print("\n".join(table_rows(stored)))
     print(path)
 
 
