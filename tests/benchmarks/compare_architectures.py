@@ -20,6 +20,7 @@ compared with those of the trainings if `--supernet` names its result; run again
 import argparse
 import json
 import logging
+import shlex
 import statistics
 import sys
 from pathlib import Path
@@ -180,20 +181,26 @@ def rank_agreement(plan: list[dict[str, Any]], supernet: dict[str, Any]) -> dict
 
 
 def table_rows(stored: dict[str, Any]) -> list[str]:
-    """The lines of the README's table: one for every genotype searched."""
+    """The lines of the README's table: one for every genotype searched.
+
+    The ranks stand beside the genotype that their supernet found.
+    """
     judged, student = stored["ndcg@10/full"]["test"], stored["student"]
     chance, supernet = judged["random"], stored["supernet"]
     num_random = sum(entry["kind"] == "random" for entry in stored["architectures"])
-    ranks = "–"
+    ranks = {}
     if supernet:
-        ranks = ", ".join(f"{supernet[f'tau_{part}']['tau']:.2f}" for part in ("valid", "test"))
+        command = shlex.split(stored["command"])
+        search = command[command.index("--supernet") + 1].removeprefix("search_")
+        taus = [supernet[f"tau_{part}"]["tau"] for part in ("valid", "test")]
+        ranks[f"genotype_{search}"] = ", ".join(f"{tau:.2f}" for tau in taus)
     return [
         f"| {stored['scene']}, {stored['users']:,} users | {student['num_cells']} × "
         f"{student['num_nodes']} | `{name.removeprefix('genotype_')}` "
         f"| {chance['median']:.4f} ± {chance['sd']:.4f} | {chance['max']:.4f} "
         f"| {found['mean']:.4f} | {found['margin_in_sd']:+.2f} "
         f"| {round(found['beats_share'] * num_random)} of {num_random} "
-        f"| {judged[HAND_MADE]:.4f} | {ranks} |"
+        f"| {judged[HAND_MADE]:.4f} | {ranks.get(name, '–')} |"
         for name, found in judged["searched"].items()
     ]
 
