@@ -382,8 +382,8 @@ def compile_(
             f"--warm-start {warm_start}."
         )
     from pipeline.configs import scene_config
-    from pipeline.kubeflow_config import split_settings
-    from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.kubeflow.cluster import split_settings
+    from pipeline.kubeflow.runner import compile_pipeline
     from pipeline.screen import redirected_output
 
     kubeflow, scene_settings = split_settings(settings)

@@ -4,9 +4,9 @@ import os
 
 import keras
 
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export import bundle
-from adarec_tf.warm_start import continue_from
+from adarec_tf.training.warm_start import continue_from
 from components.model_artifact import bundle_dir, read_keras_model
 
 

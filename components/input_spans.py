@@ -18,9 +18,9 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_component_specs
 from tfx.utils import proto_utils
 
-from adarec_tf.data.interactions import list_input_files
-from adarec_tf.data.spans import Span, choose_spans, describe_spans
-from adarec_tf.spans_config import SpansConfig
+from adarec_tf.config.spans import SpansConfig
+from adarec_tf.data.log.interactions import list_input_files
+from adarec_tf.data.log.spans import Span, choose_spans, describe_spans
 
 SPAN_PATTERN_KEY = "span_pattern"
 SPANS_CONFIG_KEY = "spans_config"

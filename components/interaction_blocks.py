@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
 
-from adarec_tf.data.coded_log import LOG_SCHEMA
-from adarec_tf.data.interactions import EVENT_FIELD
+from adarec_tf.data.log.encoded import LOG_SCHEMA
+from adarec_tf.data.log.interactions import EVENT_FIELD
 
 _SCHEMA = LOG_SCHEMA.append(EVENT_FIELD)
 _EVENT_PATH = f"{EVENT_FIELD.name}.list.item"

@@ -26,16 +26,16 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.types.standard_artifacts import Examples
 
-from adarec_tf.data.coded_log import LOG_SCHEMA
-from adarec_tf.data.interactions import (
+from adarec_tf.config.spans import SpansConfig
+from adarec_tf.data.log.encoded import LOG_SCHEMA
+from adarec_tf.data.log.interactions import (
     DEFAULT_COLUMNS,
     InteractionColumns,
     inspect_log,
     read_interactions,
 )
-from adarec_tf.data.spans import SpanPattern, is_span_pattern
-from adarec_tf.data.whole_files import written_whole
-from adarec_tf.spans_config import SpansConfig
+from adarec_tf.data.log.spans import SpanPattern, is_span_pattern
+from adarec_tf.data.storage.atomic_file import written_whole
 from components.input_spans import (
     SPAN_PATTERN_KEY,
     SPANS_CONFIG_KEY,
@@ -122,7 +122,7 @@ def interactions_gen(
 
     Args:
       path: a file, a folder of files of known kinds (see `list_input_files`), or a pattern of daily
-        folders (see `adarec_tf.data.spans`).
+        folders (see `adarec_tf.data.log.spans`).
       columns: the names of the log's columns.
       code_fingerprint: a hash of the code; a new value makes cached outputs stale.
       spans: which daily folders are read; all up to the newest if None.

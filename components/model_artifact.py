@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import keras
 from tfx.dsl.io import fileio
 
-import adarec_tf.students
-import adarec_tf.teachers  # noqa: F401  (both register their Keras classes for loading)
-from adarec_tf.data.examples import Histories, SequenceStatistics
-from adarec_tf.data.vocabulary import ItemVocabulary
+import adarec_tf.models.students
+import adarec_tf.models.teachers  # noqa: F401  (both register their Keras classes for loading)
+from adarec_tf.data.histories.histories import Histories, SequenceStatistics
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.export.bundle import write_bundle
 from components.artifacts import (

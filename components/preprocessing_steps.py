@@ -10,17 +10,25 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from adarec_tf.config import DataConfig
-from adarec_tf.data import coded_log, global_time_split, session_time_split, user_partitions
-from adarec_tf.data.block_files import PartRef, read_part, read_parts, write_parts, write_tables
-from adarec_tf.data.core import UserPairs, find_core, is_kept
-from adarec_tf.data.events import EVENT_LOG_SCHEMA, EventOptions, select_events
-from adarec_tf.data.global_time_split import TimeCuts
-from adarec_tf.data.history_options import HistoryOptions, shape_partition
-from adarec_tf.data.user_partitions import Partition
-from adarec_tf.data.value_counts import ValueCounts, count_values, merge_counts
-from adarec_tf.data.vocabulary import ItemVocabulary
-from adarec_tf.data.whole_files import written_whole
+from adarec_tf.config.data import DataConfig
+from adarec_tf.data.histories import global_time_split, session_time_split
+from adarec_tf.data.histories.global_time_split import TimeCuts
+from adarec_tf.data.histories.history_options import HistoryOptions, shape_partition
+from adarec_tf.data.histories.k_core import UserPairs, find_core, is_kept
+from adarec_tf.data.histories.value_counts import ValueCounts, count_values, merge_counts
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.data.log import encoded as coded_log
+from adarec_tf.data.log.events import EVENT_LOG_SCHEMA, EventOptions, select_events
+from adarec_tf.data.storage import user_partitions
+from adarec_tf.data.storage.arrow_files import (
+    PartRef,
+    read_part,
+    read_parts,
+    write_parts,
+    write_tables,
+)
+from adarec_tf.data.storage.atomic_file import written_whole
+from adarec_tf.data.storage.user_partitions import Partition
 from components.artifacts import VOCABULARY_FILE
 from components.interaction_blocks import read_block
 

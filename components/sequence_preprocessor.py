@@ -26,22 +26,24 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples
 
-from adarec_tf.config import DataConfig
-from adarec_tf.data import coded_log, global_time_split, user_partitions
-from adarec_tf.data import sequences as log
-from adarec_tf.data.events import (
-    NO_EVENTS,
-    EventOptions,
-    resolve_events,
-)
-from adarec_tf.data.examples import (
+from adarec_tf.config.data import DataConfig
+from adarec_tf.data.histories import global_time_split
+from adarec_tf.data.histories import splits as log
+from adarec_tf.data.histories.histories import (
     SequenceStatistics,
     read_histories,
     read_statistics,
 )
-from adarec_tf.data.history_options import HistoryOptions, check_time_unit
-from adarec_tf.data.value_counts import merge_counts
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.data.histories.history_options import HistoryOptions, check_time_unit
+from adarec_tf.data.histories.value_counts import merge_counts
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.data.log import encoded as coded_log
+from adarec_tf.data.log.events import (
+    NO_EVENTS,
+    EventOptions,
+    resolve_events,
+)
+from adarec_tf.data.storage import user_partitions
 from components import preprocessing_steps as steps
 from components.artifacts import Sequences, Vocabulary
 from components.interaction_blocks import count_rows, list_blocks

@@ -9,18 +9,19 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from adarec_tf.config import DataConfig
-from adarec_tf.data import global_time_split, session_time_split, user_partitions
-from adarec_tf.data import sequences as log
-from adarec_tf.data.block_files import PartRef, read_part
-from adarec_tf.data.events import EventOptions
-from adarec_tf.data.examples import Histories, SequenceStatistics, write_statistics
-from adarec_tf.data.global_time_split import TimeCuts
-from adarec_tf.data.history_shards import write_shard
-from adarec_tf.data.shard_manifest import Shard, write_manifest
-from adarec_tf.data.training_windows import cut_windows
-from adarec_tf.data.user_partitions import Partition
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.data import DataConfig
+from adarec_tf.data.histories import global_time_split, session_time_split
+from adarec_tf.data.histories import splits as log
+from adarec_tf.data.histories.global_time_split import TimeCuts
+from adarec_tf.data.histories.histories import Histories, SequenceStatistics, write_statistics
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.data.histories.windows import cut_windows
+from adarec_tf.data.log.events import EventOptions
+from adarec_tf.data.storage import user_partitions
+from adarec_tf.data.storage.arrow_files import PartRef, read_part
+from adarec_tf.data.storage.history_files import write_shard
+from adarec_tf.data.storage.manifest import Shard, write_manifest
+from adarec_tf.data.storage.user_partitions import Partition
 from components.artifacts import VOCABULARY_FILE
 from components.preprocessing_steps import Kept, kept_chunks, read_keys
 

@@ -7,17 +7,17 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
 from tfx.types.standard_artifacts import Model
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.examples import read_histories, read_statistics
-from adarec_tf.devices import choose_strategy, is_chief
-from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.data.histories.histories import read_histories, read_statistics
 from adarec_tf.report.front_picture import draw_front
 from adarec_tf.report.genotype_picture import draw_genotype
 from adarec_tf.report.search_picture import draw_search
-from adarec_tf.search.frames import COSTS_FILE
-from adarec_tf.search.given_genotype import given_genotype
 from adarec_tf.search.searcher import SearchResult, search_genotype
-from adarec_tf.search_config import SearchConfig
+from adarec_tf.search.selection.genotype_io import given_genotype
+from adarec_tf.search.space.frames import COSTS_FILE
+from adarec_tf.training.devices import choose_strategy, is_chief
 from components.artifacts import (
     FRONT_FILE,
     FRONT_PICTURE_FILE,

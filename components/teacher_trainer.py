@@ -7,13 +7,13 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
 
-from adarec_tf.data.examples import read_histories, read_statistics
-from adarec_tf.devices import choose_strategy, is_chief
-from adarec_tf.teacher_config import TeacherConfig
-from adarec_tf.teachers import build_teacher
-from adarec_tf.teachers.training import train_teacher
-from adarec_tf.training_config import TrainingConfig
-from adarec_tf.training_loop import EpochRecord
+from adarec_tf.config.teacher import TeacherConfig
+from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.histories.histories import read_histories, read_statistics
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.training.devices import choose_strategy, is_chief
+from adarec_tf.training.fit import EpochRecord
+from adarec_tf.training.train_teacher import train_teacher
 from components.artifacts import MEMBER_MODEL_FILE, Sequences, Vocabulary
 from components.checkpoints import file_fingerprint, resumable
 from components.determinism import deterministic_operations

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from adarec_tf.config import PipelineConfig
+from adarec_tf.config.pipeline import PipelineConfig
 from pipeline.configs import scene_config
 from pipeline.failures import root_cause
 from pipeline.scene_data import check_data_path, locate_data
@@ -141,8 +141,8 @@ def _run_stages(run: _Run, say: Callable[[str], None]) -> dict[str, Any]:
     from tfx.dsl.compiler.compiler import Compiler
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
-    from adarec_tf.search.cost_table import read_cost_table
-    from adarec_tf.search.given_genotype import read_genotype
+    from adarec_tf.models.students.cost_table import read_cost_table
+    from adarec_tf.search.selection.genotype_io import read_genotype
     from components.beam_arguments import check_beam_arguments
     from components.input_spans import identify_log
     from pipeline import beam_stages

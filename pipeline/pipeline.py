@@ -7,20 +7,20 @@ from tfx.components import SchemaGen, StatisticsGen
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
-from adarec_tf.config import PipelineConfig
-from adarec_tf.data.interactions import InteractionColumns
-from adarec_tf.search.given_genotype import split_number
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.data.log.interactions import InteractionColumns
+from adarec_tf.search.selection.genotype_io import split_number
 from components.beam_arguments import DEFAULT_ARGUMENTS
 from components.checkpoints import file_fingerprint
-from components.distiller import StudentDistiller
-from components.evaluator import Evaluator
-from components.infra_validator import InfraValidator
 from components.interactions_gen import SPLIT, InteractionsGen, interactions_gen
 from components.interactions_validator import InteractionsValidator
-from components.pusher import Pusher
+from components.ranking_evaluator import Evaluator
 from components.sequence_preprocessor import SequencePreprocessor
+from components.server_validator import InfraValidator
+from components.student_distiller import StudentDistiller
 from components.student_searcher import StudentSearcher
 from components.teacher_trainer import TeacherTrainer
+from components.version_pusher import Pusher
 from pipeline.fingerprint import source_fingerprint
 from pipeline.warm_start import WarmStart
 
@@ -175,7 +175,7 @@ def _model_stages(
         student_config=config.student.to_json(),
         distillation_config=config.distillation.to_json(),
         seed=config.seed,
-        code_fingerprint=source_fingerprint("components.distiller"),
+        code_fingerprint=source_fingerprint("components.student_distiller"),
         checkpoint_dir=checkpoint_dir,
         log_dir=log_dir,
         initial_model=start.student if start else "",
@@ -197,7 +197,7 @@ def _release_stages(
         teacher=models.teacher.outputs["model"],
         student=models.student.outputs["model"],
         evaluation_config=config.evaluation.to_json(),
-        code_fingerprint=source_fingerprint("components.evaluator"),
+        code_fingerprint=source_fingerprint("components.ranking_evaluator"),
     )
 
     infra_validator = InfraValidator(
@@ -205,7 +205,7 @@ def _release_stages(
         sequences=preprocessor.outputs["sequences"],
         vocabulary=preprocessor.outputs["vocabulary"],
         num_requests=config.serving.num_validation_requests,
-        code_fingerprint=source_fingerprint("components.infra_validator", "serving.validation"),
+        code_fingerprint=source_fingerprint("components.server_validator", "serving.validation"),
     )
 
     pusher = Pusher(
@@ -219,6 +219,6 @@ def _release_stages(
         server_tls_cert=config.serving.server_tls_cert,
         server_tls_key=config.serving.server_tls_key,
         model_name=config.serving.model_name,
-        code_fingerprint=source_fingerprint("components.pusher", "serving.push_check"),
+        code_fingerprint=source_fingerprint("components.version_pusher", "serving.push_check"),
     )
     return _ReleaseStages(evaluator, infra_validator, pusher)

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from adarec_tf.config import PipelineConfig
-from adarec_tf.data.examples import read_histories, read_statistics
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.data.histories.histories import read_histories, read_statistics
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from components.artifacts import (
     BUNDLE_DIR,
     FRONT_FILE,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from adarec_tf.config import PipelineConfig
+from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.data.whole_log import count_items
-from adarec_tf.search.cost_table import CostTable
-from adarec_tf.search.profile import count_costs, measure_latencies
-from adarec_tf.teachers import build_teacher
+from adarec_tf.export.profile import count_costs, measure_latencies
+from adarec_tf.models.students.cost_table import CostTable
+from adarec_tf.models.teachers import build_teacher
 from pipeline.scene_data import check_data_path, locate_data
 
 

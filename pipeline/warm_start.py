@@ -13,10 +13,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from adarec_tf.config import PipelineConfig
+from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.export.bundle import read_manifest
-from adarec_tf.search.given_genotype import check_frame, read_genotype
-from adarec_tf.students import student_frame
+from adarec_tf.models.students import student_frame
+from adarec_tf.search.selection.genotype_io import check_frame, read_genotype
 from components.artifacts import GENOTYPE_FILE, VOCABULARY_FILE
 from components.input_spans import LogIdentity, identity_of
 from components.model_artifact import bundle_dir, teacher_files

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from adarec_tf.data.examples import Histories
+from adarec_tf.data.histories.histories import Histories
 
 # Characters that break careless readers and writers, beside plain ones.
 _ID_CHARACTERS = "ab01 ,\"'\t;|é漢\u2028"

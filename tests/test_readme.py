@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.students import Genotype, build_student
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.models.students import Genotype, build_student
 from tests.benchmarks import (
     compare_architectures,
     distil_student,

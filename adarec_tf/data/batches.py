@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adarec_tf.data.examples import Histories
-from adarec_tf.sequence_model import PAD
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.vocabulary import PAD
 
 # Few different lengths, so that batches are full; a third of a long row is waste at most.
 BUCKET_LENGTHS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)

@@ -5,20 +5,24 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from adarec_tf.config import DataConfig
-from adarec_tf.data import global_time_split, session_time_split
-from adarec_tf.data.coded_log import distinct_keys, encode_items, order_by_time
-from adarec_tf.data.core import UserPairs, find_core, is_kept
-from adarec_tf.data.events import resolve_events, select_events
-from adarec_tf.data.history_options import HistoryOptions, check_time_unit, shape_histories
-from adarec_tf.data.interactions import (
+from adarec_tf.config.data import DataConfig
+from adarec_tf.config.spans import SpansConfig
+from adarec_tf.data.histories import global_time_split, session_time_split
+from adarec_tf.data.histories.history_options import (
+    HistoryOptions,
+    check_time_unit,
+    shape_histories,
+)
+from adarec_tf.data.histories.k_core import UserPairs, find_core, is_kept
+from adarec_tf.data.histories.value_counts import count_values
+from adarec_tf.data.log.encoded import distinct_keys, encode_items, order_by_time
+from adarec_tf.data.log.events import resolve_events, select_events
+from adarec_tf.data.log.interactions import (
     InteractionColumns,
     inspect_log,
     read_interactions,
 )
-from adarec_tf.data.spans import list_log_files
-from adarec_tf.data.value_counts import count_values
-from adarec_tf.spans_config import SpansConfig
+from adarec_tf.data.log.spans import list_log_files
 
 _ALL_SPANS = SpansConfig()
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 import keras
 import tensorflow as tf
 
+from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.data.batches import Batch, count_batches, next_item_batches
-from adarec_tf.data.examples import Histories
+from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.initial_table import initialise_table
 from adarec_tf.distillation.objective import DistillationObjective
@@ -20,9 +21,8 @@ from adarec_tf.distillation.teacher_cache import (
     TeacherStates,
     read_teacher,
 )
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.metrics.protocols import evaluate_full, model_scorer
-from adarec_tf.training_loop import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
+from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
+from adarec_tf.training.fit import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
 
 # Item ids and labels [B, L], and the teacher's states at the labels.
 _DistillationStep = Callable[[tf.Tensor, tf.Tensor, TeacherStates], dict[str, tf.Tensor]]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from adarec_tf.sequence_model import SequenceOutputs
+from adarec_tf.models.sequence_model import SequenceOutputs
 
 
 class EnsembleEmbedding:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.stats
 
 from adarec_tf.distillation.ensemble import EnsembleEmbedding
-from adarec_tf.sequence_model import SequenceEmbedding
+from adarec_tf.models.sequence_model import SequenceEmbedding
 
 
 def initialise_table(

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from adarec_tf.sequence_model import MASKED_SCORE
+from adarec_tf.models.sequence_model import MASKED_SCORE
 
 _SMALLEST_PROBABILITY = 1e-37  # that float32 holds; its logarithm is -85
 

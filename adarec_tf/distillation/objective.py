@@ -10,7 +10,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from adarec_tf.devices import num_replicas, sum_over_replicas
+from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.distillation.emd import (
     emd_loss,
     fixed_plan,
@@ -36,9 +36,9 @@ from adarec_tf.distillation.sampled_logits import (
     stratum_starts,
 )
 from adarec_tf.distillation.teacher_cache import TeacherStates, teacher_states
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.next_item_loss import labelled_positions, softmax_loss
-from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs
+from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
+from adarec_tf.training.devices import num_replicas, sum_over_replicas
+from adarec_tf.training.next_item_loss import labelled_positions, softmax_loss
 
 _SINKHORN_ITERATIONS = 50
 

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.distillation.losses import LogitsLosses
-from adarec_tf.sequence_model import MASKED_SCORE
+from adarec_tf.models.sequence_model import MASKED_SCORE
 
 
 class Candidates(NamedTuple):

@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.data.batches import Batch, next_item_batches
-from adarec_tf.data.examples import Histories
+from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.next_item_loss import labelled_positions
+from adarec_tf.training.next_item_loss import labelled_positions
 
 logger = logging.getLogger(__name__)
 

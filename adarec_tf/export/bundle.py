@@ -22,10 +22,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 import adarec_tf
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export.signatures import SIGNATURE, ServedModel, build_served_model
 from adarec_tf.export.warm_up import num_other_requests, request_tensors, write_warm_up
-from adarec_tf.sequence_model import SequenceModel
+from adarec_tf.models.sequence_model import SequenceModel
 
 SCHEMA_VERSION = 1
 VOCABULARY_FILE = "vocabulary.txt"

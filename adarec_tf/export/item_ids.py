@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from adarec_tf.sequence_model import PAD
+from adarec_tf.data.histories.vocabulary import PAD
 
 _BLOCK_ITEMS = 64
 # Of fewer items, what a second stage spares is less than its operations cost.

@@ -1,137 +1,287 @@
-"""What a model costs: parameters, multiply-adds, and the latency of its bundle on this machine."""
+"""Measures what `CostTable` holds: counts of every operation, and latency in the form of serving.
 
+An operation timed alone is mostly the dispatch of a call, and in a student its time depends on what
+stands around it. So whole students are timed, through the served function, all of them in turns:
+what an operation takes is what it adds to a request, by least squares.
+"""
+
+import dataclasses
+import functools
+import logging
+import shutil
+import tempfile
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.compute_cost import count_macs
-from adarec_tf.export.bundle import read_manifest
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.export.latency_fit import LatencyFit, fit_latencies
+from adarec_tf.export.machine import describe_machine
 from adarec_tf.export.model_session import ModelSession
-from adarec_tf.export.signatures import SIGNATURE
+from adarec_tf.export.signatures import EMBED, SIGNATURE, build_served_model
 from adarec_tf.export.warm_up import request_arrays
-from adarec_tf.sequence_model import SequenceModel
-from adarec_tf.students import Student
-from adarec_tf.students.served import ServedStudent
+from adarec_tf.models.compute_cost import count_macs
+from adarec_tf.models.model_cost import count_parameters, encoder_macs, served_bytes
+from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceModel
+from adarec_tf.models.students import Genotype, Student
+from adarec_tf.models.students.cost_table import SERVED_BATCH, Cost, CostTable, StudentFrame
+from adarec_tf.models.students.genotype import edge_ends
+from adarec_tf.models.students.primitives import NONE, PRIMITIVES
 
-_WARMUP_REQUESTS = 10
+_NUM_STUDENTS = 24
+_NUM_ROUNDS = 6
+_NUM_CALLS, _NUM_BATCH_CALLS = 20, 6  # of a function in a round
+_NUM_WARMUP_CALLS = 3  # before them, to have the model back in the processor's caches
+_NUM_REQUESTS = 16  # different ones, taken in turns
+_NUM_RECOMMENDED = 10
+_MAX_NONE_SHARE = 0.8
+_DIGITS = 4  # of milliseconds: a tenth of a microsecond
+
+logger = logging.getLogger(__name__)
+Request = dict[str, np.ndarray]
+Ask = Callable[[Request], object]
 
 
-class ParameterCount(NamedTuple):
-    """The size of a model.
+def count_costs(teacher: SequenceModel, student: StudentConfig, max_length: int) -> CostTable:
+    """Counts parameters, multiply-adds and bytes; nothing is timed.
 
-    Attributes:
-      total: floats of the model.
-      embedding: floats of its item and position tables.
-      table_bytes: what serving reads of the item table, in bytes; codes are no floats.
+    Args:
+      teacher: a built sequence model; its items are the student's.
+      student: the frame of the student.
+      max_length: items of a history.
+
+    Returns:
+      A table without latencies.
     """
-
-    total: int
-    embedding: int
-    table_bytes: int
-
-
-class Latency(NamedTuple):
-    """Milliseconds of one request with one history, in process."""
-
-    p50_ms: float
-    p99_ms: float
-
-
-def count_parameters(model: SequenceModel) -> ParameterCount:
-    """Counts the floats a model is made of, trainable or not; dropout's seeds are integers."""
-    embedding = model.sequence_embedding
-    return ParameterCount(
-        _num_floats(model.variables),
-        _num_floats(embedding.variables),
-        embedding.item_table.served_bytes,
+    frame = StudentFrame.of(student, teacher.sequence_embedding.num_items, max_length)
+    embedding = _build_embedding(frame)
+    rest, more = (
+        _count_model(_build_student(frame, _none_genotype(frame, num_cells), embedding), max_length)
+        for num_cells in (frame.num_cells, frame.num_cells + 1)
+    )
+    whole = _count_model(teacher, max_length)
+    num_tables = count_parameters(teacher).embedding
+    return CostTable(
+        frame=frame,
+        operations={
+            name: _count_operation(name, frame.hidden_dim, frame.kernel_format, max_length)
+            for name in PRIMITIVES
+        },
+        cell=Cost(*(int(with_one - without) for with_one, without in zip(more, rest, strict=True))),
+        rest=rest,
+        teacher=whole,
+        teacher_encoder=whole._replace(
+            parameters=whole.parameters - num_tables,
+            served_bytes=4 * (whole.parameters - num_tables),
+        ),
     )
 
 
-def served_bytes(model: SequenceModel) -> int:
-    """Size of the weights that serving reads, in bytes; a bundle adds its graph and vocabulary."""
-    embedding = model.sequence_embedding
-    counts = count_parameters(model)
-    num_places = embedding.max_length if embedding.use_positions else 0
-    num_floats = counts.total - counts.embedding + num_places * embedding.hidden_dim
-    cells = model.cells if isinstance(model, Student) else ()
-    operations = [operation for cell in cells for operation in cell.operations]
-    num_saved = sum(4 * _num_floats(o.variables) - o.served_bytes for o in operations)
-    return 4 * num_floats - num_saved + counts.table_bytes
+@functools.cache
+def _count_operation(name: str, hidden_dim: int, kernel_format: str, max_length: int) -> Cost:
+    layer = PRIMITIVES[name].build(kernel_format)
+    shapes = [(1, max_length, size) for size in (hidden_dim, 1)]
+    layer.build(shapes[0])
+    parameters = sum(int(np.prod(v.shape)) for v in layer.weights)
+    specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    return Cost(parameters, count_macs(lambda s, m: layer(s, m), specs), layer.served_bytes)
 
 
-def encoder_macs(model: SequenceModel, max_length: int) -> int:
-    """Multiply-adds of encoding one full history; scoring the catalogue is not included.
-
-    Matrix products and convolutions count, as is usual; element-wise work does not.
-
-    Args:
-      model: the sequence model.
-      max_length: items of the history.
-    """
-
-    def encode(item_ids: tf.Tensor) -> tf.Tensor:
-        return model(item_ids, training=False).final_states
-
-    return count_macs(encode, [tf.TensorSpec([1, max_length], tf.int64)])
+def _count_model(model: SequenceModel, max_length: int) -> Cost:
+    return Cost(count_parameters(model).total, encoder_macs(model, max_length), served_bytes(model))
 
 
-def served_macs(model: SequenceModel, max_length: int) -> int:
-    """Multiply-adds of the encoder in one request with a full history, as the bundle computes it.
-
-    A student computes the cone of the last position alone; a bundle of any other model all of them.
+def measure_latencies(
+    counted: CostTable,
+    teacher: SequenceModel,
+    *,
+    num_students: int = _NUM_STUDENTS,
+    num_rounds: int = _NUM_ROUNDS,
+) -> CostTable:
+    """Times students of the table's frame, and the teacher, on this machine.
 
     Args:
-      model: the sequence model.
-      max_length: items of the history.
+      counted: from `count_costs` with the same teacher.
+      teacher: a built sequence model.
+      num_students: how many of all cells, from an empty one to full ones. Where there are several
+        cells, students of fewer cells are added, two of each number.
+      num_rounds: how often the turn comes to each of them.
+
+    Returns:
+      The table with latencies, their errors, and the machine.
     """
-    if not isinstance(model, Student):
-        return encoder_macs(model, max_length)
-    encoder = ServedStudent(model, max_length)
+    start = time.monotonic()
+    frame = counted.frame
+    genotypes = _profiled_genotypes(frame, num_students)
+    embedding = _build_embedding(frame)
+    models = [*(_build_student(frame, genotype, embedding) for genotype in genotypes), teacher]
+    keys = tuple(f"item-{number:09d}" for number in range(frame.num_items))
+    asked = _served_functions(models, keys, frame.max_length)
+    encode = asked.pop()  # the teacher's encoder alone
+    requests, batches = (
+        _random_requests(keys, size, frame.max_length) for size in (1, SERVED_BATCH)
+    )
+    single = _median_ms([*asked, encode], requests, num_rounds, _NUM_CALLS)
+    batched = _median_ms(asked, batches, num_rounds, _NUM_BATCH_CALLS)
+    num_timed = len(genotypes)
+    fits = [fit_latencies(genotypes, medians[:num_timed]) for medians in (single, batched)]
+    logger.info("stage=profile students=%d seconds=%.1f", num_timed, time.monotonic() - start)
+    return _with_latencies(counted, fits, single[num_timed:], batched[num_timed:])
 
-    def encode(latest_ids: tf.Tensor) -> tf.Tensor:
-        return encoder.last_states(latest_ids, tf.constant([[max_length]], tf.int64))
 
-    return count_macs(encode, [tf.TensorSpec([1, encoder.num_latest], tf.int64)])
+def _with_latencies(
+    counted: CostTable,
+    fits: Sequence[LatencyFit],
+    teacher_ms: np.ndarray,
+    teacher_batch_ms: np.ndarray,
+) -> CostTable:
+    """The table with the terms of both fits, and of the teacher as a whole and its encoder."""
+    single, batched = fits
+    num_cells = counted.frame.num_cells
 
-
-def measure_latency(
-    bundle_dir: str, histories: Sequence[Sequence[str]], *, k: int, num_requests: int
-) -> Latency:
-    """Times the served function on single histories, one after the other, after a warm-up.
-
-    It is run by a session, as a server does it.
-
-    Args:
-      bundle_dir: the bundle; asked with its own default for seen items.
-      histories: raw item keys of real users, cycled over.
-      k: items asked for.
-      num_requests: how many calls to time.
-
-    Raises:
-      ValueError: there are no histories, or `num_requests` is below 1.
-    """
-    if not histories or num_requests < 1:
-        raise ValueError(
-            "Latency should be measured on at least one history and one request. "
-            f"Received: {len(histories)} histories, num_requests={num_requests}."
+    def timed(cost: Cost, latency_ms: float, batch_latency_ms: float = 0.0) -> Cost:
+        return cost._replace(
+            latency_ms=round(float(latency_ms), _DIGITS),
+            batch_latency_ms=round(float(batch_latency_ms), _DIGITS),
         )
-    exclude_seen = read_manifest(bundle_dir)["seen"] == "exclude"
-    ask = ModelSession().load(bundle_dir)[SIGNATURE]
-    # Made before: TensorFlow at work in between would have the model out of the caches.
-    requests = [request_arrays([history], k, exclude_seen) for history in histories[:num_requests]]
-    durations_ms = []
-    for number in range(_WARMUP_REQUESTS + num_requests):
-        request = requests[number % len(requests)]
-        start = time.perf_counter()
-        ask(request)
-        durations_ms.append(1000 * (time.perf_counter() - start))
-    p50_ms, p99_ms = np.percentile(durations_ms[_WARMUP_REQUESTS:], [50, 99])
-    return Latency(float(p50_ms), float(p99_ms))
+
+    return dataclasses.replace(
+        counted,
+        operations={
+            name: timed(cost, single.operations_ms[name], batched.operations_ms[name])
+            for name, cost in counted.operations.items()
+        },
+        cell=timed(counted.cell, single.cell_ms, batched.cell_ms),
+        rest=timed(counted.rest, *(fit.rest_ms + num_cells * fit.cell_ms for fit in fits)),
+        teacher=timed(counted.teacher, teacher_ms[0], teacher_batch_ms[0]),
+        teacher_encoder=timed(counted.teacher_encoder, teacher_ms[1]),
+        latency_errors=tuple(round(error, _DIGITS) for error in single.errors),
+        machine=_machine(),
+    )
 
 
-def _num_floats(variables: Sequence[keras.Variable]) -> int:
-    return sum(int(np.prod(v.shape, dtype=np.int64)) for v in variables if "float" in v.dtype)
+def _machine() -> dict[str, Any]:
+    threading = tf.config.threading
+    return {
+        **describe_machine(),
+        "tensorflow": tf.__version__,
+        # 0: as many as there are cores.
+        "intra_op_threads": threading.get_intra_op_parallelism_threads(),
+        "inter_op_threads": threading.get_inter_op_parallelism_threads(),
+    }
+
+
+def _none_genotype(frame: StudentFrame, num_cells: int) -> Genotype:
+    edges = [NONE] * len(edge_ends(frame.num_nodes))
+    return Genotype.from_primitives(frame.num_nodes, [edges] * num_cells)
+
+
+def _profiled_genotypes(frame: StudentFrame, num_students: int) -> list[Genotype]:
+    """An empty one, then ones with fewer and fewer edges of `none`; the same in every profile.
+
+    Behind them for each smaller number of cells an empty one, and the bottom of a full one.
+    """
+    generator = np.random.default_rng(0)
+    others = [name for name in PRIMITIVES if name != NONE]
+    shape = (frame.num_cells, len(edge_ends(frame.num_nodes)))
+    genotypes = [_none_genotype(frame, frame.num_cells)]
+    for none_share in np.linspace(_MAX_NONE_SHARE, 0.0, num_students - 1):
+        names = np.where(
+            generator.random(shape) < none_share, NONE, generator.choice(others, shape)
+        )
+        genotypes.append(Genotype.from_primitives(frame.num_nodes, names.tolist()))
+    full = genotypes[-1]
+    for num_cells in range(1, frame.num_cells):
+        bottom = dataclasses.replace(full, cells=full.cells[:num_cells])
+        genotypes += [_none_genotype(frame, num_cells), bottom]
+    return [genotype.without_dead_edges() for genotype in genotypes]
+
+
+def _build_embedding(frame: StudentFrame) -> SequenceEmbedding:
+    embedding = SequenceEmbedding(
+        frame.num_items, frame.hidden_dim, frame.max_length, item_table=frame.item_table
+    )
+    embedding.build((None, None))
+    return embedding
+
+
+def _build_student(
+    frame: StudentFrame, genotype: Genotype, embedding: SequenceEmbedding
+) -> Student:
+    """A student on a given embedding: a table for each of many students would fill the memory."""
+    student = Student(
+        genotype=genotype,
+        num_items=frame.num_items,
+        max_length=frame.max_length,
+        hidden_dim=frame.hidden_dim,
+        dropout=0.0,
+        item_table=frame.item_table,
+        kernel_format=frame.kernel_format,
+    )
+    student.sequence_embedding = embedding
+    for layer in (*student.cells, student.final_norm):
+        layer.build((None, None, frame.hidden_dim))
+    student.built = True  # part by part; Keras would look for the embedding that was replaced
+    return student
+
+
+def _served_functions(
+    models: Sequence[SequenceModel], keys: Sequence[str], max_length: int
+) -> list[Ask]:
+    """Of each model what answers a request, as a server does, and what encodes one by the last.
+
+    All but the last share their item table.
+    """
+    session = ModelSession()
+    asked: list[Ask] = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "vocabulary.txt")
+        ItemVocabulary(tuple(keys)).write(path)
+        for model in models:
+            is_last = model is models[-1]
+            signatures = (SIGNATURE, EMBED) if is_last else (SIGNATURE,)
+            served = build_served_model(
+                model, path, max_length=max_length, exclude_seen=True, names=signatures
+            )
+            saved = str(Path(folder) / f"model_{len(asked)}")
+            tf.saved_model.save(served.module, saved, signatures=served.signatures)
+            functions = (ModelSession() if is_last else session).load(saved)
+            shutil.rmtree(saved)
+            asked += [functions[name] for name in signatures]
+    return asked
+
+
+def _random_requests(keys: Sequence[str], batch_size: int, max_length: int) -> list[Request]:
+    """Requests with histories of full length, which are the slowest."""
+    generator = np.random.default_rng(0)
+    return [
+        request_arrays(
+            generator.choice(keys, (batch_size, max_length)).tolist(), _NUM_RECOMMENDED, True
+        )
+        for _ in range(_NUM_REQUESTS)
+    ]
+
+
+def _median_ms(
+    asked: Sequence[Ask], requests: Sequence[Request], num_rounds: int, num_calls: int
+) -> np.ndarray:
+    """Float64 [F]: the median time of each function.
+
+    All have their turns in every round, so that whatever else the machine does meets all of them.
+    In its turn a function is called again and again, as by a server that has no other model: one
+    call of each in turn took half as long again, with nothing left in the processor's caches.
+    """
+    durations = np.zeros((len(asked), num_rounds, _NUM_WARMUP_CALLS + num_calls))
+    for turn in range(num_rounds):
+        for place, ask in enumerate(asked):
+            for number in range(durations.shape[-1]):
+                request = requests[(turn + number) % len(requests)]
+                start = time.perf_counter()
+                ask(request)
+                durations[place, turn, number] = 1e3 * (time.perf_counter() - start)
+    return np.median(durations[..., _NUM_WARMUP_CALLS:], axis=(1, 2))

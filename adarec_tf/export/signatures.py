@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.export.item_ids import (
     best_items,
     exclude_items,
@@ -20,9 +21,9 @@ from adarec_tf.export.item_ids import (
     latest_items,
     mark_items,
 )
-from adarec_tf.sequence_model import PAD, LastStateEncoder, SequenceModel
-from adarec_tf.students import Student
-from adarec_tf.students.served import ServedStudent
+from adarec_tf.models.sequence_model import LastStateEncoder, SequenceModel
+from adarec_tf.models.students import Student
+from adarec_tf.models.students.inference import ServedStudent
 
 SIGNATURE = "serving_default"
 SCORE = "score"

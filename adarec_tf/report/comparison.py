@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from adarec_tf.config import EvaluationConfig
-from adarec_tf.data.examples import Histories, SequenceStatistics
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.evaluation import EvaluationConfig
+from adarec_tf.data.histories.histories import Histories, SequenceStatistics
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.evaluation.accuracy import Accuracy, measure_accuracy
 from adarec_tf.export.bundle import bundle_bytes
-from adarec_tf.export.profile import count_parameters, encoder_macs, measure_latency
-from adarec_tf.report.accuracy import Accuracy, measure_accuracy
-from adarec_tf.sequence_model import SequenceModel
+from adarec_tf.export.latency import measure_latency
+from adarec_tf.models.model_cost import count_parameters, encoder_macs
+from adarec_tf.models.sequence_model import SequenceModel
 
 # Keys of a row beside the ranking metrics; a baseline, which is never served, has none of them.
 COST_KEYS = (

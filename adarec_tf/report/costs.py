@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from adarec_tf.search.cost_table import SERVED_BATCH, Cost, CostTable
+from adarec_tf.models.students.cost_table import SERVED_BATCH, Cost, CostTable
 
 # Wide enough for the table where there is no terminal to ask.
 _PLAIN_WIDTH = 140

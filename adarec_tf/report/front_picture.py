@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from adarec_tf.report.picture_file import write_picture
-from adarec_tf.search.pareto import Front
+from adarec_tf.search.selection.pareto import Front
 
 _SIZE = (7.0, 4.5)  # inches
 _FRONT_COLOR = "#0072b2"

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from adarec_tf.training_loop import SELECTION_METRIC
+from adarec_tf.training.fit import SELECTION_METRIC
 
 _QUANTITIES = ("NDCG@10, valid", "encoder MACs", "parameters", "served bytes", "latency")
 

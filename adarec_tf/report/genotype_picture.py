@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 from matplotlib.path import Path as Curve
 
+from adarec_tf.models.students.genotype import Edge, Genotype
+from adarec_tf.models.students.primitives import NONE, PRIMITIVES
 from adarec_tf.report.picture_file import write_picture
-from adarec_tf.students.genotype import Edge, Genotype
-from adarec_tf.students.primitives import NONE, PRIMITIVES
 
 # One unit of the drawing is one inch.
 _GAP = 1.3  # between neighbouring nodes: room for a label between them

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from adarec_tf.models.students.primitives import PRIMITIVES
 from adarec_tf.report.picture_file import write_picture
-from adarec_tf.students.primitives import PRIMITIVES
-from adarec_tf.training_loop import SELECTION_METRIC
+from adarec_tf.training.fit import SELECTION_METRIC
 
 _SIZE = (10.0, 7.0)  # inches
 _ENTROPY = "entropy"

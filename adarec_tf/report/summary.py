@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.report.front_table import front_lines, front_table
-from adarec_tf.students.genotype import Genotype
 
 # Wide enough for the table where there is no terminal to ask.
 _PLAIN_WIDTH = 140

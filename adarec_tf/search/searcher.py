@@ -12,29 +12,35 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
-from adarec_tf.checkpoint import EpochCheckpoint
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.examples import Histories, split_halves
-from adarec_tf.devices import check_same_epoch, is_chief, worker_name
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.data.histories.histories import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.progress import Progress, log_progress
-from adarec_tf.search.alphas import Logits, alphas_scale, relative_entropy
-from adarec_tf.search.budget import SETTINGS, budget_of
-from adarec_tf.search.cost import relative_costs
-from adarec_tf.search.discretisation import DiscretisationGap, mean_of_drawn
-from adarec_tf.search.evolution import RankedGenotype
-from adarec_tf.search.frames import Frame, reachable_frames
-from adarec_tf.search.inherit import inherit_weights
-from adarec_tf.search.pareto import Front, FrontStudent, best_within, budget_ladder, find_front
-from adarec_tf.search.selection import likeliest_genotype, ranked_genotypes
-from adarec_tf.search.supernet_training import SearchSettings, SupernetTraining
-from adarec_tf.search.supernet_validation import SupernetValidation
-from adarec_tf.search_config import SearchConfig
-from adarec_tf.students import Student, build_student
-from adarec_tf.students.genotype import Genotype
-from adarec_tf.training_log import TrainingLog
-from adarec_tf.training_loop import SELECTION_METRIC
+from adarec_tf.models.students import Student, build_student
+from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.search.bilevel.supernet_training import SearchSettings, SupernetTraining
+from adarec_tf.search.cost.budget import SETTINGS, budget_of
+from adarec_tf.search.cost.cost import relative_costs
+from adarec_tf.search.selection.discretization import DiscretisationGap, mean_of_drawn
+from adarec_tf.search.selection.evolution import RankedGenotype
+from adarec_tf.search.selection.pareto import (
+    Front,
+    FrontStudent,
+    best_within,
+    budget_ladder,
+    find_front,
+)
+from adarec_tf.search.selection.selection import likeliest_genotype, ranked_genotypes
+from adarec_tf.search.selection.validation import SupernetValidation
+from adarec_tf.search.space.alphas import Logits, alphas_scale, relative_entropy
+from adarec_tf.search.space.frames import Frame, reachable_frames
+from adarec_tf.search.space.weight_transfer import inherit_weights
+from adarec_tf.training.checkpoint import EpochCheckpoint
+from adarec_tf.training.devices import check_same_epoch, is_chief, worker_name
+from adarec_tf.training.fit import SELECTION_METRIC
+from adarec_tf.training.progress import Progress, log_progress
+from adarec_tf.training.training_log import TrainingLog
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import os
 import re
 from collections.abc import Callable
 
-from adarec_tf.config import PipelineConfig
-from adarec_tf.data.spans import SpanPattern, is_span_pattern
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.data.log.spans import SpanPattern, is_span_pattern
 from pipeline.configs.beauty import beauty
 from pipeline.configs.ml1m import ml1m
 from pipeline.configs.ml_latest_small import ml_latest_small

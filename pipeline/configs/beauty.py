@@ -8,12 +8,13 @@ Data: 22,363 users, 12,101 items, 198,502 interactions; columns user_id, item_id
 Command: `adarec run --scene beauty --data interactions.csv.gz`.
 """
 
-from adarec_tf.config import PipelineConfig, StudentConfig
-from adarec_tf.data.datasets import DATASETS
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.search_config import SearchConfig
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.training_config import TrainingConfig
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.log.built_in import DATASETS
 
 
 def beauty() -> PipelineConfig:

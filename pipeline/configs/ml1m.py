@@ -10,13 +10,14 @@ Data: 6,040 users, 3,416 items, 999,611 interactions; columns user_id, item_id, 
 Command: `adarec run --scene ml1m --data interactions.csv.gz`.
 """
 
-from adarec_tf.config import PipelineConfig, StudentConfig
-from adarec_tf.data.datasets import DATASETS
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.item_table_config import ItemTableConfig
-from adarec_tf.search_config import SearchConfig
-from adarec_tf.teacher_config import SASRecConfig
-from adarec_tf.training_config import TrainingConfig
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import SASRecConfig
+from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.log.built_in import DATASETS
 
 
 def ml1m() -> PipelineConfig:

@@ -5,8 +5,8 @@ Data: 706 users, 8,552 items, 100,023 interactions; columns user_id, item_id, ti
 Command: `adarec run --scene ml_latest_small --data interactions.csv.gz`.
 """
 
-from adarec_tf.config import PipelineConfig
-from adarec_tf.data.datasets import DATASETS
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.data.log.built_in import DATASETS
 
 
 def ml_latest_small() -> PipelineConfig:

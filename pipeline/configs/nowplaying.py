@@ -7,13 +7,14 @@ Data: 142,556 sessions, 60,416 items, 1,057,684 interactions; columns user_id, i
 Command: `adarec run --scene nowplaying --data interactions.csv.gz`.
 """
 
-from adarec_tf.config import PipelineConfig, StudentConfig
-from adarec_tf.data.datasets import DATASETS
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.item_table_config import ItemTableConfig
-from adarec_tf.search_config import SearchConfig
-from adarec_tf.teacher_config import SASRecConfig
-from adarec_tf.training_config import TrainingConfig
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import SASRecConfig
+from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.log.built_in import DATASETS
 
 
 def nowplaying() -> PipelineConfig:

@@ -5,12 +5,13 @@ Data: generated, 3,000 users and 600 items.
 Command: `adarec run --scene sample`.
 """
 
-from adarec_tf.config import PipelineConfig, StudentConfig
-from adarec_tf.data.datasets import DATASETS
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.search_config import SearchConfig
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.training_config import TrainingConfig
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.log.built_in import DATASETS
 
 
 def sample() -> PipelineConfig:

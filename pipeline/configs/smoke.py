@@ -5,17 +5,15 @@ Data: generated, 200 users and 150 items.
 Command: `adarec run --scene smoke`.
 """
 
-from adarec_tf.config import (
-    DataConfig,
-    EvaluationConfig,
-    PipelineConfig,
-    ServingConfig,
-    StudentConfig,
-)
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.search_config import SearchConfig
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.training_config import TrainingConfig
+from adarec_tf.config.data import DataConfig
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.evaluation import EvaluationConfig
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.serving import ServingConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.config.training import TrainingConfig
 
 
 def smoke() -> PipelineConfig:

@@ -18,13 +18,13 @@ import tensorflow as tf
 import walk_scene
 from train_on_devices import two_devices
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.devices import choose_strategy
-from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.models.teachers import build_teacher
 from adarec_tf.search.searcher import search_genotype
-from adarec_tf.search_config import SearchConfig
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.teachers import build_teacher
+from adarec_tf.training.devices import choose_strategy
 
 # Each with a ground distance of its own, masses that move, and clipping in most steps.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -12,8 +12,8 @@ import click.testing
 import pytest
 
 from adarec_tf import __version__, cli
-from adarec_tf.config import PipelineConfig
-from adarec_tf.search.cost_table import CostTable, read_cost_table
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.models.students.cost_table import CostTable, read_cost_table
 from pipeline import local_runner, scene_costs
 from serving.server_options import ServerOptions
 from tests.adarec_tf.search import hand_made_costs

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.data.examples import Histories
-from adarec_tf.sequence_model import (
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.models.sequence_model import (
     CausalConv1D,
     SequenceEmbedding,
     SequenceOutputs,

@@ -19,11 +19,11 @@ import numpy as np
 import tensorflow as tf
 import walk_scene
 
-from adarec_tf.devices import choose_strategy
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.teachers import build_teacher
-from adarec_tf.teachers.training import train_teacher
-from adarec_tf.training_config import TrainingConfig
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.config.training import TrainingConfig
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.training.devices import choose_strategy
+from adarec_tf.training.train_teacher import train_teacher
 
 # Clips in most steps and decays, which replicas could get wrong.
 CONFIG = TrainingConfig(

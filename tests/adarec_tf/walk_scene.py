@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adarec_tf.data.examples import Histories
+from adarec_tf.data.histories.histories import Histories
 
 NUM_ITEMS = 16
 MAX_LENGTH = 8

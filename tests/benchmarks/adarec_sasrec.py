@@ -20,11 +20,11 @@ import adarec_tf  # noqa: F401  (selects the Keras generation before TensorFlow 
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.data.examples import Histories
-from adarec_tf.teacher_config import SASRecConfig
-from adarec_tf.teachers import build_teacher
-from adarec_tf.teachers.training import train_teacher
-from adarec_tf.training_config import TrainingConfig
+from adarec_tf.config.teacher import SASRecConfig
+from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.training.train_teacher import train_teacher
 
 VALIDATION_USERS = 64  # validation is not timed
 

@@ -17,14 +17,15 @@ import tensorflow as tf
 from scene_histories import SceneHistories
 from train_teacher import evaluate
 
-from adarec_tf.config import PipelineConfig, StudentConfig
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
 from adarec_tf.distillation.distiller import distill_student
-from adarec_tf.metrics.protocols import model_scorer
-from adarec_tf.search_config import SearchConfig
-from adarec_tf.students import Genotype, build_student
-from adarec_tf.students.genotype import edge_ends
-from adarec_tf.students.primitives import NONE, PRIMITIVES
-from adarec_tf.training_loop import SELECTION_METRIC
+from adarec_tf.evaluation.protocols import model_scorer
+from adarec_tf.models.students import Genotype, build_student
+from adarec_tf.models.students.genotype import edge_ends
+from adarec_tf.models.students.primitives import NONE, PRIMITIVES
+from adarec_tf.training.fit import SELECTION_METRIC
 
 _NUM_CALLS, _NUM_WARMUP_CALLS = 200, 20
 _MAX_DRAWS = 100_000

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from preprocessed_files import preprocess_scene
 from stored_results import RESULTS, provenance, write_result
 
-from adarec_tf.config import DataConfig
+from adarec_tf.config.data import DataConfig
 from pipeline.configs import scene_config
 from pipeline.flink.cluster import FlinkCluster
 from pipeline.flink.distribution import DEFAULT_FOLDER, FLINK_VERSION, fetch

@@ -42,8 +42,8 @@ from scene_histories import SceneHistories, read_scene, take_users
 from scipy.stats import kendalltau
 from stored_results import RESULTS, provenance, write_result
 
-from adarec_tf.config import PipelineConfig
-from adarec_tf.students import Genotype
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.models.students import Genotype
 from pipeline.configs import scene_config
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "pot")

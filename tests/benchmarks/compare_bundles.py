@@ -21,11 +21,11 @@ import tensorflow as tf
 from scene_histories import read_scene
 from stored_results import RESULTS, provenance, write_result
 
-import adarec_tf.students
-import adarec_tf.teachers  # noqa: F401  (both register their Keras classes for loading)
+import adarec_tf.models.students
+import adarec_tf.models.teachers  # noqa: F401  (both register their Keras classes for loading)
 from adarec_tf.export.bundle import bundle_bytes, load_recommender, write_bundle
-from adarec_tf.export.profile import count_parameters, encoder_macs, served_macs
 from adarec_tf.export.warm_up import request_tensors
+from adarec_tf.models.model_cost import count_parameters, encoder_macs, served_macs
 from pipeline.configs import scene_config
 
 _NUM_HISTORIES = 200

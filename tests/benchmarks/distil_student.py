@@ -33,14 +33,14 @@ from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, provenance, write_result
 from train_teacher import evaluate, over_seeds
 
-from adarec_tf.config import PipelineConfig
+from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.distillation.distiller import distill_student
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.export.profile import count_parameters, encoder_macs, served_macs
-from adarec_tf.metrics.protocols import model_scorer
-from adarec_tf.students import Genotype, build_student
-from adarec_tf.teachers import build_teacher
-from adarec_tf.training_loop import SELECTION_METRIC
+from adarec_tf.evaluation.protocols import model_scorer
+from adarec_tf.models.model_cost import count_parameters, encoder_macs, served_macs
+from adarec_tf.models.students import Genotype, build_student
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.training.fit import SELECTION_METRIC
 from pipeline.configs import scene_config
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "pot")

@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, spread, write_result
 
-from adarec_tf.data.datasets import DATASETS
-from adarec_tf.machine import describe_machine
-from adarec_tf.metrics.protocols import ScoreBatch, evaluate_full, model_scorer, score_batches
-from adarec_tf.teacher_config import TeacherConfig
-from adarec_tf.teachers import build_teacher
+from adarec_tf.config.teacher import TeacherConfig
+from adarec_tf.data.log.built_in import DATASETS
+from adarec_tf.evaluation.protocols import ScoreBatch, evaluate_full, model_scorer, score_batches
+from adarec_tf.export.machine import describe_machine
+from adarec_tf.models.teachers import build_teacher
 
 PATH = RESULTS / "evaluation_speed.json"
 

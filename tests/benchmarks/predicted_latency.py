@@ -26,18 +26,18 @@ import numpy as np
 import tensorflow as tf
 from stored_results import RESULTS, provenance, write_result
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import write_bundle
-from adarec_tf.export.profile import measure_latency
-from adarec_tf.item_table_config import ItemTableConfig
-from adarec_tf.search.cost_table import CostTable
-from adarec_tf.search.profile import count_costs, measure_latencies
-from adarec_tf.students import Genotype, build_student
-from adarec_tf.students.genotype import edge_ends
-from adarec_tf.students.primitives import PRIMITIVES
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.teachers import build_teacher
+from adarec_tf.export.latency import measure_latency
+from adarec_tf.export.profile import count_costs, measure_latencies
+from adarec_tf.models.students import Genotype, build_student
+from adarec_tf.models.students.cost_table import CostTable
+from adarec_tf.models.students.genotype import edge_ends
+from adarec_tf.models.students.primitives import PRIMITIVES
+from adarec_tf.models.teachers import build_teacher
 
 _NUM_HISTORIES = 50
 _CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -21,9 +21,9 @@ from tfx.components.statistics_gen.executor import Executor as StatisticsGenExec
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor  # noqa: E402
 from tfx.types import standard_artifacts  # noqa: E402
 
-from adarec_tf.config import DataConfig  # noqa: E402
-from adarec_tf.data.examples import SequenceStatistics  # noqa: E402
-from adarec_tf.data.interactions import InteractionColumns  # noqa: E402
+from adarec_tf.config.data import DataConfig  # noqa: E402
+from adarec_tf.data.histories.histories import SequenceStatistics  # noqa: E402
+from adarec_tf.data.log.interactions import InteractionColumns  # noqa: E402
 from components.beam_arguments import DEFAULT_ARGUMENTS  # noqa: E402
 from components.interactions_gen import (  # noqa: E402
     SPLIT,

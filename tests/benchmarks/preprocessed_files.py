@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from preprocess_log import write_blocks, write_sequences
 
-from adarec_tf.config import DataConfig
+from adarec_tf.config.data import DataConfig
 
 
 def preprocess_scene(

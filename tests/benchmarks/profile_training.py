@@ -24,11 +24,12 @@ from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, write_result
 from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XLine, XPlane, XSpace
 
-from adarec_tf.config import PipelineConfig
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.batches import Batch
-from adarec_tf.machine import describe_machine
-from adarec_tf.teachers import build_teacher, training
-from adarec_tf.training_config import TrainingConfig
+from adarec_tf.export.machine import describe_machine
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.training import train_teacher as training
 from pipeline.configs import scene_config
 
 INPUT, STEP = "make_batch", "train_step"

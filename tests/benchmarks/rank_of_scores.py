@@ -23,7 +23,7 @@ from scene_histories import read_scene
 from stored_results import RESULTS, provenance, write_result
 from train_teacher import evaluate
 
-import adarec_tf.teachers  # noqa: F401  (registers their Keras classes for loading)
+import adarec_tf.models.teachers  # noqa: F401  (registers their Keras classes for loading)
 from adarec_tf.data.batches import target_batches
 from pipeline.configs import scene_config
 

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from stored_results import RESULTS, ROOT, write_result
 
-from adarec_tf.machine import describe_machine
+from adarec_tf.export.machine import describe_machine
 
 
 def run_scene(scene: str, data: str | None, workdir: Path) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adarec_tf.config import DataConfig
-from adarec_tf.data import sequences
-from adarec_tf.data.value_counts import count_values
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.data import DataConfig
+from adarec_tf.data.histories import splits as sequences
+from adarec_tf.data.histories.value_counts import count_values
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.data.whole_log import read_kept_log
 
 

@@ -26,12 +26,12 @@ import tensorflow as tf
 from scene_histories import read_scene, take_users
 from stored_results import RESULTS, provenance, write_result
 
-import adarec_tf.teachers  # noqa: F401  (registers their Keras classes for loading)
-from adarec_tf.config import StudentConfig
-from adarec_tf.search.alphas import Logits, derive_genotype, draw_scores
+import adarec_tf.models.teachers  # noqa: F401  (registers their Keras classes for loading)
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.models.students import Genotype
 from adarec_tf.search.searcher import SearchResult, search_genotype
-from adarec_tf.search.selection import likeliest_genotype
-from adarec_tf.students import Genotype
+from adarec_tf.search.selection.selection import likeliest_genotype
+from adarec_tf.search.space.alphas import Logits, derive_genotype, draw_scores
 from pipeline.configs import scene_config
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "pot")

@@ -28,11 +28,11 @@ import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, provenance, write_result
 
-from adarec_tf.config import PipelineConfig
-from adarec_tf.data.examples import split_halves
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.teacher import SASRecConfig
+from adarec_tf.data.histories.histories import split_halves
+from adarec_tf.models.teachers import build_teacher
 from adarec_tf.search.searcher import search_genotype
-from adarec_tf.teacher_config import SASRecConfig
-from adarec_tf.teachers import build_teacher
 from pipeline.configs import scene_config
 
 # Positions with a label a second of the released code's search, two cores, same sizes of teacher,

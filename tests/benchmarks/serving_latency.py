@@ -34,14 +34,14 @@ import numpy as np
 import tensorflow as tf
 from stored_results import RESULTS, ROOT, provenance, write_result
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig, SASRecConfig
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import Recommender, bundle_bytes, load_recommender, write_bundle
 from adarec_tf.export.warm_up import key_matrix, request_tensors
-from adarec_tf.item_table_config import ItemTableConfig
-from adarec_tf.students import Genotype, build_student
-from adarec_tf.teacher_config import NextItNetConfig, SASRecConfig
-from adarec_tf.teachers import build_teacher
+from adarec_tf.models.students import Genotype, build_student
+from adarec_tf.models.teachers import build_teacher
 from serving.client import RecommendClient
 from serving.loaded_model import Call as ModelCall
 from serving.loaded_model import LoadedModel, load_model

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from adarec_tf.machine import describe_machine
+from adarec_tf.export.machine import describe_machine
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"

@@ -25,15 +25,14 @@ import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, provenance, spread, write_result
 
-from adarec_tf.config import PipelineConfig
-from adarec_tf.export.profile import count_parameters
-from adarec_tf.metrics.baselines import item_knn_scorer, markov_scorer, popularity_scorer
-from adarec_tf.metrics.protocols import CUTOFFS, ScoreBatch, evaluate_full, model_scorer
-from adarec_tf.metrics.uncertainty import seed_spread
-from adarec_tf.teacher_config import BERT4RecConfig
-from adarec_tf.teachers import build_teacher
-from adarec_tf.teachers.bert4rec import appended_mask_scorer
-from adarec_tf.teachers.training import train_teacher
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.teacher import BERT4RecConfig
+from adarec_tf.evaluation.baselines import item_knn_scorer, markov_scorer, popularity_scorer
+from adarec_tf.evaluation.protocols import CUTOFFS, ScoreBatch, evaluate_full, model_scorer
+from adarec_tf.evaluation.uncertainty import seed_spread
+from adarec_tf.models.model_cost import count_parameters
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.training.train_teacher import appended_mask_scorer, train_teacher
 from pipeline.configs import scene_config
 
 _PACKAGES = ("tensorflow", "keras", "numpy")

@@ -34,8 +34,8 @@ import numpy as np
 from scene_histories import read_scene
 from stored_results import RESULTS, ROOT, spread, write_result
 
-from adarec_tf.data.datasets import DATASETS
-from adarec_tf.machine import describe_machine
+from adarec_tf.data.log.built_in import DATASETS
+from adarec_tf.export.machine import describe_machine
 
 SCENE = "beauty"
 BASE = "adarec"

@@ -28,7 +28,7 @@ from distil_student import read_teacher
 from scene_histories import read_scene, take_users
 from stored_results import RESULTS, provenance, write_result
 
-from adarec_tf.students import Genotype
+from adarec_tf.models.students import Genotype
 from pipeline.configs import scene_config
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "pot")

@@ -7,14 +7,14 @@ import pytest
 import tensorflow as tf
 from tfx.types import artifact, standard_artifacts
 
-from adarec_tf.data.examples import (
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.data.histories.histories import (
     SequenceStatistics,
     read_histories,
     write_statistics,
 )
-from adarec_tf.data.vocabulary import ItemVocabulary
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.teachers import build_teacher
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.models.teachers import build_teacher
 from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
 from components.model_artifact import write_model
 from tests.references.examples import serialize_history

@@ -8,10 +8,10 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from adarec_tf.config import DataConfig
-from adarec_tf.data.events import resolve_events
-from adarec_tf.data.examples import SPLITS, SequenceStatistics, read_histories
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.data import DataConfig
+from adarec_tf.data.histories.histories import SPLITS, SequenceStatistics, read_histories
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.data.log.events import resolve_events
 from components.interaction_blocks import write_block
 from components.sequence_preprocessor import preprocess
 from tests.adarec_tf.data.coded_rows import EventRow, as_event_log, as_log

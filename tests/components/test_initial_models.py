@@ -11,16 +11,17 @@ import pytest
 import tensorflow as tf
 from tfx.types.standard_artifacts import Model
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.examples import SequenceStatistics, read_histories, write_statistics
-from adarec_tf.data.vocabulary import ItemVocabulary
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.item_table_config import ItemTableConfig
-from adarec_tf.students import build_student
-from adarec_tf.students.genotype import Genotype
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.training_config import TrainingConfig
-from components import artifacts, distiller, teacher_trainer
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.histories.histories import SequenceStatistics, read_histories, write_statistics
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.models.students import build_student
+from adarec_tf.models.students.genotype import Genotype
+from components import artifacts, teacher_trainer
+from components import student_distiller as distiller
 from components.artifacts import Sequences, Vocabulary
 from components.model_artifact import (
     read_keras_model,

@@ -8,9 +8,9 @@ import pytest
 from tfx.components.example_gen import utils
 from tfx.proto import example_gen_pb2
 
-from adarec_tf.data.interactions import InteractionColumns
-from adarec_tf.data.spans import SpanPattern, choose_spans
-from adarec_tf.spans_config import SpansConfig
+from adarec_tf.config.spans import SpansConfig
+from adarec_tf.data.log.interactions import InteractionColumns
+from adarec_tf.data.log.spans import SpanPattern, choose_spans
 from components.input_spans import SpansDriver, input_files
 from components.interactions_gen import interactions_gen
 from tests.components.test_interactions_gen import HEADER, read_examples, run_executor

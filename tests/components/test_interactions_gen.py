@@ -15,8 +15,8 @@ from tfx.components.statistics_gen.executor import Executor as StatisticsGenExec
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
-from adarec_tf.data.coded_log import LOG_SCHEMA
-from adarec_tf.data.interactions import EVENT_FIELD, InteractionColumns, InteractionsError
+from adarec_tf.data.log.encoded import LOG_SCHEMA
+from adarec_tf.data.log.interactions import EVENT_FIELD, InteractionColumns, InteractionsError
 from components import interactions_gen as gen
 from components.interaction_blocks import list_blocks, read_block
 from components.interactions_gen import InteractionsGenExecutor, interactions_gen

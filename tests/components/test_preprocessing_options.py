@@ -9,8 +9,8 @@ import apache_beam as beam
 import pytest
 from tfx.types import standard_artifacts
 
-from adarec_tf.config import DataConfig
-from adarec_tf.data.examples import read_histories
+from adarec_tf.config.data import DataConfig
+from adarec_tf.data.histories.histories import read_histories
 from components import Sequences, Vocabulary
 from components.sequence_preprocessor import SequencePreprocessor
 from tests.adarec_tf.data.coded_rows import EventRow, as_event_log

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from tfx import v1 as tfx
 from tfx.types import standard_artifacts
 
-from adarec_tf.config import DataConfig
-from adarec_tf.data.datasets import DATASETS
-from adarec_tf.data.examples import SPLITS, read_statistics
-from adarec_tf.data.interactions import InteractionColumns, read_interactions
-from adarec_tf.data.shard_manifest import MANIFEST_FILE
+from adarec_tf.config.data import DataConfig
+from adarec_tf.data.histories.histories import SPLITS, read_statistics
+from adarec_tf.data.log.built_in import DATASETS
+from adarec_tf.data.log.interactions import InteractionColumns, read_interactions
+from adarec_tf.data.storage.manifest import MANIFEST_FILE
 from components import Sequences, Vocabulary
 from components.sequence_preprocessor import SequencePreprocessor
 from tests.adarec_tf.data.coded_rows import as_log

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 
-from adarec_tf.config import EvaluationConfig, StudentConfig
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.search_config import SearchConfig
-from adarec_tf.students import build_student
-from adarec_tf.students.genotype import Genotype
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.evaluation import EvaluationConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.models.students import build_student
+from adarec_tf.models.students.genotype import Genotype
 from components import artifacts
 from components.artifacts import Sequences, Vocabulary
 from components.blessings import read_blessing
-from components.distiller import StudentDistiller
-from components.evaluator import Evaluator
 from components.model_artifact import bundle_dir, read_keras_model, read_model
+from components.ranking_evaluator import Evaluator
+from components.student_distiller import StudentDistiller
 from components.student_searcher import StudentSearcher
 from tests.event_files import read_scalars
 

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from tfx.types.standard_artifacts import Model
 
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.config.training import TrainingConfig
 from adarec_tf.export.bundle import load_recommender
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.training_config import TrainingConfig
 from components import teacher_trainer
 from components.artifacts import Sequences, Vocabulary
 from components.model_artifact import (

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.sequence_model import SequenceOutputs
+from adarec_tf.models.sequence_model import SequenceOutputs
 
 Model = Callable[..., SequenceOutputs]
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.item_table_config import ItemTableConfig
-from adarec_tf.next_item_loss import cross_entropy
-from adarec_tf.search.alphas import OPERATIONS, SampledEdges, fixed_edges
-from adarec_tf.search.supernet import Supernet
-from adarec_tf.students import build_student
-from adarec_tf.students.genotype import Genotype
-from adarec_tf.students.primitives import PRIMITIVES, Primitive
-from adarec_tf.teachers import TEACHERS, build_teacher
+from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.models.students import build_student
+from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.models.students.primitives import PRIMITIVES, Primitive
+from adarec_tf.models.teachers import TEACHERS, build_teacher
+from adarec_tf.search.space.alphas import OPERATIONS, SampledEdges, fixed_edges
+from adarec_tf.search.space.supernet import Supernet
+from adarec_tf.training.next_item_loss import cross_entropy
 from tests.contracts import leaks
 
 NUM_ITEMS = 16

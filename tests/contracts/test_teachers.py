@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.export.profile import count_parameters, encoder_macs
-from adarec_tf.metrics.protocols import model_scorer
-from adarec_tf.metrics.recommendations import (
+from adarec_tf.evaluation.protocols import model_scorer
+from adarec_tf.evaluation.recommendations import (
     model_recommendation_statistics,
     recommendation_statistics,
 )
-from adarec_tf.teachers import TEACHERS, build_teacher
+from adarec_tf.models.model_cost import count_parameters, encoder_macs
+from adarec_tf.models.teachers import TEACHERS, build_teacher
 from tests.strategies import flat_histories
 
 NUM_ITEMS = 9

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from adarec_tf.data.datasets import generate_sample_scene
+from adarec_tf.data.log.built_in import generate_sample_scene
 
 ROOT = Path(__file__).parents[2]
 ADAREC = (sys.executable, "-m", "adarec_tf")

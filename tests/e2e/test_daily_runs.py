@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from components.model_artifact import read_model, read_vocabulary
 from tests.e2e.conftest import COLUMNS, Run, adarec, smoke_arguments
 from tests.e2e.test_smoke_scene import result_of, stage_outcomes

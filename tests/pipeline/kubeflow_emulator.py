@@ -241,9 +241,9 @@ def ranking_figures(table: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
 
 
 def main() -> int:
-    from adarec_tf.data.datasets import write_sample_scene
+    from adarec_tf.data.log.built_in import write_sample_scene
     from pipeline.configs import scene_config
-    from pipeline.kubeflow_runner import compile_pipeline
+    from pipeline.kubeflow.runner import compile_pipeline
     from pipeline.scene_data import GENERATED_SCENES
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])

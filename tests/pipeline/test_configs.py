@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from adarec_tf.config import PipelineConfig
-from adarec_tf.data.datasets import DATASETS
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.data.log.built_in import DATASETS
 from pipeline.configs import SCENES, custom_config, scene_config
 
 FOLDER = Path(__file__).parents[2] / "pipeline" / "configs"

@@ -4,8 +4,8 @@ from pipeline.failures import root_cause
 
 BEAM_TEXT = """Traceback (most recent call last):
   File "apache_beam/runners/common.py", line 1495, in apache_beam.runners.common.DoFnRunner.process
-  File "adarec_tf/data/interactions.py", line 5, in read
-adarec_tf.data.interaction_files.InteractionsError: log.csv, line 7. [while running 'ReadBlocks']
+  File "adarec_tf/data/log/interactions.py", line 5, in read
+adarec_tf.data.log.readers.InteractionsError: log.csv, line 7. [while running 'ReadBlocks']
 
 During handling of the above exception, another exception occurred:
 
@@ -31,7 +31,7 @@ def test_a_plain_error_is_its_first_line(error: Exception, cause: str) -> None:
 
 def test_the_last_exception_in_a_workers_traceback_is_the_cause() -> None:
     last = (
-        "adarec_tf.data.interaction_files.InteractionsError: log.csv, line 7: `timestamp` should "
+        "adarec_tf.data.log.readers.InteractionsError: log.csv, line 7: `timestamp` should "
         "be a number. Received: 'x'. [while running 'ReadBlocks']"
     )
     assert root_cause(RuntimeError(BEAM_TEXT.format(last=last))) == (

@@ -49,5 +49,5 @@ def test_the_searcher_reaches_the_search_and_the_teacher_does_not() -> None:
     assert "adarec_tf.search.searcher" in reached
     assert "adarec_tf.distillation.emd" in reached
     reached = fingerprint.reachable_sources("components.teacher_trainer")
-    assert "adarec_tf.teachers.training" in reached
+    assert "adarec_tf.training.train_teacher" in reached
     assert "adarec_tf.search.searcher" not in reached

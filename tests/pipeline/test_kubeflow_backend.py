@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from pipeline.configs import SCENES
-from pipeline.kubeflow_runner import compile_pipeline
+from pipeline.kubeflow.runner import compile_pipeline
 from pipeline.stages import STAGES
 from tests.pipeline.kubeflow_emulator import read_spec
 
@@ -88,7 +88,7 @@ def test_the_backend_makes_a_workflow_of_every_step(backend: Path, compiled: Pat
         pod = json.loads(annotations[f"pipelines.kubeflow.org/kubernetes-{stage}"])
         assert pod["pvcMount"] == [{"constant": "adarec", "mountPath": "/mnt/adarec"}]
         container = json.loads(annotations[f"pipelines.kubeflow.org/implementations-{stage}"])
-        assert container["command"] == ["python", "-m", "pipeline.kubeflow_step"]
+        assert container["command"] == ["python", "-m", "pipeline.kubeflow.step"]
 
 
 def test_the_backend_refuses_what_is_wrong(backend: Path, compiled: Path, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from adarec_tf.cli import main
-from pipeline import kubeflow_runner
 from pipeline.configs import SCENES
-from pipeline.kubeflow_config import KubeflowConfig
+from pipeline.kubeflow import runner as kubeflow_runner
+from pipeline.kubeflow.cluster import KubeflowConfig
 
 README = (Path(__file__).parents[2] / "pipeline" / "README.md").read_text()
 

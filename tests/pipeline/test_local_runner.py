@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adarec_tf.config import PipelineConfig
+from adarec_tf.config.pipeline import PipelineConfig
 from pipeline import local_runner
 from pipeline.local_runner import RunFailedError, RunInterruptedError, main, run_pipeline
 from pipeline.screen import STAGE_STARTED

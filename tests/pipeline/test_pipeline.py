@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from tfx.orchestration.pipeline import Pipeline
 
-from adarec_tf.config import PipelineConfig
+from adarec_tf.config.pipeline import PipelineConfig
 from pipeline.configs import scene_config
 from pipeline.pipeline import create_pipeline
 from pipeline.warm_start import WarmStart

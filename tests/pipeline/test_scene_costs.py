@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import PipelineConfig
-from adarec_tf.search.cost_table import CostTable, StudentFrame
-from adarec_tf.teachers import build_teacher
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.models.students.cost_table import CostTable, StudentFrame
+from adarec_tf.models.teachers import build_teacher
 from pipeline import scene_costs
 from pipeline.configs import scene_config
 from pipeline.scene_costs import measure_scene_costs

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from adarec_tf.data.interactions import list_input_files, read_interactions
-from adarec_tf.spans_config import SpansConfig
+from adarec_tf.config.spans import SpansConfig
+from adarec_tf.data.log.interactions import list_input_files, read_interactions
 from pipeline.configs import custom_config
 from pipeline.scene_data import check_data_path, locate_data
 

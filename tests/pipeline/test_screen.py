@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from adarec_tf.progress import Progress
+from adarec_tf.training.progress import Progress
 from pipeline.screen import STAGE_CACHED, STAGE_FINISHED, STAGE_STARTED, Screen, redirected_output
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ def test_the_lines_waited_for_are_those_tfx_writes() -> None:
 WRITE_EVERYWHERE = """
 import logging, os, sys
 from pathlib import Path
-from adarec_tf.progress import Progress, log_progress
+from adarec_tf.training.progress import Progress, log_progress
 from pipeline.screen import redirected_output
 
 logger = logging.getLogger("adarec_tf.somewhere")

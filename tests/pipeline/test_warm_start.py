@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from ml_metadata.proto.metadata_store_pb2 import Artifact
 
-from adarec_tf.config import PipelineConfig, StudentConfig
-from adarec_tf.students.genotype import Genotype
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.models.students.genotype import Genotype
 from components.input_spans import LogIdentity
 from pipeline import warm_start
 from pipeline.configs import scene_config

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adarec_tf.config import PipelineConfig
+from adarec_tf.config.pipeline import PipelineConfig
 from pipeline.workdir import Workdir
 
 

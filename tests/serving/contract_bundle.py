@@ -9,10 +9,10 @@ writes it for a model server: serve `DIR` under the name `student`, and run the 
 import sys
 from pathlib import Path
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import write_bundle
-from adarec_tf.students import Genotype, build_student
+from adarec_tf.models.students import Genotype, build_student
 
 NUM_ITEMS, MAX_LENGTH, HIDDEN_DIM = 30, 6, 8
 KEYS = tuple(f"item {number}é" for number in range(NUM_ITEMS))

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from adarec_tf.data.coded_log import LOG_SCHEMA, distinct_keys, encode_items, order_by_time
-from adarec_tf.data.interactions import EVENT_FIELD
-from adarec_tf.data.value_counts import count_values
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.data.histories.value_counts import count_values
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.data.log.encoded import LOG_SCHEMA, distinct_keys, encode_items, order_by_time
+from adarec_tf.data.log.interactions import EVENT_FIELD
 
 Row = tuple[str, str, int]
 EventRow = tuple[str, str, int, str]

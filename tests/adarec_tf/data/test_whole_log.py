@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from adarec_tf.config import DataConfig
-from adarec_tf.data.coded_log import ORDERED_SCHEMA
-from adarec_tf.data.interactions import InteractionsError
+from adarec_tf.config.data import DataConfig
+from adarec_tf.data.log.encoded import ORDERED_SCHEMA
+from adarec_tf.data.log.interactions import InteractionsError
 from adarec_tf.data.whole_log import count_items, read_kept_log
 
 # `rare` is left once; without it u2 has two interactions left.

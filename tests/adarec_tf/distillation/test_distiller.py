@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.examples import Histories
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation import distiller
 from adarec_tf.distillation.distiller import distill_student
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.objective import DistillationObjective
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.students import Genotype, build_student
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.teachers import build_teacher
+from adarec_tf.models.students import Genotype, build_student
+from adarec_tf.models.teachers import build_teacher
 from tests.adarec_tf import walk_scene
 from tests.event_files import read_scalars
 

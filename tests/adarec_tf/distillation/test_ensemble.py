@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.teachers import build_teacher
+from adarec_tf.models.teachers import build_teacher
 
 ITEM_IDS = tf.constant([[0, 3, 1, 4], [5, 2, 2, 1]], tf.int64)
 

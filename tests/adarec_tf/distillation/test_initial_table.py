@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.distillation.initial_table import initialise_table, narrowed_items
-from adarec_tf.item_table_config import ItemTableConfig
-from adarec_tf.sequence_model import SequenceEmbedding
+from adarec_tf.models.sequence_model import SequenceEmbedding
 
 NUM_ITEMS = 30
 

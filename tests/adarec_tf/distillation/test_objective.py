@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.sequence_model import SequenceOutputs
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.teachers import build_teacher
+from adarec_tf.models.sequence_model import SequenceOutputs
+from adarec_tf.models.teachers import build_teacher
 
 NUM_ITEMS, LENGTH = 16, 8
 CONFIG = DistillationConfig(hidden_weight=1.0)

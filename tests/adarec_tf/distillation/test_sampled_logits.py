@@ -10,7 +10,7 @@ from adarec_tf.distillation.sampled_logits import (
     sampled_logits_losses,
     stratum_starts,
 )
-from adarec_tf.sequence_model import MASKED_SCORE
+from adarec_tf.models.sequence_model import MASKED_SCORE
 
 NUM_POSITIONS, NUM_ITEMS, NUM_TOP = 5, 40, 3
 LABELS = tf.constant([1, 40, 7, 7, 12], tf.int64)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adarec_tf.config.teacher import NextItNetConfig, SASRecConfig
 from adarec_tf.data.batches import next_item_batches
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.teacher_cache import build_teacher_cache, teacher_states
-from adarec_tf.teacher_config import NextItNetConfig, SASRecConfig
-from adarec_tf.teachers import build_teacher
+from adarec_tf.models.teachers import build_teacher
 from tests.adarec_tf import walk_scene
 
 SIZES = {"hidden_dim": 12, "num_blocks": 2, "dropout": 0.3}

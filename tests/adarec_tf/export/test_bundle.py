@@ -16,8 +16,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 from tensorflow_serving.apis import prediction_log_pb2
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.evaluation.protocols import model_scorer
 from adarec_tf.export import bundle
 from adarec_tf.export.bundle import (
     bundle_bytes,
@@ -25,11 +27,9 @@ from adarec_tf.export.bundle import (
     read_manifest,
     write_bundle,
 )
-from adarec_tf.export.profile import served_bytes
-from adarec_tf.item_table_config import ItemTableConfig
-from adarec_tf.metrics.protocols import model_scorer
-from adarec_tf.sequence_model import SequenceModel
-from adarec_tf.students import Genotype, Student, build_student
+from adarec_tf.models.model_cost import served_bytes
+from adarec_tf.models.sequence_model import SequenceModel
+from adarec_tf.models.students import Genotype, Student, build_student
 from tests.adarec_tf.tiny_scene import ConvolutionModel, build_convolution_model
 
 NUM_ITEMS = 12

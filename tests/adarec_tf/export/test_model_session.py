@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import load_recommender, write_bundle
 from adarec_tf.export.model_session import ModelSession
 from adarec_tf.export.signatures import SIGNATURE, build_served_model
 from adarec_tf.export.warm_up import request_arrays, request_tensors
-from adarec_tf.item_table_config import ItemTableConfig
-from adarec_tf.students import Genotype, Student, build_student
+from adarec_tf.models.students import Genotype, Student, build_student
 
 KEYS = tuple(f"i{number}" for number in range(1, 21))
 HISTORY = [["i3", "i1", "i9"]]

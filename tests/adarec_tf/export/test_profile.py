@@ -1,137 +1,148 @@
-"""Parameters and multiply-adds by hand; latency of a real bundle."""
+"""Counts by hand, and against students that are built and served; latencies that were measured."""
 
-from pathlib import Path
+import dataclasses
 
-import keras
+import numpy as np
 import pytest
-import tensorflow as tf
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export import profile
-from adarec_tf.export.bundle import write_bundle
-from adarec_tf.export.profile import (
-    count_parameters,
-    encoder_macs,
-    measure_latency,
-    served_macs,
-)
-from adarec_tf.item_table_config import FLOAT32_TABLE, ItemTableConfig
-from adarec_tf.sequence_model import SequenceEmbedding, SequenceOutputs
-from adarec_tf.students import Genotype, build_student
-from tests.adarec_tf.tiny_scene import HIDDEN_DIM, KERNEL_SIZE, build_convolution_model
+from adarec_tf.export.profile import count_costs, measure_latencies
+from adarec_tf.export.signatures import build_served_model
+from adarec_tf.models.model_cost import count_parameters, encoder_macs, served_bytes
+from adarec_tf.models.students import Genotype, build_student
+from adarec_tf.models.students.cost_table import CostTable
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.search.space.alphas import OPERATIONS
 
-NUM_ITEMS = 11
-MAX_LENGTH = 7
+NUM_ITEMS, LENGTH = 11, 6
+STUDENT = StudentConfig(hidden_dim=4, num_cells=2, num_nodes=2)
+CELLS = [["conv_3", "skip", "dilated_4_conv_5"], ["max_pool_3", "conv_5", "none"]]
 
 
-class DenseModel(keras.Model):
-    """Two dense layers, the products of which are easy to count."""
-
-    def __init__(self, item_table: ItemTableConfig = FLOAT32_TABLE) -> None:
-        super().__init__()
-        self.sequence_embedding = SequenceEmbedding(
-            NUM_ITEMS, 4, MAX_LENGTH, use_positions=False, dropout=0.5, item_table=item_table
-        )
-        self.layers_in_order = [keras.layers.Dense(10), keras.layers.Dense(4)]
-
-    def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        states = self.sequence_embedding(item_ids, training=training)
-        wide = self.layers_in_order[0](states)
-        final_states = self.layers_in_order[1](wide)
-        return SequenceOutputs(states, (final_states,), final_states)
+@pytest.fixture(scope="module")
+def teacher():  # type: ignore[no-untyped-def]
+    config = NextItNetConfig(hidden_dim=4, num_blocks=2, kernel_size=3, dilations=(1, 4))
+    return build_teacher(config, NUM_ITEMS, LENGTH, seed=1)
 
 
-def build_dense_model() -> DenseModel:
-    model = DenseModel()
-    model(tf.constant([[1]], tf.int64))
-    return model
+@pytest.fixture(scope="module")
+def counted(teacher) -> CostTable:  # type: ignore[no-untyped-def]
+    return count_costs(teacher, STUDENT, LENGTH)
 
 
-def test_parameters_of_a_dense_model() -> None:
-    counts = count_parameters(build_dense_model())
-    assert counts.embedding == (NUM_ITEMS + 1) * 4
-    assert counts.total == counts.embedding + (4 * 10 + 10) + (10 * 4 + 4)
+def test_parameters_macs_and_bytes_of_operations_by_hand(counted: CostTable) -> None:
+    costs = counted.operations
+    assert list(costs) == list(OPERATIONS)
+    # Kernel and bias of the convolution, scale and offset of the norm.
+    assert costs["conv_3"].parameters == 3 * 4 * 4 + 4 + 2 * 4
+    assert costs["conv_3"].served_bytes == 4 * costs["conv_3"].parameters
+    assert costs["conv_3"].macs == 6 * 3 * 4 * 4
+    assert costs["dilated_4_conv_5"].macs == 6 * 5 * 4 * 4
+    for name in ("max_pool_3", "average_pool_3", "skip", "none"):
+        assert costs[name] == (0, 0, 0, 0.0, 0.0)
+    assert not counted.has_latency
 
 
-def test_codes_are_bytes_of_the_table_but_no_parameters() -> None:
-    plain = count_parameters(build_convolution_model(NUM_ITEMS, MAX_LENGTH))
-    assert plain.table_bytes == 4 * (NUM_ITEMS + 1) * HIDDEN_DIM
-    table = ItemTableConfig(format="product_codes", num_codes=2, codebook_size=5)
-    model = DenseModel(table)
-    model(tf.constant([[1]], tf.int64))
-    counts = count_parameters(model)
-    assert counts.embedding == 5 * 4
-    assert counts.table_bytes == (NUM_ITEMS + 1) * 2 + 4 * 5 * 4
-
-
-def test_position_table_is_part_of_the_embedding() -> None:
-    counts = count_parameters(build_convolution_model(NUM_ITEMS, MAX_LENGTH))
-    assert counts.embedding == (NUM_ITEMS + 1 + MAX_LENGTH) * HIDDEN_DIM
-    assert counts.total == counts.embedding + KERNEL_SIZE * HIDDEN_DIM**2 + HIDDEN_DIM
-
-
-def test_macs_of_a_dense_model() -> None:
-    assert encoder_macs(build_dense_model(), MAX_LENGTH) == MAX_LENGTH * (4 * 10 + 10 * 4)
-
-
-@pytest.mark.parametrize("max_length", [1, MAX_LENGTH])
-def test_macs_of_a_convolution_include_its_padded_taps(max_length: int) -> None:
-    model = build_convolution_model(NUM_ITEMS, max_length)
-    assert encoder_macs(model, max_length) == max_length * KERNEL_SIZE * HIDDEN_DIM**2
-
-
-@pytest.fixture
-def bundle_dir(tmp_path: Path) -> str:
-    directory = str(tmp_path / "bundle")
-    write_bundle(
-        build_convolution_model(NUM_ITEMS, MAX_LENGTH),
-        ItemVocabulary(tuple(f"i{number}" for number in range(NUM_ITEMS))),
-        directory,
-        max_length=MAX_LENGTH,
-        seen="exclude",
-        genotype_json=None,
-        manifest={},
-        warmup_histories=[],
+def test_the_teacher_is_counted_with_and_without_its_tables(counted: CostTable) -> None:
+    encoder = 2 * (2 * (3 * 4 * 4 + 4 + 2 * 4) + 1) + 2 * 4
+    assert counted.teacher_encoder.parameters == encoder
+    assert counted.teacher.parameters - encoder in (
+        (NUM_ITEMS + 1) * 4,
+        (NUM_ITEMS + 1 + LENGTH) * 4,
     )
-    return directory
+    assert counted.teacher.macs == counted.teacher_encoder.macs == 2 * 2 * 6 * 3 * 4 * 4
 
 
-def test_latency_is_the_percentiles_of_the_timed_calls_in_ms(
-    bundle_dir: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("table", "kernel_format"),
+    [
+        (ItemTableConfig(), "float32"),
+        (ItemTableConfig(), "int8"),
+        (ItemTableConfig(format="int8"), "float32"),
+        (ItemTableConfig(format="low_rank", rank=2), "float32"),
+        (ItemTableConfig(format="product_codes", num_codes=2, codebook_size=5), "float32"),
+    ],
+    ids=lambda value: getattr(value, "format", value),
+)
+def test_counts_are_those_of_the_student_that_is_built_and_served(
+    teacher,
+    table: ItemTableConfig,
+    kernel_format: str,
+    tmp_path,  # type: ignore[no-untyped-def]
 ) -> None:
-    durations_s = [1.0] * 10 + [0.002] * 99 + [0.5]  # ten of warm-up, then the hundred that count
-    clock = []
-    for duration in durations_s:
-        clock += [0.0, duration]
-    monkeypatch.setattr(profile.time, "perf_counter", iter(clock).__next__)
-    latency = measure_latency(bundle_dir, [["i1"], ["i2", "i3"]], k=3, num_requests=100)
-    assert latency.p50_ms == pytest.approx(2.0)
-    assert 2.0 < latency.p99_ms < 500.0
+    config = StudentConfig(
+        hidden_dim=4, num_cells=2, num_nodes=2, item_table=table, kernel_format=kernel_format
+    )
+    genotype = Genotype.from_primitives(2, CELLS)
+    costs = count_costs(teacher, config, LENGTH)
+    shallow = Genotype.from_primitives(2, CELLS[:1])
+    student = build_student(shallow, config, NUM_ITEMS, LENGTH, seed=1)
+    counted = (count_parameters(student).total, encoder_macs(student, LENGTH))
+    assert costs.cost_of(shallow)[:3] == (*counted, served_bytes(student))
+    predicted = costs.cost_of(genotype)
+    student = build_student(genotype, config, NUM_ITEMS, LENGTH, seed=1)
+    assert predicted.parameters == count_parameters(student).total
+    assert predicted.macs == encoder_macs(student, LENGTH)
+    assert predicted.served_bytes == served_bytes(student)
+    path = str(tmp_path / "vocabulary.txt")
+    ItemVocabulary(tuple(f"i{number}" for number in range(NUM_ITEMS))).write(path)
+    served = build_served_model(student, path, max_length=LENGTH, exclude_seen=True)
+    tables = sum(np.prod(v.shape) * v.dtype.size for v in served.module.model_variables)
+    # What is no table of items is a constant of the served graph: the rows of the places, too.
+    counts = count_parameters(student)
+    constants = 4 * (counts.total - counts.embedding + LENGTH * 4)
+    if kernel_format == "int8":  # three of 13 taps: a byte a weight, and a scale an output channel
+        constants -= 3 * 13 * 4 * 4 - 3 * 4 * 4
+    assert predicted.served_bytes == tables + constants
 
 
-def test_latency_of_a_real_bundle_is_plausible(bundle_dir: str) -> None:
-    latency = measure_latency(bundle_dir, [["i1"], ["i2", "i3"]], k=3, num_requests=20)
-    assert 0 < latency.p50_ms <= latency.p99_ms < 10_000
+def test_latencies_are_measured_and_change_no_count(teacher) -> None:  # type: ignore[no-untyped-def]
+    counted = count_costs(teacher, dataclasses.replace(STUDENT, num_cells=1), LENGTH)
+    table = measure_latencies(counted, teacher, num_students=6, num_rounds=1)
+    assert table.has_latency
+    assert min(table.teacher.latency_ms, table.teacher_encoder.latency_ms) > 0
+    assert table.rest.batch_latency_ms > 0
+    assert table.operations["none"] == counted.operations["none"]
+    assert max(cost.latency_ms for cost in table.operations.values()) > 0
+    assert len(table.latency_errors) == 6
+    assert table.machine["cores"] >= 1
+    table.check_fits(counted)
+    for name, cost in table.operations.items():
+        assert cost[:3] == counted.operations[name][:3]
 
 
-@pytest.mark.parametrize(("histories", "num_requests"), [([], 5), ([["i1"]], 0)])
-def test_nothing_to_measure_is_refused(
-    bundle_dir: str, histories: list[list[str]], num_requests: int
+def test_students_of_fewer_cells_are_timed_where_there_are_several(counted: CostTable) -> None:
+    genotypes = profile._profiled_genotypes(counted.frame, 5)
+    assert [len(genotype.cells) for genotype in genotypes] == [2] * 5 + [1, 1]
+    one = dataclasses.replace(counted.frame, num_cells=1)
+    assert [len(genotype.cells) for genotype in profile._profiled_genotypes(one, 5)] == [1] * 5
+
+
+def test_functions_have_their_turns_and_the_warm_up_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(ValueError, match="at least one history"):
-        measure_latency(bundle_dir, histories, k=3, num_requests=num_requests)
+    now, calls = [0.0], []
 
+    def takes(name: str, seconds: list[float]):  # type: ignore[no-untyped-def]
+        def ask(request: object) -> None:
+            calls.append(f"{name}{request}")
+            now[0] += seconds.pop(0)
 
-def test_a_served_student_multiplies_for_the_cone_of_the_last_position() -> None:
-    genotype = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]])
-    config = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2)
-    student = build_student(genotype, config, NUM_ITEMS, MAX_LENGTH, seed=1)
-    # The last position reads node 1 at 5 of the latest ones, itself included.
-    assert served_macs(student, MAX_LENGTH) == (5 + 1) * 3 * 4 * 4
-    assert encoder_macs(student, MAX_LENGTH) == 2 * MAX_LENGTH * 3 * 4 * 4
+        return ask
 
-
-def test_any_other_model_is_served_with_all_positions() -> None:
-    model = build_dense_model()
-    assert served_macs(model, MAX_LENGTH) == encoder_macs(model, MAX_LENGTH)
+    monkeypatch.setattr(profile.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(profile, "_NUM_WARMUP_CALLS", 1)
+    first = takes("a", [9.0, 1.0, 5.0, 9.0, 2.0, 7.0])
+    second = takes("b", [9.0, 4.0, 3.0, 9.0, 8.0, 6.0])
+    medians = profile._median_ms(
+        [first, second],
+        [1, 2],  # type: ignore[list-item]
+        num_rounds=2,
+        num_calls=2,
+    )
+    np.testing.assert_allclose(medians, [3500.0, 5000.0])
+    assert calls == ["a1", "a2", "a1", "b1", "b2", "b1", "a2", "a1", "a2", "b2", "b1", "b2"]

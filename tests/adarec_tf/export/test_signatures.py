@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export.signatures import EXAMPLES_K, ServedModel, build_served_model
 from adarec_tf.export.warm_up import key_matrix, serialized_example
-from adarec_tf.sequence_model import SequenceOutputs
-from adarec_tf.students import Genotype, Student, build_student
+from adarec_tf.models.sequence_model import SequenceOutputs
+from adarec_tf.models.students import Genotype, Student, build_student
 from tests.adarec_tf.tiny_scene import ConvolutionModel, build_convolution_model
 
 KEYS = ("milk", "Äpfel", "two words", "7", "007", "x,y", "last")

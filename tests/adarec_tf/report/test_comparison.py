@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adarec_tf.config import EvaluationConfig
-from adarec_tf.data.examples import SequenceStatistics
-from adarec_tf.data.vocabulary import ItemVocabulary
+from adarec_tf.config.evaluation import EvaluationConfig
+from adarec_tf.data.histories.histories import SequenceStatistics
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.evaluation.baselines import item_knn_scorer, markov_scorer
+from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
 from adarec_tf.export.bundle import bundle_bytes, write_bundle
-from adarec_tf.export.profile import count_parameters
-from adarec_tf.metrics.baselines import item_knn_scorer, markov_scorer
-from adarec_tf.metrics.protocols import evaluate_full, model_scorer
+from adarec_tf.models.model_cost import count_parameters
 from adarec_tf.report.comparison import COST_KEYS, Blessing, Comparison, compare_models, judge
 from tests.adarec_tf.tiny_scene import build_convolution_model, make_histories
 

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adarec_tf.models.students.cost_table import Cost
+from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.report.front_picture import draw_front
-from adarec_tf.search.cost_table import Cost
-from adarec_tf.search.pareto import FrontStudent, find_front
-from adarec_tf.students.genotype import Genotype
+from adarec_tf.search.selection.pareto import FrontStudent, find_front
 from tests.adarec_tf.report.drawn_figure import drawn
 
 

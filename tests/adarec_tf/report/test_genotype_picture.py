@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Circle, FancyArrowPatch
 
+from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.models.students.primitives import PRIMITIVES
 from adarec_tf.report.genotype_picture import draw_genotype
-from adarec_tf.students.genotype import Genotype
-from adarec_tf.students.primitives import PRIMITIVES
 from tests.adarec_tf.report.drawn_figure import drawn
 
 FIRST = ["conv_3", "none", "dilated_2_conv_5"]

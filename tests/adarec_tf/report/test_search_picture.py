@@ -6,8 +6,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adarec_tf.models.students.primitives import PRIMITIVES
 from adarec_tf.report.search_picture import draw_search
-from adarec_tf.students.primitives import PRIMITIVES
 from tests.adarec_tf.report.drawn_figure import drawn
 
 NUM_OPERATIONS = len(PRIMITIVES)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from adarec_tf.models.students.genotype import Edge, Genotype
 from adarec_tf.report.summary import print_summary
-from adarec_tf.students.genotype import Edge, Genotype
 
 _METRICS = {"hit_rate@10/full": 0.25, "ndcg@10/full": 0.125, "mrr@10/full": 0.0625}
 _NO_COSTS = dict.fromkeys(

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from adarec_tf.item_table_config import FLOAT32_TABLE
-from adarec_tf.search.cost_table import Cost, CostTable, StudentFrame
-from adarec_tf.students.primitives import NONE, PRIMITIVES, SKIP
+from adarec_tf.config.item_table import FLOAT32_TABLE
+from adarec_tf.models.students.cost_table import Cost, CostTable, StudentFrame
+from adarec_tf.models.students.primitives import NONE, PRIMITIVES, SKIP
 
 FRAME = StudentFrame(
     num_items=16,

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config import StudentConfig
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.distillation.objective import DistillationObjective
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.search.alphas import OPERATIONS, fixed_edges
-from adarec_tf.search.search_state import SearchBatch, SearchState
-from adarec_tf.search.supernet import Supernet
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.teachers import build_teacher
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.search.bilevel.state import SearchBatch, SearchState
+from adarec_tf.search.space.alphas import OPERATIONS, fixed_edges
+from adarec_tf.search.space.supernet import Supernet
 
 NUM_ITEMS, LENGTH, NUM_EDGES = 12, 5, 3
 STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2, dropout=0.0)

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.search.alphas import fixed_edges
-from adarec_tf.search.supernet import Supernet
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.search.space.alphas import fixed_edges
+from adarec_tf.search.space.supernet import Supernet
 
 NUM_ITEMS, LENGTH, NUM_EDGES = 16, 20, 3
 CONFIG = StudentConfig(hidden_dim=6, num_cells=2, num_nodes=2, dropout=0.0)

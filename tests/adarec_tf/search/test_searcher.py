@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.data.examples import Histories, split_halves
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.data.histories.histories import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.distillation_config import DistillationConfig
-from adarec_tf.export.profile import encoder_macs
-from adarec_tf.search import searcher, supernet_training
-from adarec_tf.search.alphas import OPERATIONS
+from adarec_tf.models.model_cost import encoder_macs
+from adarec_tf.models.students import build_student
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.search import searcher
+from adarec_tf.search.bilevel import supernet_training
+from adarec_tf.search.bilevel.supernet_training import SearchSettings
 from adarec_tf.search.searcher import SearchResult, is_finished, search_genotype
-from adarec_tf.search.supernet_training import SearchSettings
-from adarec_tf.search_config import SearchConfig
-from adarec_tf.students import build_student
-from adarec_tf.teacher_config import NextItNetConfig
-from adarec_tf.teachers import build_teacher
+from adarec_tf.search.space.alphas import OPERATIONS
 from tests.adarec_tf import walk_scene
 from tests.event_files import read_scalars
 

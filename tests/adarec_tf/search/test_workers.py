@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config import StudentConfig
-from adarec_tf.distillation_config import DistillationConfig
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
 from adarec_tf.search import searcher
 from adarec_tf.search.searcher import search_genotype
-from adarec_tf.search_config import SearchConfig
 from tests.adarec_tf import walk_scene
 from tests.adarec_tf.device_processes import start, start_workers, wait
 

@@ -6,7 +6,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 
-from adarec_tf.config import DataConfig
+from adarec_tf.config.data import DataConfig
 from components.beam_arguments import DEFAULT_ARGUMENTS, check_beam_arguments
 from components.sequence_preprocessor import preprocess
 from pipeline.flink.__main__ import main

@@ -1,0 +1,225 @@
+"""The scenes known by name, and the generator of the built-in sample scene.
+
+The sample scene is a made-up video service, small enough to run the whole pipeline in minutes. Its
+viewers follow a few series at a time and take turns between them, so the next item depends on items
+two to five steps back: popularity tells little, the last item alone a part, the history a lot.
+"""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from adarec_tf.config.data import DataConfig
+from adarec_tf.data.log.interactions import INTERACTION_SCHEMA
+
+_GENRES = ("comedy", "crime", "drama", "fantasy", "history", "kids")
+_EPISODES_PER_SERIES = 16
+_MIN_ITEMS = 60  # three series and some films
+_FILM_SHARE = 0.2  # of the catalogue, and of the watched items
+_GENRES_PER_USER = 2
+_SERIES_AT_A_TIME = 3
+_REPEAT_SERIES = 0.3  # chance to go on with the series seen last, and not with another
+_SKIP_EPISODE = 0.15
+_POPULARITY_EXPONENT = 0.7
+_FIRST_TIME, _LAST_TIME = 1_672_531_200, 1_704_067_199  # the year 2023 in UTC
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec:
+    """A scene known by name.
+
+    Attributes:
+      description: one line for people.
+      config: columns, minimum counts and `max_length` that suit the scene.
+    """
+
+    description: str
+    config: DataConfig
+
+
+DATASETS: dict[str, DatasetSpec] = {
+    "sample": DatasetSpec(
+        description="made-up video service: 3,000 viewers, 600 films and episodes of series",
+        config=DataConfig(max_length=32),
+    ),
+    "beauty": DatasetSpec(
+        description="Amazon Beauty, 5-core: 22,363 users, 12,101 items, short histories",
+        config=DataConfig(min_user_interactions=5, min_item_interactions=5),
+    ),
+    "ml1m": DatasetSpec(
+        description="MovieLens-1M, 5-core: 6,040 users, 3,416 films, long histories",
+        config=DataConfig(min_user_interactions=5, min_item_interactions=5, max_length=200),
+    ),
+    "ml_latest_small": DatasetSpec(
+        description="MovieLens latest-small (2015): 706 users, 8,552 films, real timestamps",
+        config=DataConfig(max_length=100),
+    ),
+    "retailrocket": DatasetSpec(
+        description="RetailRocket shop views: 130,903 sessions, 36,968 items",
+        config=DataConfig(max_length=20),
+    ),
+    "nowplaying": DatasetSpec(
+        description="Nowplaying music listening: 142,556 sessions, 60,416 tracks",
+        config=DataConfig(max_length=20),
+    ),
+}
+
+
+class _Series(NamedTuple):
+    genre: int
+    episodes: list[str]
+
+
+class _Catalogue(NamedTuple):
+    series: list[_Series]
+    series_weights: np.ndarray  # [S], how popular
+    films: list[str]
+    film_genres: np.ndarray  # [F]
+    film_weights: np.ndarray  # [F]
+
+
+def generate_sample_scene(num_users: int = 3000, num_items: int = 600, seed: int = 0) -> pa.Table:
+    """Makes the log of the sample scene.
+
+    A viewer likes two genres and follows three series of them at a time, in their order, now and
+    then skipping an episode; a finished series makes room for a new one. The series watched longest
+    ago is the likeliest to go on. One in five items is a film instead. Series and films are popular
+    to very different degrees. Nobody watches anything twice.
+
+    Args:
+      num_users: viewers, with 15 to 40 interactions each (fewer where a small catalogue runs out).
+      num_items: films and episodes in the catalogue; at least 60.
+      seed: same seed, same log.
+
+    Returns:
+      Columns user_id, item_id, timestamp (unix seconds), ordered by user and, for each user, time.
+
+    Raises:
+      ValueError: there are no users, or too few items for the series of one viewer.
+    """
+    if num_users < 1 or num_items < _MIN_ITEMS:
+        raise ValueError(
+            f"The sample scene should have a user or more and {_MIN_ITEMS} items or more. "
+            f"Received: num_users={num_users}, num_items={num_items}."
+        )
+    generator = np.random.default_rng(seed)
+    catalogue = _make_catalogue(num_items, generator)
+    users, items, times = [], [], []
+    for user in range(num_users):
+        length = int(generator.integers(15, 41))
+        history = list(_watch(catalogue, length, generator))
+        users += [f"viewer-{user:04d}"] * len(history)
+        items += history
+        times.append(_sample_times(len(history), generator))
+    return pa.table([users, items, np.concatenate(times)], schema=INTERACTION_SCHEMA)
+
+
+def write_sample_scene(
+    path: str, num_users: int = 3000, num_items: int = 600, seed: int = 0
+) -> None:
+    """Writes the sample scene as a `.csv.gz`; same arguments, same bytes.
+
+    A file that holds these bytes already is left alone: its time of change is part of cache keys.
+
+    Args:
+      path: the file to write.
+      num_users: as in `generate_sample_scene`.
+      num_items: as in `generate_sample_scene`.
+      seed: as in `generate_sample_scene`.
+    """
+    table = generate_sample_scene(num_users, num_items, seed)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.schema.names)
+    writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    # No time of writing: it would be part of the bytes.
+    content = gzip.compress(text.getvalue().encode(), mtime=0)
+    file = Path(path)
+    if not (file.exists() and file.read_bytes() == content):
+        file.write_bytes(content)
+
+
+def _make_catalogue(num_items: int, generator: np.random.Generator) -> _Catalogue:
+    num_series = int(num_items * (1 - _FILM_SHARE)) // _EPISODES_PER_SERIES
+    num_films = num_items - num_series * _EPISODES_PER_SERIES
+    genres = _GENRES[: num_series // _SERIES_AT_A_TIME]
+    series = [
+        _Series(
+            number % len(genres),
+            [
+                f"{genres[number % len(genres)]}-{number:02d}-e{episode:02d}"
+                for episode in range(1, _EPISODES_PER_SERIES + 1)
+            ],
+        )
+        for number in range(num_series)
+    ]
+    film_genres = np.arange(num_films) % len(genres)
+    films = [f"{genres[genre]}-film-{number:03d}" for number, genre in enumerate(film_genres)]
+    return _Catalogue(
+        series,
+        _popularity(num_series, generator),
+        films,
+        film_genres,
+        _popularity(num_films, generator),
+    )
+
+
+def _popularity(size: int, generator: np.random.Generator) -> np.ndarray:
+    """Zipf-like weights in random order."""
+    return generator.permutation(np.arange(1, size + 1) ** -_POPULARITY_EXPONENT)
+
+
+def _watch(catalogue: _Catalogue, length: int, generator: np.random.Generator) -> Iterator[str]:
+    """One viewer's items in order."""
+    genres = np.array([series.genre for series in catalogue.series])
+    num_genres = int(genres.max()) + 1
+    liked = generator.choice(num_genres, min(_GENRES_PER_USER, num_genres), replace=False)
+    waiting = _shuffled(catalogue.series_weights, np.isin(genres, liked), generator)
+    films = _shuffled(catalogue.film_weights, np.isin(catalogue.film_genres, liked), generator)
+    followed: list[Iterator[str]] = []  # the one watched longest ago comes first
+    for _ in range(length):
+        if films and generator.random() < _FILM_SHARE:
+            yield catalogue.films[films.pop(0)]
+            continue
+        while len(followed) < _SERIES_AT_A_TIME and waiting:
+            series = catalogue.series[waiting.pop(0)]
+            followed.insert(0, _episodes(series, generator))
+        if not followed:
+            return
+        turn = -1 if generator.random() < _REPEAT_SERIES else 0
+        current = followed.pop(turn)
+        episode = next(current, None)
+        if episode is not None:
+            followed.append(current)
+            yield episode
+
+
+def _shuffled(
+    weights: np.ndarray, is_liked: np.ndarray, generator: np.random.Generator
+) -> list[int]:
+    """The liked ones, the popular likely first: a weighted draw without replacement."""
+    liked = np.flatnonzero(is_liked)
+    chances = weights[liked] / weights[liked].sum()
+    return [int(item) for item in generator.choice(liked, len(liked), replace=False, p=chances)]
+
+
+def _episodes(series: _Series, generator: np.random.Generator) -> Iterator[str]:
+    """The episodes from a random one of the first half on, some skipped."""
+    start = int(generator.integers(0, len(series.episodes) // 2))
+    for episode in series.episodes[start:]:
+        if generator.random() >= _SKIP_EPISODE:
+            yield episode
+
+
+def _sample_times(length: int, generator: np.random.Generator) -> np.ndarray:
+    """int64 [length]: rising unix seconds, half a day apart on average."""
+    gaps = 60 + generator.exponential(43_200, length).astype(np.int64)
+    start = generator.integers(_FIRST_TIME, _LAST_TIME)
+    return start + np.cumsum(gaps)

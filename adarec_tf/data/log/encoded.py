@@ -1,0 +1,115 @@
+"""A log in small numbers: items by their place among all item keys, users by theirs in a partition.
+
+A block of a log comes as `LOG_SCHEMA`; `arrival` is the row's place in the log and decides ties in
+time. `encode_items` makes it `CODED_SCHEMA`, in which rows travel to the partition of their user;
+`order_by_time` makes it `ORDERED_SCHEMA`, in the order of histories and without duplicates. Where
+events have weights, `WEIGHT_FIELD` is the last column of all three.
+
+Keys are always distinct and in the order of their UTF-8 bytes, so that a code orders as its key.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from adarec_tf.data.log.interactions import INTERACTION_SCHEMA
+from adarec_tf.data.storage.checksums import crc32
+from adarec_tf.data.storage.proto_wire import of_text
+
+LOG_SCHEMA = INTERACTION_SCHEMA.append(pa.field("arrival", pa.int64()))
+CODED_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("item", pa.int32()),
+        ("timestamp", pa.int64()),
+        ("arrival", pa.int64()),
+    ]
+)
+# The rank of the event's weight: the higher, the heavier.
+WEIGHT_FIELD = pa.field("weight", pa.int16())
+ORDERED_SCHEMA = pa.schema([("user", pa.int32()), ("item", pa.int32()), ("timestamp", pa.int64())])
+
+
+class Ordered(NamedTuple):
+    """Interactions in the order of histories.
+
+    Attributes:
+      interactions: `ORDERED_SCHEMA`, by user, time, arrival; with weights if they came with some.
+      num_duplicates: rows that repeated user, item and time and are gone.
+    """
+
+    interactions: pa.Table
+    num_duplicates: int
+
+
+def partition_users(user_ids: pa.Array, num_partitions: int) -> np.ndarray:
+    """Which partition each user belongs to: a hash of the key, stable over processes and versions.
+
+    Args:
+      user_ids: string [N].
+      num_partitions: P.
+
+    Returns:
+      int64 [N], in 0..P-1.
+    """
+    return crc32(of_text(user_ids)).astype(np.int64) % num_partitions
+
+
+def distinct_keys(parts: Iterable[pa.Array]) -> pa.Array:
+    """The distinct keys of all parts (string [N] each), in the order of their UTF-8 bytes."""
+    keys = pc.unique(pa.chunked_array([pc.unique(part) for part in parts], pa.string()))
+    return keys.take(pc.sort_indices(keys))
+
+
+def encode_items(block: pa.Table, item_keys: pa.Array) -> pa.Table:
+    """`LOG_SCHEMA` to `CODED_SCHEMA`; `item_keys` has every item of the block."""
+    items = pc.index_in(block["item_id"], item_keys)
+    columns = [block["user_id"], items, block["timestamp"], block["arrival"]]
+    schema = CODED_SCHEMA
+    if WEIGHT_FIELD.name in block.column_names:
+        columns, schema = [*columns, block[WEIGHT_FIELD.name]], schema.append(WEIGHT_FIELD)
+    return pa.table(columns, schema=schema)
+
+
+def order_by_time(block: pa.Table, user_keys: pa.Array) -> Ordered:
+    """Orders by user, time, arrival; of rows that repeat user, item and time the first stays.
+
+    With weights the heaviest stays, the first of those that weigh the same.
+
+    Args:
+      block: `CODED_SCHEMA`: all interactions of these users at these times.
+      user_keys: string [U], every user of the block.
+    """
+    users = pc.index_in(block["user_id"], user_keys).to_numpy()
+    items, times, arrivals = (block[name].to_numpy() for name in ("item", "timestamp", "arrival"))
+    order = np.lexsort((arrivals, times, users))
+    users, items, times = users[order], items[order], times[order]
+    weights = None
+    if WEIGHT_FIELD.name in block.column_names:
+        weights = block[WEIGHT_FIELD.name].to_numpy()[order]
+    is_kept = ~_repeats(users, items, times, weights)
+    columns, schema = [users, items, times], ORDERED_SCHEMA
+    if weights is not None:
+        columns, schema = [*columns, weights], schema.append(WEIGHT_FIELD)
+    interactions = pa.table([column[is_kept] for column in columns], schema=schema)
+    return Ordered(interactions, len(users) - len(interactions))
+
+
+def _repeats(
+    users: np.ndarray, items: np.ndarray, times: np.ndarray, weights: np.ndarray | None
+) -> np.ndarray:
+    """Whether (bool [N]) another row of the same user, item and time comes first, or is heavier."""
+    is_repeat = np.zeros(len(users), bool)
+    is_tied = (users[1:] == users[:-1]) & (times[1:] == times[:-1])
+    # Ties are few in most logs, and only they need the sort by item.
+    rows = np.flatnonzero(np.append(is_tied, False) | np.append(False, is_tied))
+    moments = np.cumsum(np.append(False, ~is_tied))[rows]
+    keys = (items[rows], moments) if weights is None else (-weights[rows], items[rows], moments)
+    order = np.lexsort(keys)
+    rows, moments = rows[order], moments[order]
+    same = (moments[1:] == moments[:-1]) & (items[rows[1:]] == items[rows[:-1]])
+    is_repeat[rows[1:][same]] = True
+    return is_repeat

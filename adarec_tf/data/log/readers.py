@@ -1,0 +1,298 @@
+"""Files of raw interaction logs: which there are, and their columns as blocks, unchecked.
+
+CSV and TSV come as text, exactly as written; Parquet and TFRecord as text and numbers. What every
+row must hold is checked in `interactions`, through which the rest of the library reads.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from adarec_tf.config.data import DataConfig
+
+DELIMITERS = {
+    f"{ending}{compression}": delimiter
+    for compression in ("", ".gz", ".zst")
+    for ending, delimiter in ((".csv", ","), (".tsv", "\t"))
+}
+_PARQUET = ".parquet"
+_RECORDS = {".tfrecord": "", ".tfrecord.gz": "GZIP"}
+_DELIMITER_NAMES = {",": "commas", "\t": "tabs"}
+
+
+class InteractionsError(ValueError):
+    """A log cannot be read; the message names the file, the place in it and what should hold."""
+
+
+class InteractionColumns(NamedTuple):
+    """The names a log gives to the columns that matter.
+
+    Attributes:
+      user: who.
+      item: what.
+      time: when.
+      event: what kind of row it is (a view, a purchase); empty: no column says so.
+    """
+
+    user: str = "user_id"
+    item: str = "item_id"
+    time: str = "timestamp"
+    event: str = ""
+
+    @classmethod
+    def of_config(cls, config: DataConfig) -> "InteractionColumns":
+        """The columns that a config names."""
+        return cls(config.user_column, config.item_column, config.time_column, config.event_column)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns that are read."""
+        return tuple(filter(None, self))
+
+
+def list_input_files(path: str) -> list[str]:
+    """The files of a log, in the order that decides which interaction arrived first.
+
+    Args:
+      path: a file, or a folder of files (sorted by name; names that start with `.` or `_` are
+        bookkeeping of other tools and are left out).
+
+    Returns:
+      One path or more.
+
+    Raises:
+      InteractionsError: nothing is there, or something that is not a known kind of file.
+    """
+    if os.path.isdir(path):
+        names = sorted(name for name in os.listdir(path) if not name.startswith((".", "_")))
+        files = [os.path.join(path, name) for name in names]
+    elif os.path.exists(path):
+        files = [path]
+    else:
+        raise InteractionsError(f"{path} should be a file or a folder. Received: nothing there.")
+    if not files:
+        raise InteractionsError(f"{path} should hold interaction files. Received: none.")
+    for file in files:
+        if os.path.isdir(file):
+            raise InteractionsError(f"{path} should hold files only. Received: folder {file}.")
+        _extension(file)
+    return files
+
+
+def read_blocks(
+    path: str, columns: InteractionColumns, block_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """Reads the columns of one file that matter.
+
+    Args:
+      path: a file.
+      columns: the names of the columns.
+      block_bytes: how much of a text file to hold in memory at once.
+
+    Yields:
+      Batches of user ids (string), item ids (string), times (string, int64 or float64) and, where
+      a column has them, event types (string).
+
+    Raises:
+      InteractionsError: the file is missing, broken or of an unknown kind, a column is missing or
+        of a wrong type, or a row has a wrong number of fields.
+    """
+    extension = _extension(path)
+    if extension == _PARQUET:
+        return _read_parquet(path, columns)
+    if extension in _RECORDS:
+        return _read_records(path, columns)
+    return _read_text(path, columns, block_bytes)
+
+
+def place_of_row(path: str, row: int) -> str:
+    """Where to find a row (from 0, the header not counted): `line 7` of a text file, or `row 6`."""
+    if _extension(path) not in DELIMITERS:
+        return f"row {row + 1}"
+    return f"line {next(line for number, (line, _) in enumerate(_rows(path), -1) if number == row)}"
+
+
+def _extension(path: str) -> str:
+    known = [*DELIMITERS, _PARQUET, *_RECORDS]
+    extension = next((ending for ending in known if path.lower().endswith(ending)), None)
+    if extension is None:
+        raise InteractionsError(
+            f"{path} should end in one of {', '.join(known)}. Received: {os.path.basename(path)}."
+        )
+    return extension
+
+
+def _check_columns(path: str, found: Sequence[str], columns: InteractionColumns, kind: str) -> None:
+    for name in columns.names:
+        if found.count(name) != 1:
+            raise InteractionsError(
+                f"{path} ({kind}) should have one column `{name}`. "
+                f"Received the columns: {', '.join(found)}."
+            )
+
+
+# Text files
+
+
+def _read_text(
+    path: str, columns: InteractionColumns, block_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    extension = _extension(path)
+    header = _read_header(path)
+    kind = f"separated by {_DELIMITER_NAMES[DELIMITERS[extension]]}, as {extension} files are"
+    _check_columns(path, header, columns, kind)
+    try:
+        with _open_text(path) as stream:
+            yield from pyarrow.csv.open_csv(
+                stream,
+                pyarrow.csv.ReadOptions(block_size=block_bytes),
+                # Ignored columns may be prose with line breaks in quotes.
+                pyarrow.csv.ParseOptions(delimiter=DELIMITERS[extension], newlines_in_values=True),
+                # Everything stays text: type inference would turn 007 into 7 and NA into null.
+                pyarrow.csv.ConvertOptions(
+                    column_types={name: pa.string() for name in columns.names},
+                    include_columns=list(columns.names),
+                    strings_can_be_null=False,
+                ),
+            )
+    except pa.ArrowInvalid as error:
+        raise _parse_error(path, header, columns, error) from error
+    except OSError as error:
+        raise InteractionsError(f"{path} should be a whole file. Received: {error}.") from error
+
+
+def _open_text(path: str) -> pa.NativeFile:
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(os.path.splitext(path.lower())[1])
+    return pa.input_stream(path, compression=compression)
+
+
+def _read_header(path: str) -> list[str]:
+    for _, header in _rows(path):
+        if not all(map(_is_utf8, header)):
+            raise InteractionsError(f"{path}, line 1: text should be UTF-8. Received: other bytes.")
+        return header
+    raise InteractionsError(f"{path} should start with a header line. Received: an empty file.")
+
+
+def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
+    """The line each row starts on, and its fields: slow, for the header and for error messages.
+
+    Bytes that are not UTF-8 come out as lone surrogates.
+    """
+    extension = _extension(path)
+    line = 1
+    try:
+        with io.TextIOWrapper(
+            _open_text(path), encoding="utf-8-sig", errors="surrogateescape", newline=""
+        ) as text:
+            reader = csv.reader(text, delimiter=DELIMITERS[extension])
+            for row in reader:
+                if row:  # Arrow skips empty lines, too
+                    yield line, row
+                line = reader.line_num + 1
+    except csv.Error as error:
+        raise InteractionsError(
+            f"{path}, line {line}: quotes should be closed. Received: {error}."
+        ) from error
+    except OSError as error:
+        raise InteractionsError(f"{path} should be a whole file. Received: {error}.") from error
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _parse_error(
+    path: str, header: list[str], columns: InteractionColumns, error: pa.ArrowInvalid
+) -> InteractionsError:
+    used = [header.index(name) for name in columns.names]
+    line = 0
+    for line, row in _rows(path):
+        if len(row) != len(header):
+            return InteractionsError(
+                f"{path}, line {line}: a row should have {len(header)} fields, as the header has. "
+                f"Received: {len(row)}."
+            )
+        if not all(_is_utf8(row[position]) for position in used):
+            return InteractionsError(
+                f"{path}, line {line}: text should be UTF-8. Received: other bytes."
+            )
+    if line == 1:
+        return InteractionsError(f"{path} should hold interactions. Received: no rows.")
+    return InteractionsError(f"{path} should be a table of rows. Received: {error}.")
+
+
+# TFRecord and Parquet files
+
+
+def _read_records(path: str, columns: InteractionColumns) -> Iterator[pa.RecordBatch]:
+    # Imported here: it brings TensorFlow, which a command that only looks at settings should not
+    # have to wait for.
+    from adarec_tf.data.log.tfrecord_reader import RecordError, read_records
+
+    try:
+        for batch in read_records(path, _RECORDS[_extension(path)], columns.names):
+            arrays = dict(zip(columns.names, batch.columns, strict=True))
+            yield _to_batch(path, columns, arrays, arrays[columns.time])
+    except RecordError as error:
+        raise InteractionsError(f"{path} should {error}") from error
+
+
+def _read_parquet(path: str, columns: InteractionColumns) -> Iterator[pa.RecordBatch]:
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        _check_columns(path, file.schema_arrow.names, columns, "Parquet")
+        # Lists and structs of the columns' names would come back under other names.
+        for batch in file.iter_batches(columns=list(columns.names)):
+            arrays = {name: batch.column(batch.schema.names.index(name)) for name in columns.names}
+            times = _parquet_times(path, columns.time, arrays[columns.time])
+            yield _to_batch(path, columns, arrays, times)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InteractionsError(
+            f"{path} should be a whole Parquet file. Received: {error}."
+        ) from error
+
+
+def _to_batch(
+    path: str, columns: InteractionColumns, arrays: Mapping[str, pa.Array], times: pa.Array
+) -> pa.RecordBatch:
+    """The columns of a block, in the order of `columns.names`."""
+    return pa.RecordBatch.from_arrays(
+        [
+            times if name == columns.time else _to_text(path, name, arrays[name])
+            for name in columns.names
+        ],
+        names=list(columns.names),
+    )
+
+
+def _to_text(path: str, name: str, ids: pa.Array) -> pa.Array:
+    kind = ids.type.value_type if pa.types.is_dictionary(ids.type) else ids.type
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not (is_text or pa.types.is_binary(kind) or pa.types.is_integer(kind)):
+        raise InteractionsError(
+            f"{path}: column `{name}` should hold text or whole numbers. Received: {kind}."
+        )
+    return ids.cast(kind).cast(pa.string())
+
+
+def _parquet_times(path: str, name: str, times: pa.Array) -> pa.Array:
+    kind = times.type
+    if pa.types.is_integer(kind):
+        return times.cast(pa.int64())
+    if pa.types.is_floating(kind):
+        return times.cast(pa.float64())
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return times.cast(pa.string())
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        # Nanoseconds are cut to microseconds: one unit for every file of a log.
+        return times.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+    raise InteractionsError(
+        f"{path}: column `{name}` should hold numbers, dates or timestamps. Received: {kind}."
+    )

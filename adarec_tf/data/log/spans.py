@@ -1,0 +1,286 @@
+"""The daily folders of a log: which there are, and which of them a run reads.
+
+A log's path may be a pattern in the syntax of TFX: `{YYYY}`, `{MM}` and `{DD}` for a day, or
+`{SPAN}` for a number (`{SPAN:3}` with leading zeros), and `{VERSION}`, of which the newest is
+taken. `*` and `?` stand for what they do in a shell. A day's number is that of days since 1970.
+
+>>> pattern = SpanPattern.parse("logs/{YYYY}-{MM}-{DD}/*.csv")
+>>> pattern.folder, pattern.label(20787), pattern.fill(20787)
+('logs', '2026-11-30', 'logs/2026-11-30/*.csv')
+"""
+
+import datetime
+import glob
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from adarec_tf.config.spans import SpansConfig
+from adarec_tf.data.log.readers import list_input_files
+
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
+_DATE_FIELDS = {"YYYY": "%Y", "MM": "%m", "DD": "%d"}
+_WIDTHS = {"YYYY": "4", "MM": "2", "DD": "2"}
+_TOKEN = re.compile(r"\{([^{}]*)\}")
+_SYNTAX = "{YYYY}, {MM} and {DD}, or one {SPAN} or {SPAN:width}, and at most one {VERSION}"
+# How many spans a message names.
+_NUM_NAMED = 5
+
+
+class SpanError(ValueError):
+    """Spans cannot be chosen; the message says what should be there, or be set."""
+
+
+class Span(NamedTuple):
+    """The files of a day, or of whatever a log is cut by.
+
+    Attributes:
+      number: of the span; days since 1970 where it is a date.
+      label: the date, or the number.
+      files: in the order in which interactions arrived; none of a span that is missing.
+    """
+
+    number: int
+    label: str
+    files: tuple[str, ...]
+
+
+def is_span_pattern(path: str | os.PathLike[str]) -> bool:
+    """Whether a log's path stands for spans, and is not the name of a file or folder."""
+    return "{" in os.fspath(path) and not os.path.exists(path)
+
+
+@dataclass(frozen=True)
+class SpanPattern:
+    """A path with the places of a span, and perhaps of a version.
+
+    Attributes:
+      text: as it was given, without slashes at its end.
+      fields: the names in braces, in their order: `YYYY`, `MM`, `DD`, `SPAN`, `VERSION`.
+      widths: number of digits of each; "" for any.
+    """
+
+    text: str
+    fields: tuple[str, ...]
+    widths: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, path: str | os.PathLike[str]) -> "SpanPattern":
+        """Reads a pattern.
+
+        Raises:
+          SpanError: a name in braces is unknown, missing or repeated, or a width is no number.
+        """
+        text = os.fspath(path).rstrip("/")
+        tokens = [token.partition(":") for token in _TOKEN.findall(text)]
+        names = [name for name, _, _ in tokens]
+        is_span = [name for name in names if name != "VERSION"]
+        is_valid = (
+            sorted(is_span) in (sorted(_DATE_FIELDS), ["SPAN"])
+            and names.count("VERSION") <= 1
+            and not re.search(r"[{}]", _TOKEN.sub("", text))
+            and all(
+                not colon or (name not in _WIDTHS and width.isdecimal() and int(width) > 0)
+                for name, colon, width in tokens
+            )
+        )
+        if not is_valid:
+            raise SpanError(
+                f"A pattern of daily folders should have {_SYNTAX}, as in "
+                f"logs/{{YYYY}}-{{MM}}-{{DD}}/*. Received: {text}."
+            )
+        widths = tuple(_WIDTHS.get(name, width) for name, _, width in tokens)
+        return cls(text, tuple(names), widths)
+
+    @property
+    def folder(self) -> str:
+        """What all spans lie in: the path up to the first name with a brace, `*` or `?`."""
+        parts = self.text.split("/")
+        number = next(n for n, part in enumerate(parts) if re.search(r"[{*?\[]", part))
+        return "/".join(parts[:number]) or ("/" if self.text.startswith("/") else ".")
+
+    @property
+    def has_dates(self) -> bool:
+        """Whether spans are days."""
+        return "DD" in self.fields
+
+    def label(self, number: int) -> str:
+        """A span as people name it."""
+        return _date(number).isoformat() if self.has_dates else str(number)
+
+    def fill(self, number: int, version: int | None = None) -> str:
+        """The glob pattern of a span; of all its versions if none is given."""
+        values = iter(zip(self.fields, self.widths, strict=True))
+
+        def value(match: re.Match[str]) -> str:
+            name, width = next(values)
+            if name == "VERSION" and version is None:
+                return "*"
+            if name in _DATE_FIELDS:
+                return _date(number).strftime(_DATE_FIELDS[name]).zfill(int(width))
+            return str(number if name == "SPAN" else version).zfill(int(width or 0))
+
+        return _TOKEN.sub(value, self.text)
+
+    def find(self) -> dict[int, dict[int, list[str]]]:
+        """The paths that match, by span and version (0 where the pattern has none).
+
+        Raises:
+          SpanError: something that looks like a date is none.
+        """
+        found: dict[int, dict[int, list[str]]] = {}
+        anything = _TOKEN.sub(
+            lambda match: "[0-9]" * int(_WIDTHS.get(match[1], 0)) or "*", self.text
+        )
+        for path in sorted(glob.glob(anything)):
+            match = self._regex.fullmatch(path)
+            if match is None or os.path.basename(path).startswith((".", "_")):
+                continue
+            number, version = self._span_number(path, match), int(match["VERSION"] or 0)
+            found.setdefault(number, {}).setdefault(version, []).append(path)
+        return found
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        literals = [
+            re.escape(text).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+            for text in _TOKEN.split(self.text)[::2]
+        ]
+        groups = [
+            rf"(?P<{name}>\d{{{width}}})" if width else rf"(?P<{name}>\d+)"
+            for name, width in zip(self.fields, self.widths, strict=True)
+        ]
+        # A version that the pattern has not: an empty group, so that it can be asked for.
+        end = "" if "VERSION" in self.fields else "(?P<VERSION>)"
+        return re.compile("".join(map("".join, zip(literals, [*groups, end], strict=True))))
+
+    def _span_number(self, path: str, match: re.Match[str]) -> int:
+        if not self.has_dates:
+            return int(match["SPAN"])
+        try:
+            date = datetime.date(*(int(match[name]) for name in _DATE_FIELDS))
+        except ValueError as error:
+            raise SpanError(
+                f"Daily folders should be named by dates. Received: {path} ({error})."
+            ) from error
+        return date.toordinal() - _EPOCH
+
+
+def choose_spans(path: str | os.PathLike[str], config: SpansConfig) -> list[Span]:
+    """The spans that a run reads, oldest first.
+
+    Args:
+      path: a pattern.
+      config: up to which span, how many, and whether one between may be missing.
+
+    Returns:
+      All spans from the first to the last, those that are missing without files. A window that
+      reaches back before the first span there is begins with that.
+
+    Raises:
+      SpanError: the pattern is none, nothing matches it, the last span is not there, or one between
+        is missing and should not.
+      InteractionsError: a file is of no kind that can be read.
+    """
+    pattern = SpanPattern.parse(path)
+    found = pattern.find()
+    files = {number: _list_files(versions) for number, versions in found.items()}
+    numbers = sorted(number for number in files if files[number])
+    if not numbers:
+        raise SpanError(
+            f"{pattern.text} should match files of a log. Received: nothing that does"
+            f"{' but empty folders' if files else f' in {pattern.folder}'}."
+        )
+    last = _last_number(pattern, numbers, config.last)
+    first = max(numbers[0], last - config.window + 1) if config.window else numbers[0]
+    chosen = [
+        Span(number, pattern.label(number), tuple(files.get(number, ())))
+        for number in range(first, last + 1)
+    ]
+    if config.missing == "refuse":
+        _check_none_is_missing(pattern, chosen)
+    return chosen
+
+
+def list_log_files(path: str, config: SpansConfig) -> list[str]:
+    """The files of any log, in the order in which interactions arrived.
+
+    Args:
+      path: a file, a folder, or a pattern of daily folders.
+      config: which daily folders are read.
+
+    Raises:
+      SpanError: daily folders cannot be chosen.
+      InteractionsError: nothing is there, or something that is not a known kind of file.
+    """
+    if not is_span_pattern(path):
+        return list_input_files(path)
+    return [file for span in choose_spans(path, config) for file in span.files]
+
+
+def describe_spans(spans: Sequence[Span]) -> str:
+    """What was chosen, in a line.
+
+    >>> describe_spans([Span(3, "3", ("a",)), Span(4, "4", ()), Span(5, "5", ("b", "c"))])
+    '3 to 5: 2 spans, 3 files; without files: 4'
+    """
+    there = [span for span in spans if span.files]
+    missing = [span.label for span in spans if not span.files]
+    num_files = sum(len(span.files) for span in spans)
+    ends = " to ".join(dict.fromkeys((spans[0].label, spans[-1].label)))
+    text = f"{ends}: {_count(len(there), 'span')}, {_count(num_files, 'file')}"
+    return text + (f"; without files: {_named(missing)}" if missing else "")
+
+
+def _list_files(versions: dict[int, list[str]]) -> list[str]:
+    """Of the newest version; a path may be a folder, with nothing in it or files."""
+    paths = versions[max(versions)]
+    visible = [
+        path
+        for path in paths
+        if not os.path.isdir(path)
+        or any(not name.startswith((".", "_")) for name in os.listdir(path))
+    ]
+    return [file for path in visible for file in list_input_files(path)]
+
+
+def _last_number(pattern: SpanPattern, numbers: list[int], last: str) -> int:
+    if not last:
+        return numbers[-1]
+    labels = [pattern.label(number) for number in numbers]
+    given = last if pattern.has_dates else str(int(last)) if last.isdecimal() else last
+    if given not in labels:
+        raise SpanError(
+            f"`spans.last` should be a span of {pattern.text} that has files: there are "
+            f"{labels[0]} to {labels[-1]}. Received: {last}."
+        )
+    return numbers[labels.index(given)]
+
+
+def _check_none_is_missing(pattern: SpanPattern, spans: Sequence[Span]) -> None:
+    missing = [span for span in spans if not span.files]
+    if not missing:
+        return
+    place = os.path.dirname(pattern.fill(missing[0].number))
+    detail = f"; {place} is empty" if os.path.isdir(place) and not os.listdir(place) else ""
+    raise SpanError(
+        f"All spans of {pattern.text} from {spans[0].label} to {spans[-1].label} should have "
+        f"files. Received: none for {_named([span.label for span in missing])}{detail}. Bring "
+        "them, or read the log without them: --set spans.missing=skip."
+    )
+
+
+def _named(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _NUM_NAMED} more" if len(labels) > _NUM_NAMED else ""
+    return ", ".join(labels[:_NUM_NAMED]) + more
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _date(number: int) -> datetime.date:
+    return datetime.date.fromordinal(_EPOCH + number)

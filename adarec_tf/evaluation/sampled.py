@@ -1,0 +1,95 @@
+"""The sampled protocol: the target among a few items drawn at random, as many papers report it.
+
+It flatters every model and may order two models otherwise than the full catalogue does (Krichene
+and Rendle, KDD 2020), so it has a name of its own (`ndcg@10/sampled100`), serves to compare with
+published figures, and decides nothing.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.evaluation.protocols import CUTOFFS, POSITIONS_PER_BATCH, ScoreBatch, score_batches
+from adarec_tf.evaluation.ranking import metrics_of_ranks, target_ranks
+
+
+def evaluate_sampled(
+    score_batch: ScoreBatch,
+    histories: Histories,
+    *,
+    num_items: int,
+    max_length: int,
+    seed: int,
+    num_negatives: int = 100,
+    cutoffs: Sequence[int] = CUTOFFS,
+    positions_per_batch: int = POSITIONS_PER_BATCH,
+) -> dict[str, float]:
+    """Ranks each target among itself and its negatives, see `sample_negatives`.
+
+    A target that the history holds stays a candidate: this protocol has no option for seen items.
+
+    Args:
+      score_batch: the model, see `ScoreBatch`.
+      histories: the valid or test split.
+      num_items: size of the catalogue.
+      max_length: items of a history the model sees.
+      seed: of the negatives.
+      num_negatives: N, drawn for each user.
+      cutoffs: values of k.
+      positions_per_batch: B x L aimed at.
+
+    Returns:
+      `hit_rate@k/sampledN`, `ndcg@k/sampledN` and `mrr@k/sampledN` for each cut-off.
+
+    Raises:
+      ValueError: a user has too few items left to draw, a cut-off is below 1, or the model gives
+        NaN.
+    """
+    ranks = np.zeros(histories.num_users, np.int64)
+    for rows, item_ids in score_batches(
+        histories,
+        num_items=num_items,
+        max_length=max_length,
+        positions_per_batch=positions_per_batch,
+    ):
+        candidates = np.empty((len(rows), 1 + num_negatives), np.int64)
+        candidates[:, 0] = histories.targets[rows]
+        for place, row in enumerate(rows):
+            candidates[place, 1:] = sample_negatives(
+                histories, row, num_items=num_items, num_negatives=num_negatives, seed=seed
+            )
+        scores = np.take_along_axis(score_batch(rows, item_ids), candidates - 1, axis=1)
+        ranks[rows] = target_ranks(scores, np.ones(len(rows), np.int64))
+    return metrics_of_ranks(ranks, cutoffs=cutoffs, protocol=f"sampled{num_negatives}")
+
+
+def sample_negatives(
+    histories: Histories, row: int, *, num_items: int, num_negatives: int, seed: int
+) -> np.ndarray:
+    """Draws items uniformly, each once, that are neither the user's target nor in its history.
+
+    Args:
+      histories: the valid or test split.
+      row: of the user; with the seed it decides the draw, whatever the batches.
+      num_items: size of the catalogue.
+      num_negatives: N.
+      seed: of the draw.
+
+    Returns:
+      int64 [N], item ids.
+
+    Raises:
+      ValueError: fewer than N items are left to draw.
+    """
+    taken = np.unique(np.append(histories.history(row), histories.targets[row]))
+    num_left = num_items - len(taken)
+    if num_left < num_negatives:
+        raise ValueError(
+            f"`num_negatives` should be at most the items a user has not met, here {num_left} of "
+            f"{num_items}. Received: num_negatives={num_negatives}."
+        )
+    draws = np.random.default_rng([seed, int(row)]).choice(num_left, num_negatives, replace=False)
+    # How many of the items left stand before each one taken: a draw behind them moves on by one.
+    num_before = taken - 1 - np.arange(len(taken))
+    return draws + 1 + np.searchsorted(num_before, draws, side="right")

@@ -1,0 +1,193 @@
+"""The student as it is served: the state of the last item alone, of histories or of sessions.
+
+Only the cone of the last position is computed: each node at the positions that a later one reads.
+A session keeps what the next item will read of them, so an item more is one position's work.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import scipy.special
+import tensorflow as tf
+
+from adarec_tf.models.students.genotype import node_reaches, num_needed
+from adarec_tf.models.students.incremental import Span, constant, first, norm_now, shared, summed
+from adarec_tf.models.students.student import Cell, Student
+
+
+class SessionStep(NamedTuple):
+    """What one more item makes of sessions.
+
+    Attributes:
+      last_states: float32 [B, D], final states of the last items; zero in an empty session.
+      sessions: float32 [B, S], what the next step starts from.
+    """
+
+    last_states: tf.Tensor
+    sessions: tf.Tensor
+
+
+class ServedStudent:
+    """A `LastStateEncoder` of a student, with the weights it has when this is made.
+
+    Attributes:
+      num_latest: how many of the last items matter: the student's receptive field, or all it sees.
+      max_items: items that a session may have. From there on the oldest would drop out of view and
+        change every place, so that nothing of a session could be kept.
+      session_size: S, numbers of a session.
+    """
+
+    def __init__(self, student: Student, max_length: int) -> None:
+        self._embedding = student.sequence_embedding
+        self._cells = [_ServedCell(cell, self._embedding.hidden_dim) for cell in student.cells]
+        self._final_norm = shared(norm_now(student.final_norm), [None, self._embedding.hidden_dim])
+        self._needed: list[list[int]] = []
+        wanted = 1
+        for cell in reversed(student.genotype.cells):
+            self._needed.insert(0, num_needed(cell, wanted))
+            wanted = self._needed[0][0]
+        self.num_latest = min(wanted, max_length)
+        self.max_items = max_length
+        self._place_states = shared(self._read_places(), [None, None], tf.int64)
+        self._reaches = [node_reaches(cell) for cell in student.genotype.cells]
+        self._buffers = [
+            (cell, node, reach)
+            for cell, reaches in enumerate(self._reaches)
+            for node, reach in enumerate(reaches)
+            if reach
+        ]
+        num_states = 1 + sum(reach for *_, reach in self._buffers)
+        self.session_size = 1 + self._embedding.hidden_dim * num_states
+
+    def last_states(self, latest_ids: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
+        """Encodes the last items of histories; see `LastStateEncoder`."""
+        mask = tf.cast(latest_ids > 0, tf.float32)[..., tf.newaxis]
+        places = num_items - np.arange(1, 1 + self.num_latest)
+        states = self._embedded(latest_ids, places) * mask
+        outputs = [needed[0] for needed in self._needed[1:]] + [1]
+        nums = {num for needed in self._needed for num in needed} | {1}
+        spans = {num: Span.of(mask, num) for num in sorted(nums)}
+        for cell, needed, num in zip(self._cells, self._needed, outputs, strict=True):
+            cell_spans = [spans[num] for num in needed]
+            states = cell.latest(states, cell_spans, cell_spans, spans[num])
+        return self._final_norm(states[:, 0])
+
+    def step(self, item_ids: tf.Tensor, sessions: tf.Tensor) -> SessionStep:
+        """Adds one item to each session; PAD leaves its session as it is.
+
+        Args:
+          item_ids: int [B].
+          sessions: float32 [B, S]; zeros are an empty session.
+        """
+        num_before, last_states, buffers = self._unpack(sessions)
+        places = tf.minimum(tf.cast(num_before, tf.int64), self.max_items - 1)
+        states = self._embedded(item_ids[:, tf.newaxis], places)
+        longest = 1 + max((reach for *_, reach in self._buffers), default=0)
+        steps_back = tf.range(longest, dtype=tf.float32)
+        mask = tf.cast(steps_back <= num_before, tf.float32)[..., tf.newaxis]
+        kept = dict(buffers)
+        one = Span.of(mask, 1)
+        for index, (cell, reaches) in enumerate(zip(self._cells, self._reaches, strict=True)):
+
+            def remember(node: int, states: tf.Tensor, index: int = index) -> tf.Tensor:
+                if (index, node) not in buffers:
+                    return states
+                states = tf.concat([states, buffers[index, node]], axis=1)
+                kept[index, node] = states[:, :-1]
+                return states
+
+            sources = [Span.of(mask, 1 + reach) for reach in reaches]
+            targets = [one] * len(reaches)
+            states = cell.latest(states, sources, targets, one, remember)
+        now = self._final_norm(states[:, 0])
+        parts = [num_before + 1, now, *map(_flat, kept.values())]
+        is_item = (item_ids > 0)[:, tf.newaxis]
+        return SessionStep(
+            tf.where(is_item, now, last_states),
+            tf.where(is_item, tf.concat(parts, axis=1), sessions),
+        )
+
+    def _unpack(
+        self, sessions: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[tuple[int, int], tf.Tensor]]:
+        """Item counts [B, 1], last states [B, D], by (cell, node) earlier states [B, reach, D]."""
+        dim = self._embedding.hidden_dim
+        sizes = [1, dim, *(dim * reach for *_, reach in self._buffers)]
+        count, last_states, *flat = tf.split(sessions, sizes, axis=1)
+        buffers = {
+            (cell, node): tf.reshape(part, [-1, reach, dim])
+            for (cell, node, reach), part in zip(self._buffers, flat, strict=True)
+        }
+        return count, last_states, buffers
+
+    def _embedded(self, item_ids: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Items [B, n] at places [B, n] of their histories: [B, n, D]."""
+        states = self._embedding.item_rows(item_ids) + self._place_states(places)
+        return states * self._embedding.hidden_dim**0.5
+
+    def _read_places(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Gives the rows of places below `max_items`; padding's are below 0 and get any row."""
+        table = constant(self._embedding.position_table)
+        rows = table[np.minimum(np.arange(self.max_items), len(table) - 1)]
+        return lambda places: tf.gather(rows, tf.maximum(places, 0))
+
+
+def _flat(states: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(states, [-1, states.shape[1] * states.shape[2]])
+
+
+class _ServedCell:
+    """A cell that computes the latest positions alone."""
+
+    def __init__(self, cell: Cell, hidden_dim: int) -> None:
+        self._num_nodes = cell.num_nodes
+        self._edges = [
+            (edge, operation.served())
+            for edge, operation in zip(cell.edges, cell.operations, strict=True)
+        ]
+        self._shares = scipy.special.softmax(constant(cell.combine.node_logits))
+        normalised = norm_now(cell.combine.norm)
+
+        def activated(mixed: tf.Tensor) -> tf.Tensor:
+            return tf.nn.relu(normalised(mixed))
+
+        self._activate = shared(activated, [None, None, hidden_dim])
+
+    def latest(
+        self,
+        states: tf.Tensor,
+        sources: list[Span],
+        targets: list[Span],
+        output: Span,
+        remember: Callable[[int, tf.Tensor], tf.Tensor] = lambda node, states: states,
+    ) -> tf.Tensor:
+        """Computes the cell.
+
+        Args:
+          states: [B, M, D], the cell's input over the first of `targets`.
+          sources: for each node, the input first, the positions that other nodes read.
+          targets: for each node the positions to compute.
+          output: the positions wanted.
+          remember: makes of a node's states [B, n, D] over its target those over its source.
+
+        Returns:
+          [B, n, D].
+        """
+        nodes = [remember(0, states)]
+        for target in range(1, self._num_nodes + 1):
+            terms = [
+                operation(nodes[edge.source], sources[edge.source], targets[target])
+                for edge, operation in self._edges
+                if edge.target == target
+            ]
+            zeros = tf.zeros_like(first(states, targets[target].num))
+            node = targets[target].masked(summed(terms)) if terms else zeros
+            nodes.append(remember(target, node))
+        return self._combined(nodes, output)
+
+    def _combined(self, nodes: list[tf.Tensor], target: Span) -> tf.Tensor:
+        """Of input and nodes, each [B, M, D], the cell's output [B, n, D]."""
+        states, *nodes = [first(node, target.num) for node in nodes]
+        mixed = summed([share * node for share, node in zip(self._shares, nodes, strict=True)])
+        return states + target.masked(self._activate(mixed))

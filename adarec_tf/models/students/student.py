@@ -1,0 +1,136 @@
+"""The network that a genotype describes. No architecture parameters live here."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from adarec_tf.config.item_table import FLOAT32_TABLE, ItemTableConfig
+from adarec_tf.models.sequence_model import (
+    SequenceEmbedding,
+    SequenceOutputs,
+    ordered_sum,
+    real_positions,
+)
+from adarec_tf.models.students.genotype import Edge, Genotype
+from adarec_tf.models.students.norm import ChannelNorm
+from adarec_tf.models.students.primitives import NONE, PRIMITIVES
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class CellOutput(keras.layers.Layer):
+    """What a cell makes of its nodes: layer norm of their weighted sum, ReLU, dropout, residual."""
+
+    def __init__(self, num_nodes: int, dropout: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_nodes = num_nodes
+        self.dropout = keras.layers.Dropout(dropout)
+        self.norm = ChannelNorm(epsilon=1e-6)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the nodes' mixing weights [num_nodes] and the norm."""
+        self.norm.build(input_shape)
+        self.node_logits = self.add_weight(
+            shape=(self.num_nodes,), initializer="zeros", name="node_logits"
+        )
+
+    def call(
+        self,
+        cell_input: tf.Tensor,
+        nodes: list[tf.Tensor],
+        mask: tf.Tensor,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Combines nodes, each [B, L, D], with the input [B, L, D]; zero where mask is."""
+        shares = tf.unstack(tf.nn.softmax(tf.convert_to_tensor(self.node_logits)))
+        mixed = ordered_sum([share * node for share, node in zip(shares, nodes, strict=True)])
+        branch = self.dropout(tf.nn.relu(self.norm(mixed)), training=training)
+        return cell_input + branch * mask
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class Cell(keras.layers.Layer):
+    """A directed acyclic graph of primitives over the nodes of one cell."""
+
+    def __init__(
+        self, edges: tuple[Edge, ...], dropout: float, kernel_format: str, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.edges = [edge for edge in edges if edge.primitive != NONE]
+        self.num_nodes = max(edge.target for edge in edges)
+        self.operations = [PRIMITIVES[edge.primitive].build(kernel_format) for edge in self.edges]
+        self.combine = CellOutput(self.num_nodes, dropout)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the weights of the operations."""
+        for layer in (*self.operations, self.combine):
+            layer.build(input_shape)
+
+    def call(self, states: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
+        nodes = [states]
+        for target in range(1, self.num_nodes + 1):
+            terms = [
+                operation(nodes[edge.source], mask)
+                for edge, operation in zip(self.edges, self.operations, strict=True)
+                if edge.target == target
+            ]
+            nodes.append(ordered_sum(terms) if terms else tf.zeros_like(states))
+        return self.combine(states, nodes[1:], mask, training=training)
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class Student(keras.Model):
+    """Item and place embedding, the genotype's cells, a tied output.
+
+    Args are those of `StudentConfig`, the scene's `num_items` and `max_length`, and the genotype.
+    A saved model brings genotype and item table back as what their `to_dict` returned.
+    """
+
+    def __init__(
+        self,
+        *,
+        genotype: Genotype | dict[str, Any],
+        num_items: int,
+        max_length: int,
+        hidden_dim: int,
+        dropout: float,
+        item_table: ItemTableConfig | dict[str, Any] = FLOAT32_TABLE,
+        kernel_format: str = "float32",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.genotype = genotype if isinstance(genotype, Genotype) else Genotype.from_dict(genotype)
+        self.sequence_embedding = SequenceEmbedding(
+            num_items, hidden_dim, max_length, dropout=dropout, item_table=item_table
+        )
+        self._arguments = {
+            "genotype": self.genotype.to_dict(),
+            "num_items": num_items,
+            "max_length": max_length,
+            "hidden_dim": hidden_dim,
+            "dropout": dropout,
+            "item_table": self.sequence_embedding.item_table.config.to_dict(),
+            "kernel_format": kernel_format,
+        }
+        self.cells = [Cell(edges, dropout, kernel_format) for edges in self.genotype.cells]
+        self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
+
+    def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
+        """Maps int [B, L] ids to the outputs of every cell; see `SequenceOutputs`."""
+        mask = real_positions(item_ids)
+        states = embedding = self.sequence_embedding(item_ids, training=training)
+        hidden_states = []
+        for cell in self.cells:
+            states = cell(states, mask, training=training)
+            hidden_states.append(states)
+        return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), **self._arguments}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Creates all weights before saved values are loaded into them."""
+        del config
+        self(tf.zeros([1, 1], tf.int64))

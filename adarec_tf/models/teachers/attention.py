@@ -1,0 +1,146 @@
+"""Self-attention blocks, shared by SASRec (causal) and BERT4Rec (both directions, or causal)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from adarec_tf.models.sequence_model import (
+    MASKED_SCORE,
+    SequenceEmbedding,
+    SequenceOutputs,
+    real_positions,
+)
+
+
+def attention_bias(mask: tf.Tensor, is_causal: bool) -> tf.Tensor:
+    """What is added to attention scores so that nobody attends to padding, or to the future.
+
+    Args:
+      mask: float32 [B, L, 1], 1 at items and 0 at PAD.
+      is_causal: whether a position sees itself and earlier ones only.
+
+    Returns:
+      float32 [B, 1, L, L], query by key: 0 where attention is allowed, else `MASKED_SCORE`.
+    """
+    is_allowed = tf.transpose(mask, [0, 2, 1])
+    if is_causal:
+        length = tf.shape(mask)[1]
+        is_allowed *= tf.linalg.band_part(tf.ones([length, length]), -1, 0)
+    return ((1.0 - is_allowed) * MASKED_SCORE)[:, tf.newaxis]
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class SelfAttention(keras.layers.Layer):
+    """Multi-head attention of a sequence to itself (Vaswani et al., 2017)."""
+
+    def __init__(self, num_heads: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates one projection to queries, keys and values, and one to the output."""
+        hidden_dim = int(input_shape[-1] or 0)
+        self.head_dim = hidden_dim // self.num_heads
+        self.input_projection = keras.layers.Dense(3 * hidden_dim)
+        self.output_projection = keras.layers.Dense(hidden_dim)
+        self.input_projection.build((None, hidden_dim))
+        self.output_projection.build((None, hidden_dim))
+
+    def call(self, states: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        """Attends.
+
+        Args:
+          states: float32 [B, L, D].
+          bias: float32 [B, 1, L, L], see `attention_bias`.
+
+        Returns:
+          float32 [B, L, D].
+        """
+        size = tf.shape(states)
+        hidden_dim = self.num_heads * self.head_dim
+        # Flat products: kept apart by batch, a kernel's gradient is B kernels large before its sum.
+        projected = self.input_projection(tf.reshape(states, [-1, hidden_dim]))
+        heads = tf.reshape(projected, [size[0], size[1], 3 * self.num_heads, self.head_dim])
+        # [B, 3 H, L, D / H]
+        queries, keys, values = tf.split(tf.transpose(heads, [0, 2, 1, 3]), 3, axis=1)
+        scores = tf.matmul(queries * self.head_dim**-0.5, keys, transpose_b=True)
+        attended = tf.matmul(tf.nn.softmax(scores + bias), values)
+        flat = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, hidden_dim])
+        return tf.reshape(self.output_projection(flat), size)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "num_heads": self.num_heads}
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class AttentionBlock(keras.layers.Layer):
+    """Attention, then a feed-forward network; each normalised before, and added to its input.
+
+    Normalisation comes first, unlike in SASRec's paper (after) and code (of the queries alone): it
+    trains at higher rates.
+    """
+
+    def __init__(
+        self, num_heads: int, feed_forward_dim: int, dropout: float, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.feed_forward_dim = feed_forward_dim
+        self.dropout_rate = dropout
+        self.attention = SelfAttention(num_heads)
+        self.attention_norm = keras.layers.LayerNormalization(epsilon=1e-6)
+        self.feed_forward_norm = keras.layers.LayerNormalization(epsilon=1e-6)
+        self.dropouts = [keras.layers.Dropout(dropout) for _ in range(2)]
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the sublayers for states [B, L, D]."""
+        hidden_dim = int(input_shape[-1] or 0)
+        for layer in (self.attention, self.attention_norm, self.feed_forward_norm):
+            layer.build(input_shape)
+        self.feed_forward_in = keras.layers.Dense(self.feed_forward_dim)
+        self.feed_forward_out = keras.layers.Dense(hidden_dim)
+        self.feed_forward_in.build((None, hidden_dim))
+        self.feed_forward_out.build((None, self.feed_forward_dim))
+
+    def call(
+        self, states: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        """Applies the block to states [B, L, D] with mask [B, L, 1]; zero at PAD."""
+        branch = self.attention(self.attention_norm(states), bias)
+        states += self.dropouts[0](branch, training=training)
+        flat = tf.reshape(self.feed_forward_norm(states), [-1, states.shape[-1]])
+        branch = self.feed_forward_out(tf.nn.relu(self.feed_forward_in(flat)))
+        branch = tf.reshape(branch, tf.shape(states))
+        return (states + self.dropouts[1](branch, training=training)) * mask
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "feed_forward_dim": self.feed_forward_dim,
+            "dropout": self.dropout_rate,
+        }
+
+
+def attention_outputs(
+    item_ids: tf.Tensor,
+    sequence_embedding: SequenceEmbedding,
+    blocks: Sequence[AttentionBlock],
+    final_norm: keras.layers.Layer,
+    *,
+    is_causal: bool,
+    training: bool,
+) -> SequenceOutputs:
+    """Embeds item ids (int [B, L]) and applies the blocks one after the other."""
+    mask = real_positions(item_ids)
+    bias = attention_bias(mask, is_causal)
+    states = embedding = sequence_embedding(item_ids, training=training)
+    hidden_states = []
+    for block in blocks:
+        states = block(states, mask, bias, training=training)
+        hidden_states.append(states)
+    return SequenceOutputs(embedding, tuple(hidden_states), final_norm(states) * mask)

@@ -1,0 +1,118 @@
+"""NextItNet: residual blocks of dilated causal convolutions (Yuan et al., WSDM 2019)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from adarec_tf.models.sequence_model import (
+    CausalConv1D,
+    SequenceEmbedding,
+    SequenceOutputs,
+    real_positions,
+)
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class NextItNetBlock(keras.layers.Layer):
+    """Per dilation: convolution, layer norm, ReLU, dropout; then a scaled residual.
+
+    The scale starts at zero (ReZero, arXiv:2003.04887), as in the paper's released teacher: a deep
+    stack begins as the identity.
+    """
+
+    def __init__(
+        self, kernel_size: int, dilations: Sequence[int], dropout: float, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kernel_size = kernel_size
+        self.dilations = tuple(dilations)
+        self.dropout_rate = dropout
+        self.norms = [keras.layers.LayerNormalization(epsilon=1e-6) for _ in self.dilations]
+        self.dropouts = [keras.layers.Dropout(dropout) for _ in self.dilations]
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the convolutions [kernel_size, D, D] and the residual scale."""
+        hidden_dim = int(input_shape[-1] or 0)
+        self.convolutions = [
+            CausalConv1D(hidden_dim, self.kernel_size, dilation) for dilation in self.dilations
+        ]
+        for layer in (*self.convolutions, *self.norms):
+            layer.build(input_shape)
+        self.residual_scale = self.add_weight(shape=(), initializer="zeros", name="residual_scale")
+
+    def call(self, states: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Applies the block to states [B, L, D] with mask [B, L, 1]; zero at PAD."""
+        branch = states
+        for convolution, norm, dropout in zip(
+            self.convolutions, self.norms, self.dropouts, strict=True
+        ):
+            branch = tf.nn.relu(norm(convolution(branch)))
+            branch = dropout(branch, training=training) * mask
+        return states + tf.convert_to_tensor(self.residual_scale) * branch
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "dilations": self.dilations,
+            "dropout": self.dropout_rate,
+        }
+
+
+@keras.saving.register_keras_serializable("adarec_tf")
+class NextItNet(keras.Model):
+    """Causal convolutional teacher.
+
+    Args are those of `NextItNetConfig`, and the scene's `num_items` and `max_length`. `dilations`
+    are those of one block; every block has the same, as in the released teacher (1, 4).
+    """
+
+    def __init__(
+        self,
+        *,
+        num_items: int,
+        max_length: int,
+        hidden_dim: int,
+        num_blocks: int,
+        kernel_size: int,
+        dilations: Sequence[int],
+        dropout: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._arguments = {
+            "num_items": num_items,
+            "max_length": max_length,
+            "hidden_dim": hidden_dim,
+            "num_blocks": num_blocks,
+            "kernel_size": kernel_size,
+            "dilations": tuple(dilations),
+            "dropout": dropout,
+        }
+        self.sequence_embedding = SequenceEmbedding(
+            num_items, hidden_dim, max_length, use_positions=False, dropout=dropout
+        )
+        self.blocks = [NextItNetBlock(kernel_size, dilations, dropout) for _ in range(num_blocks)]
+        self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
+
+    def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
+        """Maps int [B, L] ids to the outputs of every layer; see `SequenceOutputs`."""
+        mask = real_positions(item_ids)
+        states = embedding = self.sequence_embedding(item_ids, training=training)
+        hidden_states = []
+        for block in self.blocks:
+            states = block(states, mask, training=training)
+            hidden_states.append(states)
+        return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), **self._arguments}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Creates all weights before saved values are loaded into them."""
+        del config
+        self(tf.zeros([1, 1], tf.int64))

@@ -1,0 +1,193 @@
+"""The two steps of the bi-level problem: weights on one half of the users, alphas on the other.
+
+    min over alphas of  L_alpha(w*(alphas), alphas)
+    where  w*(alphas) = argmin over w of  L_weight(w, alphas)
+
+First order: w* is taken as the current weights, so each step is a plain gradient on its own
+variables. Second order: w* is where one step of gradient descent takes them.
+
+The alphas' gradient is estimated from the losses of some architectures (see `score_gradient`), or
+runs through the gates of one, or the shares of the mixture.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.distillation.objective import ObjectiveValue
+from adarec_tf.search.bilevel.score_gradient import ComparedArchitectures, compared_loss
+from adarec_tf.search.bilevel.state import (
+    SearchBatch,
+    SearchState,
+    part_of_replica,
+    search_loss,
+)
+from adarec_tf.search.bilevel.unrolled import unrolled_loss
+from adarec_tf.search.cost.budget import Budget, expected_overrun
+from adarec_tf.search.cost.cost import Prices, expected_cost
+from adarec_tf.search.space.alphas import Logits, believed_edges, sample_edges
+from adarec_tf.search.space.depth import expected_student, rows_there
+from adarec_tf.training.devices import num_replicas, on_replicas, sum_over_replicas
+from adarec_tf.training.fit import apply_gradients
+
+WeightStep = Callable[[SearchBatch], dict[str, tf.Tensor]]
+AlphaStep = Callable[[SearchBatch, SearchBatch], dict[str, tf.Tensor]]
+
+
+def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
+    """The inner step: one update of the weights for what the alphas believe in.
+
+    Args:
+      state: what is searched; replicas of the strategy it was created under share each batch.
+      config: how architectures are drawn.
+
+    Returns:
+      A compiled function of a batch, which leaves the alphas bit-identical and returns the parts
+      of the loss.
+    """
+    variables = state.weights
+
+    def weight_step(whole_batch: SearchBatch) -> dict[str, tf.Tensor]:
+        batch = part_of_replica(whole_batch)
+        edges = believed_edges(state.logits(), batch.seed, config)
+        with tf.GradientTape() as tape:
+            value = search_loss(state, edges, batch, training=True)
+        gradients = tape.gradient(
+            value.total,
+            [v.value for v in variables],
+            # An operation that was not drawn stays where it is, but for its optimiser's momentum.
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        apply_gradients(state.weight_optimizer, gradients, variables)
+        student_mass, teacher_mass = state.objective.updated_masses(value.layer_costs)
+        state.objective.student_mass.assign(student_mass)
+        state.objective.teacher_mass.assign(teacher_mass)
+        return value.parts()
+
+    return _compiled(state, weight_step, 1)
+
+
+def build_alpha_step(
+    state: SearchState,
+    config: SearchConfig,
+    prices: Prices,
+    budgets: Sequence[Budget] = (),
+) -> AlphaStep:
+    """The outer step: one update of the alphas, on users the weights were not trained on.
+
+    Args:
+      state: what is searched; replicas of the strategy it was created under share each batch.
+      config: temperature, order of the gradient and the weights of cost and budgets.
+      prices: of operations and cells, in units of the teacher's encoder.
+      budgets: of the student.
+
+    Returns:
+      A compiled function of a batch, and of the batch of the weights that a second-order gradient
+      looks through. It leaves the weights bit-identical and returns the parts of the loss.
+    """
+    variables = [state.alphas, state.depth_alphas]
+
+    def alpha_step(
+        whole_batch: SearchBatch, whole_weight_batch: SearchBatch
+    ) -> dict[str, tf.Tensor]:
+        batch, weight_batch = map(part_of_replica, (whole_batch, whole_weight_batch))
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([v.value for v in variables])
+            logits = state.logits()
+            # Without dropout: its noise would drown the difference between two operations.
+            if config.alpha_gradient == "score":
+                total, task = _compared(state, logits, batch, config)
+            else:
+                value = _relaxed_loss(state, logits, batch, weight_batch, config)
+                total, task = value.total, value.task
+            # Anew for cost and budgets: one softmax for both rounds their gradients otherwise than
+            # the searches did whose genotypes are stored.
+            expected = functools.partial(expected_student, *logits, **_frame(state))
+            # What all replicas know is shared equally.
+            parts = {
+                "alpha_task": task,
+                "cost": expected_cost(expected(), prices) / num_replicas(),
+            }
+            total += config.cost_weight * parts["cost"]
+            if budgets:
+                parts["overrun"] = expected_overrun(expected(), budgets) / num_replicas()
+                total += config.budget_weight * parts["overrun"]
+        gradients = tape.gradient(
+            total,
+            [v.value for v in variables],
+            # One depth is no choice.
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        state.alpha_optimizer.apply(gradients, variables)
+        return parts
+
+    return _compiled(state, alpha_step, 2)
+
+
+def _compiled(
+    state: SearchState, step: Callable[..., dict[str, tf.Tensor]], num_batches: int
+) -> Callable[..., dict[str, tf.Tensor]]:
+    ids, share = tf.TensorSpec([None, None], tf.int64), tf.TensorSpec([], tf.float32)
+    seed = tf.TensorSpec([2], tf.int32)
+    signature = SearchBatch(ids, ids, state.objective.teacher_signature, seed, share)
+    return tf.function(
+        on_replicas(state.supernet.distribute_strategy, step),
+        input_signature=[signature] * num_batches,
+    )
+
+
+def _frame(state: SearchState) -> dict[str, int]:
+    cells = state.supernet.cells
+    return {"num_cells": len(cells), "num_cell_edges": len(cells[0].ends)}
+
+
+def _compared(
+    state: SearchState, logits: Logits, batch: SearchBatch, config: SearchConfig
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean loss, with its gradient in the logits, and mean task loss of architectures drawn.
+
+    Both are the replica's parts of these.
+    """
+
+    def judge(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        seed = batch.seed + tf.stack([0, number])
+        edges = sample_edges(logits, seed, config.gumbel_temperature)
+        value = search_loss(state, edges, batch, training=False)
+        return edges.operations, edges.num_absent, value.total, value.task
+
+    operations, num_absent, losses, tasks = _map(judge, config.num_compared)
+    is_there = rows_there(num_absent, num_rows=logits.operations.shape[0], **_frame(state))
+    drawn = ComparedArchitectures(operations, is_there, num_absent)
+    loss = compared_loss(logits, drawn, sum_over_replicas(losses)) / num_replicas()
+    return loss, tf.reduce_mean(tasks)
+
+
+def _map(judge: Callable[[tf.Tensor], tuple[tf.Tensor, ...]], count: int) -> list[tf.Tensor]:
+    """What is found of each number below `count`, stacked."""
+    if num_replicas() > 1:
+        # Replicas cannot wait for each other inside a loop.
+        judged = [judge(tf.constant(number)) for number in range(count)]
+        return [tf.stack(values) for values in zip(*judged, strict=True)]
+    # A loop: one trace of the network, and the states of one architecture at a time.
+    return tf.map_fn(
+        judge,
+        tf.range(count),
+        fn_output_signature=(tf.int32, tf.int32, tf.float32, tf.float32),
+        parallel_iterations=1,
+    )
+
+
+def _relaxed_loss(
+    state: SearchState,
+    logits: Logits,
+    batch: SearchBatch,
+    weight_batch: SearchBatch,
+    config: SearchConfig,
+) -> ObjectiveValue:
+    """The loss of what the alphas believe in, differentiable through gates or shares."""
+    edges = believed_edges(logits, batch.seed, config)
+    if config.order == 2:
+        return unrolled_loss(state, edges, batch, weight_batch)
+    return search_loss(state, edges, batch, training=False)

@@ -1,0 +1,118 @@
+"""Regularised evolution among genotypes: an ageing population, one mutated edge at a time.
+
+Real et al., arXiv:1802.01548: the best of a few drawn members has a child, and the oldest member
+dies, so that a lucky evaluation does not stay for ever. Theirs are 100 members; of a fifth the best
+is not forgotten at once either, and a hundred evaluations are enough to improve on it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.search.cost.budget import Budget
+from adarec_tf.search.space.alphas import OPERATIONS
+
+RankedGenotype = tuple[Genotype, float]
+
+_POPULATION_SIZE = 20
+_TOURNAMENT_SHARE = 0.25  # of the population; theirs is 25 of 100
+_DEPTH_SHARE = 0.25  # of the mutations, where there are several depths
+_MAX_TRIES = 100  # to find a child that is new, sees order and keeps the budgets
+
+
+def evolve(
+    first: Sequence[RankedGenotype],
+    validate: Callable[[Genotype], float],
+    budgets: Sequence[Budget] = (),
+    *,
+    num_evaluations: int,
+    is_shared: bool,
+    depths: Sequence[int] = (),
+    seed: int,
+    population_size: int = _POPULATION_SIZE,
+) -> list[RankedGenotype]:
+    """Evolves a population that was evaluated already.
+
+    Args:
+      first: the first population, oldest first; one member or more.
+      validate: the metric of a genotype, the higher the better.
+      budgets: which all children keep.
+      num_evaluations: how often it is asked.
+      is_shared: whether all cells are alike and change together.
+      depths: numbers of cells that a student may have; fewer than two leave them as they are.
+      seed: of tournaments and mutations.
+      population_size: members beyond it die; a smaller first population grows up to it.
+
+    Returns:
+      The children with their metrics, in the order of their birth; all genotypes, the first ones
+      too, are distinct. Fewer than `num_evaluations` where no further child is found.
+    """
+    generator = np.random.default_rng(seed)
+    population = deque(first)
+    known = {genotype for genotype, _ in first}
+    children: list[RankedGenotype] = []
+    while len(children) < num_evaluations:
+        child = _new_child(population, known, budgets, is_shared, depths, generator)
+        if child is None:
+            break
+        known.add(child)
+        children.append((child, validate(child)))
+        population.append(children[-1])
+        if len(population) > population_size:
+            population.popleft()
+    return children
+
+
+def _new_child(
+    population: Sequence[RankedGenotype],
+    known: set[Genotype],
+    budgets: Sequence[Budget],
+    is_shared: bool,
+    depths: Sequence[int],
+    generator: np.random.Generator,
+) -> Genotype | None:
+    tournament_size = max(2, round(_TOURNAMENT_SHARE * len(population)))
+    for _ in range(_MAX_TRIES):
+        drawn = generator.integers(0, len(population), tournament_size)
+        parent = max((population[index] for index in drawn), key=lambda member: member[1])[0]
+        child = mutate(parent, generator, is_shared=is_shared, depths=depths)
+        is_allowed = not child.is_degenerate and all(b.is_kept_by(child) for b in budgets)
+        if child not in known and is_allowed:
+            return child
+    return None
+
+
+def mutate(
+    genotype: Genotype,
+    generator: np.random.Generator,
+    *,
+    is_shared: bool,
+    depths: Sequence[int] = (),
+) -> Genotype:
+    """The genotype with another operation on one edge, or of another depth; without dead edges.
+
+    Cells that are added begin as copies of the topmost one.
+
+    Args:
+      genotype: the parent.
+      generator: draws the edge and the operation.
+      is_shared: whether the edge changes in all cells alike.
+      depths: numbers of cells to choose from, if there are two or more.
+
+    Returns:
+      The child; equal to the parent if nothing reaches the edge.
+    """
+    cells = [[edge.primitive for edge in cell] for cell in genotype.cells]
+    if len(depths) > 1 and generator.random() < _DEPTH_SHARE:
+        depth = generator.choice([depth for depth in depths if depth != len(cells)])
+        cells = (cells + [cells[-1]] * int(depth))[:depth]
+        return Genotype.from_primitives(genotype.num_nodes, cells).without_dead_edges()
+    cell = 0 if is_shared else int(generator.integers(len(cells)))
+    edge = int(generator.integers(len(cells[cell])))
+    others = [name for name in OPERATIONS if name != cells[cell][edge]]
+    cells[cell][edge] = others[int(generator.integers(len(others)))]
+    if is_shared:
+        cells = [cells[0]] * len(cells)
+    return Genotype.from_primitives(genotype.num_nodes, cells).without_dead_edges()

@@ -1,0 +1,178 @@
+"""One search, several budgets: students that no other one beats in accuracy and in cost.
+
+A ladder of budgets of one quantity is climbed. At each rung architectures are chosen as those of
+the whole search are, and those that another one dominates are left out. Everything here is pure:
+metrics come from a function that is given; `report/front_picture.py` draws the result.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.models.students.cost_table import Cost
+from adarec_tf.models.students.genotype import Genotype, edge_ends
+from adarec_tf.search.cost.budget import Budget, is_reachable
+from adarec_tf.search.cost.budget_ilp import likeliest_within
+from adarec_tf.search.selection.evolution import RankedGenotype
+from adarec_tf.search.selection.selection import ranked_genotypes
+from adarec_tf.search.space.alphas import Logits
+from adarec_tf.training.fit import SELECTION_METRIC
+
+_FORMAT_VERSION = 1
+
+
+class FrontStudent(NamedTuple):
+    """One architecture, before it is trained by itself.
+
+    Attributes:
+      genotype: the architecture.
+      metric: of validation, with the supernet's weights.
+      cost: of its student, as the search knows it.
+    """
+
+    genotype: Genotype
+    metric: float
+    cost: Cost
+
+    def to_dict(self) -> dict[str, Any]:
+        """The student as plain JSON types."""
+        return {
+            "genotype": self.genotype.to_dict(),
+            SELECTION_METRIC: self.metric,
+            "costs": self.cost._asdict(),
+        }
+
+
+class Front(NamedTuple):
+    """Students in the order of their cost: each is dearer and better than the one before it.
+
+    Attributes:
+      quantity: the field of `Cost` that they differ in.
+      searched: the one that the search chose, whether or not another dominates it.
+      students: the front.
+    """
+
+    quantity: str
+    searched: FrontStudent
+    students: list[FrontStudent]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The front as plain JSON types."""
+        return {
+            "format_version": _FORMAT_VERSION,
+            "quantity": self.quantity,
+            "searched": self.searched.to_dict(),
+            "students": [student.to_dict() for student in self.students],
+        }
+
+    def to_json(self) -> str:
+        """The front as readable JSON."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+
+def budget_ladder(
+    rung: Budget,
+    budgets: Sequence[Budget],
+    *,
+    num_edges: int,
+    num_nodes: int,
+    size: int,
+    num_optional: int = 0,
+) -> list[Budget]:
+    """Budgets from the cheapest student to the dearest, in equal steps.
+
+    Args:
+      rung: a budget of the quantity; its value does not count.
+      budgets: which all students keep; such that `check_reachable` passes.
+      num_edges: rows of the alphas: of one cell, or of every cell of the frame.
+      num_nodes: intermediate nodes of a cell.
+      size: how many, 2 or more.
+      num_optional: cells that a student may leave out.
+
+    Returns:
+      At most `size`; fewer where a step would be less than a quantum.
+    """
+    extremes = []
+    for num_absent in range(num_optional + 1):
+        within = [budget.without_cells(num_absent) for budget in budgets]
+        if not is_reachable(within):
+            continue
+        own = rung.without_cells(num_absent)
+        prices = own.num_cells * own.prices
+        num_rows = min(num_edges, own.frame_cells * len(edge_ends(num_nodes)))
+        scores = np.tile(prices.astype(float), (num_rows, 1))
+        extremes += [
+            int(prices[likeliest_within(sign * scores, within, num_nodes=num_nodes)].sum())
+            - num_absent * rung.cell_price
+            for sign in (-1.0, 1.0)
+        ]
+    return [
+        rung._replace(allowance=int(allowance), value=rung.setting_for(int(allowance)))
+        for allowance in np.unique(np.linspace(min(extremes), max(extremes), size).astype(int))
+    ]
+
+
+def best_within(
+    ladder: Sequence[Budget],
+    ranked: Iterable[RankedGenotype],
+    logits: Logits,
+    validate: Callable[[Genotype], float],
+    budgets: Sequence[Budget],
+    *,
+    student: StudentConfig,
+    search: SearchConfig,
+    seed: int,
+) -> list[Genotype]:
+    """The best architecture found within each budget of a ladder.
+
+    For each of them as many are validated as the whole search may, and those of the other rungs
+    that keep it are compared as well.
+
+    Args:
+      ladder: from `budget_ladder`.
+      ranked: what the search has validated.
+      logits: of operations and depths.
+      validate: the metric of a genotype, the higher the better.
+      budgets: which all of them keep.
+      student: the frame of the student.
+      search: method, and how many architectures are validated.
+      seed: of what is drawn.
+
+    Returns:
+      One genotype a rung; neighbours may be equal.
+    """
+    found = dict(ranked)
+    for rung in ladder:
+        within = (*budgets, rung)
+        found |= ranked_genotypes(
+            logits, validate, within, student=student, search=search, seed=seed
+        )
+    return [
+        max((genotype for genotype in found if rung.is_kept_by(genotype)), key=found.__getitem__)
+        for rung in ladder
+    ]
+
+
+def find_front(searched: FrontStudent, others: Iterable[FrontStudent], quantity: str) -> Front:
+    """What is left of some students when those are out that another one dominates.
+
+    A student is dominated by one that costs no more and is as good, or is better at the same cost.
+
+    Args:
+      searched: the one that the search chose; compared like the others.
+      others: further students.
+      quantity: the field of `Cost` that counts.
+    """
+    ordered = sorted(
+        dict.fromkeys((searched, *others)),
+        key=lambda student: (getattr(student.cost, quantity), -student.metric),
+    )
+    front: list[FrontStudent] = []
+    for student in ordered:
+        if not front or student.metric > front[-1].metric:
+            front.append(student)
+    return Front(quantity, searched, front)

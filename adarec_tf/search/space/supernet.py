@@ -1,0 +1,286 @@
+"""The network that holds every operation on every edge.
+
+It computes one of them, the one that was drawn (GDAS), or the mixture of all (DARTS).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.models.sequence_model import (
+    SequenceEmbedding,
+    SequenceOutputs,
+    ordered_sum,
+    real_positions,
+    taps_product,
+)
+from adarec_tf.models.students.genotype import edge_ends
+from adarec_tf.models.students.norm import ChannelNorm, channel_moments
+from adarec_tf.models.students.primitives import PRIMITIVES
+from adarec_tf.models.students.student import CellOutput
+from adarec_tf.search.space.alphas import OPERATIONS, MixedEdges, SampledEdges
+
+_CONVOLUTIONS = [name for name in OPERATIONS if PRIMITIVES[name].kernel_size > 0]
+_WEIGHTLESS = [name for name in OPERATIONS if PRIMITIVES[name].kernel_size == 0]
+_NUM_TAPS = max(PRIMITIVES[name].kernel_size for name in _CONVOLUTIONS)
+_NORM_EPSILON = 1e-6
+
+
+class DrawnOperation(NamedTuple):
+    """What was drawn for one edge.
+
+    Attributes:
+      index: int32 scalar, in `OPERATIONS`.
+      gate: float32 scalar, equal to 1; carries the gradient of the choice.
+    """
+
+    index: tf.Tensor
+    gate: tf.Tensor
+
+
+class OperationShares(NamedTuple):
+    """What the operations add to one edge.
+
+    Attributes:
+      shares: float32 [O].
+    """
+
+    shares: tf.Tensor
+
+
+EdgeChoice = DrawnOperation | OperationShares
+
+
+class MixedOp(keras.layers.Layer):
+    """All operations of one edge, of which one counts, or each by its share.
+
+    The released code runs all ten. Here the convolutions keep their weights in one stack, and the
+    one drawn is gathered from it and computed alone; pools cost next to nothing and are computed
+    always. Stacks also keep the graph small: with a layer a convolution, tracing took ten times as
+    long.
+
+    The norm of a cell's output removes a factor common to all its edges. So a gate's gradient says
+    what an edge adds beside the others, not how good the cell is; hence cells of two nodes or more.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the stacks: kernels [C, taps, D, D], oldest tap first; vectors [C, D]."""
+        hidden_dim = int(input_shape[-1] or 0)
+        vectors = (len(_CONVOLUTIONS), hidden_dim)
+        self.kernels = self.add_weight(
+            shape=(len(_CONVOLUTIONS), _NUM_TAPS, hidden_dim, hidden_dim),
+            initializer=_stacked_glorot_uniform,
+            name="kernels",
+        )
+        self.biases = self.add_weight(shape=vectors, initializer="zeros", name="biases")
+        self.norm_scales = self.add_weight(shape=vectors, initializer="ones", name="norm_scales")
+        self.norm_offsets = self.add_weight(shape=vectors, initializer="zeros", name="norm_offsets")
+        self.weightless = [PRIMITIVES[name].build("float32") for name in _WEIGHTLESS]
+
+    def call(self, states: tf.Tensor, mask: tf.Tensor, choice: EdgeChoice) -> tf.Tensor:
+        """Applies the operation that was drawn, or all of them.
+
+        Args:
+          states: float32 [B, L, D].
+          mask: float32 [B, L, 1].
+          choice: which.
+
+        Returns:
+          float32 [B, L, D].
+        """
+        if isinstance(choice, OperationShares):
+            return self._mix(states, mask, choice.shares)
+        is_drawn = tf.unstack(tf.one_hot(choice.index, len(OPERATIONS)))
+        places = [OPERATIONS.index(name) for name in _CONVOLUTIONS]
+        is_convolution = tf.add_n([is_drawn[place] for place in places])
+        index = tf.argmax(tf.stack([is_drawn[place] for place in places]))
+        result = is_convolution * self._convolve(states, index)
+        for name, layer in zip(_WEIGHTLESS, self.weightless, strict=True):
+            result += is_drawn[OPERATIONS.index(name)] * layer(states, mask)
+        return choice.gate * result * mask
+
+    def _mix(self, states: tf.Tensor, mask: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+        """Every operation, times its share."""
+        result = tf.zeros_like(states)
+        for index, name in enumerate(_CONVOLUTIONS):
+            result += shares[OPERATIONS.index(name)] * self._convolve(states, tf.constant(index))
+        for name, layer in zip(_WEIGHTLESS, self.weightless, strict=True):
+            result += shares[OPERATIONS.index(name)] * layer(states, mask)
+        return result * mask
+
+    def _convolve(self, states: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        """The convolution with this index in `_CONVOLUTIONS`, layer norm and ReLU."""
+        kernel = tf.gather(tf.convert_to_tensor(self.kernels) * _TAP_MASKS, index)
+        taps = _dilated_taps(states, tf.gather(_DILATIONS, index))
+        products = taps_product(taps, kernel)
+        products += tf.gather(tf.convert_to_tensor(self.biases), index)
+        mean, variance = channel_moments(products)
+        return tf.nn.relu(
+            tf.nn.batch_normalization(
+                products,
+                mean,
+                variance,
+                offset=tf.gather(tf.convert_to_tensor(self.norm_offsets), index),
+                scale=tf.gather(tf.convert_to_tensor(self.norm_scales), index),
+                variance_epsilon=_NORM_EPSILON,
+            )
+        )
+
+    def convolution_weights(self, name: str) -> list[tf.Tensor]:
+        """Kernel [taps, D, D], bias [D], scale and offset of the norm [D] of one convolution."""
+        index = _CONVOLUTIONS.index(name)
+        num_unused = _NUM_TAPS - PRIMITIVES[name].kernel_size
+        vectors = (self.biases, self.norm_scales, self.norm_offsets)
+        return [self.kernels[index][num_unused:], *(vector[index] for vector in vectors)]
+
+
+def _tap_masks() -> np.ndarray:
+    """float32 [C, taps, 1, 1]: a kernel of fewer taps uses the newest ones."""
+    masks = np.zeros((len(_CONVOLUTIONS), _NUM_TAPS, 1, 1), np.float32)
+    for row, name in enumerate(_CONVOLUTIONS):
+        masks[row, _NUM_TAPS - PRIMITIVES[name].kernel_size :] = 1.0
+    return masks
+
+
+_TAP_MASKS = _tap_masks()
+_DILATIONS = np.array([PRIMITIVES[name].dilation_rate for name in _CONVOLUTIONS], np.int32)
+
+
+def _dilated_taps(states: tf.Tensor, dilation_rate: tf.Tensor) -> list[tf.Tensor]:
+    """As `causal_taps`, for a dilation known only when the graph runs."""
+    reach = (_NUM_TAPS - 1) * int(_DILATIONS.max())
+    padded = tf.pad(states, [[0, 0], [reach, 0], [0, 0]])
+    starts = [reach - (_NUM_TAPS - 1 - tap) * dilation_rate for tap in range(_NUM_TAPS)]
+    size = tf.shape(states)
+    return [
+        tf.ensure_shape(tf.slice(padded, [0, start, 0], size), states.shape) for start in starts
+    ]
+
+
+def _stacked_glorot_uniform(shape: tuple[int, ...], dtype: str) -> tf.Tensor:
+    """Each kernel [taps, D, D] as if it were drawn alone, by the number of taps it uses."""
+    kernels = []
+    for name in _CONVOLUTIONS:
+        num_taps = PRIMITIVES[name].kernel_size
+        # A new one each time: an initializer draws the same values whenever it is called.
+        drawn = keras.initializers.GlorotUniform()((num_taps, *shape[2:]), dtype)
+        kernels.append(tf.pad(drawn, [[shape[1] - num_taps, 0], [0, 0], [0, 0]]))
+    return tf.stack(kernels)
+
+
+class SearchCell(keras.layers.Layer):
+    """A cell with a `MixedOp` on every edge."""
+
+    def __init__(self, num_nodes: int, dropout: float) -> None:
+        super().__init__()
+        self.ends = edge_ends(num_nodes)
+        self.num_nodes = num_nodes
+        self.edges = [MixedOp() for _ in self.ends]
+        self.combine = CellOutput(num_nodes, dropout)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Creates the weights of every edge."""
+        layers: list[keras.layers.Layer] = [*self.edges, self.combine]
+        for layer in layers:
+            layer.build(input_shape)
+
+    def call(
+        self, states: tf.Tensor, mask: tf.Tensor, choices: list[EdgeChoice], training: bool = False
+    ) -> tf.Tensor:
+        """Maps states [B, L, D] with mask [B, L, 1] through the edges' choices."""
+        nodes = [states]
+        for target in range(1, self.num_nodes + 1):
+            terms = [
+                edge(nodes[source], mask, choice)
+                for edge, (source, end), choice in zip(self.edges, self.ends, choices, strict=True)
+                if end == target
+            ]
+            nodes.append(ordered_sum(terms))
+        return self.combine(states, nodes[1:], mask, training=training)
+
+
+def _computed_if(
+    is_there: tf.Tensor | bool,
+    cell: Callable[..., tf.Tensor],
+    states: tf.Tensor,
+    mask: tf.Tensor,
+    choices: list[EdgeChoice],
+    training: bool,
+) -> tf.Tensor:
+    """The cell's output, or its input if it is not there."""
+
+    def compute() -> tf.Tensor:
+        return cell(states, mask, choices, training=training)
+
+    return compute() if is_there is True else tf.cond(is_there, compute, lambda: states)
+
+
+class Supernet(keras.Model):
+    """Every student of the search space in one set of weights; alphas are kept outside it."""
+
+    def __init__(
+        self, config: StudentConfig, num_items: int, max_length: int, *, num_optional: int = 0
+    ) -> None:
+        """Creates the layers.
+
+        Args:
+          config: the frame of the students.
+          num_items: of the catalogue.
+          max_length: items of a history.
+          num_optional: how many of the topmost cells an architecture may leave out.
+        """
+        super().__init__()
+        self._num_optional = num_optional
+        self.sequence_embedding = SequenceEmbedding(
+            num_items,
+            config.hidden_dim,
+            max_length,
+            dropout=config.dropout,
+            item_table=config.item_table,
+        )
+        self.cells = [SearchCell(config.num_nodes, config.dropout) for _ in range(config.num_cells)]
+        self.final_norm = ChannelNorm(epsilon=1e-6)
+
+    def call(
+        self, item_ids: tf.Tensor, edges: SampledEdges | MixedEdges, training: bool = False
+    ) -> SequenceOutputs:
+        """Computes one student, or the mixture of all.
+
+        Args:
+          item_ids: int [B, L].
+          edges: those of one cell, for all of them, or of every cell.
+          training: whether dropout is on.
+
+        Returns:
+          Its outputs; see `SequenceOutputs`. A cell that is left out is not computed, and its
+          hidden states are those of the cell below.
+        """
+        mask = real_positions(item_ids)
+        states = embedding = self.sequence_embedding(item_ids, training=training)
+        num_there = len(self.cells) - (edges.num_absent if isinstance(edges, SampledEdges) else 0)
+        num_required = len(self.cells) - self._num_optional
+        hidden_states = []
+        choices_of_cells = self._choices_of_cells(edges)
+        for index, (cell, choices) in enumerate(zip(self.cells, choices_of_cells, strict=True)):
+            is_there = index < num_required or tf.less(index, num_there)
+            states = _computed_if(is_there, cell, states, mask, choices, training)
+            hidden_states.append(states)
+        return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
+
+    def _choices_of_cells(self, edges: SampledEdges | MixedEdges) -> list[list[EdgeChoice]]:
+        num_edges = len(self.cells[0].ends)
+        num_rows = len(self.cells) * num_edges
+        # Of one cell or of all: compiled steps may be given either, and see it when they run.
+        repeats = num_rows // tf.shape(edges[0])[0]
+        is_mixture = isinstance(edges, MixedEdges)
+        columns = [
+            tf.unstack(tf.tile(rows, [repeats] + [1] * (len(rows.shape) - 1)), num=num_rows)
+            for rows in edges[:2]  # operations and gates, or shares
+        ]
+        kind = OperationShares if is_mixture else DrawnOperation
+        choices: list[EdgeChoice] = [kind(*row) for row in zip(*columns, strict=True)]
+        return [choices[start : start + num_edges] for start in range(0, num_rows, num_edges)]

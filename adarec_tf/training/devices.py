@@ -1,0 +1,191 @@
+"""The devices a training runs on, and what each of them does of a batch.
+
+A model that was built in the scope of a strategy trains under it, as with Keras's own `fit`:
+
+    strategy = choose_strategy()
+    with strategy.scope():
+        teacher = build_teacher(...)
+    train_teacher(teacher, ...)
+
+Every worker goes through all batches in the same order, and each replica takes its rows of them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from adarec_tf.data.histories.vocabulary import PAD
+
+LossParts = dict[str, tf.Tensor]
+TrainStep = Callable[[tf.Tensor, tf.Tensor], LossParts]
+# Item ids, labels, and the weight of these rows in the batch they belong to.
+WeightedStep = Callable[[tf.Tensor, tf.Tensor, tf.Tensor | float], LossParts]
+
+
+def choose_strategy() -> tf.distribute.Strategy:
+    """The strategy for what there is.
+
+    Returns:
+      Several workers, where `TF_CONFIG` names a cluster of them (call this before TensorFlow has
+      run anything: collective operations are set up when it starts); all the GPUs, where this
+      machine has more than one; else TensorFlow's default, which is the GPU or the CPU.
+    """
+    cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec().as_dict()
+    if sum(len(cluster.get(job, ())) for job in ("chief", "worker")) > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes files: one of the workers does, or the only one."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    if "chief" in resolver.cluster_spec().jobs:
+        return resolver.task_type == "chief"
+    return resolver.task_type == "worker" and resolver.task_id == 0
+
+
+def worker_name(strategy: tf.distribute.Strategy) -> str:
+    """Which of several workers this process is, such as `worker-1`; empty where it is alone."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return ""
+    return f"{resolver.task_type}-{resolver.task_id}"
+
+
+def compile_step(strategy: tf.distribute.Strategy, step: WeightedStep) -> TrainStep:
+    """A training step on whole batches, shared by the replicas of a strategy.
+
+    Args:
+      strategy: under which the variables of the step were created.
+      step: one update. It gets item_ids [B, L], labels [B, L] and the weight that it has to
+        multiply its losses with; with one replica these are a whole batch and 1.
+
+    Returns:
+      A compiled function of the item_ids and labels (int64 [B, L]) of a whole batch, which returns
+      the sums of the losses over replicas.
+    """
+    signature = [tf.TensorSpec([None, None], tf.int64)] * 2
+
+    def own_step(item_ids: tf.Tensor, labels: tf.Tensor) -> LossParts:
+        if strategy.num_replicas_in_sync == 1:
+            return step(item_ids, labels, 1.0)
+        own = rows_of_replica(labels)
+        return step(tf.gather(item_ids, own.rows), tf.gather(labels, own.rows), own.share)
+
+    return tf.function(on_replicas(strategy, own_step), input_signature=signature)
+
+
+def on_replicas(
+    strategy: tf.distribute.Strategy, step: Callable[..., LossParts]
+) -> Callable[..., LossParts]:
+    """A step that every replica of a strategy takes, with the sums of what they return."""
+    if strategy.num_replicas_in_sync == 1:
+        return step
+
+    def shared_step(*batches: Any) -> LossParts:
+        parts = strategy.run(step, args=batches)
+        return {
+            name: strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+            for name, value in parts.items()
+        }
+
+    return shared_step
+
+
+class OwnRows(NamedTuple):
+    """What a replica computes of a batch.
+
+    Attributes:
+      rows: int32 [R], every n-th row of the batch.
+      positions: int64 [N], which of the batch's labelled positions, row by row, are in them.
+      share: scalar float32, of the labelled positions. A mean over those of the replica times this,
+        summed over replicas, is the mean of the batch.
+    """
+
+    rows: tf.Tensor
+    positions: tf.Tensor
+    share: tf.Tensor
+
+
+def rows_of_replica(labels: tf.Tensor) -> OwnRows:
+    """The rows of the replica that asks.
+
+    Args:
+      labels: int64 [B, L], PAD where there is none.
+    """
+    replica = tf.distribute.get_replica_context()
+    number, count = replica.replica_id_in_sync_group, replica.num_replicas_in_sync
+    num_rows = tf.shape(labels)[0]
+    labelled_rows = tf.cast(tf.where(tf.not_equal(labels, PAD))[:, 0], tf.int32)
+    positions = tf.where(tf.equal(labelled_rows % count, number))[:, 0]
+    num_own, num_labels = tf.size(positions), tf.size(labelled_rows)
+
+    def own() -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.range(number, num_rows, count), positions
+
+    def every() -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.range(num_rows), tf.range(num_labels, dtype=tf.int64)
+
+    # Without a label of its own a replica computes something finite, and weighs it by 0.
+    rows, positions = tf.cond(num_own > 0, own, every)
+    return OwnRows(rows, positions, tf.cast(num_own / num_labels, tf.float32))
+
+
+def num_replicas() -> int:
+    """How many take the step that is being traced."""
+    return tf.distribute.get_replica_context().num_replicas_in_sync
+
+
+def sum_over_replicas(values: Any) -> Any:
+    """Sums what each replica has, inside a step; differentiable, and the same on all of them.
+
+    Args:
+      values: tensors, nested.
+    """
+    if num_replicas() == 1:
+        return values
+    replica = tf.distribute.get_replica_context()
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def check_same_epoch(
+    strategy: tf.distribute.Strategy, num_finished: int, checkpoint_dir: str
+) -> None:
+    """Checks that all workers go on from the same checkpoint.
+
+    Args:
+      strategy: of the workers.
+      num_finished: epochs that this one has found there.
+      checkpoint_dir: where.
+
+    Raises:
+      ValueError: another has found more or fewer.
+    """
+    if mean_over_replicas(strategy, {"finished": num_finished})["finished"] != num_finished:
+        raise ValueError(
+            "`checkpoint_dir` should be one folder that all workers see. "
+            f"Received: {checkpoint_dir}, where this worker finds {num_finished} finished epochs "
+            "and others do not."
+        )
+
+
+def mean_over_replicas(
+    strategy: tf.distribute.Strategy, values: Mapping[str, float]
+) -> dict[str, float]:
+    """The mean of what each replica has, so that all of them go on with the same numbers."""
+    if strategy.num_replicas_in_sync == 1:
+        return dict(values)
+    own = tf.constant(list(values.values()), tf.float64)
+
+    @tf.function
+    def mean() -> tf.Tensor:
+        return strategy.reduce(
+            tf.distribute.ReduceOp.MEAN, strategy.run(lambda: tf.identity(own)), axis=None
+        )
+
+    return dict(zip(values, mean().numpy().tolist(), strict=True))

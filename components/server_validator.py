@@ -1,0 +1,127 @@
+"""InfraValidator: student bundle + real histories → infra blessing.
+
+The bundle is served by a server of its own, in another process, and asked over gRPC; its answers
+must be those of the same bundle called in this process.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import InfraBlessing, Model
+
+from adarec_tf.data.histories.histories import read_histories, read_statistics
+from adarec_tf.export.bundle import load_recommender
+from components.artifacts import Sequences, Vocabulary
+from components.blessings import write_blessing
+from components.model_artifact import bundle_dir, raw_histories, read_vocabulary
+
+_K = 10
+_RTOL = 1e-5
+_TIME_LIMIT_S = 180.0
+
+Answer = list[tuple[str, float]]
+
+
+def ask_server(bundle: str, requests: Sequence[dict]) -> list[Answer]:
+    """Serves a bundle from a subprocess and asks it.
+
+    Args:
+      bundle: a SavedModel folder.
+      requests: `{"history": [...], "k": int, "exclude_seen": bool}` each.
+
+    Returns:
+      An answer a request: item ids and scores, best first.
+
+    Raises:
+      ValueError: the bundle cannot be served, or a request failed.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        request_file = Path(directory, "requests.json")
+        answer_file = Path(directory, "answers.json")
+        request_file.write_text(json.dumps(list(requests)), "utf-8")
+        # By name and in a process of its own: components do not import `serving`.
+        completed = subprocess.run(
+            [
+                *(sys.executable, "-m", "serving.validation"),
+                *("--bundle", bundle),
+                *("--requests", str(request_file)),
+                *("--output", str(answer_file)),
+                *("--time-limit-s", str(_TIME_LIMIT_S)),
+            ],
+            cwd=Path(__file__).parents[1],  # where the package `serving` is found
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+        )
+        if completed.returncode != 0:
+            lines = completed.stderr.strip().splitlines() or [f"exit code {completed.returncode}"]
+            raise ValueError(lines[-1].removeprefix("Error: "))
+        answers = json.loads(answer_file.read_text("utf-8"))
+    return [[(item["item_id"], item["score"]) for item in answer] for answer in answers]
+
+
+def ask_in_process(bundle: str, requests: Sequence[dict]) -> list[Answer]:
+    """Asks a bundle in this process; requests and answers as in `ask_server`."""
+    recommend = load_recommender(bundle)
+    answers = []
+    for request in requests:
+        [items] = recommend([request["history"]], request["k"], request["exclude_seen"])
+        answers.append([(item.item_id, item.score) for item in items])
+    return answers
+
+
+def first_mismatch(served: Sequence[Answer], expected: Sequence[Answer]) -> str | None:
+    """Says where served answers differ from the expected ones; None if they agree.
+
+    Item ids must be equal, scores close to a relative 1e-5.
+    """
+    for position, (answer, wanted) in enumerate(zip(served, expected, strict=True)):
+        items, wanted_items = [item for item, _ in answer], [item for item, _ in wanted]
+        if items != wanted_items:
+            return f"Request {position} should return {wanted_items}. Received: {items}."
+        scores, wanted_scores = [score for _, score in answer], [score for _, score in wanted]
+        if not np.allclose(scores, wanted_scores, rtol=_RTOL, atol=_RTOL):
+            return f"Request {position} should score {wanted_scores}. Received: {scores}."
+    return None
+
+
+@component
+def InfraValidator(  # noqa: N802 (a component is named as a class)
+    model: InputArtifact[Model],
+    sequences: InputArtifact[Sequences],
+    vocabulary: InputArtifact[Vocabulary],
+    blessing: OutputArtifact[InfraBlessing],
+    num_requests: Parameter[int],
+    code_fingerprint: Parameter[str],
+) -> None:
+    """Blesses a model whose bundle a server answers with as this process does.
+
+    Args:
+      model: the student.
+      sequences: where the histories asked about come from: the test split.
+      vocabulary: their items.
+      blessing: the verdict and its reasons.
+      num_requests: how many histories to ask about.
+      code_fingerprint: of the code this runs, so that the cache sees changes.
+    """
+    del code_fingerprint  # a part of the cache key alone
+    bundle = bundle_dir(model.uri)
+    histories = raw_histories(
+        read_histories(sequences.uri, "test"), read_vocabulary(vocabulary.uri), int(num_requests)
+    )
+    exclude_seen = read_statistics(sequences.uri).seen == "exclude"
+    requests = [{"history": h, "k": _K, "exclude_seen": exclude_seen} for h in histories]
+    try:
+        mismatch = first_mismatch(ask_server(bundle, requests), ask_in_process(bundle, requests))
+    except ValueError as error:
+        mismatch = f"The server did not answer: {error}"
+    reason = mismatch or f"A server answers {len(requests)} requests as the bundle does in process."
+    write_blessing(blessing, is_blessed=mismatch is None, reasons=[reason], prefix="INFRA_")

@@ -1,0 +1,102 @@
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adarec_tf.data.log.built_in import DATASETS, generate_sample_scene, write_sample_scene
+from adarec_tf.data.log.interactions import InteractionColumns, inspect_log, list_input_files
+
+REAL_LOGS = Path(__file__).parents[4] / "shared" / "data"
+
+
+def histories(num_users: int, seed: int = 0) -> list[list[str]]:
+    table = generate_sample_scene(num_users, seed=seed)
+    items = defaultdict(list)
+    for user, item in zip(table["user_id"].to_pylist(), table["item_id"].to_pylist(), strict=True):
+        items[user].append(item)
+    return list(items.values())
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    contents = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        path = tmp_path / f"{name}.csv.gz"
+        write_sample_scene(str(path), num_users=30, num_items=60, seed=seed)
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1] != contents[2]
+    assert contents[0][4:8] == bytes(4), "the gzip header should hold no time of writing"
+    assert inspect_log([str(tmp_path / "a.csv.gz")]).num_interactions > 30 * 10
+
+
+def test_an_equal_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "sample.csv.gz"
+    write_sample_scene(str(path), num_users=5, num_items=60)
+    before = path.stat().st_mtime_ns
+    write_sample_scene(str(path), num_users=5, num_items=60)
+    assert path.stat().st_mtime_ns == before
+    path.write_bytes(b"interrupted")
+    write_sample_scene(str(path), num_users=5, num_items=60)
+    assert inspect_log([str(path)]).num_interactions > 0
+
+
+def test_histories_are_long_varied_without_repeats_and_in_time_order() -> None:
+    lengths = [len(history) for history in histories(200)]
+    assert min(lengths) >= 15
+    assert max(lengths) <= 40
+    assert np.std(lengths) > 5
+    assert all(len(set(history)) == len(history) for history in histories(200))
+    table = generate_sample_scene(50)
+    times, users = table["timestamp"].to_numpy(), table["user_id"].to_numpy()
+    assert (np.diff(times)[users[1:] == users[:-1]] > 0).all()
+    assert (np.diff(times) < 0).any()
+
+
+def test_a_history_tells_more_than_the_last_item_and_that_more_than_popularity() -> None:
+    scene = histories(800)
+    rates = {}
+    for name, lags in (("popularity", ()), ("markov", (1,)), ("history", (1, 2, 3, 4, 5))):
+        rates[name] = hit_rate_at_10(scene, lags)
+    assert rates["popularity"] < 0.1
+    assert 0.1 < rates["markov"] < 0.35
+    assert rates["history"] > rates["markov"] + 0.2
+
+
+def hit_rate_at_10(scene: list[list[str]], lags: tuple[int, ...]) -> float:
+    """Counts which item follows which at each lag, and adds up the shares."""
+    popularity = Counter(item for history in scene for item in history[:-2])
+    follows: dict[tuple[int, str], Counter] = defaultdict(Counter)
+    for history in scene:
+        train = history[:-2]
+        for lag in lags:
+            for item, later in zip(train, train[lag:], strict=False):
+                follows[lag, item][later] += 1
+    hits = 0
+    for *history, target in scene:
+        scores = {item: count * 1e-6 for item, count in popularity.items()}
+        for lag in lags:
+            counts = follows[lag, history[-lag]]
+            for item, count in counts.items():
+                scores[item] += count / (counts.total() + 1)
+        for item in history:
+            scores.pop(item, None)
+        hits += target in sorted(scores, key=lambda item: (-scores[item], item))[:10]
+    return hits / len(scene)
+
+
+def test_too_small_a_scene_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"60 items or more.*num_items=59"):
+        generate_sample_scene(num_items=59)
+    with pytest.raises(ValueError, match="num_users=0"):
+        generate_sample_scene(num_users=0)
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "sample"])
+def test_real_logs_are_read_by_their_names(name: str) -> None:
+    if not (REAL_LOGS / name).is_dir():
+        pytest.skip(f"the real logs are not in {REAL_LOGS}")
+    config = DATASETS[name].config
+    columns = InteractionColumns(config.user_column, config.item_column, config.time_column)
+    summary = inspect_log(list_input_files(str(REAL_LOGS / name / "interactions.csv.gz")), columns)
+    assert summary.time_scale == 1
+    assert summary.num_interactions > 50_000

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from adarec_tf.data.log.interactions import InteractionsError, list_input_files
+
+
+def test_a_folder_is_listed_by_name_without_hidden_and_bookkeeping_files(tmp_path: Path) -> None:
+    for name in ("b.csv", "a.parquet", "c.tsv.gz", ".DS_Store", "_SUCCESS"):
+        (tmp_path / name).touch()
+    names = [Path(file).name for file in list_input_files(str(tmp_path))]
+    assert names == ["a.parquet", "b.csv", "c.tsv.gz"]
+
+
+def test_a_file_is_its_own_list(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.touch()
+    assert list_input_files(str(file)) == [str(file)]
+
+
+def test_an_unknown_extension_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "log.xlsx").touch()
+    with pytest.raises(InteractionsError, match=r"\.csv, \.tsv.*\.parquet.*log\.xlsx"):
+        list_input_files(str(tmp_path))
+
+
+def test_a_missing_path_an_empty_folder_and_a_nested_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InteractionsError, match="nothing there"):
+        list_input_files(str(tmp_path / "absent.csv"))
+    with pytest.raises(InteractionsError, match="should hold interaction files"):
+        list_input_files(str(tmp_path))
+    (tmp_path / "nested").mkdir()
+    with pytest.raises(InteractionsError, match="nested"):
+        list_input_files(str(tmp_path))

@@ -1,0 +1,94 @@
+"""Slices, intervals and the paired test: each of the model and users it says."""
+
+import numpy as np
+import pytest
+
+from adarec_tf.data.histories.histories import SequenceStatistics
+from adarec_tf.evaluation.accuracy import Accuracy, measure_accuracy
+from adarec_tf.evaluation.baselines import (
+    item_knn_scorer,
+    item_popularity,
+    markov_scorer,
+    popularity_scorer,
+)
+from adarec_tf.evaluation.protocols import model_scorer, ranks_full
+from adarec_tf.evaluation.ranking import metrics_of_ranks, user_gains
+from adarec_tf.evaluation.recommendations import recommendation_statistics
+from adarec_tf.evaluation.uncertainty import bootstrap_interval, paired_test
+from tests.adarec_tf.tiny_scene import build_convolution_model, make_histories
+
+NUM_ITEMS, MAX_LENGTH, NUM_USERS = 12, 5, 60
+GENERATOR = np.random.default_rng(0)
+ROWS = [GENERATOR.integers(1, NUM_ITEMS + 1, 1 + user % 13).tolist() for user in range(NUM_USERS)]
+TRAIN = make_histories([row[:-1] for row in ROWS])
+TEST = make_histories(ROWS, GENERATOR.integers(1, NUM_ITEMS + 1, NUM_USERS).tolist())
+STATISTICS = SequenceStatistics(
+    num_users=NUM_USERS,
+    num_items=NUM_ITEMS,
+    num_interactions=0,
+    removed={},
+    repeat_share=0.0,
+    seen="keep",
+    max_length=MAX_LENGTH,
+    data_fingerprint="toy",
+)
+OPTIONS = {"num_items": NUM_ITEMS, "max_length": MAX_LENGTH, "seen": "keep"}
+
+
+@pytest.fixture
+def measured() -> tuple[Accuracy, dict[str, np.ndarray]]:
+    """What is said of the models, and their ranks."""
+    models = {
+        "teacher": build_convolution_model(NUM_ITEMS, MAX_LENGTH),
+        "student": build_convolution_model(NUM_ITEMS, MAX_LENGTH + 1),
+    }
+    scorers = {
+        "popularity": popularity_scorer(TRAIN, NUM_ITEMS),
+        "markov": markov_scorer(TRAIN, NUM_ITEMS),
+        "item_knn": item_knn_scorer(TRAIN, NUM_ITEMS),
+        **{name: model_scorer(model) for name, model in models.items()},
+    }
+    accuracy = measure_accuracy(
+        *models.values(), TRAIN, TEST, statistics=STATISTICS, k=3, cutoffs=(1, 5)
+    )
+    popularity = item_popularity(TRAIN, NUM_ITEMS)
+    for name, scorer in scorers.items():
+        shown = recommendation_statistics(scorer, TEST, popularity, k=3, **OPTIONS)
+        row = accuracy.rows[name]
+        assert row["catalogue_coverage@3/full"] == shown.catalogue_coverage
+        assert row["mean_recommended_popularity@3/full"] == pytest.approx(shown.mean_popularity)
+    ranks = {name: ranks_full(scorer, TEST, **OPTIONS) for name, scorer in scorers.items()}
+    return accuracy, ranks
+
+
+def test_every_figure_is_that_of_its_model(
+    measured: tuple[Accuracy, dict[str, np.ndarray]],
+) -> None:
+    accuracy, ranks = measured
+    for parts in (accuracy.rows, accuracy.slices, accuracy.intervals):
+        assert list(parts) == list(ranks)
+    for name, of_model in ranks.items():
+        metrics = metrics_of_ranks(of_model, cutoffs=(1, 3, 5), protocol="full")
+        assert {key: accuracy.rows[name][key] for key in metrics} == pytest.approx(metrics)
+        gains = user_gains("ndcg", of_model, 5)
+        assert accuracy.intervals[name]["ndcg@5/full"] == bootstrap_interval(gains, seed=0)
+        assert set(accuracy.intervals[name]) == set(metrics)
+        slices = accuracy.slices[name]
+        long = metrics_of_ranks(of_model[TEST.lengths >= 10], cutoffs=(3,), protocol="full")
+        expected = {"users": int((TEST.lengths >= 10).sum()), **long}
+        assert slices["history_length"]["10-19"] == pytest.approx(expected)
+        assert slices["history_length"]["50+"]["ndcg@3/full"] is None
+        assert list(slices["target_popularity"]) == ["head", "middle", "tail", "unseen"]
+        for of_kind in slices.values():
+            assert sum(figures["users"] for figures in of_kind.values()) == NUM_USERS
+
+
+def test_the_student_is_tested_against_the_teacher(
+    measured: tuple[Accuracy, dict[str, np.ndarray]],
+) -> None:
+    accuracy, ranks = measured
+    student, teacher = (user_gains("mrr", ranks[name], 5) for name in ("student", "teacher"))
+    test = accuracy.student_against_teacher["mrr@5/full"]
+    assert test == paired_test(student, teacher, seed=0)
+    assert test.difference == pytest.approx(student.mean() - teacher.mean())
+    assert test.difference != 0

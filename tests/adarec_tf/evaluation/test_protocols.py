@@ -1,0 +1,155 @@
+"""The full-catalogue protocol, against slow loops and tensorflow-recommenders."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.evaluation import protocols
+from adarec_tf.evaluation.protocols import evaluate_full, model_scorer, ranks_full
+from tests.adarec_tf.tiny_scene import (
+    ConvolutionModel,
+    build_convolution_model,
+    make_histories,
+)
+from tests.references.ranking_metrics import metrics_of_ranks, rank_of_target
+
+NUM_ITEMS = 16
+MAX_LENGTH = 8
+
+
+@pytest.fixture
+def model() -> ConvolutionModel:
+    return build_convolution_model(NUM_ITEMS, MAX_LENGTH)
+
+
+@pytest.fixture
+def histories() -> Histories:
+    """Repeats, histories longer than the model sees, targets already seen, one empty history."""
+    generator = np.random.default_rng(3)
+    lengths = [0, 1, 25, 3, 8, 12, 2, 5, 7, 4, 9, 1]
+    return make_histories(
+        [generator.integers(1, NUM_ITEMS + 1, length).tolist() for length in lengths],
+        generator.integers(1, NUM_ITEMS + 1, len(lengths)).tolist(),
+    )
+
+
+def table_scorer(scores: np.ndarray) -> protocols.ScoreBatch:
+    return lambda rows, item_ids: scores[rows]
+
+
+@pytest.mark.parametrize("seen", ["exclude", "keep"])
+@pytest.mark.parametrize("max_scores", [2**24, 3 * NUM_ITEMS])
+def test_ranks_and_metrics_equal_those_counted_one_by_one(
+    histories: Histories, seen: str, max_scores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocols, "_MAX_SCORES", max_scores)
+    scores = np.random.default_rng(0).integers(0, 5, (histories.num_users, NUM_ITEMS)) / 4.0
+    expected = [
+        rank_of_target(
+            scores[user].tolist(),
+            int(histories.targets[user]),
+            histories.history(user).tolist(),
+            seen == "exclude",
+        )
+        for user in range(histories.num_users)
+    ]
+    options = {"num_items": NUM_ITEMS, "max_length": MAX_LENGTH, "seen": seen}
+    ranks = ranks_full(table_scorer(scores), histories, **options, positions_per_batch=16)
+    np.testing.assert_array_equal(ranks, expected)
+    metrics = evaluate_full(table_scorer(scores), histories, **options, cutoffs=(1, 5))
+    reference = metrics_of_ranks(expected, 1) | metrics_of_ranks(expected, 5)
+    assert metrics == pytest.approx(reference, rel=1e-12)
+
+
+def test_items_older_than_the_model_sees_are_excluded_too() -> None:
+    histories = make_histories([[1, 2, 3, 4, 5]], [6])
+    seen_by_model = []
+
+    def score(rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        seen_by_model.append(item_ids[item_ids > 0].tolist())
+        return np.array([[9.0, 8.0, 7.0, 6.0, 5.0, 1.0, 2.0, 0.0]])
+
+    options = {"num_items": 8, "max_length": 2}
+    assert ranks_full(score, histories, **options, seen="exclude").tolist() == [2]
+    assert ranks_full(score, histories, **options, seen="keep").tolist() == [7]
+    assert seen_by_model == [[4, 5], [4, 5]]
+
+
+def test_batches_never_hold_more_scores_than_allowed(
+    histories: Histories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocols, "_MAX_SCORES", 2 * NUM_ITEMS)
+    sizes = []
+
+    def score(rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        sizes.append(len(rows))
+        return np.zeros((len(rows), NUM_ITEMS))
+
+    ranks_full(score, histories, num_items=NUM_ITEMS, max_length=MAX_LENGTH, seen="keep")
+    assert sum(sizes) == histories.num_users
+    assert max(sizes) == 2
+
+
+@pytest.mark.parametrize("seen", ["auto", ""])
+def test_unresolved_seen_option_is_refused(histories: Histories, seen: str) -> None:
+    with pytest.raises(ValueError, match="exclude, keep"):
+        evaluate_full(
+            table_scorer(np.zeros((12, NUM_ITEMS))),
+            histories,
+            num_items=NUM_ITEMS,
+            max_length=MAX_LENGTH,
+            seen=seen,
+        )
+
+
+def test_nan_scores_are_an_error(histories: Histories) -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        evaluate_full(
+            table_scorer(np.full((12, NUM_ITEMS), np.nan)),
+            histories,
+            num_items=NUM_ITEMS,
+            max_length=MAX_LENGTH,
+            seen="keep",
+        )
+
+
+def test_model_scorer_scores_the_last_position_with_current_weights(
+    model: ConvolutionModel,
+) -> None:
+    scorer = model_scorer(model)
+    for _ in range(2):
+        for item_ids in (np.array([[0, 3, 5]]), np.array([[0, 0, 7, 1], [1, 2, 3, 4]])):
+            outputs = model(item_ids)
+            expected = model.sequence_embedding.item_logits(outputs.final_states)[:, -1]
+            scores = scorer(np.arange(len(item_ids)), item_ids)
+            np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
+        table = model.sequence_embedding.item_table.variable
+        table.assign(-2.0 * tf.convert_to_tensor(table))
+
+
+def test_hit_rate_equals_that_of_tensorflow_recommenders(model: ConvolutionModel) -> None:
+    generator = np.random.default_rng(0)
+    targets = generator.integers(1, NUM_ITEMS + 1, 40)
+    histories = make_histories(
+        [generator.integers(1, NUM_ITEMS + 1, 1 + user % 12).tolist() for user in range(40)],
+        targets.tolist(),
+    )
+    metrics = evaluate_full(
+        model_scorer(model),
+        histories,
+        num_items=NUM_ITEMS,
+        max_length=MAX_LENGTH,
+        seen="keep",
+        cutoffs=(1, 5, 10),
+    )
+    table = model.sequence_embedding.item_vectors()
+    index = tfrs.layers.factorized_top_k.BruteForce().index(table, tf.range(1, NUM_ITEMS + 1))
+    theirs = tfrs.metrics.FactorizedTopK(index, ks=(1, 5, 10))
+    for user, target in enumerate(targets):
+        state = model(histories.history(user)[None, -MAX_LENGTH:]).final_states[:, -1]
+        theirs.update_state(state, table[target - 1][None], tf.constant([target], tf.int32))
+    expected = [float(value) for value in theirs.result()]
+    assert 0 < expected[1] < expected[2] < 1
+    assert [metrics[f"hit_rate@{k}/full"] for k in (1, 5, 10)] == pytest.approx(expected, rel=1e-6)

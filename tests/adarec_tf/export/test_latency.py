@@ -1,0 +1,56 @@
+"""Latency of a real bundle."""
+
+from pathlib import Path
+
+import pytest
+
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.export import latency as latency_module
+from adarec_tf.export.bundle import write_bundle
+from adarec_tf.export.latency import measure_latency
+from tests.adarec_tf.tiny_scene import build_convolution_model
+
+NUM_ITEMS = 11
+MAX_LENGTH = 7
+
+
+@pytest.fixture
+def bundle_dir(tmp_path: Path) -> str:
+    directory = str(tmp_path / "bundle")
+    write_bundle(
+        build_convolution_model(NUM_ITEMS, MAX_LENGTH),
+        ItemVocabulary(tuple(f"i{number}" for number in range(NUM_ITEMS))),
+        directory,
+        max_length=MAX_LENGTH,
+        seen="exclude",
+        genotype_json=None,
+        manifest={},
+        warmup_histories=[],
+    )
+    return directory
+
+
+def test_latency_is_the_percentiles_of_the_timed_calls_in_ms(
+    bundle_dir: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    durations_s = [1.0] * 10 + [0.002] * 99 + [0.5]  # ten of warm-up, then the hundred that count
+    clock = []
+    for duration in durations_s:
+        clock += [0.0, duration]
+    monkeypatch.setattr(latency_module.time, "perf_counter", iter(clock).__next__)
+    latency = measure_latency(bundle_dir, [["i1"], ["i2", "i3"]], k=3, num_requests=100)
+    assert latency.p50_ms == pytest.approx(2.0)
+    assert 2.0 < latency.p99_ms < 500.0
+
+
+def test_latency_of_a_real_bundle_is_plausible(bundle_dir: str) -> None:
+    latency = measure_latency(bundle_dir, [["i1"], ["i2", "i3"]], k=3, num_requests=20)
+    assert 0 < latency.p50_ms <= latency.p99_ms < 10_000
+
+
+@pytest.mark.parametrize(("histories", "num_requests"), [([], 5), ([["i1"]], 0)])
+def test_nothing_to_measure_is_refused(
+    bundle_dir: str, histories: list[list[str]], num_requests: int
+) -> None:
+    with pytest.raises(ValueError, match="at least one history"):
+        measure_latency(bundle_dir, histories, k=3, num_requests=num_requests)

@@ -1,0 +1,160 @@
+"""What every format of the item table has to do; a new one is tested by being registered."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.models.item_tables import ITEM_TABLES
+from adarec_tf.models.sequence_model import SequenceEmbedding
+
+NUM_ITEMS, HIDDEN_DIM = 13, 8
+IDS = tf.constant([[0, 3, NUM_ITEMS], [1, 1, NUM_ITEMS + 1]], tf.int64)
+STATES = tf.random.stateless_normal([5, HIDDEN_DIM], [1, 2])
+
+
+def table_of(format_name: str, num_items: int = NUM_ITEMS) -> SequenceEmbedding:
+    config = ItemTableConfig(format=format_name, rank=3, num_codes=4, codebook_size=6)
+    keras.utils.set_random_seed(3)
+    embedding = SequenceEmbedding(num_items, HIDDEN_DIM, 6, has_mask=True, item_table=config)
+    embedding(tf.zeros([1, 1], tf.int64))
+    return embedding
+
+
+@pytest.fixture(params=ITEM_TABLES)
+def embedding(request: pytest.FixtureRequest) -> SequenceEmbedding:
+    return table_of(request.param)
+
+
+def random_table(num_rows: int = NUM_ITEMS + 2) -> np.ndarray:
+    return np.random.default_rng(2).normal(size=(num_rows, HIDDEN_DIM)).astype(np.float32)
+
+
+def test_every_format_that_may_be_named_exists() -> None:
+    assert set(ITEM_TABLES) == set(ItemTableConfig.FORMATS)
+
+
+def test_rows_and_logits_are_those_of_the_matrix(embedding: SequenceEmbedding) -> None:
+    table = embedding.item_table
+    matrix = table.matrix().numpy()
+    assert matrix.shape == (NUM_ITEMS + 2, HIDDEN_DIM)
+    assert table.rows(IDS).shape == (2, 3, HIDDEN_DIM)
+    np.testing.assert_allclose(table.rows(IDS), matrix[IDS.numpy()], rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(embedding.item_vectors(), matrix[1:-1])
+    np.testing.assert_allclose(
+        embedding.item_logits(STATES), STATES.numpy() @ matrix[1:-1].T, rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "read", [lambda e: e(IDS), lambda e: e.item_logits(STATES), lambda e: e.item_vectors()]
+)
+def test_gradients_reach_every_weight(
+    embedding: SequenceEmbedding, read: Callable[[SequenceEmbedding], tf.Tensor]
+) -> None:
+    variables = [v for v in embedding.trainable_variables if v.name.startswith("item_")]
+    assert variables
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(read(embedding) - 1.0))
+    for gradient in tape.gradient(loss, [v.value for v in variables]):
+        assert np.any(tf.convert_to_tensor(gradient).numpy() != 0)
+
+
+def test_fresh_rows_have_about_unit_length() -> None:
+    for name in ITEM_TABLES:
+        table = table_of(name, 400).item_table
+        squares = np.square(table.matrix().numpy()).sum(axis=1)
+        assert squares.mean() == pytest.approx(1.0, abs=0.35), name
+
+
+def test_the_config_brings_the_table_back(embedding: SequenceEmbedding) -> None:
+    config = embedding.get_config()
+    again = SequenceEmbedding.from_config(config)
+    assert isinstance(config["item_table"], dict)
+    assert again.item_table.config == embedding.item_table.config
+    assert again.item_table.size == embedding.item_table.size
+
+
+def test_weights_follow_the_seed(embedding: SequenceEmbedding) -> None:
+    format_name = embedding.item_table.config.format
+    np.testing.assert_array_equal(
+        table_of(format_name).item_table.matrix(), embedding.item_table.matrix()
+    )
+
+
+def test_serving_form_gives_the_same_numbers_within_it_alone(embedding: SequenceEmbedding) -> None:
+    expected_rows, expected_logits = embedding(IDS), embedding.item_logits(STATES)
+    with embedding.serving_form():
+        rows, logits = embedding(IDS), embedding.item_logits(STATES)
+        embedding.item_table.set_table(random_table())
+    np.testing.assert_allclose(rows, expected_rows, rtol=1e-6, atol=1e-7)
+    scale = np.abs(expected_logits).max()
+    np.testing.assert_allclose(logits, expected_logits, rtol=0, atol=1e-5 * scale)
+    assert np.abs(embedding.item_logits(STATES) - expected_logits).max() > 0.1 * scale
+
+
+def test_served_bytes_are_those_of_the_variables_a_served_graph_reads(
+    embedding: SequenceEmbedding,
+) -> None:
+    with embedding.serving_form():
+
+        @tf.function
+        def served() -> tuple[tf.Tensor, tf.Tensor]:
+            return embedding(IDS), embedding.item_logits(STATES)
+
+        read = list(served.get_concrete_function().graph.variables)
+        positions = embedding.position_table.value
+        num_bytes = sum(v.numpy().nbytes for v in read if v is not positions)
+    assert embedding.item_table.served_bytes == num_bytes
+
+
+def test_a_given_table_is_taken_over(embedding: SequenceEmbedding) -> None:
+    given = random_table()
+    before = np.abs(embedding.item_table.matrix() - given).mean()
+    embedding.item_table.set_table(given)
+    matrix = embedding.item_table.matrix().numpy()
+    assert np.abs(matrix - given).mean() < 0.6 * before
+    embedding.item_table.set_table(given)  # no part of it is by chance
+    np.testing.assert_array_equal(embedding.item_table.matrix(), matrix)
+
+
+def test_a_table_of_another_shape_is_refused(embedding: SequenceEmbedding) -> None:
+    with pytest.raises(ValueError, match=r"shape \(15, 8\). Received: \(14, 8\)"):
+        embedding.item_table.set_table(random_table()[1:])
+
+
+def test_a_grown_table_has_the_old_rows_and_fresh_ones(embedding: SequenceEmbedding) -> None:
+    embedding.item_table.set_table(random_table())
+    format_name = embedding.item_table.config.format
+    grown, fresh = (table_of(format_name, NUM_ITEMS + 4) for _ in range(2))
+    grown.item_table.grow_from(embedding.item_table)
+    old, new = embedding.item_table.matrix().numpy(), grown.item_table.matrix().numpy()
+    np.testing.assert_array_equal(new[: NUM_ITEMS + 1], old[:-1])
+    np.testing.assert_array_equal(new[-1], old[-1])  # the mask's, which has another id
+    made = zip(grown.item_table.row_variables, fresh.item_table.row_variables, strict=True)
+    for variable, untouched in made:
+        rows = slice(NUM_ITEMS + 1, NUM_ITEMS + 5)
+        np.testing.assert_array_equal(np.asarray(variable)[rows], np.asarray(untouched)[rows])
+    np.testing.assert_allclose(
+        grown.item_logits(STATES)[:, :NUM_ITEMS],
+        embedding.item_logits(STATES),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    with pytest.raises(ValueError, match="no more items"):
+        embedding.item_table.grow_from(grown.item_table)
+
+
+def test_every_variable_of_a_table_grows(embedding: SequenceEmbedding) -> None:
+    table = embedding.item_table
+    named = {id(v) for v in (*table.row_variables, *table.shared_variables)}
+    assert named == {id(v) for v in embedding.weights if v.name.startswith("item_")}
+
+
+def test_a_table_of_another_format_does_not_grow_into_this(embedding: SequenceEmbedding) -> None:
+    other = table_of("float32" if embedding.item_table.config.format != "float32" else "int8")
+    with pytest.raises(ValueError, match="of its format"):
+        embedding.item_table.grow_from(other.item_table)

@@ -1,0 +1,113 @@
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.search.selection.evolution import RankedGenotype, evolve, mutate
+from adarec_tf.search.space.alphas import OPERATIONS, genotype_of
+
+OPERATION_INDICES = st.lists(st.integers(0, len(OPERATIONS) - 1), min_size=6, max_size=6)
+
+
+def _genotype(*operations: int) -> Genotype:
+    return genotype_of(operations, num_nodes=2, num_cells=2)
+
+
+def _primitives(genotype: Genotype) -> list[str]:
+    return [edge.primitive for cell in genotype.cells for edge in cell]
+
+
+def _num_best(genotype: Genotype) -> float:
+    return float(_primitives(genotype).count("dilated_2_conv_3"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(OPERATION_INDICES, st.integers(0, 99), st.booleans())
+def test_a_child_differs_from_a_parent_without_dead_edges_in_one_edge_and_what_dies_of_it(
+    operations: list[int], seed: int, is_shared: bool
+) -> None:
+    num_cells, rows = (2, operations[:3]) if is_shared else (2, operations)
+    parent = genotype_of(rows, num_nodes=2, num_cells=num_cells).without_dead_edges()
+    child = mutate(parent, np.random.default_rng(seed), is_shared=is_shared)
+    pairs = [
+        pair
+        for old, new in zip(parent.cells, child.cells, strict=True)
+        for pair in zip(old, new, strict=True)
+    ]
+    changed = [new for old, new in pairs if old != new]
+    alive = [edge for edge in changed if edge.primitive != "none"]
+    assert len(alive) <= (num_cells if is_shared else 1)
+    assert child == child.without_dead_edges()
+    if is_shared:
+        assert child.cells[0] == child.cells[1]
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_evolution_climbs(is_shared: bool) -> None:
+    first = [(g, _num_best(g)) for g in (_genotype(i, 0, 0) for i in range(8) if i != 2)]
+    assert max(metric for _, metric in first) == 0.0
+    # Of a thousand genotypes, or of a million.
+    num_evaluations = 200 if is_shared else 400
+    children = evolve(
+        first, _num_best, num_evaluations=num_evaluations, is_shared=is_shared, seed=1
+    )
+    assert max(metric for _, metric in children) >= 5.0
+
+
+def test_children_are_new_see_order_and_follow_the_seed() -> None:
+    first = [(_genotype(0, 8, 8), 1.0)]
+
+    def run(seed: int) -> list[RankedGenotype]:
+        return evolve(first, _num_best, num_evaluations=40, is_shared=True, seed=seed)
+
+    children = run(3)
+    genotypes = [genotype for genotype, _ in [*first, *children]]
+    assert len(set(genotypes)) == len(genotypes) == 41
+    assert not any(genotype.is_degenerate for genotype in genotypes)
+    assert run(3) == children
+    assert run(4) != children
+
+
+def test_the_oldest_dies_however_good_it_is() -> None:
+    """With a population of one, each child is the next parent."""
+    parent = _genotype(0, 0, 0)
+    metrics = iter(range(100, 0, -1))
+    children = evolve(
+        [(parent, 1e9)],
+        lambda _: next(metrics),
+        num_evaluations=8,
+        is_shared=True,
+        seed=0,
+        population_size=1,
+    )
+    lineage = [parent, *(genotype for genotype, _ in children)]
+    for older, younger in itertools.pairwise(lineage):
+        pairs = zip(older.cells[0], younger.cells[0], strict=True)
+        assert sum(a != b and b.primitive != "none" for a, b in pairs) <= 1
+
+
+def test_validation_is_asked_as_often_as_allowed() -> None:
+    calls: list[Genotype] = []
+    validate: Callable[[Genotype], float] = lambda g: calls.append(g) or 0.0  # noqa: E731
+    evolve([(_genotype(0, 0, 0), 0.0)], validate, num_evaluations=7, is_shared=False, seed=0)
+    assert len(calls) == 7
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_depths_mutate_to_those_that_are_allowed(is_shared: bool) -> None:
+    parent = _genotype(0, 4, 6, 1, 2, 3) if not is_shared else _genotype(0, 4, 6)
+    generator = np.random.default_rng(0)
+    children = [
+        mutate(parent, generator, is_shared=is_shared, depths=(1, 2, 4)) for _ in range(200)
+    ]
+    counts = np.bincount([len(child.cells) for child in children], minlength=5)
+    assert counts.tolist()[:1] + counts.tolist()[3:4] == [0, 0]
+    assert 0.15 < counts[[1, 4]].sum() / 200 < 0.35
+    for child in children:
+        if len(child.cells) != 2:
+            expected = [*parent.cells, parent.cells[-1], parent.cells[-1]][: len(child.cells)]
+            assert list(child.cells) == expected

@@ -1,0 +1,136 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.models.students.cost_table import Cost
+from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.search.cost.budget import SETTINGS, Budget, budget_of, find_budgets
+from adarec_tf.search.selection.genotype_io import read_genotype
+from adarec_tf.search.selection.pareto import FrontStudent, best_within, budget_ladder, find_front
+from adarec_tf.search.space.alphas import Logits, initial_alphas
+from tests.adarec_tf.search.hand_made_costs import cost_table
+
+TABLE = cost_table()
+STUDENT = StudentConfig(num_cells=2, num_nodes=2)
+SEARCH = SearchConfig(num_candidates=4)
+
+
+def _ladder(quantity: str, size: int, **budgets: float) -> list[Budget]:
+    """Of two cells with three edges each, which share their operations."""
+    kept = find_budgets(SearchConfig(**budgets), TABLE, num_cells=2)  # type: ignore[arg-type]
+    rung = budget_of(SETTINGS[quantity], 0.0, TABLE, num_cells=2)
+    return budget_ladder(rung, kept, num_edges=3, num_nodes=2, size=size)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "budgets", "values"),
+    [
+        # From a pool, which takes none, to convolutions of five taps everywhere.
+        ("macs", {}, [0, 1000, 2000, 3000]),
+        # A budget of 1,500 leaves room for two convolutions of three taps in both cells.
+        ("macs", {"max_macs": 1500}, [0, 400, 800, 1200]),
+        # Beside the rest: a pool in two cells, and six convolutions of half a millisecond.
+        ("latency_ms", {}, [1.2, 2.1333, 3.0666, 4.0]),
+        ("parameters", {}, [100, 200, 300, 400]),
+        # Who keeps the budget has one pool a cell, and so there is nothing to choose.
+        ("macs", {"latency_budget_ms": 1.2}, [0]),
+    ],
+)
+def test_the_ladder_by_hand(quantity: str, budgets: dict[str, float], values: list[float]) -> None:
+    ladder = _ladder(quantity, 4, **budgets)
+    assert [rung.value for rung in ladder] == pytest.approx(values)
+    assert {rung.setting for rung in ladder} == {SETTINGS[quantity]}
+
+
+@pytest.mark.parametrize(
+    ("num_cells", "num_edges", "values"),
+    [
+        # A pool in the one cell that is left, of 24 bytes less; six convolutions of 200 bytes.
+        (2, 3, [376, 1600]),
+        (1, 6, [376, 1600]),
+    ],
+)
+def test_the_ladder_goes_from_the_fewest_cells_to_all_of_them(
+    num_cells: int, num_edges: int, values: list[float]
+) -> None:
+    rung = budget_of("max_bytes", 0.0, TABLE, num_cells=num_cells)
+    sizes = {"num_edges": num_edges, "num_nodes": 2, "size": 2}
+    ladder = budget_ladder(rung, (), **sizes, num_optional=1)
+    assert [rung.value for rung in ladder] == values
+    # What only one cell can keep leaves one pool there, and nothing to choose.
+    kept = find_budgets(SearchConfig(latency_budget_ms=1.06), TABLE, num_cells=num_cells)
+    ladder = budget_ladder(rung, kept, **sizes, num_optional=1)
+    assert [rung.value for rung in ladder] == [376]
+
+
+def test_each_rung_has_the_best_of_all_that_keep_it() -> None:
+    def validate(genotype: Genotype) -> float:
+        return float(TABLE.cost_of(genotype).macs)
+
+    ladder = _ladder("macs", 4)
+    lucky = Genotype.from_primitives(2, [["max_pool_3", "none", "none"], ["skip"] * 3])
+    ranked = [(lucky, 999.0)]
+    logits = Logits(initial_alphas(3, seed=0))
+    best = best_within(ladder, ranked, logits, validate, (), student=STUDENT, search=SEARCH, seed=1)
+    macs = [TABLE.cost_of(genotype).macs for genotype in best]
+    assert best[0] == lucky
+    assert all(cost <= rung.value for cost, rung in zip(macs, ladder, strict=True))
+    assert macs == sorted(macs)
+    assert macs[-1] > 1000
+    # The budget of the whole search is kept as well.
+    budgets = find_budgets(SearchConfig(max_bytes=500), TABLE, num_cells=2)
+    for genotype in best_within(
+        ladder[1:], [], logits, validate, budgets, student=STUDENT, search=SEARCH, seed=1
+    ):
+        assert TABLE.cost_of(genotype).served_bytes <= 500
+
+
+def _student(macs: int, metric: float, operation: str = "skip") -> FrontStudent:
+    genotype = Genotype.from_primitives(2, [["conv_3", operation, operation]])
+    return FrontStudent(genotype, metric, Cost(1, macs, 4))
+
+
+def test_the_front_by_hand() -> None:
+    [first, second, dearer, worse, equal, best] = [
+        _student(*figures)
+        for figures in [(1, 0.1), (2, 0.3), (4, 0.25), (2, 0.2), (3, 0.3), (5, 0.5)]
+    ]
+    front = find_front(dearer, [best, worse, second, equal, first, first], "macs")
+    assert front.students == [first, second, best]
+    assert front.searched == dearer
+    assert find_front(best, [], "macs").students == [best]
+    # All cost alike in another quantity.
+    assert find_front(first, [second, best], "served_bytes").students == [best]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1))
+def test_a_student_is_in_the_front_or_dominated_by_one_of_it(
+    figures: list[tuple[int, int]],
+) -> None:
+    students = [_student(macs, float(metric)) for macs, metric in figures]
+    front = find_front(students[0], students[1:], "macs").students
+
+    def dominates(one: FrontStudent, other: FrontStudent) -> bool:
+        return one.cost.macs <= other.cost.macs and one.metric >= other.metric
+
+    for student in students:
+        assert any(dominates(member, student) for member in front)
+    for member in front:
+        assert [one for one in front if dominates(one, member)] == [member]
+
+
+def test_a_student_is_read_back_by_its_number(tmp_path: Path) -> None:
+    one, other = _student(1, 0.1), _student(2, 0.3, "conv_5")
+    path = tmp_path / "front.json"
+    path.write_text(find_front(one, [other], "macs").to_json())
+    assert read_genotype(f"{path}:1") == one.genotype
+    assert read_genotype(f"{path}:2") == other.genotype
+    written = json.loads(path.read_text())
+    assert written["students"][1]["costs"]["macs"] == 2
+    assert written["students"][1]["ndcg@10/full"] == 0.3
+    assert written["searched"] == written["students"][0]

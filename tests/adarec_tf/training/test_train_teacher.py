@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from adarec_tf.config.teacher import NextItNetConfig, TeacherConfig
+from adarec_tf.config.training import TrainingConfig
+from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
+from adarec_tf.models.teachers import TEACHERS, build_teacher
+from adarec_tf.training.train_teacher import train_teacher
+from tests.adarec_tf import walk_scene
+
+CONFIG = TrainingConfig(max_epochs=25, patience=25, positions_per_batch=128, learning_rate=1e-2)
+
+
+def _teacher(name: str) -> keras.Model:
+    own = {"fine_tune_epochs": 25} if name == "bert4rec" else {}
+    config = TEACHERS[name][0](name=name, hidden_dim=12, num_blocks=2, dropout=0.0, **own)
+    return build_teacher(config, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)
+
+
+def _train(model: keras.Model, folder: Path, config: TrainingConfig = CONFIG) -> list[dict]:
+    scene = walk_scene.histories()
+    return train_teacher(
+        model,
+        scene["train"],
+        scene["valid"],
+        config,
+        max_length=walk_scene.MAX_LENGTH,
+        seen="keep",
+        seed=2,
+        checkpoint_dir=str(folder),
+    )
+
+
+def _evaluate(model: keras.Model, split: str, cutoff: int) -> dict[str, float]:
+    return evaluate_full(
+        model_scorer(model),
+        walk_scene.histories()[split],
+        num_items=walk_scene.NUM_ITEMS,
+        max_length=walk_scene.MAX_LENGTH,
+        seen="keep",
+        cutoffs=(cutoff,),
+    )
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_a_teacher_learns_what_needs_two_items_of_context_and_keeps_its_best_weights(
+    name: str, tmp_path: Path
+) -> None:
+    model = _teacher(name)
+    history = _train(model, tmp_path)
+    # The last item alone leaves two possibilities, so one in two.
+    assert _evaluate(model, "test", 1)["hit_rate@1/full"] > 0.8
+    assert history[-1]["task"] < history[0]["task"]
+    best = max(record["ndcg@10/full"] for record in history)
+    assert _evaluate(model, "valid", 10)["ndcg@10/full"] == pytest.approx(best, abs=1e-6)
+
+
+def test_training_stops_when_validation_does_not_improve(tmp_path: Path) -> None:
+    # Without a learning rate to speak of nothing improves after the first epoch.
+    config = TrainingConfig(max_epochs=9, patience=2, learning_rate=1e-12)
+    assert len(_train(_teacher("nextitnet"), tmp_path, config)) == 3
+
+
+def test_equal_seeds_train_equal_weights(tmp_path: Path) -> None:
+    architecture = NextItNetConfig(hidden_dim=12, num_blocks=2, dropout=0.2)
+    models = [
+        build_teacher(architecture, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)
+        for _ in range(2)
+    ]
+    config = TrainingConfig(max_epochs=2, positions_per_batch=128)
+    for number, model in enumerate(models):
+        _train(model, tmp_path / str(number), config)
+    for first, second in zip(models[0].weights, models[1].weights, strict=True):
+        np.testing.assert_allclose(first.numpy(), second.numpy(), rtol=1e-6, atol=1e-7)
+
+
+def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
+    first, second = _teacher("nextitnet"), _teacher("nextitnet")
+    config = TrainingConfig(max_epochs=2, positions_per_batch=128)
+    history = _train(first, tmp_path, config)
+    assert _train(second, tmp_path, config) == history
+    np.testing.assert_array_equal(first.weights[0], second.weights[0])
+
+
+def test_a_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
+    config = TrainingConfig(max_epochs=3, learning_rate=1e30)
+    with pytest.raises(ValueError, match="Losses should stay finite"):
+        _train(_teacher("nextitnet"), tmp_path, config)
+
+
+def test_an_unknown_teacher_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"one of bert4rec, .*sasrec.*teacher\.name='gru'"):
+        TeacherConfig.from_dict({"name": "gru"})
