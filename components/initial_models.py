@@ -6,7 +6,7 @@ import keras
 
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export import bundle
-from adarec_tf.training.warm_start import continue_from
+from adarec_tf.training.warm_start import warm_start_from
 from components.model_artifact import bundle_dir, read_keras_model
 
 
@@ -24,4 +24,4 @@ def continue_from_file(model: keras.Model, path: str, uri: str, vocabulary: Item
     """
     earlier = os.path.join(bundle_dir(uri), "assets", bundle.VOCABULARY_FILE)
     vocabulary.check_extends(ItemVocabulary.read(earlier))
-    continue_from(model, read_keras_model(path))
+    warm_start_from(model, read_keras_model(path))

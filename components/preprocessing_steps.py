@@ -14,10 +14,10 @@ from adarec_tf.config.data import DataConfig
 from adarec_tf.data.histories import global_time_split, session_time_split
 from adarec_tf.data.histories.global_time_split import TimeCuts
 from adarec_tf.data.histories.history_options import HistoryOptions, shape_partition
-from adarec_tf.data.histories.k_core import UserPairs, find_core, is_kept
+from adarec_tf.data.histories.k_core import UserPairs, is_kept, k_core_filter
 from adarec_tf.data.histories.value_counts import ValueCounts, count_values, merge_counts
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.data.log import encoded as coded_log
+from adarec_tf.data.log import encoded as encoded
 from adarec_tf.data.log.events import EVENT_LOG_SCHEMA, EventOptions, select_events
 from adarec_tf.data.storage import user_partitions
 from adarec_tf.data.storage.arrow_files import (
@@ -49,7 +49,7 @@ class Kept(NamedTuple):
 
 def item_keys_of(path: str) -> pa.Array:
     """The distinct item keys of a block."""
-    return coded_log.distinct_keys(read_block(path, ["item_id"])["item_id"].chunks)
+    return encoded.distinct_keys(read_block(path, ["item_id"])["item_id"].chunks)
 
 
 def write_item_keys(keys: pa.Array, scratch: str) -> PartRef:
@@ -64,9 +64,9 @@ def cut_block(
     """The part of each partition, also where it has no rows: every shard is written."""
     block = read_block(path, EVENT_LOG_SCHEMA.names if events.is_any_in_use else None)
     block = select_events(block, events) if events.is_any_in_use else block
-    block = coded_log.encode_items(block, read_keys(item_keys))
+    block = encoded.encode_items(block, read_keys(item_keys))
     users = block["user_id"].combine_chunks()
-    parts = coded_log.partition_users(users, num_partitions)
+    parts = encoded.partition_users(users, num_partitions)
     name = os.path.join(scratch, os.path.basename(path))
     yield from enumerate(write_parts(name, block, parts, num_partitions))
 
@@ -92,12 +92,12 @@ def find_kept(
 
         return UserPairs(partition.num_users, blocks)
 
-    core = find_core(
+    core = k_core_filter(
         [pairs(partition) for partition in sorted(partitions)],
         item_keys.num_rows,
         min_user_interactions=config.min_user_interactions,
         min_item_interactions=config.min_item_interactions,
-        rounds=config.core_rounds,
+        rounds=config.k_core_rounds,
     )
     tables = [pa.table({"kept": mask}) for mask in (*core.users, core.items)]
     *users, items = write_tables(os.path.join(scratch, "kept"), tables)

@@ -1,4 +1,4 @@
-"""Evaluator: test sequences + teacher + student → evaluation + model blessing."""
+"""RankingEvaluator: test sequences + teacher + student → evaluation + model blessing."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from components.model_artifact import bundle_dir, read_model, read_vocabulary
 
 
 @component
-def Evaluator(  # noqa: N802 (a component is named as a class)
+def RankingEvaluator(  # noqa: N802 (a component is named as a class)
     sequences: InputArtifact[Sequences],
     vocabulary: InputArtifact[Vocabulary],
     teacher: InputArtifact[Model],

@@ -5,7 +5,7 @@ shard of each split; what is written depends on the log alone, not on workers, b
 of elements. Rows never travel through Beam: they lie in files beside the output (`block_files`),
 and elements are references to them, so that no runner has to hold a log in memory.
 
-The work is done by vectorised functions of `adarec_tf.data`, in this order: the item keys of the
+The work is done by vectorized functions of `adarec_tf.data`, in this order: the item keys of the
 log; blocks of the events that stay (`events`), in item codes, cut by user; each partition ordered
 (`user_partitions`); sessions and repeats (`history_options`); which users and items stay (`core`);
 the cuts of a split in time; the vocabulary; the shards.
@@ -37,7 +37,7 @@ from adarec_tf.data.histories.histories import (
 from adarec_tf.data.histories.history_options import HistoryOptions, check_time_unit
 from adarec_tf.data.histories.value_counts import merge_counts
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.data.log import encoded as coded_log
+from adarec_tf.data.log import encoded as encoded
 from adarec_tf.data.log.events import (
     NO_EVENTS,
     EventOptions,
@@ -172,7 +172,7 @@ def _build(
     item_keys = beam.pvalue.AsSingleton(
         blocks
         | "FindItems" >> beam.Map(steps.item_keys_of)
-        | "MergeItems" >> beam.CombineGlobally(coded_log.distinct_keys)
+        | "MergeItems" >> beam.CombineGlobally(encoded.distinct_keys)
         | "WriteItems" >> beam.Map(steps.write_item_keys, scratch)
     )
     partitions = (

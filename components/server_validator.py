@@ -1,4 +1,4 @@
-"""InfraValidator: student bundle + real histories → infra blessing.
+"""ServerValidator: student bundle + real histories → infra blessing.
 
 The bundle is served by a server of its own, in another process, and asked over gRPC; its answers
 must be those of the same bundle called in this process.
@@ -94,7 +94,7 @@ def first_mismatch(served: Sequence[Answer], expected: Sequence[Answer]) -> str 
 
 
 @component
-def InfraValidator(  # noqa: N802 (a component is named as a class)
+def ServerValidator(  # noqa: N802 (a component is named as a class)
     model: InputArtifact[Model],
     sequences: InputArtifact[Sequences],
     vocabulary: InputArtifact[Vocabulary],

@@ -55,7 +55,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
 
     Args:
       sequences: split histories.
-      teacher: whose behaviour guides the search.
+      teacher: whose behavior guides the search.
       genotype: the architecture found and the trace of the search.
       student_config: JSON of `StudentConfig`.
       search_config: JSON of `SearchConfig`.

@@ -1,4 +1,4 @@
-"""Pusher: a blessed bundle → the next numbered version in the folder that a server watches.
+"""VersionPusher: a blessed bundle → the next numbered version in the folder that a server watches.
 
 Where a running server is named, the new version has to answer real requests there; otherwise it is
 taken back, and the version before it serves on.
@@ -102,7 +102,7 @@ def ask_running_server(bundle: str, version: int, server: RunningServer) -> str:
 
 
 @component
-def Pusher(  # noqa: N802 (a component is named as a class)
+def VersionPusher(  # noqa: N802 (a component is named as a class)
     model: InputArtifact[Model],
     model_blessing: InputArtifact[ModelBlessing],
     infra_blessing: InputArtifact[InfraBlessing],

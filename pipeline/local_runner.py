@@ -27,7 +27,7 @@ from pipeline.workdir import Workdir
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 # Looks at the serving folder in every run: what it pushed may be gone, or followed by others.
-_NEVER_CACHED = "Pusher"
+_NEVER_CACHED = "VersionPusher"
 
 logger = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from components.beam_arguments import DEFAULT_ARGUMENTS
 from components.checkpoints import file_fingerprint
 from components.interactions_gen import SPLIT, InteractionsGen, interactions_gen
 from components.interactions_validator import InteractionsValidator
-from components.ranking_evaluator import Evaluator
+from components.ranking_evaluator import RankingEvaluator
 from components.sequence_preprocessor import SequencePreprocessor
-from components.server_validator import InfraValidator
+from components.server_validator import ServerValidator
 from components.student_distiller import StudentDistiller
 from components.student_searcher import StudentSearcher
 from components.teacher_trainer import TeacherTrainer
-from components.version_pusher import Pusher
+from components.version_pusher import VersionPusher
 from pipeline.fingerprint import source_fingerprint
 from pipeline.warm_start import WarmStart
 
@@ -191,7 +191,7 @@ def _fingerprint_if_here(path: str) -> str:
 def _release_stages(
     config: PipelineConfig, preprocessor: Any, models: _ModelStages, serving_dir: str
 ) -> _ReleaseStages:
-    evaluator = Evaluator(
+    evaluator = RankingEvaluator(
         sequences=preprocessor.outputs["sequences"],
         vocabulary=preprocessor.outputs["vocabulary"],
         teacher=models.teacher.outputs["model"],
@@ -200,7 +200,7 @@ def _release_stages(
         code_fingerprint=source_fingerprint("components.ranking_evaluator"),
     )
 
-    infra_validator = InfraValidator(
+    infra_validator = ServerValidator(
         model=models.student.outputs["model"],
         sequences=preprocessor.outputs["sequences"],
         vocabulary=preprocessor.outputs["vocabulary"],
@@ -208,7 +208,7 @@ def _release_stages(
         code_fingerprint=source_fingerprint("components.server_validator", "serving.validation"),
     )
 
-    pusher = Pusher(
+    pusher = VersionPusher(
         model=models.student.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=infra_validator.outputs["blessing"],

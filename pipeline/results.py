@@ -47,11 +47,11 @@ def collect_result(
     statistics = read_statistics(sequences_dir)
     student_dir = stages["StudentDistiller"].outputs["model"].uri
     genotype_dir = stages["StudentSearcher"].outputs["genotype"].uri
-    pushed = stages["Pusher"].outputs["pushed_model"].custom_properties
+    pushed = stages["VersionPusher"].outputs["pushed_model"].custom_properties
     version = pushed["pushed_version"].string_value
     blessings = [
         stages[name].outputs["blessing"].custom_properties
-        for name in ("Evaluator", "InfraValidator")
+        for name in ("RankingEvaluator", "ServerValidator")
     ]
     spans = stages["InteractionsGen"].outputs["examples"].custom_properties["spans"].string_value
     test = read_histories(sequences_dir, "test")
@@ -69,7 +69,7 @@ def collect_result(
             "num_interactions": statistics.num_interactions,
             "max_length": statistics.max_length,
         },
-        **_read_json(stages["Evaluator"].outputs["evaluation"].uri, METRICS_FILE),
+        **_read_json(stages["RankingEvaluator"].outputs["evaluation"].uri, METRICS_FILE),
         "genotype": _read_json(genotype_dir, GENOTYPE_FILE),
         "front": _read_json(genotype_dir, FRONT_FILE)
         if _path_if_made(genotype_dir, FRONT_FILE)

@@ -22,7 +22,7 @@ def measure_scene_costs(
     Args:
       config: the scene's settings.
       data_path: the scene's log, whose items are counted; None if it can be generated.
-      num_items: items of the catalogue, if no log has to be read for that; 0 reads it.
+      num_items: items of the catalog, if no log has to be read for that; 0 reads it.
 
     Raises:
       ValueError: there is no log, or it cannot be read.

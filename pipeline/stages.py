@@ -11,8 +11,8 @@ STAGES: dict[str, str] = {
     "SequencePreprocessor": "Make the sequences",
     "TeacherTrainer": "Train the teacher",
     "StudentSearcher": "Search for a student",
-    "StudentDistiller": "Distil the student",
-    "Evaluator": "Evaluate all models",
-    "InfraValidator": "Try the student in a server",
-    "Pusher": "Push the student",
+    "StudentDistiller": "Distill the student",
+    "RankingEvaluator": "Evaluate all models",
+    "ServerValidator": "Try the student in a server",
+    "VersionPusher": "Push the student",
 }

@@ -136,7 +136,7 @@ def _count_runs(runs: Sequence[RunRecord], blessed: Sequence[RunRecord]) -> str:
 
 
 def _is_blessed(run: RunRecord) -> bool:
-    blessings = [run.outputs.get(name) for name in ("Evaluator", "InfraValidator")]
+    blessings = [run.outputs.get(name) for name in ("RankingEvaluator", "ServerValidator")]
     return all(
         outputs is not None and outputs["blessing"].custom_properties["blessed"].int_value == 1
         for outputs in blessings

@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving.loaded_model import ModelError
 
 # Not for requests: what loading runs.
-_INITIALISATION = "__saved_model_init_op"
+_INITIALIZATION = "__saved_model_init_op"
 
 _Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
 
@@ -30,7 +30,7 @@ def check_replaces(new: _Signatures, old: _Signatures) -> None:
     Raises:
       ModelError: FAILED_PRECONDITION, with what differs and what to do.
     """
-    for name in sorted(set(old) - {_INITIALISATION}):
+    for name in sorted(set(old) - {_INITIALIZATION}):
         _check_signature(name, new, old[name])
 
 
@@ -41,7 +41,7 @@ def _check_signature(name: str, new: _Signatures, wanted: meta_graph_pb2.Signatu
         return
     received = f"inputs {_list(given.inputs)}, outputs {_list(given.outputs)}"
     if name not in new:
-        received = f"signatures {', '.join(sorted(set(new) - {_INITIALISATION})) or 'none'}"
+        received = f"signatures {', '.join(sorted(set(new) - {_INITIALIZATION})) or 'none'}"
     raise ModelError(
         grpc.StatusCode.FAILED_PRECONDITION,
         f"The signature {name!r} should answer the requests of the version being served: inputs "

@@ -188,7 +188,7 @@ def _load_functions(path: Path) -> dict[str, Function]:
     return {
         name: _function(session, signature, is_small)
         for name, signature in meta_graph.signature_def.items()
-        if not name.startswith("__saved_model")  # what initialises it
+        if not name.startswith("__saved_model")  # what initializes it
     }
 
 

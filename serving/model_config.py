@@ -22,11 +22,11 @@ class VersionPolicy(NamedTuple):
     """Which versions of a folder are served: by default the newest one.
 
     Attributes:
-      num_latest: how many of the newest; 0 means all.
+      receptive_field: how many of the newest; 0 means all.
       versions: only these numbers; empty means any.
     """
 
-    num_latest: int = 1
+    receptive_field: int = 1
     versions: frozenset[int] = frozenset()
 
     def candidates(self, found: Iterable[int]) -> list[int]:
@@ -35,7 +35,7 @@ class VersionPolicy(NamedTuple):
 
     def is_enough(self, num_served: int) -> bool:
         """Whether no further version is wanted."""
-        return 0 < self.num_latest <= num_served
+        return 0 < self.receptive_field <= num_served
 
 
 NEWEST_VERSION = VersionPolicy()
@@ -116,12 +116,12 @@ def _read_policy(model: model_server_config_pb2.ModelConfig) -> VersionPolicy:
         case "specific":
             if not policy.specific.versions:
                 raise _invalid(f"The `specific` policy of {model.name!r} should list versions.")
-            return VersionPolicy(num_latest=0, versions=frozenset(policy.specific.versions))
+            return VersionPolicy(receptive_field=0, versions=frozenset(policy.specific.versions))
         case "all":
-            return VersionPolicy(num_latest=0)
+            return VersionPolicy(receptive_field=0)
         case _:
             # The real server reads `latest {}` as one version too.
-            return VersionPolicy(num_latest=policy.latest.num_versions or 1)
+            return VersionPolicy(receptive_field=policy.latest.num_versions or 1)
 
 
 def _invalid(message: str) -> ModelError:

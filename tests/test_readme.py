@@ -11,7 +11,7 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students import Genotype, build_student
 from tests.benchmarks import (
     compare_architectures,
-    distil_student,
+    distill_student,
     run_scene,
     train_teacher,
     transfer_table,
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
     [
         ("scene_*.json", run_scene.table_rows),
         ("teacher_*.json", train_teacher.table_rows),
-        ("distilled_*.json", distil_student.table_rows),
+        ("distilled_*.json", distill_student.table_rows),
         ("architectures_*.json", compare_architectures.table_rows),
         ("transfer_*.json", transfer_table.table_rows),
     ],

@@ -31,7 +31,7 @@ class DataConfig(JsonConfig):
     min_item_interactions: int = 1
     # How often both filters run, items first. One pass of the users can leave items below their
     # minimum; 0 goes on until both minimums hold (the k-core).
-    core_rounds: int = 1
+    k_core_rounds: int = 1
     max_length: int = 50  # items of a history a model sees
     seen: str = "auto"  # are items of the history candidates? `exclude`, `keep`, or by the log
     max_repeat_share: float = 0.01  # `auto` excludes seen items up to this share of repeats
@@ -74,10 +74,10 @@ class DataConfig(JsonConfig):
     def __post_init__(self) -> None:
         check_positive_integer(self, "min_item_interactions", "max_length", "max_rows_in_memory")
         check(
-            type(self.core_rounds) is int and self.core_rounds >= 0,
-            "core_rounds",
+            type(self.k_core_rounds) is int and self.k_core_rounds >= 0,
+            "k_core_rounds",
             "a number of rounds, or 0 to go on until nothing more is removed",
-            self.core_rounds,
+            self.k_core_rounds,
         )
         check(
             type(self.min_user_interactions) is int and self.min_user_interactions >= 3,

@@ -33,13 +33,13 @@ class DistillationConfig(JsonConfig):
     # Which student layer learns from which teacher layer: `emd` (paper), `sinkhorn` (the same with
     # an entropic plan, in the graph), or a fixed mapping.
     hidden_mapping: str = "emd"
-    ground_distance: str = "kl"  # of the softmaxed states (paper), normalised `mse`, or `cosine`
-    mass_update: str = "softmax"  # or `normalise`, or `none`: equal masses throughout
+    ground_distance: str = "kl"  # of the softmaxed states (paper), normalized `mse`, or `cosine`
+    mass_update: str = "softmax"  # or `normalize`, or `none`: equal masses throughout
     mass_temperature: float = 1.0
     mass_momentum: float = 0.9  # share of the old masses kept by an update
-    sinkhorn_regularisation: float = 0.05  # in units of the mean ground distance
+    sinkhorn_regularization: float = 0.05  # in units of the mean ground distance
     kd_temperature: float = 1.0
-    # Items of the logits term: the catalogue; the union of the teacher's and the student's `top`
+    # Items of the logits term: the catalog; the union of the teacher's and the student's `top`
     # items; or `sampled`, the task's too: the teacher's best, and a sample for the others.
     logits_items: str = "all"
     num_top_items: int = 100
@@ -56,13 +56,13 @@ class DistillationConfig(JsonConfig):
     warmup_share: float = 0.05
     weight_decay: float = 0.0
     clip_norm: float = 5.0
-    compute_dtype: str = "float32"  # of the catalogue logits: `bfloat16` where the CPU has it
+    compute_dtype: str = "float32"  # of the catalog logits: `bfloat16` where the CPU has it
     windows: str = "last"  # of a history longer than a model sees, or `all` of it in windows
 
     SCHEDULES: ClassVar[tuple[str, ...]] = ("constant", "fall", "rise")
     HIDDEN_MAPPINGS: ClassVar[tuple[str, ...]] = ("emd", "sinkhorn", "first", "last", "uniform")
     GROUND_DISTANCES: ClassVar[tuple[str, ...]] = ("kl", "mse", "cosine")
-    MASS_UPDATES: ClassVar[tuple[str, ...]] = ("softmax", "normalise", "none")
+    MASS_UPDATES: ClassVar[tuple[str, ...]] = ("softmax", "normalize", "none")
     LOGITS_ITEMS: ClassVar[tuple[str, ...]] = ("all", "top", "sampled")
     INITIAL_WEIGHTS: ClassVar[tuple[str, ...]] = ("fresh", "supernet")
     INITIAL_TABLES: ClassVar[tuple[str, ...]] = ("random", "teacher")
@@ -75,7 +75,7 @@ class DistillationConfig(JsonConfig):
         check_positive_number(
             self, "kd_temperature", "mass_temperature", "learning_rate", "clip_norm"
         )
-        check_positive_number(self, "sinkhorn_regularisation")
+        check_positive_number(self, "sinkhorn_regularization")
         check_positive_integer(
             self, "max_epochs", "patience", "positions_per_batch", "num_top_items"
         )

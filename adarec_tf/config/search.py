@@ -201,6 +201,6 @@ class SearchConfig(JsonConfig):
         return num_cells - self.min_cells if self.min_cells > 0 else 0
 
     def training(self) -> TrainingConfig:
-        """The settings of the weights' optimiser alone."""
+        """The settings of the weights' optimizer alone."""
         names = [item.name for item in dataclasses.fields(TrainingConfig)]
         return TrainingConfig(**{n: getattr(self, n) for n in names if hasattr(self, n)})

@@ -26,12 +26,12 @@ class TrainingConfig(JsonConfig):
     weight_decay: float = 0.0
     clip_norm: float = 5.0
     label_smoothing: float = 0.0  # of the full softmax
-    # `softmax` over the catalogue; `sampled_softmax` (with logQ correction) or `gbce` over a sample
-    # of it, for catalogues of a size where the logits of every item cost most of a step.
+    # `softmax` over the catalog; `sampled_softmax` (with logQ correction) or `gbce` over a sample
+    # of it, for catalogs of a size where the logits of every item cost most of a step.
     loss: str = "softmax"
     num_negatives: int = 1024  # of a sampled loss, shared by the positions of a batch
     gbce_calibration: float = 0.75  # t of gBCE: 0 is plain BCE, 1 as calibrated as softmax
-    compute_dtype: str = "float32"  # of the catalogue logits: `bfloat16` where the CPU has it
+    compute_dtype: str = "float32"  # of the catalog logits: `bfloat16` where the CPU has it
     windows: str = "last"  # of a history longer than a model sees, or `all` of it in windows
     # Of equal architecture, from seeds of their own; they teach together. The first is the one that
     # a student is compared with.

@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     Attributes:
       item_ids: int64 [B, L], left-padded with PAD.
       labels: int64 [B, L], the next item at each position, PAD where there is none.
-      places: int64 [N], where the inputs of the labelled positions stand in the flat histories, row
+      places: int64 [N], where the inputs of the labeled positions stand in the flat histories, row
         by row: what was kept about a position is found by it.
     """
 
@@ -58,10 +58,10 @@ def _pad(item_ids: np.ndarray, starts: np.ndarray, stops: np.ndarray, length: in
     return np.where(is_real, item_ids[np.where(is_real, columns, 0)], PAD)
 
 
-def _places(is_labelled: np.ndarray, stops: np.ndarray) -> np.ndarray:
+def _places(is_labeled: np.ndarray, stops: np.ndarray) -> np.ndarray:
     """Where the marked positions [B, L] of rows that end before `stops` stand: int64 [N]."""
-    rows, columns = np.nonzero(is_labelled)
-    return stops[rows] - is_labelled.shape[1] + columns
+    rows, columns = np.nonzero(is_labeled)
+    return stops[rows] - is_labeled.shape[1] + columns
 
 
 class _Windows(NamedTuple):

@@ -13,7 +13,7 @@ from adarec_tf.data.histories.history_options import (
     check_time_unit,
     shape_histories,
 )
-from adarec_tf.data.histories.k_core import UserPairs, find_core, is_kept
+from adarec_tf.data.histories.k_core import UserPairs, is_kept, k_core_filter
 from adarec_tf.data.histories.value_counts import count_values
 from adarec_tf.data.log.encoded import distinct_keys, encode_items, order_by_time
 from adarec_tf.data.log.events import resolve_events, select_events
@@ -27,11 +27,11 @@ from adarec_tf.data.log.spans import list_log_files
 _ALL_SPANS = SpansConfig()
 
 
-class KeptLog(NamedTuple):
+class FilteredInteractions(NamedTuple):
     """What the filters left.
 
     Attributes:
-      interactions: `coded_log.ORDERED_SCHEMA`, in the order of histories.
+      interactions: `encoded.ORDERED_SCHEMA`, in the order of histories.
       user_keys: string [U], of users or sessions, by code; also those of whom nothing is left.
       item_keys: string [V], by item code, likewise.
     """
@@ -41,7 +41,9 @@ class KeptLog(NamedTuple):
     item_keys: pa.Array
 
 
-def read_kept_log(path: str, config: DataConfig, spans: SpansConfig = _ALL_SPANS) -> KeptLog:
+def load_interactions(
+    path: str, config: DataConfig, spans: SpansConfig = _ALL_SPANS
+) -> FilteredInteractions:
     """Reads a log and applies the filters.
 
     Args:
@@ -70,20 +72,20 @@ def read_kept_log(path: str, config: DataConfig, spans: SpansConfig = _ALL_SPANS
     ordered = order_by_time(encode_items(table, item_keys), user_keys).interactions
     interactions, user_keys, _ = shape_histories(ordered, user_keys, options)
     users, items = (interactions[name].to_numpy() for name in ("user", "item"))
-    core = find_core(
+    core = k_core_filter(
         [UserPairs(len(user_keys), lambda: [(users, items)])],
         len(item_keys),
         min_user_interactions=config.min_user_interactions,
         min_item_interactions=config.min_item_interactions,
-        rounds=config.core_rounds,
+        rounds=config.k_core_rounds,
     )
     mask = is_kept(users, items, core.users[0], core.items)
-    return KeptLog(interactions.filter(pa.array(mask)), user_keys, item_keys)
+    return FilteredInteractions(interactions.filter(pa.array(mask)), user_keys, item_keys)
 
 
 def count_items(path: str, config: DataConfig, spans: SpansConfig = _ALL_SPANS) -> int:
-    """How many items the vocabulary of a log has; errors as `read_kept_log`."""
-    interactions = read_kept_log(path, config, spans).interactions
+    """How many items the vocabulary of a log has; errors as `load_interactions`."""
+    interactions = load_interactions(path, config, spans).interactions
     if config.split == "global_time":
         cuts = global_time_split.find_time_cuts(
             count_values(interactions["timestamp"].to_numpy()),

@@ -13,10 +13,10 @@ from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.data.batches import Batch, count_batches, next_item_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.distillation.initial_table import initialise_table
+from adarec_tf.distillation.initial_table import initialize_table
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.distillation.teacher_cache import (
-    AskedTeacher,
+    OnlineTeacher,
     TeacherCache,
     TeacherStates,
     read_teacher,
@@ -70,7 +70,7 @@ def distill_student(
     """
     _check_same_items(student, teacher)
     if config.initial_table == "teacher":
-        initialise_table(student.sequence_embedding, teacher.sequence_embedding)
+        initialize_table(student.sequence_embedding, teacher.sequence_embedding)
     keras.utils.set_random_seed(seed)
     num_layers = len(student(tf.zeros([1, 1], tf.int64)).hidden_states)
     objective = DistillationObjective(student.sequence_embedding, num_layers, teacher, config)
@@ -132,10 +132,10 @@ def _teacher_reader(
     config: DistillationConfig,
     max_length: int,
     directory: str,
-) -> TeacherCache | AskedTeacher:
+) -> TeacherCache | OnlineTeacher:
     # Windows of whole histories are cut elsewhere in every epoch.
     if config.windows != "last":
-        return AskedTeacher(teacher, config.num_kept_items)
+        return OnlineTeacher(teacher, config.num_kept_items)
     return read_teacher(
         teacher,
         train,

@@ -107,21 +107,21 @@ def sinkhorn_plan(
     teacher_mass: tf.Tensor,
     distance: tf.Tensor,
     *,
-    regularisation: float,
+    regularization: float,
     num_iterations: int,
 ) -> tf.Tensor:
     """A plan close to the cheapest, found in the graph: no host, XLA may compile it.
 
-    Minimises cost - regularisation x entropy (Cuturi, arXiv:1306.0895), in the log domain, then
+    Minimizes cost - regularization x entropy (Cuturi, arXiv:1306.0895), in the log domain, then
     moves the rest that the last iteration leaves, so that the margins hold however few there are.
 
     Args:
       student_mass: float32 [S] or [B, S], positive, sums to 1.
       teacher_mass: float32 [T] or [B, T], positive, sums to 1.
       distance: float32 [S, T], or [B, S, T] for a plan each; masses without B serve all of them.
-      regularisation: in units of each problem's mean distance, so that it means the same for every
+      regularization: in units of each problem's mean distance, so that it means the same for every
         ground distance. The smaller, the closer to `transport_plan`, and the more iterations.
-      num_iterations: of matching the rows and then the columns. With 50 and a regularisation of
+      num_iterations: of matching the rows and then the columns. With 50 and a regularization of
         0.05, plans of up to 4 x 16 layers cost 1% more than the cheapest.
 
     Returns:
@@ -133,7 +133,7 @@ def sinkhorn_plan(
         for x in (student_mass[..., tf.newaxis], teacher_mass[..., tf.newaxis, :], distance)
     )
     mean = tf.reduce_mean(distance, axis=[-2, -1], keepdims=True)
-    log_plan = -distance / (regularisation * tf.maximum(mean, 1e-12))
+    log_plan = -distance / (regularization * tf.maximum(mean, 1e-12))
     log_rows, log_columns = tf.math.log(rows), tf.math.log(columns)
 
     def match_margins(iteration: tf.Tensor, log_plan: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -216,7 +216,7 @@ def update_mass(
       layer_cost: float32 [M], sum of plan x distance over the other side.
       kind: `softmax`: shares are softmax(-price / temperature) of the price per unit of mass,
         relative to the mean price, so that the temperature means the same for every distance;
-        `normalise`: shares are proportional to 1 / price (as in BERT-EMD); `none`: the masses stay.
+        `normalize`: shares are proportional to 1 / price (as in BERT-EMD); `none`: the masses stay.
       temperature: of the softmax.
       momentum: share of the old mass that stays.
 

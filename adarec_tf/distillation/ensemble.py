@@ -42,7 +42,7 @@ class EnsembleTeacher:
         """Args: one or more built sequence models over the same items.
 
         Raises:
-          ValueError: there are none, or their catalogues or widths differ.
+          ValueError: there are none, or their catalogs or widths differ.
         """
         sizes = [
             (teacher.sequence_embedding.num_items, teacher.sequence_embedding.hidden_dim)

@@ -11,7 +11,7 @@ from adarec_tf.distillation.ensemble import EnsembleEmbedding
 from adarec_tf.models.sequence_model import SequenceEmbedding
 
 
-def initialise_table(
+def initialize_table(
     student: SequenceEmbedding, teacher: SequenceEmbedding | EnsembleEmbedding
 ) -> None:
     """Sets a student's table to what the teacher's is in its width and format.

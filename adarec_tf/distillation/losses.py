@@ -15,7 +15,7 @@ class DistillationLosses(NamedTuple):
     Attributes:
       embedding: scalar float32, mean squared difference of the embeddings.
       hidden: scalar float32, cost of moving the student's layers onto the teacher's.
-      logits: scalar float32, KL(teacher || student) over the catalogue, in nats.
+      logits: scalar float32, KL(teacher || student) over the catalog, in nats.
     """
 
     embedding: tf.Tensor
@@ -24,10 +24,10 @@ class DistillationLosses(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What scores of the catalogue are made of.
+    """What scores of the catalog are made of.
 
     Attributes:
-      states: float32 [N, D], final states at labelled positions.
+      states: float32 [N, D], final states at labeled positions.
       items: float32 [V, D], item vectors; row j is item j + 1.
     """
 
@@ -36,7 +36,7 @@ class Scores(NamedTuple):
 
 
 class LogitsLosses(NamedTuple):
-    """What the student's scores of the catalogue are compared with.
+    """What the student's scores of the catalog are compared with.
 
     Attributes:
       task: scalar float32, cross-entropy with the label, in nats.
@@ -68,7 +68,7 @@ def logits_losses(
     kd_temperature: float = 1.0,
     compute_dtype: str = "float32",
 ) -> LogitsLosses:
-    """Task and logits loss of the student, over the whole catalogue.
+    """Task and logits loss of the student, over the whole catalog.
 
     The gradient of the logits is a difference of probabilities. It is never formed: each side's
     probabilities meet items and states in products of their own, and the divergence follows from
@@ -93,10 +93,10 @@ def logits_losses(
 
     @tf.custom_gradient
     def losses_of(states: tf.Tensor, items: tf.Tensor):  # type: ignore[no-untyped-def]
-        catalogue = _Catalogue(states, items, labels, compute_dtype)
-        plain = catalogue.distribution(1.0)
-        softened = plain if kd_temperature == 1.0 else catalogue.distribution(kd_temperature)
-        target = _Catalogue(*teacher, labels, compute_dtype).distribution(kd_temperature)
+        catalog = _Catalog(states, items, labels, compute_dtype)
+        plain = catalog.distribution(1.0)
+        softened = plain if kd_temperature == 1.0 else catalog.distribution(kd_temperature)
+        target = _Catalog(*teacher, labels, compute_dtype).distribution(kd_temperature)
         expected_by_teacher = target.expected(items)
         cross_entropy = -softened.log_likelihood(expected_by_teacher)
         divergence = (cross_entropy - target.entropy()) * kd_temperature**2
@@ -106,7 +106,7 @@ def logits_losses(
             of_task, of_divergence = (value / num_positions for value in upstream)
             # The derivative of KL T^2: T^2 / T.
             of_divergence *= kd_temperature
-            to_states = of_task * (plain.expected(items) - catalogue.label_items)
+            to_states = of_task * (plain.expected(items) - catalog.label_items)
             to_states += of_divergence * (softened.expected(items) - expected_by_teacher)
             to_items = of_task * plain.expected_states(states)
             to_items += of_divergence * (
@@ -122,7 +122,7 @@ def logits_losses(
     return LogitsLosses(*losses_of(*student))
 
 
-class _Catalogue:
+class _Catalog:
     """The logits of some states over all items."""
 
     def __init__(
@@ -141,15 +141,15 @@ class _Catalogue:
 class _Distribution:
     """Probabilities [N, V] at a temperature, and what follows from them."""
 
-    def __init__(self, catalogue: _Catalogue, probabilities: tf.Tensor, temperature: float) -> None:
-        self._states, self._logits = catalogue.states, catalogue.logits
-        self._dtype, self._temperature = catalogue.dtype, temperature
+    def __init__(self, catalog: _Catalog, probabilities: tf.Tensor, temperature: float) -> None:
+        self._states, self._logits = catalog.states, catalog.logits
+        self._dtype, self._temperature = catalog.dtype, temperature
         self._probabilities = probabilities
-        of_label = tf.gather(probabilities, catalogue.labels - 1, batch_dims=1)
+        of_label = tf.gather(probabilities, catalog.labels - 1, batch_dims=1)
         self.label_log = tf.math.log(
             tf.maximum(tf.cast(of_label, tf.float32), _SMALLEST_PROBABILITY)
         )
-        self._normaliser = self._logits_of(catalogue.label_items) - self.label_log
+        self._normalizer = self._logits_of(catalog.label_items) - self.label_log
 
     def _logits_of(self, vectors: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(self._states * vectors, axis=-1) / self._temperature
@@ -168,11 +168,11 @@ class _Distribution:
         """Mean negative log-probability of its own items, in nats: [N]."""
         # Not from `expected`: the teacher may be wide, and this is one pass over [N, V].
         mean_logit = tf.reduce_sum(tf.cast(self._probabilities * self._logits, tf.float32), axis=-1)
-        return self._normaliser - mean_logit / self._temperature
+        return self._normalizer - mean_logit / self._temperature
 
     def log_likelihood(self, expected_items: tf.Tensor) -> tf.Tensor:
         """Mean log-probability, in nats, of items drawn so that their mean vector is this: [N]."""
-        return self._logits_of(expected_items) - self._normaliser
+        return self._logits_of(expected_items) - self._normalizer
 
 
 def top_items_divergence(

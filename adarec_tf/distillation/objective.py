@@ -38,7 +38,7 @@ from adarec_tf.distillation.sampled_logits import (
 from adarec_tf.distillation.teacher_cache import TeacherStates, teacher_states
 from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
 from adarec_tf.training.devices import num_replicas, sum_over_replicas
-from adarec_tf.training.next_item_loss import labelled_positions, softmax_loss
+from adarec_tf.training.next_item_loss import labeled_positions, softmax_loss
 
 _SINKHORN_ITERATIONS = 50
 
@@ -140,7 +140,7 @@ class DistillationObjective:
         return [*self.trainable_variables, self.student_mass, self.teacher_mass]
 
     def teacher_states(self, item_ids: tf.Tensor, labels: tf.Tensor) -> TeacherStates:
-        """The frozen teacher's states at the labelled positions of a batch."""
+        """The frozen teacher's states at the labeled positions of a batch."""
         return teacher_states(self._teacher, item_ids, labels, self._config.num_kept_items)
 
     def __call__(
@@ -152,20 +152,20 @@ class DistillationObjective:
         seed: tf.Tensor | tuple[int, int] = (0, 0),
         share: tf.Tensor | float = 1.0,
     ) -> ObjectiveValue:
-        """Compares the student with the labels and the teacher at the labelled positions.
+        """Compares the student with the labels and the teacher at the labeled positions.
 
         Args:
           student_outputs: of the batch.
-          teacher: its states at the labelled positions of the same batch; constants.
+          teacher: its states at the labeled positions of the same batch; constants.
           labels: int64 [B, L], PAD where there is none.
           progress: the share of the training that is over, for the terms' schedules.
           seed: int [2], of the items that are sampled, if any.
-          share: of the whole batch's labelled positions, where this is the part of a replica.
+          share: of the whole batch's labeled positions, where this is the part of a replica.
 
         Returns:
           The objective; masses are read, never changed.
         """
-        positions = labelled_positions(labels)
+        positions = labeled_positions(labels)
 
         def at_labels(states: Sequence[tf.Tensor]) -> list[tf.Tensor]:
             return [tf.gather_nd(state, positions.indices) for state in states]
@@ -278,7 +278,7 @@ class DistillationObjective:
             self.student_mass,
             self.teacher_mass,
             distance,
-            regularisation=self._config.sinkhorn_regularisation,
+            regularization=self._config.sinkhorn_regularization,
             num_iterations=_SINKHORN_ITERATIONS,
         )
 

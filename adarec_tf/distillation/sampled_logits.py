@@ -1,8 +1,8 @@
-"""Task and logits loss over items that stand for the catalogue: for large ones, and fast searches.
+"""Task and logits loss over items that stand for the catalog: for large ones, and fast searches.
 
 Of each position its label and its teacher's best items count as they are. All others are sampled:
-the catalogue, in its order of popularity, is cut into strata, narrow ones first, and one item of
-each stands for the rest of its stratum. The normaliser of a softmax is then estimated without bias,
+the catalog, in its order of popularity, is cut into strata, narrow ones first, and one item of
+each stands for the rest of its stratum. The normalizer of a softmax is then estimated without bias,
 and exact where every stratum is one item.
 """
 
@@ -16,7 +16,7 @@ from adarec_tf.models.sequence_model import MASKED_SCORE
 
 
 class Candidates(NamedTuple):
-    """The items that stand for the catalogue.
+    """The items that stand for the catalog.
 
     Attributes:
       own: int64 [N, C], item ids of each position, the label first.
@@ -46,7 +46,7 @@ class CandidateScores(NamedTuple):
 
 
 def stratum_starts(num_items: int, num_strata: int) -> np.ndarray:
-    """Cuts a catalogue, most popular items first, into strata whose sizes grow linearly.
+    """Cuts a catalog, most popular items first, into strata whose sizes grow linearly.
 
     Args:
       num_items: V.

@@ -17,16 +17,16 @@ import tensorflow as tf
 from adarec_tf.data.batches import Batch, next_item_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.training.next_item_loss import labelled_positions
+from adarec_tf.training.next_item_loss import labeled_positions
 
 logger = logging.getLogger(__name__)
 
 _BATCH = 8192  # positions
-_TOP_ITEMS_BATCH = 1024  # where each has scores of the catalogue
+_TOP_ITEMS_BATCH = 1024  # where each has scores of the catalog
 
 
 class TeacherStates(NamedTuple):
-    """The teacher's outputs at the labelled positions of a batch, row by row.
+    """The teacher's outputs at the labeled positions of a batch, row by row.
 
     Attributes:
       embedding: float32 [N, D].
@@ -53,10 +53,10 @@ def teacher_states(
       teacher: a built sequence model; no gradient reaches it.
       item_ids: int64 [B, L].
       labels: int64 [B, L], PAD where there is none.
-      num_top_items: K; scoring the catalogue for them costs more than all the rest.
+      num_top_items: K; scoring the catalog for them costs more than all the rest.
     """
     outputs = teacher(item_ids, training=False)
-    indices = labelled_positions(labels).indices
+    indices = labeled_positions(labels).indices
 
     def at_labels(states: tf.Tensor) -> tf.Tensor:
         return tf.stop_gradient(tf.gather_nd(states, indices))
@@ -80,7 +80,7 @@ def _top_items(
     return 1 + tf.math.top_k(tf.stop_gradient(logits), number).indices
 
 
-class AskedTeacher:
+class OnlineTeacher:
     """A teacher that is asked about every batch.
 
     Attributes:
@@ -132,7 +132,7 @@ def read_teacher(
     directory: str,
     max_bytes: int,
     num_top_items: int = 0,
-) -> TeacherCache | AskedTeacher:
+) -> TeacherCache | OnlineTeacher:
     """The teacher's states for batches of a training split: from a cache if it is small enough.
 
     Args: as `build_teacher_cache`.
@@ -145,7 +145,7 @@ def read_teacher(
         max_bytes=max_bytes,
         num_top_items=num_top_items,
     )
-    return AskedTeacher(teacher, num_top_items) if cache is None else cache
+    return OnlineTeacher(teacher, num_top_items) if cache is None else cache
 
 
 def build_teacher_cache(
@@ -186,7 +186,7 @@ def build_teacher_cache(
         )
         for number, values in enumerate(probe)
     ]
-    asked = AskedTeacher(teacher, num_top_items)
+    asked = OnlineTeacher(teacher, num_top_items)
     for batch in _batches(train, max_length, _TOP_ITEMS_BATCH if num_top_items else _BATCH):
         for array, values in zip(arrays, _flat(asked.states(batch)), strict=True):
             array[batch.places] = values.numpy()

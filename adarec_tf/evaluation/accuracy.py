@@ -34,7 +34,7 @@ class Accuracy(NamedTuple):
 
     Attributes:
       rows: model to `hit_rate@k/full`, `ndcg@k/full` and `mrr@k/full` at all cut-offs, and to
-        `catalogue_coverage@k/full` and `mean_recommended_popularity@k/full` at one.
+        `catalog_coverage@k/full` and `mean_recommended_popularity@k/full` at one.
       slices: model to kind of slice (`history_length`, `target_popularity`) to slice to figures.
       intervals: model to metric to its 95% interval over users.
       student_against_teacher: metric to the paired test of the student minus the teacher.
@@ -173,7 +173,7 @@ def _measure_model(
 def _row(model: _Measured, cutoffs: Sequence[int], k: int) -> dict[str, float]:
     return {
         **metrics_of_ranks(model.ranks, cutoffs=cutoffs, protocol="full"),
-        f"catalogue_coverage@{k}/full": model.recommendations.catalogue_coverage,
+        f"catalog_coverage@{k}/full": model.recommendations.catalog_coverage,
         f"mean_recommended_popularity@{k}/full": model.recommendations.mean_popularity,
     }
 

@@ -19,7 +19,7 @@ def popularity_scorer(train: Histories, num_items: int) -> ScoreBatch:
 
     Args:
       train: the train split.
-      num_items: size of the catalogue.
+      num_items: size of the catalog.
     """
     counts = item_popularity(train, num_items)
     return lambda rows, item_ids: np.broadcast_to(counts, (len(rows), num_items))
@@ -32,7 +32,7 @@ def markov_scorer(train: Histories, num_items: int) -> ScoreBatch:
 
     Args:
       train: the train split.
-      num_items: size of the catalogue.
+      num_items: size of the catalog.
     """
     popularity = item_popularity(train, num_items)
     fallback = popularity / (1.0 + popularity.max(initial=0.0))
@@ -49,29 +49,29 @@ def item_knn_scorer(
     num_items: int,
     *,
     num_last: int = 10,
-    num_neighbours: int = 100,
+    num_neighbors: int = 100,
 ) -> ScoreBatch:
-    """Item-based nearest neighbours: what was taken by those who took the user's last items.
+    """Item-based nearest neighbors: what was taken by those who took the user's last items.
 
     Two items are as similar as the cosine of their users in the training histories, where a user
-    counts once an item, and an item is no neighbour of itself. A candidate scores the sum, over
+    counts once an item, and an item is no neighbor of itself. A candidate scores the sum, over
     the user's last items, of its similarity to the item times 1 / the item's place from the end.
-    Popularity orders candidates of equal score, and those that are nobody's neighbour behind all
+    Popularity orders candidates of equal score, and those that are nobody's neighbor behind all
     that are.
 
     Args:
       train: the train split.
-      num_items: size of the catalogue.
+      num_items: size of the catalog.
       num_last: items at the end of a history that are looked at.
-      num_neighbours: most similar items kept of each item; of equals the first in id order.
+      num_neighbors: most similar items kept of each item; of equals the first in id order.
 
     Raises:
-      ValueError: `num_last` or `num_neighbours` is below 1.
+      ValueError: `num_last` or `num_neighbors` is below 1.
     """
-    for name, value in (("num_last", num_last), ("num_neighbours", num_neighbours)):
+    for name, value in (("num_last", num_last), ("num_neighbors", num_neighbors)):
         if value < 1:
             raise ValueError(f"`{name}` should be a positive integer. Received: {name}={value}.")
-    similarities = _neighbour_similarities(train, num_items, num_neighbours)
+    similarities = _neighbor_similarities(train, num_items, num_neighbors)
     popularity = item_popularity(train, num_items)
     # Below the smallest real score, and too small to reorder scores that differ by more than noise.
     smallest = similarities.data.min(initial=1.0) / num_last
@@ -94,10 +94,10 @@ def item_popularity(train: Histories, num_items: int) -> np.ndarray:
     return np.bincount(train.item_ids, minlength=num_items + 1)[1:].astype(np.float64)
 
 
-def _neighbour_similarities(
-    train: Histories, num_items: int, num_neighbours: int
+def _neighbor_similarities(
+    train: Histories, num_items: int, num_neighbors: int
 ) -> scipy.sparse.csr_matrix:
-    """float64 [num_items + 1, num_items]: from item (or PAD, which has none) to its neighbours."""
+    """float64 [num_items + 1, num_items]: from item (or PAD, which has none) to its neighbors."""
     users = np.repeat(np.arange(train.num_users), train.lengths)
     taken = scipy.sparse.csr_matrix(
         (np.ones(len(users)), (train.item_ids, users)), shape=(num_items + 1, train.num_users)
@@ -113,7 +113,7 @@ def _neighbour_similarities(
         is_other = items != others + 1
         items, others = items[is_other], others[is_other]
         values = pairs.data[is_other] / np.sqrt(counts[items] * counts[others + 1])
-        kept = _first_of_each(items, np.lexsort((others, -values, items)), num_neighbours)
+        kept = _first_of_each(items, np.lexsort((others, -values, items)), num_neighbors)
         blocks.append((values[kept], items[kept], others[kept]))
     values, items, others = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     return scipy.sparse.csr_matrix((values, (items, others)), shape=(num_items + 1, num_items))

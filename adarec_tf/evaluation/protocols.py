@@ -1,7 +1,7 @@
-"""The full-catalogue protocol: every item the user may be shown is a candidate.
+"""The full-catalog protocol: every item the user may be shown is a candidate.
 
 The protocol is part of a metric's name (`ndcg@10/full`). Batches are streamed: memory follows the
-catalogue, never users times items. A model sees the last `max_length` items of a history, but items
+catalog, never users times items. A model sees the last `max_length` items of a history, but items
 seen are looked up in all of it.
 """
 
@@ -35,12 +35,12 @@ def evaluate_full(
     cutoffs: Sequence[int] = CUTOFFS,
     positions_per_batch: int = POSITIONS_PER_BATCH,
 ) -> dict[str, float]:
-    """Ranks each target among the full catalogue; each user counts once.
+    """Ranks each target among the full catalog; each user counts once.
 
     Args:
       score_batch: the model, see `ScoreBatch`.
       histories: the valid or test split.
-      num_items: size of the catalogue.
+      num_items: size of the catalog.
       max_length: items of a history the model sees.
       seen: `exclude` or `keep`: whether items of the history are candidates.
       cutoffs: values of k.
@@ -135,7 +135,7 @@ def score_batches(
 
     Args:
       histories: the valid or test split.
-      num_items: size of the catalogue.
+      num_items: size of the catalog.
       max_length: items of a history the model sees.
       positions_per_batch: B x L aimed at.
 
@@ -158,7 +158,7 @@ def excluded_items(
     Args:
       histories: the valid or test split.
       rows: int [B], which users.
-      num_items: size of the catalogue.
+      num_items: size of the catalog.
       seen: `exclude` or `keep`: whether items of the history are candidates.
 
     Returns:

@@ -14,7 +14,7 @@ def target_ranks(
     """Ranks of the targets, counted from 1.
 
     A tie counts against the target, so that a model which scores all items alike gains nothing. A
-    target that is excluded itself is never shown: it ranks behind the whole catalogue.
+    target that is excluded itself is never shown: it ranks behind the whole catalog.
 
     Args:
       scores: float [B, V]; column j belongs to item j + 1, so PAD is never a candidate.
@@ -26,7 +26,7 @@ def target_ranks(
 
     Raises:
       ValueError: a score is NaN (which compares as if it beat every score), a target is no item
-        of the catalogue, or the shapes do not fit.
+        of the catalog, or the shapes do not fit.
     """
     _check_scores(scores, targets, is_excluded)
     rows, columns = np.arange(len(targets)), targets - 1
@@ -76,7 +76,7 @@ def hit_rate_at_k(ranks: np.ndarray, k: int) -> float:
 def ndcg_at_k(ranks: np.ndarray, k: int) -> float:
     """Mean of 1 / log2(1 + rank) over the targets, 0 behind k.
 
-    With one target a user the ideal gain is 1, so this is the normalised gain already.
+    With one target a user the ideal gain is 1, so this is the normalized gain already.
 
     Args:
       ranks: int [U], from 1.

@@ -1,6 +1,6 @@
-"""What users are shown at all: how much of the catalogue, and how popular.
+"""What users are shown at all: how much of the catalog, and how popular.
 
-Targets play no part here. A list holds the first k candidates of a user under the full-catalogue
+Targets play no part here. A list holds the first k candidates of a user under the full-catalog
 protocol; a user with fewer candidates than k gets a shorter list.
 """
 
@@ -26,13 +26,13 @@ class RecommendationStatistics(NamedTuple):
     """Coverage and popularity bias of the first k recommendations.
 
     Attributes:
-      catalogue_coverage: share of the catalogue that at least one user is shown, 0..1; reported as
-        `catalogue_coverage@k/full`.
+      catalog_coverage: share of the catalog that at least one user is shown, 0..1; reported as
+        `catalog_coverage@k/full`.
       mean_popularity: training interactions of an item shown: the mean over a user's list, then
         over users; reported as `mean_recommended_popularity@k/full`.
     """
 
-    catalogue_coverage: float
+    catalog_coverage: float
     mean_popularity: float
 
 
@@ -53,7 +53,7 @@ def recommendation_statistics(
       score_batch: the model, see `ScoreBatch`.
       histories: the valid or test split; targets are not used.
       train_popularity: float [num_items], training interactions of each item.
-      num_items: size of the catalogue.
+      num_items: size of the catalog.
       max_length: items of a history the model sees.
       seen: `exclude` or `keep`: whether items of the history are candidates.
       k: length of a list.
@@ -121,7 +121,7 @@ def model_recommendation_statistics(
             if is_excluded is None:
                 is_excluded = np.zeros((len(rows), num_items), bool)
             # Not `query_with_exclusions`: it compares every pair of a candidate and an exclusion,
-            # and fails where the two outnumber the catalogue. Asking for enough to drop some is
+            # and fails where the two outnumber the catalog. Asking for enough to drop some is
             # the same.
             num_asked = min(num_items, k + int(is_excluded.sum(axis=1).max()))
             columns = index(last_states(item_ids), k=num_asked)[1].numpy()

@@ -1,6 +1,6 @@
 """The sampled protocol: the target among a few items drawn at random, as many papers report it.
 
-It flatters every model and may order two models otherwise than the full catalogue does (Krichene
+It flatters every model and may order two models otherwise than the full catalog does (Krichene
 and Rendle, KDD 2020), so it has a name of its own (`ndcg@10/sampled100`), serves to compare with
 published figures, and decides nothing.
 """
@@ -32,7 +32,7 @@ def evaluate_sampled(
     Args:
       score_batch: the model, see `ScoreBatch`.
       histories: the valid or test split.
-      num_items: size of the catalogue.
+      num_items: size of the catalog.
       max_length: items of a history the model sees.
       seed: of the negatives.
       num_negatives: N, drawn for each user.
@@ -72,7 +72,7 @@ def sample_negatives(
     Args:
       histories: the valid or test split.
       row: of the user; with the seed it decides the draw, whatever the batches.
-      num_items: size of the catalogue.
+      num_items: size of the catalog.
       num_negatives: N.
       seed: of the draw.
 

@@ -12,23 +12,25 @@ _MIN_ITEMS_FOR_BLOCKS = 100_000
 
 
 def latest_items(
-    item_ids: tf.Tensor, num_latest: int, max_length: int
+    item_ids: tf.Tensor, receptive_field: int, max_length: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Drops PAD wherever it stands and keeps the last items, the latest first.
 
     Args:
       item_ids: int64 [B, N], oldest first, PAD anywhere.
-      num_latest: items to keep at most.
+      receptive_field: items to keep at most.
       max_length: items to count at most.
 
     Returns:
-      The items kept, int64 [B, num_latest], then PAD. And the number of items in each row, int64
-      [B, 1].
+      The items kept, int64 [B, receptive_field], then PAD. And the number of items in each row,
+      int64 [B, 1].
     """
-    item_ids = tf.pad(item_ids, [[0, 0], [num_latest, 0]])  # so that there are enough to choose of
+    item_ids = tf.pad(
+        item_ids, [[0, 0], [receptive_field, 0]]
+    )  # so that there are enough to choose of
     is_item = tf.sign(item_ids)
     # Items are numbered from 1 in their order, and what is no item comes after all of them.
-    numbers, places = tf.math.top_k(tf.cumsum(is_item, axis=1) * is_item, num_latest)
+    numbers, places = tf.math.top_k(tf.cumsum(is_item, axis=1) * is_item, receptive_field)
     latest = tf.gather(item_ids, places, batch_dims=1)
     return latest, tf.minimum(numbers[:, :1], max_length)
 
@@ -59,7 +61,7 @@ def exclude_listed(scores: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
 
 
 def mark_items(item_ids: tf.Tensor, num_items: int) -> tf.Tensor:
-    """Which items of the catalogue are in each list.
+    """Which items of the catalog are in each list.
 
     Args:
       item_ids: int64 [B, N], PAD is ignored.
@@ -92,7 +94,7 @@ class BestItems(NamedTuple):
 
 
 def best_items(scores: tf.Tensor, k: tf.Tensor) -> BestItems:
-    """Finds the best items of a catalogue.
+    """Finds the best items of a catalog.
 
     Args:
       scores: float32 [B, V], V static.
@@ -117,7 +119,7 @@ def best_of_blocks(scores: tf.Tensor, k: tf.Tensor) -> BestItems:
     blocks = tf.reshape(scores, [-1, num_blocks, _BLOCK_ITEMS])
     num_best = tf.minimum(k, num_blocks)
     best_blocks = tf.math.top_k(tf.reduce_max(blocks, axis=2), num_best).indices
-    best_blocks = tf.sort(best_blocks, axis=1)  # in the catalogue's order, so that the first wins
+    best_blocks = tf.sort(best_blocks, axis=1)  # in the catalog's order, so that the first wins
     candidates = tf.gather(blocks, best_blocks, batch_dims=1)
     best = tf.math.top_k(tf.reshape(candidates, [-1, num_best * _BLOCK_ITEMS]), k)
     block = tf.gather(best_blocks, best.indices // _BLOCK_ITEMS, batch_dims=1)

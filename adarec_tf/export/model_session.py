@@ -50,7 +50,7 @@ class ModelSession:
         return {
             name: self._function(signature, scope, is_small)
             for name, signature in meta_graph.signature_def.items()
-            if not name.startswith("__saved_model")  # what initialises it
+            if not name.startswith("__saved_model")  # what initializes it
         }
 
     def _variable_bytes(self, scope: str) -> int:

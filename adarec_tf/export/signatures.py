@@ -43,7 +43,7 @@ class ServedModel(NamedTuple):
     """What `tf.saved_model.save` is given.
 
     Attributes:
-      module: owns the lookup tables and exactly the variables the functions read: no optimiser,
+      module: owns the lookup tables and exactly the variables the functions read: no optimizer,
         no seeds of dropout, no layer that only training uses.
       signatures: the traced functions by name, see `build_served_model`.
       session_size: numbers of a session of `step`; 0 if the model has no such signature.
@@ -67,7 +67,7 @@ def build_served_model(
     `serving_default(history, k, exclude_seen)`: the best items. `k` int32 [], positive;
     `exclude_seen` bool [], whether items of the given history (all of it, not only what the model
     sees) are no candidates. Gives `item_ids` string [B, K] and `scores` float32 [B, K], best first,
-    where K is k or the size of the catalogue if that is less. Slots without a candidate come last:
+    where K is k or the size of the catalog if that is less. Slots without a candidate come last:
     "" and -inf.
 
     `recommend_filtered(history, k, exclude_seen, allowed, denied)`: the same among the items of the
@@ -228,7 +228,9 @@ class _ServedFunctions:
         return self._tables.item_lines.lookup(keys) + 1  # a key without a line becomes PAD
 
     def _last_states(self, item_ids: tf.Tensor) -> tf.Tensor:
-        latest_ids, num_items = latest_items(item_ids, self._encoder.num_latest, self._max_length)
+        latest_ids, num_items = latest_items(
+            item_ids, self._encoder.receptive_field, self._max_length
+        )
         states = self._encoder.last_states(latest_ids, num_items)
         # Not left to the model: attention over nothing, say, may give NaN.
         return tf.math.multiply_no_nan(states, tf.cast(tf.sign(num_items), tf.float32))
@@ -246,7 +248,7 @@ class _WholeModel:
 
     def __init__(self, model: SequenceModel, max_length: int) -> None:
         self._model = model
-        self.num_latest = max_length
+        self.receptive_field = max_length
 
     def last_states(self, latest_ids: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
         longest = tf.maximum(tf.reduce_max(num_items), 1)  # padding would cost the model

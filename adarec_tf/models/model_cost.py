@@ -50,7 +50,7 @@ def served_bytes(model: SequenceModel) -> int:
 
 
 def encoder_macs(model: SequenceModel, max_length: int) -> int:
-    """Multiply-adds of encoding one full history; scoring the catalogue is not included.
+    """Multiply-adds of encoding one full history; scoring the catalog is not included.
 
     Matrix products and convolutions count, as is usual; element-wise work does not.
 
@@ -81,7 +81,7 @@ def served_macs(model: SequenceModel, max_length: int) -> int:
     def encode(latest_ids: tf.Tensor) -> tf.Tensor:
         return encoder.last_states(latest_ids, tf.constant([[max_length]], tf.int64))
 
-    return count_macs(encode, [tf.TensorSpec([1, encoder.num_latest], tf.int64)])
+    return count_macs(encode, [tf.TensorSpec([1, encoder.receptive_field], tf.int64)])
 
 
 def _num_floats(variables: Sequence[keras.Variable]) -> int:

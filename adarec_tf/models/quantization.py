@@ -9,7 +9,7 @@ INT8_MAX = 127
 _SMALLEST_SCALE = 1e-30
 
 
-def quantise(
+def quantize(
     values: tf.Tensor, axes: Sequence[int], largest: int = INT8_MAX
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Rounds each group of values to multiples of its scale.
@@ -27,7 +27,7 @@ def quantise(
     return tf.clip_by_value(tf.round(values / scales), -largest, largest), scales
 
 
-def rounded(values: tf.Tensor, axes: Sequence[int], largest: int = INT8_MAX) -> tf.Tensor:
+def fake_quantize(values: tf.Tensor, axes: Sequence[int], largest: int = INT8_MAX) -> tf.Tensor:
     """What integers keep of values; the gradient is that of the identity.
 
     So the floats that are trained learn what the rounded weights should be, and validation measures
@@ -36,7 +36,7 @@ def rounded(values: tf.Tensor, axes: Sequence[int], largest: int = INT8_MAX) -> 
 
     @tf.custom_gradient
     def straight_through(values: tf.Tensor):  # type: ignore[no-untyped-def]
-        steps, scales = quantise(values, axes, largest)
+        steps, scales = quantize(values, axes, largest)
         return steps * scales, lambda upstream: upstream
 
     return straight_through(values)

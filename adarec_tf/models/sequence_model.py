@@ -15,7 +15,7 @@ import tensorflow as tf
 from adarec_tf.config.item_table import FLOAT32_TABLE, ItemTableConfig
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.models.item_tables import TableReader, TableSize, create_item_table
-from adarec_tf.models.quantization import rounded
+from adarec_tf.models.quantization import fake_quantize
 
 # Room below every real score that stays finite, so that differences of masked scores are not NaN.
 MASKED_SCORE = -1e9
@@ -52,16 +52,16 @@ class LastStateEncoder(Protocol):
     """A model as it is served: histories to the states of their last items.
 
     Attributes:
-      num_latest: how many of the last items matter.
+      receptive_field: how many of the last items matter.
     """
 
-    num_latest: int
+    receptive_field: int
 
     def last_states(self, latest_ids: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
         """Encodes the last items of histories.
 
         Args:
-          latest_ids: int64 [B, num_latest], the latest item first, then older ones, then PAD.
+          latest_ids: int64 [B, receptive_field], the latest item first, then older ones, then PAD.
           num_items: int64 [B, 1], items of the history the model sees, older ones included.
 
         Returns:
@@ -174,7 +174,7 @@ class SequenceEmbedding(keras.layers.Layer):
         return tf.gather(tf.convert_to_tensor(self.position_table), places)
 
     def item_logits(self, states: tf.Tensor) -> tf.Tensor:
-        """Scores every item of the catalogue with the tied item table.
+        """Scores every item of the catalog with the tied item table.
 
         Args:
           states: float32 [N, D], final states.
@@ -185,7 +185,7 @@ class SequenceEmbedding(keras.layers.Layer):
         return self._read_table.logits(states)
 
     def item_scores(self, states: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
-        """Scores some items of the catalogue with the tied item table.
+        """Scores some items of the catalog with the tied item table.
 
         Args:
           states: float32 [N, D], final states.
@@ -277,7 +277,7 @@ class CausalConv1D(keras.layers.Layer):
         taps = causal_taps(states, self.kernel_size, self.dilation_rate)
         kernel = tf.convert_to_tensor(self.kernel)
         if self.kernel_format == "int8":
-            kernel = rounded(kernel, _AN_OUTPUT_CHANNEL)
+            kernel = fake_quantize(kernel, _AN_OUTPUT_CHANNEL)
         products = taps_product(taps, kernel)
         return products + tf.convert_to_tensor(self.bias)
 

@@ -14,7 +14,7 @@ from adarec_tf.models.students.primitives import NONE, PRIMITIVES
 from adarec_tf.report.picture_file import write_picture
 
 # One unit of the drawing is one inch.
-_GAP = 1.3  # between neighbouring nodes: room for a label between them
+_GAP = 1.3  # between neighboring nodes: room for a label between them
 _RADIUS = 0.24  # of a node
 _RISE = 0.55  # of an edge above the nodes, for every node it passes over
 _FALL = 0.24  # of an output edge below them, likewise
@@ -27,7 +27,7 @@ _DEAD = "#c4c4c4"
 _OUTPUT = "#8a8a8a"
 _INK = "#222222"
 _NODE_FILL = "#eef3f8"
-# Okabe and Ito's palette, told apart by the colour-blind: by dilation; 0 is without weights.
+# Okabe and Ito's palette, told apart by the color-blind: by dilation; 0 is without weights.
 _COLORS = {0: "#5d4a7a", 1: "#0072b2", 2: "#d55e00", 4: "#009e73"}
 
 
@@ -104,8 +104,8 @@ def _distinct_cells(genotype: Genotype) -> dict[tuple[Edge, ...], list[int]]:
 def _title(numbers: list[int]) -> str:
     if len(numbers) == 1:
         return f"cell {numbers[0]}"
-    are_neighbours = numbers == list(range(numbers[0], numbers[-1] + 1))
-    named = f"{numbers[0]} to {numbers[-1]}" if are_neighbours else ", ".join(map(str, numbers))
+    are_neighbors = numbers == list(range(numbers[0], numbers[-1] + 1))
+    named = f"{numbers[0]} to {numbers[-1]}" if are_neighbors else ", ".join(map(str, numbers))
     return f"cells {named}  (× {len(numbers)})"
 
 

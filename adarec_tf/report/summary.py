@@ -114,7 +114,7 @@ def _protocol_line(result: Mapping[str, Any]) -> str:
     }[protocol["split"]]
     return (
         f"Protocol: {split} of {protocol['num_users']:,} users, ranked among "
-        f"the full catalogue of {protocol['num_items']:,} items; items of the history {seen}. "
+        f"the full catalog of {protocol['num_items']:,} items; items of the history {seen}. "
         f"Latency: one request in process."
     )
 

@@ -20,7 +20,7 @@ _CELL = 0.42  # inches a side: room for a number
 _FRAME = 1.0  # inches around a heatmap, for title and labels
 _CHARTS_HEIGHT = 3.4  # inches
 _MIN_WIDTH = 9.0  # inches, of two charts side by side
-# Told apart by the colour-blind, and in grey; its pale end is left out for lines on white.
+# Told apart by the color-blind, and in grey; its pale end is left out for lines on white.
 _COLORS = colormaps["viridis"]
 _LAST_LINE_COLOR = 0.85
 _LINE_STYLES = ("-", "--", "-.", ":")

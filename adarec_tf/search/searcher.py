@@ -22,7 +22,7 @@ from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.search.bilevel.supernet_training import SearchSettings, SupernetTraining
 from adarec_tf.search.cost.budget import SETTINGS, budget_of
 from adarec_tf.search.cost.cost import relative_costs
-from adarec_tf.search.selection.discretization import DiscretisationGap, mean_of_drawn
+from adarec_tf.search.selection.discretization import DiscretizationGap, mean_of_drawn
 from adarec_tf.search.selection.evolution import RankedGenotype
 from adarec_tf.search.selection.pareto import (
     Front,
@@ -35,7 +35,7 @@ from adarec_tf.search.selection.selection import likeliest_genotype, ranked_geno
 from adarec_tf.search.selection.validation import SupernetValidation
 from adarec_tf.search.space.alphas import Logits, alphas_scale, relative_entropy
 from adarec_tf.search.space.frames import Frame, reachable_frames
-from adarec_tf.search.space.weight_transfer import inherit_weights
+from adarec_tf.search.space.weight_transfer import transfer_weights
 from adarec_tf.training.checkpoint import EpochCheckpoint
 from adarec_tf.training.devices import check_same_epoch, is_chief, worker_name
 from adarec_tf.training.fit import SELECTION_METRIC
@@ -71,7 +71,7 @@ class SearchResult(NamedTuple):
     candidates: list[RankedGenotype]
     trace: list[dict[str, Any]]
     validation: SupernetValidation
-    gap: DiscretisationGap
+    gap: DiscretizationGap
     front: Front | None
 
 
@@ -230,7 +230,7 @@ class _SearchLoop:
         front = self._front(logits, validate, ranked, best) if settings.search.front_size else None
         student = self._student(best)
         finalists = [(self._frame.named(genotype), metric) for genotype, metric in found]
-        gap = DiscretisationGap(
+        gap = DiscretizationGap(
             self._relaxed_metric(logits, validate),
             validate(best),
             self.validation.validate_student(student),
@@ -323,7 +323,7 @@ class _SearchLoop:
             settings.max_length,
             seed=settings.seed,
         )
-        inherit_weights(student, supernet)
+        transfer_weights(student, supernet)
         return student
 
     def _run_epoch(self, epoch: int) -> dict[str, Any]:
@@ -353,7 +353,7 @@ class _SearchLoop:
         """How likely each number of cells is, where the depth is searched."""
         if self._frame.num_optional == 0:
             return {}
-        shares = scipy.special.softmax(logits.absences.astype(np.float64))
+        shares = scipy.special.softmax(logits.depth_logits.astype(np.float64))
         most = self._settings.student.num_cells
         depths = {str(most - absent): float(share) for absent, share in enumerate(shares)}
         return {"depths": dict(reversed(depths.items()))}

@@ -102,8 +102,8 @@ class OwnRows(NamedTuple):
 
     Attributes:
       rows: int32 [R], every n-th row of the batch.
-      positions: int64 [N], which of the batch's labelled positions, row by row, are in them.
-      share: scalar float32, of the labelled positions. A mean over those of the replica times this,
+      positions: int64 [N], which of the batch's labeled positions, row by row, are in them.
+      share: scalar float32, of the labeled positions. A mean over those of the replica times this,
         summed over replicas, is the mean of the batch.
     """
 
@@ -121,9 +121,9 @@ def rows_of_replica(labels: tf.Tensor) -> OwnRows:
     replica = tf.distribute.get_replica_context()
     number, count = replica.replica_id_in_sync_group, replica.num_replicas_in_sync
     num_rows = tf.shape(labels)[0]
-    labelled_rows = tf.cast(tf.where(tf.not_equal(labels, PAD))[:, 0], tf.int32)
-    positions = tf.where(tf.equal(labelled_rows % count, number))[:, 0]
-    num_own, num_labels = tf.size(positions), tf.size(labelled_rows)
+    labeled_rows = tf.cast(tf.where(tf.not_equal(labels, PAD))[:, 0], tf.int32)
+    positions = tf.where(tf.equal(labeled_rows % count, number))[:, 0]
+    num_own, num_labels = tf.size(positions), tf.size(labeled_rows)
 
     def own() -> tuple[tf.Tensor, tf.Tensor]:
         return tf.range(number, num_rows, count), positions

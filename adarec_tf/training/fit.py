@@ -1,6 +1,6 @@
 """The epoch loop shared by the teacher's training and the student's distillation.
 
-The caller owns the step (losses, gradients, optimiser); this owns when to validate, what the best
+The caller owns the step (losses, gradients, optimizer); this owns when to validate, what the best
 weights are, when to stop, and how an interrupted run continues.
 """
 
@@ -63,11 +63,11 @@ def build_optimizer(
 
     Args:
       config: rates, clipping, epochs.
-      steps_per_epoch: optimiser steps in an epoch.
+      steps_per_epoch: optimizer steps in an epoch.
       variables: what it will update; biases and the parameters of norms are not decayed.
 
     Returns:
-      A built Keras optimiser.
+      A built Keras optimizer.
     """
     total_steps = max(1, steps_per_epoch * config.max_epochs)
     warmup_steps = math.ceil(config.warmup_share * total_steps)
@@ -126,7 +126,7 @@ def fit(
 
     Returns:
       One record an epoch: loss parts (`name[i,j]` where an array), validation metrics, learning
-      rate at its end, labelled positions a second, seconds of training. The model holds the weights
+      rate at its end, labeled positions a second, seconds of training. The model holds the weights
       of the epoch with the best validation metric, or those of the start (see `FitTask`).
 
     Raises:

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy of an item over the catalogue, at the positions that have a label."""
+"""Softmax cross-entropy of an item over the catalog, at the positions that have a label."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from adarec_tf.models.sequence_model import SequenceEmbedding
 _SMALLEST_PROBABILITY = 1.2e-37
 
 
-class LabelledPositions(NamedTuple):
+class LabeledPositions(NamedTuple):
     """The positions of a batch that have a label, flat.
 
     Attributes:
@@ -23,7 +23,7 @@ class LabelledPositions(NamedTuple):
     labels: tf.Tensor
 
 
-def labelled_positions(labels: tf.Tensor) -> LabelledPositions:
+def labeled_positions(labels: tf.Tensor) -> LabeledPositions:
     """Finds the positions whose label is an item.
 
     Args:
@@ -33,7 +33,7 @@ def labelled_positions(labels: tf.Tensor) -> LabelledPositions:
       Their indices and labels, row by row.
     """
     indices = tf.where(tf.not_equal(labels, PAD))
-    return LabelledPositions(indices, tf.gather_nd(labels, indices))
+    return LabeledPositions(indices, tf.gather_nd(labels, indices))
 
 
 def softmax_loss(
@@ -44,7 +44,7 @@ def softmax_loss(
     smoothing: float = 0.0,
     compute_dtype: str = "float32",
 ) -> tf.Tensor:
-    """Mean cross-entropy over labelled positions, without ever holding a gradient of the logits.
+    """Mean cross-entropy over labeled positions, without ever holding a gradient of the logits.
 
     The gradient of the logits is the probabilities less the labels' ones. The ones are added where
     they are few, in states and items, so that the matrix products read the probabilities as they
@@ -52,9 +52,9 @@ def softmax_loss(
 
     Args:
       embedding: holds the tied item table.
-      states: float32 [N, D], final states at labelled positions only: logits cost most.
+      states: float32 [N, D], final states at labeled positions only: logits cost most.
       labels: int64 [N], item ids in 1..num_items.
-      smoothing: probability given to the whole catalogue instead of the label.
+      smoothing: probability given to the whole catalog instead of the label.
       compute_dtype: of logits and probabilities; sums are float32 all the same.
 
     Returns:
@@ -97,7 +97,7 @@ def softmax_loss(
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Mean cross-entropy of catalogue logits.
+    """Mean cross-entropy of catalog logits.
 
     Args:
       logits: float32 [N, num_items]; column j is item j + 1.

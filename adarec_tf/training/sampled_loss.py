@@ -1,4 +1,4 @@
-"""Losses over a sample of the catalogue, for catalogues whose full softmax is most of a step.
+"""Losses over a sample of the catalog, for catalogs whose full softmax is most of a step.
 
 The negatives are shared by the positions of a batch, so that they cost one matrix product. Which
 they are depends on the seed and the step alone: a resumed training draws what an uninterrupted one
@@ -49,7 +49,7 @@ def frequency_sampler(
 
     Args:
       item_ids: int64 [N], the training histories.
-      num_items: size of the catalogue.
+      num_items: size of the catalog.
       num_negatives: items drawn for a batch.
       seed: of the draws.
 
@@ -85,7 +85,7 @@ def sampled_softmax_loss(
 
     Args:
       embedding: holds the tied item table.
-      states: float32 [N, D], final states at labelled positions.
+      states: float32 [N, D], final states at labeled positions.
       labels: int64 [N], item ids in 1..num_items.
       negatives: int64 [M], rows of the item vectors.
       probability: float32 [V], with which each row is drawn.
@@ -119,7 +119,7 @@ def gbce_loss(
     negatives: tf.Tensor,
     calibration: float,
 ) -> tf.Tensor:
-    """Generalised binary cross-entropy: the positive's probability to a power below one.
+    """Generalized binary cross-entropy: the positive's probability to a power below one.
 
     Of M negatives drawn uniformly from the other items, the sampling rate is r = M / (V - 1), and
     the power r (t (1 - 1 / r) + 1 / r): plain BCE at t = 0, and probabilities as a softmax has them
@@ -127,7 +127,7 @@ def gbce_loss(
 
     Args:
       embedding: holds the tied item table.
-      states: float32 [N, D], final states at labelled positions.
+      states: float32 [N, D], final states at labeled positions.
       labels: int64 [N], item ids in 1..num_items.
       negatives: int64 [M], rows of the item vectors, drawn uniformly.
       calibration: t, in 0..1.

@@ -21,7 +21,7 @@ from adarec_tf.models.sequence_model import SequenceOutputs
 from adarec_tf.models.teachers.bert4rec import BERT4Rec
 from adarec_tf.training.devices import LossParts, TrainStep, compile_step
 from adarec_tf.training.fit import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
-from adarec_tf.training.next_item_loss import labelled_positions
+from adarec_tf.training.next_item_loss import labeled_positions
 from adarec_tf.training.task_loss import TaskLoss, task_loss
 
 
@@ -172,7 +172,7 @@ def _train_step(
     def train_step(item_ids: tf.Tensor, labels: tf.Tensor, weight: tf.Tensor | float) -> LossParts:
         with tf.GradientTape() as tape:
             outputs = forward(item_ids, training=True)
-            positions = labelled_positions(labels)
+            positions = labeled_positions(labels)
             states = tf.gather_nd(outputs.final_states, positions.indices)
             task = weight * loss(states, positions.labels, optimizer.iterations.value)
         variables = model.trainable_variables

@@ -3,7 +3,7 @@
 import keras
 
 
-def continue_from(model: keras.Model, earlier: keras.Model) -> None:
+def warm_start_from(model: keras.Model, earlier: keras.Model) -> None:
     """Gives a model the weights of an earlier one of the same architecture.
 
     Ids of the earlier model's items are the same in both, so it scores them as that did; items that

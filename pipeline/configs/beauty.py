@@ -1,6 +1,6 @@
 """Amazon Beauty, 5-core: many items, short histories.
 
-Aim: NDCG@10 (full catalogue, leave-one-out, seen items excluded) of the teacher near the .0519 of a
+Aim: NDCG@10 (full catalog, leave-one-out, seen items excluded) of the teacher near the .0519 of a
 plain softmax SASRec of width 64; first-order Markov has HR@10 .0709 and NDCG@10 .0482 here, with
 transitions to the validation item counted.
 Measured: README, tests/benchmarks/results/scene_beauty.json; about 20 minutes on 2 cores.

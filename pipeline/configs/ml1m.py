@@ -1,6 +1,6 @@
 """MovieLens-1M: few items, long histories.
 
-Aim: HR@10 and NDCG@10 (full catalogue, leave-one-out, seen items excluded) of the published softmax
+Aim: HR@10 and NDCG@10 (full catalog, leave-one-out, seen items excluded) of the published softmax
 SASRec, .3058 and .1779 (blondered/bert4rec_repro); first-order Markov: .2119 and .1248.
 The figures: README; in tests/benchmarks/results/ the teacher's are in teacher_ml1m_sasrec.json,
 the student's in distilled_ml1m.json, from this teacher and a BERT4Rec. The teacher trains in half

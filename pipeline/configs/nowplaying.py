@@ -1,6 +1,6 @@
-"""Nowplaying: music listening sessions with a large catalogue.
+"""Nowplaying: music listening sessions with a large catalog.
 
-Aim: HR@10 (full catalogue, leave-one-out) above first-order Markov's .099.
+Aim: HR@10 (full catalog, leave-one-out) above first-order Markov's .099.
 The figures: README; in tests/benchmarks/results/ the teacher's are in
 teacher_nowplaying_sasrec.json, the student's in distilled_nowplaying.json.
 Data: 142,556 sessions, 60,416 items, 1,057,684 interactions; columns user_id, item_id, timestamp.
@@ -22,7 +22,7 @@ def nowplaying() -> PipelineConfig:
     return PipelineConfig(
         scene="nowplaying",
         data=DATASETS["nowplaying"].config,
-        # A softmax over the whole catalogue would be most of a step: the teacher's is sampled.
+        # A softmax over the whole catalog would be most of a step: the teacher's is sampled.
         teacher=SASRecConfig(hidden_dim=64, num_blocks=2, feed_forward_dim=256, dropout=0.3),
         training=TrainingConfig(
             max_epochs=10,

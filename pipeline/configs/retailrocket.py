@@ -1,6 +1,6 @@
 """RetailRocket: view sessions of a shop, short and full of repeats.
 
-Aim: HR@10 (full catalogue, leave-one-out) above first-order Markov's .378.
+Aim: HR@10 (full catalog, leave-one-out) above first-order Markov's .378.
 The figures: README; in tests/benchmarks/results/ the teacher's are in
 teacher_retailrocket_sasrec.json, the student's in distilled_retailrocket.json.
 Data: 130,903 sessions, 36,968 items, 710,586 interactions; columns user_id, item_id, timestamp.
@@ -22,7 +22,7 @@ def retailrocket() -> PipelineConfig:
     return PipelineConfig(
         scene="retailrocket",
         data=DATASETS["retailrocket"].config,
-        # A softmax over the whole catalogue would be most of a step: the teacher's is sampled.
+        # A softmax over the whole catalog would be most of a step: the teacher's is sampled.
         teacher=SASRecConfig(hidden_dim=64, num_blocks=2, feed_forward_dim=256, dropout=0.3),
         training=TrainingConfig(
             max_epochs=12,

@@ -61,9 +61,9 @@ class KubeflowConfig(JsonConfig):
     teacher_trainer: StepResources = _TRAINING
     student_searcher: StepResources = _TRAINING
     student_distiller: StepResources = _TRAINING
-    evaluator: StepResources = _DATA
-    infra_validator: StepResources = _DATA
-    pusher: StepResources = _LIGHT
+    ranking_evaluator: StepResources = _DATA
+    server_validator: StepResources = _DATA
+    version_pusher: StepResources = _LIGHT
     # Kubeflow does not look into the log before it reuses the step that read it: a log that grows
     # under the same path would never be read again. True for paths whose content never changes.
     cache_log: bool = False

@@ -161,7 +161,7 @@ def _request_resources(spec: dict[str, Any], kubeflow: KubeflowConfig) -> None:
 
 def _set_caching(spec: dict[str, Any], kubeflow: KubeflowConfig) -> None:
     # The pusher looks at the serving folder in every run, as it does locally.
-    never_cached = ["Pusher", *([] if kubeflow.cache_log else ["InteractionsGen"])]
+    never_cached = ["VersionPusher", *([] if kubeflow.cache_log else ["InteractionsGen"])]
     for name, task in spec["root"]["dag"]["tasks"].items():
         task["cachingOptions"] = {} if name in never_cached else {"enableCache": True}
 

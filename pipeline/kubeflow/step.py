@@ -28,7 +28,7 @@ _INPUTS_SPEC_OPTION = "--json_serialized_inputs_spec_args"
 _TFX_ENTRY_POINT = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
 
 
-def localise(
+def localize(
     executor_input: Mapping[str, Any],
     inputs_spec: Mapping[str, Any],
     input_paths: Mapping[str, str],
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> None:
     options, others = parser.parse_known_args(arguments)
     executor_input = json.loads(options.json_serialized_invocation_args)
     output_paths = _named_paths(options.output_path)
-    local = localise(
+    local = localize(
         executor_input,
         json.loads(options.json_serialized_inputs_spec_args),
         _named_paths(options.input_path),

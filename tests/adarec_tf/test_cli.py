@@ -126,8 +126,16 @@ def test_run_passes_on_columns_seed_and_settings(
             "--root should be",
         ),
         (
-            ["compile", "--target", "kubeflow", "-o", "a.yml", "--set", "kubeflow.pusher.gpu=1"],
-            "`kubeflow.pusher.gpu` should be a setting of the run: here one of cpu, gpu_resource,",
+            [
+                "compile",
+                "--target",
+                "kubeflow",
+                "-o",
+                "a.yml",
+                "--set",
+                "kubeflow.version_pusher.gpu=1",
+            ],
+            "`kubeflow.version_pusher.gpu` should be a setting of the run: here one of cpu,",
         ),
     ],
 )

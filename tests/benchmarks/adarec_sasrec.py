@@ -30,7 +30,7 @@ VALIDATION_USERS = 64  # validation is not timed
 
 
 def read_histories(path: str) -> tuple[Histories, Histories, int]:
-    """The train split, a few validation histories, and the size of the catalogue."""
+    """The train split, a few validation histories, and the size of the catalog."""
     arrays = np.load(path)
     num_users = len(arrays["valid_targets"])
     keys = np.arange(num_users).astype(bytes).astype(object)
@@ -45,7 +45,7 @@ def read_histories(path: str) -> tuple[Histories, Histories, int]:
 def train_epochs(
     train: Histories, valid: Histories, num_items: int, options: argparse.Namespace
 ) -> list[dict[str, float]]:
-    """Trains; one record an epoch: seconds, labelled positions, mean loss."""
+    """Trains; one record an epoch: seconds, labeled positions, mean loss."""
     teacher = build_teacher(
         SASRecConfig(
             hidden_dim=options.hidden_dim,

@@ -76,7 +76,7 @@ def hand_made_genotypes(student: StudentConfig) -> list[Genotype]:
 def served_encoder(genotype: Genotype, student: StudentConfig, scene: SceneHistories) -> Callable:
     """Encodes one full history in the form that is served; returns when the state is there.
 
-    Without the scores of the catalogue, which cost every student of a width the same.
+    Without the scores of the catalog, which cost every student of a width the same.
     """
     model = build_student(genotype, student, scene.num_items, scene.max_length, seed=0)
     history = np.random.default_rng(0).integers(1, scene.num_items + 1, (1, scene.max_length))

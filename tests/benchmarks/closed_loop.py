@@ -3,7 +3,7 @@
     python tests/benchmarks/closed_loop.py --server localhost:8500 --bundle DIR --clients 1 8
 
 Runs in a process of its own, so that clients and server do not share an interpreter. Requests are
-those of the bundle's warm-up file; they are serialised once, and of an answer only the version is
+those of the bundle's warm-up file; they are serialized once, and of an answer only the version is
 read, so that the clients cost little. Prints one JSON object for each number of clients.
 """
 
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
 
 def read_requests(bundle: Path, model_name: str) -> list[bytes]:
-    """The default signature's requests of a bundle's warm-up file, serialised."""
+    """The default signature's requests of a bundle's warm-up file, serialized."""
     requests = []
     for record in tf.data.TFRecordDataset(str(bundle / WARM_UP_FILE)).as_numpy_iterator():
         request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
@@ -108,7 +108,7 @@ async def run_clients(
     return answers
 
 
-def summarise(answers: Sequence[Sequence[Answer]], warm_up_s: float) -> dict[str, float]:
+def summarize(answers: Sequence[Sequence[Answer]], warm_up_s: float) -> dict[str, float]:
     """Throughput and latency percentiles of what was sent after the first `warm_up_s` seconds."""
     everything = [answer for own in answers for answer in own]
     begin_s = min(answer.sent_s for answer in everything) + warm_up_s
@@ -140,7 +140,7 @@ def main() -> None:
     seconds = options.seconds + options.warm_up_s
     for num_clients in options.clients:
         answers = asyncio.run(run_clients(options.server, requests, num_clients, seconds))
-        print(json.dumps(summarise(answers, options.warm_up_s)), flush=True)
+        print(json.dumps(summarize(answers, options.warm_up_s)), flush=True)
 
 
 if __name__ == "__main__":

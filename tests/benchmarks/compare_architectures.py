@@ -37,7 +37,7 @@ from architectures import (
     served_encoder,
     train_row,
 )
-from distil_student import read_result, read_teacher
+from distill_student import read_result, read_teacher
 from scene_histories import SceneHistories, read_scene, take_users
 from scipy.stats import kendalltau
 from stored_results import RESULTS, provenance, write_result
@@ -177,7 +177,7 @@ def rank_agreement(plan: list[dict[str, Any]], supernet: dict[str, Any]) -> dict
     for part in ("valid", "test"):
         tau = kendalltau(of_supernet, [_mean(entry, part) for entry in chance])
         found[f"tau_{part}"] = {"tau": float(tau.statistic), "p_value": float(tau.pvalue)}
-    return {**found, "discretisation": supernet["discretisation"]}
+    return {**found, "discretization": supernet["discretization"]}
 
 
 def table_rows(stored: dict[str, Any]) -> list[str]:

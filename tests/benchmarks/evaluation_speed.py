@@ -1,8 +1,8 @@
-"""How much longer a full-catalogue evaluation takes than the model's forward pass alone.
+"""How much longer a full-catalog evaluation takes than the model's forward pass alone.
 
     python tests/benchmarks/evaluation_speed.py --scene ml1m --data interactions.csv.gz
 
-ranks the test target of every user among the whole catalogue (`evaluate_full`), and runs the same
+ranks the test target of every user among the whole catalog (`evaluate_full`), and runs the same
 model over the same batches without ranking: the encoder, and the logits of the last position. Both
 are timed in turn after a warm-up; weights are random, which does not change what is computed. Each
 scene and teacher has its row in `tests/benchmarks/results/evaluation_speed.json`.

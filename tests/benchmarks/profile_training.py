@@ -100,7 +100,7 @@ def self_times(line: XLine, names: dict[int, str]) -> Iterator[tuple[str, int]]:
         yield name, own
 
 
-def analyse(plane: XPlane) -> dict[str, Any]:
+def analyze(plane: XPlane) -> dict[str, Any]:
     """Shares of time: of the loop on the one hand, of all operations on the other."""
     names = {number: metadata.name for number, metadata in plane.event_metadata.items()}
     totals: dict[str, int] = collections.Counter()
@@ -135,7 +135,7 @@ def main() -> None:
     config = scene_config(options.scene)
     scene = read_scene(options.data, config.data)
     with tempfile.TemporaryDirectory() as folder:
-        found = analyse(host_plane(train(config, scene, options.users, folder)))
+        found = analyze(host_plane(train(config, scene, options.users, folder)))
     stored = {
         "command": f"python tests/benchmarks/profile_training.py --scene {options.scene} "
         f"--data <log>/{Path(options.data).name} --users {options.users}",

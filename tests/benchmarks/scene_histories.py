@@ -8,7 +8,7 @@ from adarec_tf.config.data import DataConfig
 from adarec_tf.data.histories import splits as sequences
 from adarec_tf.data.histories.value_counts import count_values
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.data.whole_log import read_kept_log
+from adarec_tf.data.whole_log import load_interactions
 
 
 class SceneHistories(NamedTuple):
@@ -23,7 +23,7 @@ class SceneHistories(NamedTuple):
 
 def read_scene(path: str, config: DataConfig) -> SceneHistories:
     """Reads a log and splits it by leave-one-out."""
-    kept = read_kept_log(path, config)
+    kept = load_interactions(path, config)
     counts = count_values(kept.interactions["item"].to_numpy())
     vocabulary = ItemVocabulary.from_counts(kept.item_keys.take(counts.values), counts.counts)
     histories = sequences.to_histories(

@@ -3,7 +3,7 @@
     python tests/benchmarks/search_student.py --name beauty --scene beauty \
         --data interactions.csv.gz --teacher TEACHERS/teacher-1.keras --set student.hidden_dim=48
 
-Writes `tests/benchmarks/results/genotype_<name>.json` (what `distil_student.py --genotype` takes)
+Writes `tests/benchmarks/results/genotype_<name>.json` (what `distill_student.py --genotype` takes)
 and `tests/benchmarks/results/search_<name>.json`. With `--score PLAN`, of
 `compare_architectures.py`, the supernet also ranks the architectures of the plan; with the same
 `--checkpoints` a finished search is not run again for it.
@@ -38,7 +38,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "pot")
 _NUM_DRAWN = 20
 
 
-def discretisation(result: SearchResult, student: StudentConfig) -> dict[str, float]:
+def discretization(result: SearchResult, student: StudentConfig) -> dict[str, float]:
     """What is lost by taking the likeliest operations in place of what the alphas draw.
 
     Both with the supernet's weights, on validation; the gap is a share of the drawn ones' mean.
@@ -136,7 +136,7 @@ def main() -> None:
         "student": config.student.to_dict(),
         "search": config.search.to_dict(),
         "distillation": config.distillation.to_dict(),
-        "discretisation": discretisation(result, config.student),
+        "discretization": discretization(result, config.student),
         "scored": scores(result, options.score) if options.score else [],
         "candidates": [
             {"genotype": genotype.to_dict(), "valid ndcg@10/full": value}

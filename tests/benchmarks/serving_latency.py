@@ -1,4 +1,4 @@
-"""Latency of served bundles: student and teachers, two sizes of catalogue, in process and served.
+"""Latency of served bundles: student and teachers, two sizes of catalog, in process and served.
 
     python tests/benchmarks/serving_latency.py --name cpu
 
@@ -67,10 +67,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="0: one a core")
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    rows = measure_catalogue(build_models(options.items), options.items, options)
+    rows = measure_catalog(build_models(options.items), options.items, options)
     if options.many_items:
         models = build_models(options.many_items, formats=("float32", "int8"), has_teachers=False)
-        rows |= measure_catalogue(models, options.many_items, options)
+        rows |= measure_catalog(models, options.many_items, options)
     print_rows(rows)
     command = [
         *("python", "tests/benchmarks/serving_latency.py", "--name", options.name),
@@ -118,17 +118,17 @@ def build_models(
 
 
 def disturb_vectors(model: keras.Model) -> None:
-    """Moves scales and biases, all that is a vector, from where they were initialised."""
+    """Moves scales and biases, all that is a vector, from where they were initialized."""
     generator = np.random.default_rng(2)
     for variable in model.trainable_variables:
         if len(variable.shape) == 1:
             variable.assign_add(0.1 * generator.normal(size=variable.shape))
 
 
-def measure_catalogue(
+def measure_catalog(
     models: Mapping[str, keras.Model], num_items: int, options: argparse.Namespace
 ) -> dict[str, dict[str, Any]]:
-    """Figures of every model over one catalogue."""
+    """Figures of every model over one catalog."""
     vocabulary = ItemVocabulary(tuple(f"item-{number}" for number in range(num_items)))
     generator = np.random.default_rng(1)
     histories = [

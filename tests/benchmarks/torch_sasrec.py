@@ -6,7 +6,7 @@ Runs in an environment of its own, with torch and numpy and without this project
 
 trains full epochs and writes what each took. The model is the usual one: item and place embedding,
 pre-norm blocks of causal self-attention and a feed-forward layer, cross-entropy over the whole
-catalogue with the item table as output layer. Logits are made at labelled positions only, batches
+catalog with the item table as output layer. Logits are made at labeled positions only, batches
 hold histories of about equal length, and rows are padded at the end, so that causal attention needs
 no other mask.
 """
@@ -29,7 +29,7 @@ PAD = 0
 
 
 class Batch(NamedTuple):
-    """Inputs [B, L], padded at the end; flat places of labelled positions [N]; labels [N]."""
+    """Inputs [B, L], padded at the end; flat places of labeled positions [N]; labels [N]."""
 
     item_ids: torch.Tensor
     places: torch.Tensor
@@ -94,12 +94,12 @@ class SASRec(nn.Module):
         self.final_norm = nn.LayerNorm(hidden_dim)
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        """The mean cross-entropy at labelled positions, in nats."""
+        """The mean cross-entropy at labeled positions, in nats."""
         states = functional.embedding(batch.item_ids, self.item_table) * self.scale
         states = states + self.position_table[: batch.item_ids.shape[1]]
         states = self.blocks(self.dropout(states))
-        labelled = self.final_norm(states.flatten(0, 1)[batch.places])
-        logits = functional.linear(labelled, self.item_table[1:])
+        labeled = self.final_norm(states.flatten(0, 1)[batch.places])
+        logits = functional.linear(labeled, self.item_table[1:])
         return functional.cross_entropy(logits, batch.labels - 1)
 
 
@@ -139,7 +139,7 @@ def training_batches(
 def train_epochs(
     histories: Mapping[str, np.ndarray], options: argparse.Namespace
 ) -> list[dict[str, float]]:
-    """Trains; one record an epoch: seconds, labelled positions, mean loss."""
+    """Trains; one record an epoch: seconds, labeled positions, mean loss."""
     torch.manual_seed(options.seed)
     generator = np.random.default_rng(options.seed)
     model = SASRec(

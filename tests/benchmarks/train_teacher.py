@@ -40,7 +40,7 @@ _SELECTION = "ndcg@10/full"
 
 
 def evaluate(scorer: ScoreBatch, scene: SceneHistories, split: str, seen: str) -> dict[str, float]:
-    """Full-catalogue metrics of one split."""
+    """Full-catalog metrics of one split."""
     return evaluate_full(
         scorer,
         getattr(scene.splits, split),

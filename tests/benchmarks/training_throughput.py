@@ -13,7 +13,7 @@ first warms up (tracing, buffers) and is not counted. Timed is the training alon
 cutting and padding batches, forward, backward and update. Rates are in real positions a second,
 which are the positions with a label; padding does not count. All rows train two blocks of width 64
 with two heads, feed-forward layers of the same width, dropout .2 and a softmax over the whole
-catalogue (RecTools knows the items of the train split only, as `items` of its row says).
+catalog (RecTools knows the items of the train split only, as `items` of its row says).
 """
 
 import argparse

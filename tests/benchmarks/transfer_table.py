@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tensorflow as tf
 from architectures import Rows, train_row
-from distil_student import read_teacher
+from distill_student import read_teacher
 from scene_histories import read_scene, take_users
 from stored_results import RESULTS, provenance, write_result
 

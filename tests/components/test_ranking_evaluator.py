@@ -1,4 +1,4 @@
-"""The Evaluator on its own: a model against itself."""
+"""The RankingEvaluator on its own: a model against itself."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 from adarec_tf.config.evaluation import EvaluationConfig
 from components.artifacts import Sequences, Vocabulary
 from components.blessings import read_blessing
-from components.ranking_evaluator import Evaluator
+from components.ranking_evaluator import RankingEvaluator
 from tests.components.conftest import NUM_USERS, make_artifact
 
 
@@ -18,7 +18,7 @@ def test_metrics_hold_all_figures_of_all_models(
     evaluation = make_artifact(ModelEvaluation, tmp_path / "evaluation")
     blessing = make_artifact(ModelBlessing, tmp_path / "blessing")
     config = EvaluationConfig(min_teacher_ndcg_share=1.0, max_latency_ms=1000.0, latency_requests=2)
-    Evaluator.test_call(
+    RankingEvaluator.test_call(
         sequences=sequences,
         vocabulary=vocabulary,
         teacher=model,

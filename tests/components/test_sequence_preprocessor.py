@@ -82,7 +82,7 @@ def test_rounds_of_the_filters_agree_with_the_reference(tmp_path: Path) -> None:
         *[("b", item, time) for time, item in enumerate(["x", "y", "b", "z"])],
         *[("c", item, time) for time, item in enumerate(["b", "x", "rare"])],
     ]
-    statistics = run(tmp_path, chain, min_item_interactions=2, core_rounds=0)
+    statistics = run(tmp_path, chain, min_item_interactions=2, k_core_rounds=0)
     histories, vocabulary, removed = reference.split_log(chain, 2, 3, 0)
     assert decoded(tmp_path) == histories
     assert statistics.removed == removed

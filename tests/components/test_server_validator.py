@@ -6,7 +6,7 @@ from tfx.types.standard_artifacts import InfraBlessing, Model
 
 from components.artifacts import Sequences, Vocabulary
 from components.blessings import read_blessing
-from components.server_validator import InfraValidator, first_mismatch
+from components.server_validator import ServerValidator, first_mismatch
 
 ANSWER = [("a", 2.0), ("b", 1.0)]
 
@@ -16,7 +16,7 @@ def validate(
 ) -> tuple[bool, list[str]]:
     blessing = InfraBlessing()
     blessing.uri = str(tmp_path / "blessing")
-    InfraValidator.test_call(
+    ServerValidator.test_call(
         model=model,
         sequences=sequences,
         vocabulary=vocabulary,

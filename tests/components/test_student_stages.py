@@ -1,4 +1,4 @@
-"""StudentSearcher, StudentDistiller and Evaluator, one after the other as in the pipeline."""
+"""StudentSearcher, StudentDistiller and RankingEvaluator, in the pipeline's order."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ from components import artifacts
 from components.artifacts import Sequences, Vocabulary
 from components.blessings import read_blessing
 from components.model_artifact import bundle_dir, read_keras_model, read_model
-from components.ranking_evaluator import Evaluator
+from components.ranking_evaluator import RankingEvaluator
 from components.student_distiller import StudentDistiller
 from components.student_searcher import StudentSearcher
 from tests.event_files import read_scalars
@@ -118,7 +118,7 @@ def test_from_a_teacher_to_a_judged_student(
     ):
         np.testing.assert_allclose(variable.numpy(), expected.numpy(), atol=1e-6)
 
-    Evaluator.test_call(
+    RankingEvaluator.test_call(
         sequences=sequences,
         vocabulary=vocabulary,
         teacher=model,

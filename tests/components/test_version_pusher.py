@@ -6,7 +6,7 @@ from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, Pu
 from adarec_tf.export.pushed_versions import find_versions, list_versions
 from components import version_pusher as pusher
 from components.blessings import write_blessing
-from components.version_pusher import Pusher, RunningServer
+from components.version_pusher import RunningServer, VersionPusher
 
 
 def make_bundle(path: Path, content: str) -> Path:
@@ -45,7 +45,7 @@ def push(
     write_blessing(
         artifacts["infra_blessing"], is_blessed=infra_blessed, reasons=["About serving."]
     )
-    Pusher.test_call(
+    VersionPusher.test_call(
         **artifacts,
         serving_dir=str(tmp_path / "serving"),
         keep_versions=2,

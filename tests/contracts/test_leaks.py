@@ -125,12 +125,12 @@ def _noise_loss(model: keras.Model) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-def test_loss_on_uniform_noise_stays_at_log_of_the_catalogue(name: str) -> None:
+def test_loss_on_uniform_noise_stays_at_log_of_the_catalog(name: str) -> None:
     assert _noise_loss(MODELS[name]()) > math.log(NUM_ITEMS) - 0.01
 
 
 @keras.saving.register_keras_serializable("tests")
-class _CentredConvolution(keras.layers.Layer):
+class _CenteredConvolution(keras.layers.Layer):
     """What must not be in the search space: it sees the next position."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -141,17 +141,17 @@ class _CentredConvolution(keras.layers.Layer):
         return self.convolution(states) * mask
 
 
-CENTRED = Primitive(lambda kernel_format: _CentredConvolution(), is_causal=False)
+CENTERED = Primitive(lambda kernel_format: _CenteredConvolution(), is_causal=False)
 
 
 @pytest.mark.slow
 def test_the_noise_test_finds_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRIMITIVES, "conv_3", CENTRED)
+    monkeypatch.setitem(PRIMITIVES, "conv_3", CENTERED)
     assert _noise_loss(MODELS["primitive-conv_3"]()) < math.log(NUM_ITEMS) - 0.2
 
 
 def test_the_causality_test_finds_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRIMITIVES, "conv_3", CENTRED)
+    monkeypatch.setitem(PRIMITIVES, "conv_3", CENTERED)
     model = MODELS["primitive-conv_3"]()
     item_ids = leaks.example_histories(NUM_ITEMS, LENGTH)
     with pytest.raises(AssertionError):

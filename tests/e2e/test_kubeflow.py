@@ -52,9 +52,9 @@ def check_equal(emulator: Emulator, local: Run) -> None:
         for bundle in (version, result["paths"]["bundle"])
     ]
     assert answers[0] == answers[1]
-    assert emulator.artifacts["Pusher", "pushed_model"].metadata["pushed_destination"] == str(
-        version
-    )
+    assert emulator.artifacts["VersionPusher", "pushed_model"].metadata[
+        "pushed_destination"
+    ] == str(version)
 
 
 def test_the_smoke_scene_ends_as_it_does_locally(

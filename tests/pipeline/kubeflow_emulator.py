@@ -99,7 +99,7 @@ class Emulator:
 
     def final_table(self) -> dict[str, dict[str, Any]]:
         """The rows of the evaluator's comparison, by model."""
-        path = self.stored("Evaluator", "evaluation") / METRICS_FILE
+        path = self.stored("RankingEvaluator", "evaluation") / METRICS_FILE
         return json.loads(path.read_text("utf-8"))["models"]
 
     def _run_step(self, name: str) -> None:

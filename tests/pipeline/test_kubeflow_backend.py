@@ -93,7 +93,7 @@ def test_the_backend_makes_a_workflow_of_every_step(backend: Path, compiled: Pat
 
 def test_the_backend_refuses_what_is_wrong(backend: Path, compiled: Path, tmp_path: Path) -> None:
     spec, platform = yaml.safe_load_all(compiled.read_text())
-    spec["root"]["dag"]["tasks"]["Pusher"]["componentRef"]["name"] = "Gone"
+    spec["root"]["dag"]["tasks"]["VersionPusher"]["componentRef"]["name"] = "Gone"
     broken = tmp_path / "broken.yaml"
     broken.write_text(yaml.safe_dump_all([spec, platform]))
     done = argo_workflow(backend, broken)

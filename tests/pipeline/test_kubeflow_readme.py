@@ -85,4 +85,7 @@ def test_the_recurring_run_is_what_the_server_expects(
     # Both documents: what only Kubernetes has comes along.
     assert body.pipeline_spec["pipeline_spec"]["pipelineInfo"]["name"] == "adarec-smoke"
     executors = body.pipeline_spec["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]
-    assert executors["executors"]["Pusher_executor"]["pvcMount"][0]["mountPath"] == "/mnt/adarec"
+    assert (
+        executors["executors"]["VersionPusher_executor"]["pvcMount"][0]["mountPath"]
+        == "/mnt/adarec"
+    )

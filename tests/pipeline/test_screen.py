@@ -41,7 +41,7 @@ def test_a_stage_is_one_line_in_plain_words(screen: Screen, drawn: io.StringIO) 
 def test_a_cached_stage_says_so_and_the_next_one_does_not(
     screen: Screen, drawn: io.StringIO
 ) -> None:
-    for node_id, is_cached in (("SchemaGen", True), ("Evaluator", False)):
+    for node_id, is_cached in (("SchemaGen", True), ("RankingEvaluator", False)):
         send(screen, STAGE_STARTED, node_id)
         if is_cached:
             send(screen, STAGE_CACHED, 5)
@@ -53,11 +53,11 @@ def test_a_cached_stage_says_so_and_the_next_one_does_not(
 
 
 def test_a_failed_stage_is_still_named_afterwards(screen: Screen, drawn: io.StringIO) -> None:
-    send(screen, STAGE_STARTED, "Pusher")
+    send(screen, STAGE_STARTED, "VersionPusher")
     screen.stage_failed()
     assert "Push the student" in drawn.getvalue()
     assert "failed" in drawn.getvalue()
-    assert screen.running_stage == "Pusher"
+    assert screen.running_stage == "VersionPusher"
 
 
 def test_progress_is_plain_lines_without_a_terminal(screen: Screen, drawn: io.StringIO) -> None:

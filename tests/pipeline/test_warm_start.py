@@ -59,7 +59,7 @@ def make_run(
         "StudentSearcher": {"genotype": artifact(folder / "genotype")},
         "StudentDistiller": {"model": artifact(folder / "student")},
     }
-    for name, verdict in zip(("Evaluator", "InfraValidator"), blessed, strict=False):
+    for name, verdict in zip(("RankingEvaluator", "ServerValidator"), blessed, strict=False):
         outputs[name] = {"blessing": artifact(folder / name, blessed=verdict)}
     (folder / "vocabulary" / "vocabulary.txt").write_text("a\n")
     (folder / "genotype" / "genotype.json").write_text(GENOTYPE.to_json())

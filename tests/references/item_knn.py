@@ -1,4 +1,4 @@
-"""Item-based nearest neighbours by slow loops: nothing shared with the library."""
+"""Item-based nearest neighbors by slow loops: nothing shared with the library."""
 
 import math
 
@@ -12,8 +12,8 @@ def similarity(histories: list[list[int]], item: int, other: int) -> float:
     return len(users & other_users) / math.sqrt(len(users) * len(other_users))
 
 
-def neighbours(
-    histories: list[list[int]], item: int, num_items: int, num_neighbours: int
+def neighbors(
+    histories: list[list[int]], item: int, num_items: int, num_neighbors: int
 ) -> dict[int, float]:
     """The most similar items but the item itself, the lower id first where equal."""
     found = []
@@ -21,7 +21,7 @@ def neighbours(
         value = similarity(histories, item, other)
         if other != item and value > 0:
             found.append((-value, other))
-    return {other: -value for value, other in sorted(found)[:num_neighbours]}
+    return {other: -value for value, other in sorted(found)[:num_neighbors]}
 
 
 def score_candidates(
@@ -29,12 +29,12 @@ def score_candidates(
     history: list[int],
     num_items: int,
     num_last: int,
-    num_neighbours: int,
+    num_neighbors: int,
 ) -> list[float]:
     """What each item scores for one user, before ties are broken."""
     scores = [0.0] * num_items
     for place, item in enumerate(reversed(history[-num_last:]), start=1):
-        similar = neighbours(histories, item, num_items, num_neighbours)
+        similar = neighbors(histories, item, num_items, num_neighbors)
         for candidate, value in similar.items():
             scores[candidate - 1] += value / place
     return scores

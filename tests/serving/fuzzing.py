@@ -48,7 +48,7 @@ def tensors(draw: st.DrawFn) -> tensor_pb2.TensorProto:
 
 @st.composite
 def requests(draw: st.DrawFn, good: predict_pb2.PredictRequest) -> bytes:
-    """Serialised requests: a good one with some parts replaced by anything.
+    """Serialized requests: a good one with some parts replaced by anything.
 
     Args:
       draw: of hypothesis.

@@ -75,7 +75,7 @@ def test_recommendations_are_those_of_the_bundle(
         )
 
 
-def test_k_beyond_the_catalogue_gives_what_there_is(ask: Ask) -> None:
+def test_k_beyond_the_catalog_gives_what_there_is(ask: Ask) -> None:
     [answer] = ask("recommend", [[KEYS[0]]], 1000)
     assert sorted(item.item_id for item in answer) == sorted(KEYS[1:])
 

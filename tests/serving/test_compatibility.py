@@ -23,7 +23,7 @@ def signatures(inputs, outputs, name="serving_default") -> dict[str, meta_graph_
 
 DEFAULT = signatures(INPUTS, OUTPUTS)
 STEP = signatures({"item": ("DT_STRING", 1)}, {"session": ("DT_FLOAT", 2)}, "step")
-INITIALISATION = signatures({}, {"init": ("DT_INVALID", 0)}, "__saved_model_init_op")
+INITIALIZATION = signatures({}, {"init": ("DT_INVALID", 0)}, "__saved_model_init_op")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ INITIALISATION = signatures({}, {"init": ("DT_INVALID", 0)}, "__saved_model_init
         (DEFAULT | STEP, DEFAULT),
         (STEP, STEP),
         (DEFAULT, {}),
-        (DEFAULT, DEFAULT | INITIALISATION),
+        (DEFAULT, DEFAULT | INITIALIZATION),
     ],
     ids=["the same", "one more output", "one more", "no default", "nothing before", "not asked"],
 )
@@ -66,7 +66,7 @@ def test_what_does_not_is_refused_with_both_sides(name, new):
 
 def test_a_missing_signature_is_refused_by_name_and_with_a_way_out():
     with pytest.raises(ModelError) as failure:
-        check_replaces(DEFAULT | INITIALISATION, DEFAULT | STEP)
+        check_replaces(DEFAULT | INITIALIZATION, DEFAULT | STEP)
     assert failure.value.code == grpc.StatusCode.FAILED_PRECONDITION
     for part in (
         "The signature 'step' should answer",

@@ -25,13 +25,13 @@ def read(*models: str) -> list[ModelConfig]:
 @pytest.mark.parametrize(
     ("text", "policy"),
     [
-        ("", VersionPolicy(num_latest=1)),
-        ("model_version_policy { latest {} }", VersionPolicy(num_latest=1)),
-        ("model_version_policy { latest { num_versions: 3 } }", VersionPolicy(num_latest=3)),
-        ("model_version_policy { all {} }", VersionPolicy(num_latest=0)),
+        ("", VersionPolicy(receptive_field=1)),
+        ("model_version_policy { latest {} }", VersionPolicy(receptive_field=1)),
+        ("model_version_policy { latest { num_versions: 3 } }", VersionPolicy(receptive_field=3)),
+        ("model_version_policy { all {} }", VersionPolicy(receptive_field=0)),
         (
             "model_version_policy { specific { versions: 2 versions: 5 } }",
-            VersionPolicy(num_latest=0, versions=frozenset({2, 5})),
+            VersionPolicy(receptive_field=0, versions=frozenset({2, 5})),
         ),
     ],
 )

@@ -216,8 +216,8 @@ def test_a_policy_says_which_versions_are_served(tmp_path, versions):
     for version in (1, 2, 3, 4):
         add(tmp_path, version, "complete")
     assert refreshed(versions, VersionPolicy()) == [4]
-    assert refreshed(versions, VersionPolicy(num_latest=2)) == [3, 4]
-    assert refreshed(versions, VersionPolicy(num_latest=0)) == [1, 2, 3, 4]
+    assert refreshed(versions, VersionPolicy(receptive_field=2)) == [3, 4]
+    assert refreshed(versions, VersionPolicy(receptive_field=0)) == [1, 2, 3, 4]
     assert refreshed(versions, VersionPolicy(0, frozenset({1, 3}))) == [1, 3]
     assert states(versions) == {
         4: State.END,
@@ -241,13 +241,13 @@ def test_a_broken_version_does_not_count_among_the_latest(tmp_path, versions):
     for version in (1, 2, 4):
         add(tmp_path, version, "complete")
     add(tmp_path, 3)
-    assert refreshed(versions, VersionPolicy(num_latest=2)) == [2, 4]
+    assert refreshed(versions, VersionPolicy(receptive_field=2)) == [2, 4]
 
 
 def test_versions_retire_one_by_one_as_newer_ones_come(tmp_path, versions):
     for version in (1, 2):
         add(tmp_path, version, "complete")
-    versions.policy = VersionPolicy(num_latest=2)
+    versions.policy = VersionPolicy(receptive_field=2)
     versions.refresh()
     with versions.lease(1) as oldest:
         add(tmp_path, 3, "complete")

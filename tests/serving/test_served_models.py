@@ -9,7 +9,7 @@ from serving.loaded_model import LoadedModel, ModelError
 from serving.model_config import ModelConfig, VersionPolicy
 from serving.served_models import ServedModels
 
-ALL = VersionPolicy(num_latest=0)
+ALL = VersionPolicy(receptive_field=0)
 
 
 class CountingLoader:

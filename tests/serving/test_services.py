@@ -212,8 +212,8 @@ def test_a_new_list_changes_policies_labels_and_models(
     labels = 'version_labels { key: "stable" value: 2 } version_labels { key: "canary" value: 3 }'
     try:
         models.HandleReloadConfigRequest(reload_request(every_version), timeout=60)
-        labelled = reload_request(f"{every_version} {labels}")
-        response = models.HandleReloadConfigRequest(labelled, timeout=60)
+        labeled = reload_request(f"{every_version} {labels}")
+        response = models.HandleReloadConfigRequest(labeled, timeout=60)
         assert response.status.error_code == 0
         assert version_that_answers(predictions, request_for_i1) == 3
         assert version_that_answers(predictions, request_for_i1, version=2) == 2

@@ -75,7 +75,7 @@ class ShapedLog(NamedTuple):
     """Interactions after the options.
 
     Attributes:
-      interactions: `coded_log.ORDERED_SCHEMA`, in the order of histories.
+      interactions: `encoded.ORDERED_SCHEMA`, in the order of histories.
       keys: string [U], by user code: of users, or of sessions.
       removed: what went, by option; nothing of options that are not in use.
     """
@@ -91,7 +91,7 @@ def shape_histories(
     """Applies the options to the interactions of whole users.
 
     Args:
-      interactions: `coded_log.ORDERED_SCHEMA`, in the order of histories.
+      interactions: `encoded.ORDERED_SCHEMA`, in the order of histories.
       user_keys: string [U], by user code.
       options: what to do.
     """

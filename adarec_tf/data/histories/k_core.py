@@ -29,7 +29,7 @@ class UserPairs(NamedTuple):
     blocks: PairBlocks
 
 
-class Core(NamedTuple):
+class KCore(NamedTuple):
     """What stays.
 
     Attributes:
@@ -51,14 +51,14 @@ class _FilteredUsers(NamedTuple):
     num_interactions: int
 
 
-def find_core(
+def k_core_filter(
     pairs: Sequence[UserPairs],
     num_items: int,
     *,
     min_user_interactions: int,
     min_item_interactions: int,
     rounds: int,
-) -> Core:
+) -> KCore:
     """Removes items and users that have too few interactions.
 
     Args:
@@ -90,7 +90,7 @@ def find_core(
             break
         prefix = "" if number == 1 else f"round_{number}_"
         removed |= {f"{prefix}{name}": count for name, count in found.items()}
-    return Core(users, items, removed)
+    return KCore(users, items, removed)
 
 
 def is_kept(

@@ -20,7 +20,7 @@ def drop_repeats(interactions: pa.Table, repeats: str) -> pa.Table:
     """Removes repeats within each history.
 
     Args:
-      interactions: `coded_log.ORDERED_SCHEMA`, and maybe `WEIGHT_FIELD`; the interactions of a user
+      interactions: `encoded.ORDERED_SCHEMA`, and maybe `WEIGHT_FIELD`; the interactions of a user
         are together.
       repeats: one of `DataConfig.REPEATS_OPTIONS`.
 

@@ -16,7 +16,7 @@ class Sessions(NamedTuple):
     """Interactions of sessions.
 
     Attributes:
-      interactions: `coded_log.ORDERED_SCHEMA`, whose `user` is the session, from 0.
+      interactions: `encoded.ORDERED_SCHEMA`, whose `user` is the session, from 0.
       keys: string [S], the key of each session.
     """
 
@@ -28,7 +28,7 @@ def cut_sessions(interactions: pa.Table, user_keys: pa.Array, gap: float) -> Ses
     """Begins a session with each user, and with each interaction after a longer gap.
 
     Args:
-      interactions: `coded_log.ORDERED_SCHEMA`, of whole users, in the order of histories.
+      interactions: `encoded.ORDERED_SCHEMA`, of whole users, in the order of histories.
       user_keys: string [U], by user code.
       gap: in the unit of the timestamps; a session goes on after a gap of exactly this.
     """

@@ -1,6 +1,6 @@
 """From ordered interactions to split histories, and what is measured of them: pure functions.
 
-Interactions are Arrow tables with the columns of `coded_log.ORDERED_SCHEMA`, filtered and in the
+Interactions are Arrow tables with the columns of `encoded.ORDERED_SCHEMA`, filtered and in the
 order of histories. All functions work on a part of the users as well as on all of them, as long as
 the interactions of a user stay together.
 """

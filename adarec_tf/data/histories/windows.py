@@ -19,7 +19,7 @@ def cut_windows(histories: Histories, length: int, overlap: int) -> Histories:
     Args:
       histories: of training; without targets.
       length: items of a window, W.
-      overlap: items that neighbours share, 1 to W - 1.
+      overlap: items that neighbors share, 1 to W - 1.
 
     Returns:
       The windows, the oldest of a history first, each under the key of its user.

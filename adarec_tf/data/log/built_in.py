@@ -22,7 +22,7 @@ from adarec_tf.data.log.interactions import INTERACTION_SCHEMA
 _GENRES = ("comedy", "crime", "drama", "fantasy", "history", "kids")
 _EPISODES_PER_SERIES = 16
 _MIN_ITEMS = 60  # three series and some films
-_FILM_SHARE = 0.2  # of the catalogue, and of the watched items
+_FILM_SHARE = 0.2  # of the catalog, and of the watched items
 _GENRES_PER_USER = 2
 _SERIES_AT_A_TIME = 3
 _REPEAT_SERIES = 0.3  # chance to go on with the series seen last, and not with another
@@ -77,7 +77,7 @@ class _Series(NamedTuple):
     episodes: list[str]
 
 
-class _Catalogue(NamedTuple):
+class _Catalog(NamedTuple):
     series: list[_Series]
     series_weights: np.ndarray  # [S], how popular
     films: list[str]
@@ -94,8 +94,8 @@ def generate_sample_scene(num_users: int = 3000, num_items: int = 600, seed: int
     to very different degrees. Nobody watches anything twice.
 
     Args:
-      num_users: viewers, with 15 to 40 interactions each (fewer where a small catalogue runs out).
-      num_items: films and episodes in the catalogue; at least 60.
+      num_users: viewers, with 15 to 40 interactions each (fewer where a small catalog runs out).
+      num_items: films and episodes in the catalog; at least 60.
       seed: same seed, same log.
 
     Returns:
@@ -110,11 +110,11 @@ def generate_sample_scene(num_users: int = 3000, num_items: int = 600, seed: int
             f"Received: num_users={num_users}, num_items={num_items}."
         )
     generator = np.random.default_rng(seed)
-    catalogue = _make_catalogue(num_items, generator)
+    catalog = _make_catalog(num_items, generator)
     users, items, times = [], [], []
     for user in range(num_users):
         length = int(generator.integers(15, 41))
-        history = list(_watch(catalogue, length, generator))
+        history = list(_watch(catalog, length, generator))
         users += [f"viewer-{user:04d}"] * len(history)
         items += history
         times.append(_sample_times(len(history), generator))
@@ -146,7 +146,7 @@ def write_sample_scene(
         file.write_bytes(content)
 
 
-def _make_catalogue(num_items: int, generator: np.random.Generator) -> _Catalogue:
+def _make_catalog(num_items: int, generator: np.random.Generator) -> _Catalog:
     num_series = int(num_items * (1 - _FILM_SHARE)) // _EPISODES_PER_SERIES
     num_films = num_items - num_series * _EPISODES_PER_SERIES
     genres = _GENRES[: num_series // _SERIES_AT_A_TIME]
@@ -162,7 +162,7 @@ def _make_catalogue(num_items: int, generator: np.random.Generator) -> _Catalogu
     ]
     film_genres = np.arange(num_films) % len(genres)
     films = [f"{genres[genre]}-film-{number:03d}" for number, genre in enumerate(film_genres)]
-    return _Catalogue(
+    return _Catalog(
         series,
         _popularity(num_series, generator),
         films,
@@ -176,20 +176,20 @@ def _popularity(size: int, generator: np.random.Generator) -> np.ndarray:
     return generator.permutation(np.arange(1, size + 1) ** -_POPULARITY_EXPONENT)
 
 
-def _watch(catalogue: _Catalogue, length: int, generator: np.random.Generator) -> Iterator[str]:
+def _watch(catalog: _Catalog, length: int, generator: np.random.Generator) -> Iterator[str]:
     """One viewer's items in order."""
-    genres = np.array([series.genre for series in catalogue.series])
+    genres = np.array([series.genre for series in catalog.series])
     num_genres = int(genres.max()) + 1
     liked = generator.choice(num_genres, min(_GENRES_PER_USER, num_genres), replace=False)
-    waiting = _shuffled(catalogue.series_weights, np.isin(genres, liked), generator)
-    films = _shuffled(catalogue.film_weights, np.isin(catalogue.film_genres, liked), generator)
+    waiting = _shuffled(catalog.series_weights, np.isin(genres, liked), generator)
+    films = _shuffled(catalog.film_weights, np.isin(catalog.film_genres, liked), generator)
     followed: list[Iterator[str]] = []  # the one watched longest ago comes first
     for _ in range(length):
         if films and generator.random() < _FILM_SHARE:
-            yield catalogue.films[films.pop(0)]
+            yield catalog.films[films.pop(0)]
             continue
         while len(followed) < _SERIES_AT_A_TIME and waiting:
-            series = catalogue.series[waiting.pop(0)]
+            series = catalog.series[waiting.pop(0)]
             followed.insert(0, _episodes(series, generator))
         if not followed:
             return

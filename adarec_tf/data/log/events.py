@@ -81,7 +81,7 @@ def select_events(block: pa.Table, options: EventOptions) -> pa.Table:
       options: with every event type of the block.
 
     Returns:
-      `coded_log.LOG_SCHEMA`, with `WEIGHT_FIELD` if some of the types weigh more than others.
+      `encoded.LOG_SCHEMA`, with `WEIGHT_FIELD` if some of the types weigh more than others.
     """
     ranks = np.concatenate([np.empty(0, np.int16), *_chunk_ranks(block["event"], options.ranks)])
     is_kept = ranks > 0

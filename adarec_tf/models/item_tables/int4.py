@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from adarec_tf.models.item_tables.int8 import A_ROW, Int8Table, scored_in_chunks
 from adarec_tf.models.item_tables.table import TableReader
-from adarec_tf.models.quantization import quantise
+from adarec_tf.models.quantization import quantize
 
 _SIXTEEN = 16.0
 
@@ -38,7 +38,7 @@ class _ServedInt4:
 
     def __init__(self, table: Int4Table) -> None:
         self._size = table.size
-        steps, scales = quantise(tf.convert_to_tensor(table.variable), A_ROW, table.largest_step)
+        steps, scales = quantize(tf.convert_to_tensor(table.variable), A_ROW, table.largest_step)
         first, second = tf.split(steps, 2, axis=1)
         packed = tf.cast(first + _SIXTEEN * second, tf.int8)
         self._packed = tf.Variable(packed, trainable=False, name="item_steps")

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.models.item_tables.table import ItemTable, TableReader
-from adarec_tf.models.quantization import INT8_MAX, quantise, rounded
+from adarec_tf.models.quantization import INT8_MAX, fake_quantize, quantize
 
 A_ROW = (-1,)  # axes of what has a scale
 # As floats, rows are four times as many bytes. A few at a time stay in the processor's cache: for
@@ -42,13 +42,13 @@ class Int8Table(ItemTable):
 
     def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
         """Looks up rows: int [...] to float32 [..., D]."""
-        return rounded(
+        return fake_quantize(
             tf.gather(tf.convert_to_tensor(self.variable), item_ids), A_ROW, self.largest_step
         )
 
     def matrix(self) -> tf.Tensor:
         """All rows: float32 [num_rows, D]."""
-        return rounded(tf.convert_to_tensor(self.variable), A_ROW, self.largest_step)
+        return fake_quantize(tf.convert_to_tensor(self.variable), A_ROW, self.largest_step)
 
     def set_table(self, table: np.ndarray) -> None:
         """Takes the table, which is rounded whenever it is read."""
@@ -96,7 +96,7 @@ class _ServedInt8:
 
     def __init__(self, table: Int8Table) -> None:
         self._size = table.size
-        steps, scales = quantise(tf.convert_to_tensor(table.variable), A_ROW)
+        steps, scales = quantize(tf.convert_to_tensor(table.variable), A_ROW)
         self._steps = tf.Variable(tf.cast(steps, tf.int8), trainable=False, name="item_steps")
         self._scales = tf.Variable(scales, trainable=False, name="item_scales")
 

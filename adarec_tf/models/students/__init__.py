@@ -30,7 +30,7 @@ def build_student(
       genotype: its architecture; the number of cells and nodes is the genotype's.
       config: width, where the genotype has none of its own, dropout, the formats of item table and
         kernels.
-      num_items: items of the catalogue; ids are 1..num_items.
+      num_items: items of the catalog; ids are 1..num_items.
       max_length: items of a history it sees.
       seed: of the initial weights.
 

@@ -176,18 +176,18 @@ class Genotype:
         return "\n".join(lines)
 
 
-def num_needed(cell: Sequence[Edge], num_latest: int) -> list[int]:
+def num_needed(cell: Sequence[Edge], receptive_field: int) -> list[int]:
     """How many of the latest positions of each node a cell needs, the input's first.
 
     Args:
       cell: its edges, in the order of `edge_ends`.
-      num_latest: positions wanted of its output.
+      receptive_field: positions wanted of its output.
 
     >>> cell = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]]).cells[0]
     >>> num_needed(cell, 1)
     [7, 5, 1]
     """
-    needed = [num_latest] * (1 + max(edge.target for edge in cell))
+    needed = [receptive_field] * (1 + max(edge.target for edge in cell))
     for edge in reversed(cell):  # a node's readers come first
         if edge.primitive != NONE:
             reach = PRIMITIVES[edge.primitive].reach

@@ -92,20 +92,20 @@ def shared(
 
 
 def norm_now(
-    norm: keras.layers.LayerNormalization, *, is_centred: bool = False
+    norm: keras.layers.LayerNormalization, *, is_centered: bool = False
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A layer norm of states [..., D]; `is_centred` tells that their mean is zero already."""
+    """A layer norm of states [..., D]; `is_centered` tells that their mean is zero already."""
     gamma, beta = constant(norm.gamma), constant(norm.beta)
 
-    def normalised(states: tf.Tensor) -> tf.Tensor:
-        if not is_centred:
+    def normalized(states: tf.Tensor) -> tf.Tensor:
+        if not is_centered:
             states -= tf.reduce_mean(states, axis=-1, keepdims=True)
         # As their mean is zero, this has the mean of the squares and epsilon in one.
         squares = tf.math.squared_difference(states, norm.epsilon**0.5)
         variance = tf.reduce_mean(squares, axis=-1, keepdims=True)
         return states * tf.math.rsqrt(variance) * gamma + beta
 
-    return normalised
+    return normalized
 
 
 def summed(terms: Sequence[tf.Tensor]) -> tf.Tensor:

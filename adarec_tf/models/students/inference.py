@@ -32,7 +32,7 @@ class ServedStudent:
     """A `LastStateEncoder` of a student, with the weights it has when this is made.
 
     Attributes:
-      num_latest: how many of the last items matter: the student's receptive field, or all it sees.
+      receptive_field: how many of the last items matter, or all it sees if those are fewer.
       max_items: items that a session may have. From there on the oldest would drop out of view and
         change every place, so that nothing of a session could be kept.
       session_size: S, numbers of a session.
@@ -47,7 +47,7 @@ class ServedStudent:
         for cell in reversed(student.genotype.cells):
             self._needed.insert(0, num_needed(cell, wanted))
             wanted = self._needed[0][0]
-        self.num_latest = min(wanted, max_length)
+        self.receptive_field = min(wanted, max_length)
         self.max_items = max_length
         self._place_states = shared(self._read_places(), [None, None], tf.int64)
         self._reaches = [node_reaches(cell) for cell in student.genotype.cells]
@@ -63,7 +63,7 @@ class ServedStudent:
     def last_states(self, latest_ids: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
         """Encodes the last items of histories; see `LastStateEncoder`."""
         mask = tf.cast(latest_ids > 0, tf.float32)[..., tf.newaxis]
-        places = num_items - np.arange(1, 1 + self.num_latest)
+        places = num_items - np.arange(1, 1 + self.receptive_field)
         states = self._embedded(latest_ids, places) * mask
         outputs = [needed[0] for needed in self._needed[1:]] + [1]
         nums = {num for needed in self._needed for num in needed} | {1}
@@ -147,10 +147,10 @@ class _ServedCell:
             for edge, operation in zip(cell.edges, cell.operations, strict=True)
         ]
         self._shares = scipy.special.softmax(constant(cell.combine.node_logits))
-        normalised = norm_now(cell.combine.norm)
+        normalized = norm_now(cell.combine.norm)
 
         def activated(mixed: tf.Tensor) -> tf.Tensor:
-            return tf.nn.relu(normalised(mixed))
+            return tf.nn.relu(normalized(mixed))
 
         self._activate = shared(activated, [None, None, hidden_dim])
 

@@ -36,7 +36,7 @@ class ChannelNorm(keras.layers.LayerNormalization):
     """`keras.layers.LayerNormalization` over channels, with `channel_moments`."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Normalises float32 [..., D], then scales and shifts each channel."""
+        """Normalizes float32 [..., D], then scales and shifts each channel."""
         mean, variance = channel_moments(inputs)
         scale = tf.math.rsqrt(variance + self.epsilon) * tf.convert_to_tensor(self.gamma)
         return inputs * scale + (tf.convert_to_tensor(self.beta) - mean * scale)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.models.quantization import quantise
+from adarec_tf.models.quantization import quantize
 from adarec_tf.models.sequence_model import MASKED_SCORE, CausalConv1D, causal_taps, ordered_sum
 from adarec_tf.models.students.incremental import (
     Latest,
@@ -69,11 +69,11 @@ class Convolution(keras.layers.Layer):
         # The norm takes the mean away: a product without one spares it the work.
         bias = bias - bias.mean()
         in_bytes = self.kernel_format == "int8"
-        matrix = _centred_of_bytes(kernel) if in_bytes else _centred(kernel)
-        normalised = norm_now(self.norm, is_centred=True)
+        matrix = _centered_of_bytes(kernel) if in_bytes else _centered(kernel)
+        normalized = norm_now(self.norm, is_centered=True)
 
         def activated(window: tf.Tensor) -> tf.Tensor:
-            return tf.nn.relu(normalised(tf.nn.bias_add(tf.matmul(window, matrix()), bias)))
+            return tf.nn.relu(normalized(tf.nn.bias_add(tf.matmul(window, matrix()), bias)))
 
         convolve = shared(activated, [None, len(kernel)])
 
@@ -86,26 +86,26 @@ class Convolution(keras.layers.Layer):
         return latest
 
 
-def _centred(kernel: np.ndarray) -> Callable[[], tf.Tensor]:
+def _centered(kernel: np.ndarray) -> Callable[[], tf.Tensor]:
     """Gives the kernel [.., D] without its mean, as a constant."""
-    centred = kernel - kernel.mean(axis=-1, keepdims=True)
-    return lambda: tf.constant(centred)
+    centered = kernel - kernel.mean(axis=-1, keepdims=True)
+    return lambda: tf.constant(centered)
 
 
-def _centred_of_bytes(kernel: np.ndarray) -> Callable[[], tf.Tensor]:
+def _centered_of_bytes(kernel: np.ndarray) -> Callable[[], tf.Tensor]:
     """Gives the kernel [.., D], rounded, without its mean, from constants of a byte a weight.
 
     A server computes it once, on loading.
     """
     with tf.init_scope():
-        steps, scales = (values.numpy() for values in quantise(tf.constant(kernel), (0,)))
+        steps, scales = (values.numpy() for values in quantize(tf.constant(kernel), (0,)))
     steps = steps.astype(np.int8)
 
-    def centred() -> tf.Tensor:
+    def centered() -> tf.Tensor:
         matrix = tf.cast(tf.constant(steps), tf.float32) * scales
         return matrix - tf.reduce_mean(matrix, axis=-1, keepdims=True)
 
-    return centred
+    return centered
 
 
 class _Weightless(keras.layers.Layer):

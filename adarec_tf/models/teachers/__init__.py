@@ -25,7 +25,7 @@ def build_teacher(
 
     Args:
       config: its name and sizes.
-      num_items: items of the catalogue; ids are 1..num_items.
+      num_items: items of the catalog; ids are 1..num_items.
       max_length: items of a history it sees.
       seed: of the initial weights.
 

@@ -77,9 +77,9 @@ class SelfAttention(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("adarec_tf")
 class AttentionBlock(keras.layers.Layer):
-    """Attention, then a feed-forward network; each normalised before, and added to its input.
+    """Attention, then a feed-forward network; each normalized before, and added to its input.
 
-    Normalisation comes first, unlike in SASRec's paper (after) and code (of the queries alone): it
+    Normalization comes first, unlike in SASRec's paper (after) and code (of the queries alone): it
     trains at higher rates.
     """
 

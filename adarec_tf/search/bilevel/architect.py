@@ -27,8 +27,8 @@ from adarec_tf.search.bilevel.state import (
 from adarec_tf.search.bilevel.unrolled import unrolled_loss
 from adarec_tf.search.cost.budget import Budget, expected_overrun
 from adarec_tf.search.cost.cost import Prices, expected_cost
-from adarec_tf.search.space.alphas import Logits, believed_edges, sample_edges
-from adarec_tf.search.space.depth import expected_student, rows_there
+from adarec_tf.search.space.alphas import Logits, sample_architecture, sample_edges
+from adarec_tf.search.space.depth import active_rows, expected_student
 from adarec_tf.training.devices import num_replicas, on_replicas, sum_over_replicas
 from adarec_tf.training.fit import apply_gradients
 
@@ -51,13 +51,13 @@ def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
 
     def weight_step(whole_batch: SearchBatch) -> dict[str, tf.Tensor]:
         batch = part_of_replica(whole_batch)
-        edges = believed_edges(state.logits(), batch.seed, config)
+        edges = sample_architecture(state.logits(), batch.seed, config)
         with tf.GradientTape() as tape:
             value = search_loss(state, edges, batch, training=True)
         gradients = tape.gradient(
             value.total,
             [v.value for v in variables],
-            # An operation that was not drawn stays where it is, but for its optimiser's momentum.
+            # An operation that was not drawn stays where it is, but for its optimizer's momentum.
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         apply_gradients(state.weight_optimizer, gradients, variables)
@@ -158,7 +158,7 @@ def _compared(
         return edges.operations, edges.num_absent, value.total, value.task
 
     operations, num_absent, losses, tasks = _map(judge, config.num_compared)
-    is_there = rows_there(num_absent, num_rows=logits.operations.shape[0], **_frame(state))
+    is_there = active_rows(num_absent, num_rows=logits.operations.shape[0], **_frame(state))
     drawn = ComparedArchitectures(operations, is_there, num_absent)
     loss = compared_loss(logits, drawn, sum_over_replicas(losses)) / num_replicas()
     return loss, tf.reduce_mean(tasks)
@@ -187,7 +187,7 @@ def _relaxed_loss(
     config: SearchConfig,
 ) -> ObjectiveValue:
     """The loss of what the alphas believe in, differentiable through gates or shares."""
-    edges = believed_edges(logits, batch.seed, config)
+    edges = sample_architecture(logits, batch.seed, config)
     if config.order == 2:
         return unrolled_loss(state, edges, batch, weight_batch)
     return search_loss(state, edges, batch, training=False)

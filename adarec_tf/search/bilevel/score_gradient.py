@@ -49,7 +49,7 @@ def compared_loss(
     drawn = tf.one_hot(architectures.operations, tf.shape(log_shares)[1])
     drawn *= architectures.is_there[..., tf.newaxis]
     log_probabilities = tf.reduce_sum(drawn * log_shares, axis=[1, 2]) + tf.gather(
-        tf.nn.log_softmax(logits.absences), architectures.num_absent
+        tf.nn.log_softmax(logits.depth_logits), architectures.num_absent
     )
     mean = tf.reduce_mean(losses)
     num_others = tf.cast(tf.shape(losses)[0] - 1, tf.float32)

@@ -64,9 +64,9 @@ class SearchBatch(NamedTuple):
     Attributes:
       item_ids: int64 [B, L].
       labels: int64 [B, L], PAD where there is none.
-      teacher: its states at the labelled positions; constants.
+      teacher: its states at the labeled positions; constants.
       seed: int32 [2], of what the step draws.
-      share: scalar float32, of the labelled positions of a whole batch: 1 if this is one.
+      share: scalar float32, of the labeled positions of a whole batch: 1 if this is one.
     """
 
     item_ids: tf.Tensor

@@ -18,9 +18,9 @@ from adarec_tf.data.batches import Batch, next_item_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.distillation.initial_table import initialise_table
+from adarec_tf.distillation.initial_table import initialize_table
 from adarec_tf.distillation.objective import DistillationObjective
-from adarec_tf.distillation.teacher_cache import AskedTeacher, TeacherCache, read_teacher
+from adarec_tf.distillation.teacher_cache import OnlineTeacher, TeacherCache, read_teacher
 from adarec_tf.models.students.genotype import edge_ends
 from adarec_tf.search.bilevel.architect import build_alpha_step, build_weight_step
 from adarec_tf.search.bilevel.state import SearchBatch, SearchState
@@ -100,7 +100,7 @@ class SupernetTraining:
         )
         supernet(tf.zeros([1, 1], tf.int64), fixed_edges([0] * num_edges))
         if settings.distillation.initial_table == "teacher":
-            initialise_table(supernet.sequence_embedding, teacher.sequence_embedding)
+            initialize_table(supernet.sequence_embedding, teacher.sequence_embedding)
         objective = DistillationObjective(
             supernet.sequence_embedding, settings.student.num_cells, teacher, settings.distillation
         )
@@ -163,7 +163,7 @@ class SupernetTraining:
           epoch: which, from 0; what is drawn and in which order depends on it and the seed alone.
 
         Returns:
-          The mean parts of the loss, steps, labelled positions a second, seconds of training.
+          The mean parts of the loss, steps, labeled positions a second, seconds of training.
 
         Raises:
           ValueError: a loss is not finite.
@@ -224,9 +224,9 @@ def _teacher_readers(
     halves: tuple[Histories, Histories],
     settings: SearchSettings,
     cache_dir: str,
-) -> list[TeacherCache | AskedTeacher]:
+) -> list[TeacherCache | OnlineTeacher]:
     """One for each half; their caches together keep to the bound."""
-    readers: list[TeacherCache | AskedTeacher] = []
+    readers: list[TeacherCache | OnlineTeacher] = []
     for name, half in zip(("weights", "alphas"), halves, strict=True):
         kept = sum(reader.num_bytes for reader in readers)
         readers.append(

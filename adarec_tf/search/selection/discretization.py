@@ -1,4 +1,4 @@
-"""What is lost on the way from the alphas to one student: the discretisation gap."""
+"""What is lost on the way from the alphas to one student: the discretization gap."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.search.space.alphas import Logits, derive_genotype, draw_scores
 
 
-class DiscretisationGap(NamedTuple):
+class DiscretizationGap(NamedTuple):
     """One validation metric, on the same users, before and after the choice.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Regularised evolution among genotypes: an ageing population, one mutated edge at a time.
+"""Regularized evolution among genotypes: an ageing population, one mutated edge at a time.
 
 Real et al., arXiv:1802.01548: the best of a few drawn members has a child, and the oldest member
 dies, so that a lucky evaluation does not stay for ever. Theirs are 100 members; of a fifth the best

@@ -143,7 +143,7 @@ def best_within(
       seed: of what is drawn.
 
     Returns:
-      One genotype a rung; neighbours may be equal.
+      One genotype a rung; neighbors may be equal.
     """
     found = dict(ranked)
     for rung in ladder:

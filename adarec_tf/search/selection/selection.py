@@ -70,7 +70,7 @@ def ranked_genotypes(
         budgets,
         num_evaluations=search.num_evaluations,
         is_shared=search.alphas == "shared",
-        depths=range(student.num_cells - len(logits.absences) + 1, student.num_cells + 1),
+        depths=range(student.num_cells - len(logits.depth_logits) + 1, student.num_cells + 1),
         seed=seed,
     )
 
@@ -118,10 +118,10 @@ def _likeliest_within(
     """
     num_edges = len(edge_ends(student.num_nodes))
     found: list[tuple[float, Genotype]] = []
-    for num_absent, score in enumerate(scores.absences):
+    for num_absent, score in enumerate(scores.depth_logits):
         within = [budget.without_cells(num_absent) for budget in budgets]
         # One depth is left to the programme, whose error says what is wrong.
-        if len(scores.absences) > 1 and not is_reachable(within):
+        if len(scores.depth_logits) > 1 and not is_reachable(within):
             continue
         num_cells = student.num_cells - num_absent
         rows = scores.operations[: num_cells * num_edges]

@@ -24,12 +24,12 @@ class Logits(NamedTuple):
 
     Attributes:
       operations: float32 [E, O], the scaled alphas.
-      absences: float32 [N], of leaving out none, one, ..., N - 1 of the topmost cells; a single one
-        where the depth is not searched.
+      depth_logits: float32 [N], of leaving out none, one, ..., N - 1 of the topmost cells; a
+        single one where the depth is not searched.
     """
 
     operations: tf.Tensor
-    absences: tf.Tensor = np.zeros(1, np.float32)
+    depth_logits: tf.Tensor = np.zeros(1, np.float32)
 
 
 class SampledEdges(NamedTuple):
@@ -90,10 +90,10 @@ def sample_edges(logits: Logits, seed: tf.Tensor, gumbel_temperature: float) -> 
     relaxed = tf.nn.softmax(noisy / gumbel_temperature)
     drawn = tf.gather(relaxed, operations, batch_dims=1)
     gates = tf.stop_gradient(1.0 - drawn) + drawn
-    return SampledEdges(operations, gates, draw_num_absent(logits.absences, seed))
+    return SampledEdges(operations, gates, draw_num_absent(logits.depth_logits, seed))
 
 
-def believed_edges(
+def sample_architecture(
     logits: Logits, seed: tf.Tensor, search: SearchConfig
 ) -> SampledEdges | MixedEdges:
     """What a step of the search computes: an architecture drawn, or the mixture of all.
@@ -143,7 +143,7 @@ def derive_genotype(logits: Logits, *, num_nodes: int, num_cells: int) -> Genoty
     return genotype_of(
         logits.operations.argmax(axis=-1),
         num_nodes=num_nodes,
-        num_cells=num_cells - int(logits.absences.argmax()),
+        num_cells=num_cells - int(logits.depth_logits.argmax()),
     )
 
 
@@ -171,6 +171,8 @@ def operations_of(genotype: Genotype) -> list[int]:
 def draw_scores(logits: Logits, generator: np.random.Generator) -> Logits:
     """The logits with Gumbel noise, on the host: what is drawn is the largest of each row."""
     operations = logits.operations + generator.gumbel(size=logits.operations.shape)
-    if len(logits.absences) == 1:
-        return Logits(operations, logits.absences)
-    return Logits(operations, logits.absences + generator.gumbel(size=logits.absences.shape))
+    if len(logits.depth_logits) == 1:
+        return Logits(operations, logits.depth_logits)
+    return Logits(
+        operations, logits.depth_logits + generator.gumbel(size=logits.depth_logits.shape)
+    )

@@ -10,24 +10,24 @@ import numpy as np
 import tensorflow as tf
 
 
-def draw_num_absent(absences: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def draw_num_absent(depth_logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Draws how many cells are left out.
 
     Args:
-      absences: float32 [N], logits of leaving out 0 to N - 1 of the topmost cells.
+      depth_logits: float32 [N], logits of leaving out 0 to N - 1 of the topmost cells.
       seed: int32 [2], which may draw the operations as well.
 
     Returns:
       Int32 scalar.
     """
-    if absences.shape[0] == 1:
+    if depth_logits.shape[0] == 1:
         return tf.constant(0)
     own_seed = tf.random.fold_in(seed, 1)
-    drawn = tf.random.stateless_categorical(absences[tf.newaxis], 1, own_seed, dtype=tf.int32)
+    drawn = tf.random.stateless_categorical(depth_logits[tf.newaxis], 1, own_seed, dtype=tf.int32)
     return drawn[0, 0]
 
 
-def rows_there(
+def active_rows(
     num_absent: tf.Tensor, *, num_rows: int, num_cells: int, num_cell_edges: int
 ) -> tf.Tensor:
     """Which rows of the alphas some architectures have; shared rows are always there.
@@ -59,18 +59,18 @@ class ExpectedStudent(NamedTuple):
 
 
 def expected_student(
-    alphas: tf.Tensor, absences: tf.Tensor, *, num_cells: int, num_cell_edges: int
+    alphas: tf.Tensor, depth_logits: tf.Tensor, *, num_cells: int, num_cell_edges: int
 ) -> ExpectedStudent:
     """What to expect of an architecture that is drawn, differentiable in the logits.
 
     Args:
       alphas: float32 [E, O], logits of the operations.
-      absences: float32 [N], logits of the number of absent cells.
+      depth_logits: float32 [N], logits of the number of absent cells.
       num_cells: cells of the supernet.
       num_cell_edges: edges of a cell.
     """
-    probabilities = tf.nn.softmax(absences)
-    counts = np.arange(absences.shape[0])
+    probabilities = tf.nn.softmax(depth_logits)
+    counts = np.arange(depth_logits.shape[0])
     num_absent = tf.reduce_sum(probabilities * tf.constant(counts, tf.float32))
     if alphas.shape[0] == num_cell_edges:  # of one cell for all
         present = 1.0 - num_absent / num_cells * tf.ones(num_cell_edges)

@@ -229,7 +229,7 @@ class Supernet(keras.Model):
 
         Args:
           config: the frame of the students.
-          num_items: of the catalogue.
+          num_items: of the catalog.
           max_length: items of a history.
           num_optional: how many of the topmost cells an architecture may leave out.
         """

@@ -7,7 +7,7 @@ from adarec_tf.models.students.student import Student
 from adarec_tf.search.space.supernet import Supernet
 
 
-def inherit_weights(student: Student, supernet: Supernet) -> None:
+def transfer_weights(student: Student, supernet: Supernet) -> None:
     """Gives a derived student the weights its operations had in the supernet.
 
     Args:

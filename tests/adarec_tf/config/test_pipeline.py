@@ -21,8 +21,8 @@ def test_json_round_trip_is_identity() -> None:
 
 def test_unknown_and_missing_keys_are_refused() -> None:
     values = json.loads(DataConfig().to_json())
-    with pytest.raises(ValueError, match=r"unknown keys \['colour'\]"):
-        DataConfig.from_dict({**values, "colour": 1})
+    with pytest.raises(ValueError, match=r"unknown keys \['color'\]"):
+        DataConfig.from_dict({**values, "color": 1})
     del values["seen"]
     with pytest.raises(ValueError, match=r"no value for \['seen'\]"):
         DataConfig.from_dict(values)

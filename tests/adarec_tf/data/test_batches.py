@@ -26,7 +26,7 @@ def test_an_epoch_holds_every_next_item_of_every_history_once(
     ):
         assert batch.item_ids.shape == batch.labels.shape
         assert np.all((batch.item_ids != 0) == (batch.labels != 0))
-        # The place of a labelled position is where its item stands in the flat histories.
+        # The place of a labeled position is where its item stands in the flat histories.
         np.testing.assert_array_equal(
             np.concatenate([*rows, []])[batch.places], batch.item_ids[batch.labels != 0]
         )

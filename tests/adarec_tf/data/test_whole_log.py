@@ -6,7 +6,7 @@ import pytest
 from adarec_tf.config.data import DataConfig
 from adarec_tf.data.log.encoded import ORDERED_SCHEMA
 from adarec_tf.data.log.interactions import InteractionsError
-from adarec_tf.data.whole_log import count_items, read_kept_log
+from adarec_tf.data.whole_log import count_items, load_interactions
 
 # `rare` is left once; without it u2 has two interactions left.
 LOG = """who,item_id,timestamp
@@ -34,7 +34,7 @@ def log(tmp_path: Path) -> str:
 
 def test_what_the_filters_leave_by_hand(log: str) -> None:
     config = DataConfig(user_column="who", min_item_interactions=2, min_user_interactions=3)
-    interactions, user_keys, item_keys = read_kept_log(log, config)
+    interactions, user_keys, item_keys = load_interactions(log, config)
     assert interactions.schema.equals(ORDERED_SCHEMA)
     users, items = (
         keys.take(interactions[name].combine_chunks()).to_pylist()
@@ -64,18 +64,18 @@ def test_events_that_are_not_asked_for_are_not_counted(tmp_path: Path) -> None:
     bought = [f"{row},{'view' if ',c,' in row else 'buy'}" for row in rows]
     path.write_text("\n".join([f"{header},what", *bought]))
     config = DataConfig(user_column="who", event_column="what", events=("buy",))
-    interactions, _, item_keys = read_kept_log(str(path), config)
+    interactions, _, item_keys = load_interactions(str(path), config)
     items = item_keys.take(interactions["item"].combine_chunks()).to_pylist()
     assert items == ["a", "b", "d", "a", "b", "rare", "a", "b", "d"]
     with pytest.raises(ValueError, match=r"which are 'buy' \(10\), 'view' \(2\)"):
-        read_kept_log(str(path), replace(config, events=("cart",)))
+        load_interactions(str(path), replace(config, events=("cart",)))
 
 
 def test_a_gap_in_another_unit_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text("user_id,item_id,timestamp\nu1,a,-1700000000000\n")
     with pytest.raises(ValueError, match="`time_unit` should be that of the log's times"):
-        read_kept_log(str(path), DataConfig(session_gap_seconds=60.0))
+        load_interactions(str(path), DataConfig(session_gap_seconds=60.0))
 
 
 def test_a_bad_log_is_an_error(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_an_interrupted_distillation_ends_where_an_uninterrupted_one_does(
         np.testing.assert_allclose(variable.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_different_catalogues_are_refused(tmp_path: Path) -> None:
+def test_different_catalogs_are_refused(tmp_path: Path) -> None:
     scene = walk_scene.histories()
     with pytest.raises(ValueError, match=r"same items\. Received: 16 and 17"):
         distill_student(

@@ -107,14 +107,14 @@ def entropic_plan(
     source: tf.Tensor,
     target: tf.Tensor,
     distance: tf.Tensor,
-    regularisation: float = 0.05,
+    regularization: float = 0.05,
     num_iterations: int = 50,
 ) -> tf.Tensor:
     return sinkhorn_plan(
         source,
         target,
         distance,
-        regularisation=regularisation,
+        regularization=regularization,
         num_iterations=num_iterations,
     )
 
@@ -165,17 +165,17 @@ def test_nan_distances_give_a_nan_loss_in_every_later_step() -> None:
 @settings(max_examples=50, deadline=None)
 @given(problems(), st.sampled_from([0.01, 0.1, 1.0]), st.integers(1, 20))
 def test_entropic_plan_has_the_masses_as_margins(
-    problem: tuple[np.ndarray, np.ndarray, np.ndarray], regularisation: float, iterations: int
+    problem: tuple[np.ndarray, np.ndarray, np.ndarray], regularization: float, iterations: int
 ) -> None:
     source, target, _ = problem
-    plan = entropic_plan(*map(tf.constant, problem), regularisation, iterations).numpy()
+    plan = entropic_plan(*map(tf.constant, problem), regularization, iterations).numpy()
     np.testing.assert_allclose(plan.sum(axis=1), source, atol=1e-4)
     np.testing.assert_allclose(plan.sum(axis=0), target, atol=1e-4)
     assert plan.min() >= 0
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (4, 8), (4, 16)])
-def test_entropic_cost_falls_to_the_optimum_with_the_regularisation(shape: tuple[int, int]) -> None:
+def test_entropic_cost_falls_to_the_optimum_with_the_regularization(shape: tuple[int, int]) -> None:
     sources, targets, distances = random_batch(20, *shape)
     exact = transport_cost_of(transport_plan(sources, targets, distances), distances)
     excess = [
@@ -304,7 +304,7 @@ def test_a_layer_is_at_no_distance_from_itself(kind: str) -> None:
     assert distance[0, 1] > 0.01
 
 
-@pytest.mark.parametrize("kind", ["softmax", "normalise"])
+@pytest.mark.parametrize("kind", ["softmax", "normalize"])
 def test_the_cheaper_layer_gains_mass(kind: str) -> None:
     mass = update_mass(
         tf.constant(uniform_mass(3)),
@@ -321,7 +321,7 @@ def test_the_cheaper_layer_gains_mass(kind: str) -> None:
 @given(
     st.floats(0.01, 10.0),
     st.floats(0.0, 1.0),
-    st.sampled_from(["softmax", "normalise"]),
+    st.sampled_from(["softmax", "normalize"]),
     hnp.arrays(np.float32, 3, elements=st.floats(0.0, 5.0, width=32)),
 )
 def test_masses_stay_positive_and_sum_to_one(

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.config.item_table import ItemTableConfig
-from adarec_tf.distillation.initial_table import initialise_table, narrowed_items
+from adarec_tf.distillation.initial_table import initialize_table, narrowed_items
 from adarec_tf.models.sequence_model import SequenceEmbedding
 
 NUM_ITEMS = 30
@@ -43,7 +43,7 @@ def test_the_columns_of_a_narrower_table_are_alike() -> None:
 def test_a_table_of_the_same_width_is_the_teachers() -> None:
     teacher, student = _embedding(6), _embedding(6)
     own = student.item_table.matrix().numpy()
-    initialise_table(student, teacher)
+    initialize_table(student, teacher)
     np.testing.assert_array_equal(student.item_vectors(), teacher.item_vectors())
     # PAD and mask are no items.
     table = student.item_table.matrix().numpy()
@@ -53,7 +53,7 @@ def test_a_table_of_the_same_width_is_the_teachers() -> None:
 def test_a_wider_table_keeps_the_columns_the_teacher_has_not() -> None:
     teacher, student = _embedding(4), _embedding(6)
     own = student.item_vectors().numpy()
-    initialise_table(student, teacher)
+    initialize_table(student, teacher)
     np.testing.assert_array_equal(student.item_vectors()[:, :4], teacher.item_vectors())
     np.testing.assert_array_equal(student.item_vectors()[:, 4:], own[:, 4:])
 
@@ -66,5 +66,5 @@ def test_every_format_comes_nearer_to_the_teacher(table_format: str) -> None:
         return float(tf.norm(student.item_vectors() - teacher.item_vectors()))
 
     before = distance()
-    initialise_table(student, teacher)
+    initialize_table(student, teacher)
     assert distance() < 0.8 * before

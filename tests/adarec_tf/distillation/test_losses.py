@@ -99,7 +99,7 @@ def test_the_best_items_of_both_sides_are_compared(kd_temperature: float) -> Non
     assert float(value) == pytest.approx(np.mean(expected) * kd_temperature**2, rel=1e-5)
 
 
-def test_all_items_as_best_ones_are_the_catalogue() -> None:
+def test_all_items_as_best_ones_are_the_catalog() -> None:
     value = top_items_divergence(STUDENT, TEACHER, num_top_items=100)
     whole = logits_losses(STUDENT, LABELS, TEACHER).divergence
     assert float(value) == pytest.approx(float(whole), rel=1e-5)

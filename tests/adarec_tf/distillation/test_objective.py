@@ -103,7 +103,7 @@ def test_the_best_items_alone_are_another_divergence_of_the_same_task() -> None:
     )
 
 
-def test_a_sample_that_is_the_catalogue_gives_the_same_objective() -> None:
+def test_a_sample_that_is_the_catalog_gives_the_same_objective() -> None:
     everything = _value()
     sampled = _value(logits_items="sampled", num_top_items=3, num_sampled_items=NUM_ITEMS)
     np.testing.assert_allclose(sampled.parts()["task"], everything.task, rtol=1e-5)

@@ -47,7 +47,7 @@ def _losses(student: Scores, candidates: Candidates, kd_temperature: float = 1.0
     )
 
 
-def test_strata_cut_the_whole_catalogue_and_grow() -> None:
+def test_strata_cut_the_whole_catalog_and_grow() -> None:
     starts = stratum_starts(1000, 50)
     sizes = np.diff(starts)
     assert (starts[0], starts[-1]) == (0, 1000)
@@ -76,7 +76,7 @@ def test_every_item_counts_once() -> None:
 
 
 @pytest.mark.parametrize("kd_temperature", [1.0, 2.5])
-def test_with_an_item_a_stratum_the_losses_are_those_of_the_catalogue(
+def test_with_an_item_a_stratum_the_losses_are_those_of_the_catalog(
     kd_temperature: float,
 ) -> None:
     exact = logits_losses(STUDENT, LABELS, TEACHER, kd_temperature=kd_temperature)
@@ -84,7 +84,7 @@ def test_with_an_item_a_stratum_the_losses_are_those_of_the_catalogue(
     np.testing.assert_allclose(sampled, exact, rtol=1e-5)
 
 
-def test_the_normaliser_is_estimated_without_bias() -> None:
+def test_the_normalizer_is_estimated_without_bias() -> None:
     logits = tf.matmul(*STUDENT, transpose_b=True)
     exact = tf.reduce_sum(tf.exp(logits), axis=1)
 

@@ -55,7 +55,7 @@ def measured() -> tuple[Accuracy, dict[str, np.ndarray]]:
     for name, scorer in scorers.items():
         shown = recommendation_statistics(scorer, TEST, popularity, k=3, **OPTIONS)
         row = accuracy.rows[name]
-        assert row["catalogue_coverage@3/full"] == shown.catalogue_coverage
+        assert row["catalog_coverage@3/full"] == shown.catalog_coverage
         assert row["mean_recommended_popularity@3/full"] == pytest.approx(shown.mean_popularity)
     ranks = {name: ranks_full(scorer, TEST, **OPTIONS) for name, scorer in scorers.items()}
     return accuracy, ranks

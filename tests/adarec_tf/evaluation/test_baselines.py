@@ -64,22 +64,22 @@ def random_histories(seed: int, num_users: int, num_items: int) -> list[list[int
     return [generator.integers(1, num_items + 1, length).tolist() for length in lengths]
 
 
-@pytest.mark.parametrize(("num_last", "num_neighbours"), [(1, 2), (3, 4), (10, 100)])
+@pytest.mark.parametrize(("num_last", "num_neighbors"), [(1, 2), (3, 4), (10, 100)])
 @pytest.mark.parametrize("max_pairs", [2**24, 30])
 def test_item_knn_agrees_with_slow_loops(
-    num_last: int, num_neighbours: int, max_pairs: int, monkeypatch: pytest.MonkeyPatch
+    num_last: int, num_neighbors: int, max_pairs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(baselines, "_MAX_PAIRS", max_pairs)
     num_items = 14
     histories = random_histories(5, 30, num_items - 2)  # the last two items are nobody's
     scorer = item_knn_scorer(
-        make_histories(histories), num_items, num_last=num_last, num_neighbours=num_neighbours
+        make_histories(histories), num_items, num_last=num_last, num_neighbors=num_neighbors
     )
     asked = [[3], [14], [1, 2, 3, 4, 5], [7, 7, 2], [9, 13, 1]]
     length = max(map(len, asked))
     scores = score(scorer, *([0] * (length - len(history)) + history for history in asked))
     expected = [
-        reference.score_candidates(histories, history, num_items, num_last, num_neighbours)
+        reference.score_candidates(histories, history, num_items, num_last, num_neighbors)
         for history in asked
     ]
     np.testing.assert_allclose(scores, expected, rtol=0, atol=2e-9)
@@ -92,7 +92,7 @@ def test_item_knn_breaks_ties_by_popularity_below_any_real_score() -> None:
     assert np.argsort(-scores[0]).tolist()[:2] == [1, 5]
     scores = score(item_knn_scorer(train, 7), [0, 3], [0, 0])
     assert scores[0, 3] == scores[0, 4] > scores[0, 5] > scores[0, 0] == scores[0, 1]
-    assert scores[0, 2] > scores[0, 6] > 0  # an item is not its own neighbour
+    assert scores[0, 2] > scores[0, 6] > 0  # an item is not its own neighbor
     assert np.argsort(-scores[1]).tolist()[0] == 5
 
 
@@ -101,7 +101,7 @@ def test_item_knn_without_data_scores_everything_alike() -> None:
     np.testing.assert_array_equal(scores, [[0, 0, 0]])
 
 
-@pytest.mark.parametrize("name", ["num_last", "num_neighbours"])
+@pytest.mark.parametrize("name", ["num_last", "num_neighbors"])
 def test_item_knn_needs_items_to_look_at(name: str) -> None:
     with pytest.raises(ValueError, match=f"`{name}` should be a positive integer"):
         item_knn_scorer(TRAIN, 5, **{name: 0})

@@ -1,4 +1,4 @@
-"""The full-catalogue protocol, against slow loops and tensorflow-recommenders."""
+"""The full-catalog protocol, against slow loops and tensorflow-recommenders."""
 
 import numpy as np
 import pytest

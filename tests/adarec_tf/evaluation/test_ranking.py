@@ -103,7 +103,7 @@ def test_nan_scores_are_refused(place: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("target", [0, NUM_ITEMS + 1])
-def test_a_target_outside_the_catalogue_is_refused(target: int) -> None:
+def test_a_target_outside_the_catalog_is_refused(target: int) -> None:
     with pytest.raises(ValueError, match=r"1\.\.6"):
         target_ranks(np.ones((1, NUM_ITEMS)), np.array([target]))
 

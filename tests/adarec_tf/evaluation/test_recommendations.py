@@ -61,7 +61,7 @@ def test_scores_with_ties_give_the_lists_of_slow_loops(
         positions_per_batch=16,
     )
     assert statistics == pytest.approx(slow_statistics(scores, histories, seen, k), rel=1e-12)
-    assert k > 2 or statistics.catalogue_coverage < 1
+    assert k > 2 or statistics.catalog_coverage < 1
 
 
 @pytest.mark.parametrize("seen", ["exclude", "keep"])
@@ -84,7 +84,7 @@ def test_brute_force_of_a_model_gives_the_lists_of_its_scores(
         model_scorer(model), histories, POPULARITY, num_items=NUM_ITEMS, **options
     )
     assert by_scores == pytest.approx(expected, rel=1e-12)
-    assert 0 < expected.catalogue_coverage < 1
+    assert 0 < expected.catalog_coverage < 1
 
 
 def test_a_user_with_fewer_candidates_than_slots_has_a_shorter_list(

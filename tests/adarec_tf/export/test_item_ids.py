@@ -27,14 +27,14 @@ MAX_LENGTH = 4
     st.integers(1, MAX_LENGTH),
 )
 def test_latest_items_are_the_last_real_ones_backwards(
-    rows: list[list[int]], num_latest: int
+    rows: list[list[int]], receptive_field: int
 ) -> None:
     ids = tf.reshape(tf.constant(rows, tf.int64), [len(rows), 6])
-    latest, num_items = latest_items(ids, num_latest, MAX_LENGTH)
+    latest, num_items = latest_items(ids, receptive_field, MAX_LENGTH)
     real = [[item for item in row if item] for row in rows]
-    kept = [row[::-1][:num_latest] for row in real]
-    expected = [row + [0] * (num_latest - len(row)) for row in kept]
-    np.testing.assert_array_equal(latest, np.reshape(expected, (len(rows), num_latest)))
+    kept = [row[::-1][:receptive_field] for row in real]
+    expected = [row + [0] * (receptive_field - len(row)) for row in kept]
+    np.testing.assert_array_equal(latest, np.reshape(expected, (len(rows), receptive_field)))
     expected_counts = [min(len(row), MAX_LENGTH) for row in real]
     np.testing.assert_array_equal(num_items, np.reshape(expected_counts, (len(rows), 1)))
 

@@ -130,7 +130,7 @@ def test_no_histories_give_an_empty_answer(served: ServedModel) -> None:
     assert scores.shape == (0, 3)
 
 
-def test_k_beyond_the_catalogue_gives_the_catalogue(served: ServedModel) -> None:
+def test_k_beyond_the_catalog_gives_the_catalog(served: ServedModel) -> None:
     keys, _ = ask(served, [["milk"]], 100, False)
     assert sorted(keys[0]) == sorted(KEYS)
 

@@ -83,7 +83,7 @@ def test_every_model_has_a_full_row_of_its_own_figures(tmp_path: Path) -> None:
         metrics = evaluate_full(scorer, TEST, **options)
         assert {key: rows[name][key] for key in metrics} == pytest.approx(metrics, rel=1e-12)
     for name, model in models.items():
-        shown = {"catalogue_coverage@3/full", "mean_recommended_popularity@3/full"}
+        shown = {"catalog_coverage@3/full", "mean_recommended_popularity@3/full"}
         assert set(rows[name]) == set(metrics) | shown | set(COST_KEYS)
         assert rows[name]["parameters"] == count_parameters(model).total
         assert rows[name]["embedding_parameters"] == count_parameters(model).embedding

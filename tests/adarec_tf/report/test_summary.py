@@ -120,7 +120,7 @@ def test_the_protocol_and_what_was_removed_are_said() -> None:
     assert f"Spans of the log: {spans}." in render(spans=spans)
     split_in_time = render(protocol={**RESULT["protocol"], "split": "global-time"})
     assert "global time split, first items after the cut of 1,234 users, ranked" in split_in_time
-    assert "full catalogue of 56 items; items of the history are no candidates" in text
+    assert "full catalog of 56 items; items of the history are no candidates" in text
     assert "Removed from the log: duplicate interactions: 1,500." in text
     assert "stay candidates" in render(protocol={**RESULT["protocol"], "seen": "keep"})
     assert "Removed from the log: nothing." in render(removed={"duplicate_interactions": 0})

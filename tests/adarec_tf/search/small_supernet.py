@@ -16,7 +16,7 @@ ITEM_IDS = tf.constant(
 
 
 def small_supernet(num_optional: int = 0) -> Supernet:
-    """A supernet no weight of which is where it was initialised."""
+    """A supernet no weight of which is where it was initialized."""
     keras.utils.set_random_seed(4)
     result = Supernet(CONFIG, NUM_ITEMS, LENGTH, num_optional=num_optional)
     result(ITEM_IDS, fixed_edges([0] * NUM_EDGES))

@@ -59,7 +59,7 @@ class _KilledError(Exception):
 
 
 def _fit(folder: Path, killed_in_epoch: int | None = None) -> list[EpochRecord]:
-    """Three epochs that change nothing, of two batches with three labelled positions each."""
+    """Three epochs that change nothing, of two batches with three labeled positions each."""
     model = keras.Sequential([keras.layers.Dense(1)])
     model.build([None, 1])
     config = TrainingConfig(max_epochs=3, patience=3, warmup_share=0.0, learning_rate=0.5)

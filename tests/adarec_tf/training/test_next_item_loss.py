@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.models.sequence_model import SequenceEmbedding
-from adarec_tf.training.next_item_loss import cross_entropy, labelled_positions, softmax_loss
+from adarec_tf.training.next_item_loss import cross_entropy, labeled_positions, softmax_loss
 
 NUM_ITEMS = 11
 HIDDEN_DIM = 4
@@ -116,6 +116,6 @@ def test_an_impossible_label_has_a_finite_loss_and_gradient(embedding: SequenceE
 
 
 def test_positions_without_a_label_are_left_out() -> None:
-    positions = labelled_positions(tf.constant([[0, 0, 5], [0, 2, 3]], tf.int64))
+    positions = labeled_positions(tf.constant([[0, 0, 5], [0, 2, 3]], tf.int64))
     np.testing.assert_array_equal(positions.indices, [[0, 2], [1, 1], [1, 2]])
     np.testing.assert_array_equal(positions.labels, [5, 2, 3])

@@ -10,7 +10,7 @@ from adarec_tf.models.item_tables import ITEM_TABLES
 from adarec_tf.models.students import build_student
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.teachers import build_teacher
-from adarec_tf.training.warm_start import continue_from
+from adarec_tf.training.warm_start import warm_start_from
 
 NUM_ITEMS, NUM_NEW, MAX_LENGTH = 11, 3, 6
 HISTORIES = tf.constant([[0, 0, 3, 1, NUM_ITEMS, 4], [1, 2, 3, 5, 5, 7]], tf.int64)
@@ -46,7 +46,7 @@ def test_a_teacher_scores_old_items_as_the_earlier_one_did(config: TeacherConfig
     earlier = build_teacher(config, NUM_ITEMS, MAX_LENGTH, seed=1)
     scramble(earlier)
     model = build_teacher(config, NUM_ITEMS + NUM_NEW, MAX_LENGTH, seed=2)
-    continue_from(model, earlier)
+    warm_start_from(model, earlier)
     check_old_items_are_scored_alike(model, earlier)
 
 
@@ -54,7 +54,7 @@ def test_the_mask_goes_along_with_the_number_of_items() -> None:
     earlier = build_teacher(TEACHERS[2], NUM_ITEMS, MAX_LENGTH, seed=1)
     scramble(earlier)
     model = build_teacher(TEACHERS[2], NUM_ITEMS + NUM_NEW, MAX_LENGTH, seed=2)
-    continue_from(model, earlier)
+    warm_start_from(model, earlier)
     states = []
     for one in (model, earlier):
         mask = tf.fill([2, 1], tf.constant(one.sequence_embedding.mask_id, tf.int64))
@@ -72,14 +72,14 @@ def test_a_student_scores_old_items_as_the_earlier_one_did(format_name: str) -> 
     earlier = build_student(GENOTYPE, config, NUM_ITEMS, MAX_LENGTH, seed=1)
     scramble(earlier)
     model = build_student(GENOTYPE, config, NUM_ITEMS + NUM_NEW, MAX_LENGTH, seed=2)
-    continue_from(model, earlier)
+    warm_start_from(model, earlier)
     check_old_items_are_scored_alike(model, earlier)
 
 
 def test_models_of_another_kind_or_shape_are_refused() -> None:
     earlier = build_teacher(TEACHERS[0], NUM_ITEMS, MAX_LENGTH, seed=1)
     with pytest.raises(ValueError, match=r"its kind, SASRec. Received: NextItNet"):
-        continue_from(build_teacher(TEACHERS[1], NUM_ITEMS, MAX_LENGTH, seed=1), earlier)
+        warm_start_from(build_teacher(TEACHERS[1], NUM_ITEMS, MAX_LENGTH, seed=1), earlier)
     for other in (
         build_teacher(NextItNetConfig(hidden_dim=4, num_blocks=1), NUM_ITEMS, MAX_LENGTH, seed=1),
         build_teacher(NextItNetConfig(hidden_dim=8, num_blocks=2), NUM_ITEMS, MAX_LENGTH, seed=1),
@@ -90,7 +90,7 @@ def test_models_of_another_kind_or_shape_are_refused() -> None:
         if type(other) is not type(earlier):
             source = build_teacher(TEACHERS[1], NUM_ITEMS, MAX_LENGTH, seed=1)
         with pytest.raises(ValueError, match="its architecture and max_length"):
-            continue_from(other, source)
+            warm_start_from(other, source)
         for weight, value in zip(other.weights, before, strict=True):
             np.testing.assert_array_equal(weight, value)
 
@@ -99,4 +99,4 @@ def test_a_model_of_fewer_items_is_refused() -> None:
     earlier = build_teacher(TEACHERS[1], NUM_ITEMS, MAX_LENGTH, seed=1)
     model = build_teacher(TEACHERS[1], NUM_ITEMS - 1, MAX_LENGTH, seed=1)
     with pytest.raises(ValueError, match="no more items"):
-        continue_from(model, earlier)
+        warm_start_from(model, earlier)

@@ -26,16 +26,28 @@ def test_settings_of_the_cluster_are_told_from_those_of_the_run() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("kubeflow.trainer.gpus=1", "here one of cache_log, evaluator, infra_validator"),
-        ("kubeflow.pusher.ram=1", "here one of cpu, gpu_resource, gpus, memory_gb, node_selector"),
-        ("kubeflow.pusher.cpu=0", "`cpu` should be greater than 0. Received: cpu=0"),
         (
-            "kubeflow.pusher.memory_gb=2Gi",
-            "should be a number. Received: kubeflow.pusher.memory_gb=2Gi",
+            "kubeflow.trainer.gpus=1",
+            "here one of cache_log, interactions_gen, interactions_validator",
         ),
-        ("kubeflow.pusher.gpus=-1", "`gpus` should be an integer of at least 0"),
-        ("kubeflow.pusher.node_selector=pool", "`node_selector` should be LABEL=VALUE, several"),
-        ("kubeflow.pusher.node_selector=a=b,", "`node_selector` should be LABEL=VALUE, several"),
+        (
+            "kubeflow.version_pusher.ram=1",
+            "here one of cpu, gpu_resource, gpus, memory_gb, node_selector",
+        ),
+        ("kubeflow.version_pusher.cpu=0", "`cpu` should be greater than 0. Received: cpu=0"),
+        (
+            "kubeflow.version_pusher.memory_gb=2Gi",
+            "should be a number. Received: kubeflow.version_pusher.memory_gb=2Gi",
+        ),
+        ("kubeflow.version_pusher.gpus=-1", "`gpus` should be an integer of at least 0"),
+        (
+            "kubeflow.version_pusher.node_selector=pool",
+            "`node_selector` should be LABEL=VALUE, several",
+        ),
+        (
+            "kubeflow.version_pusher.node_selector=a=b,",
+            "`node_selector` should be LABEL=VALUE, several",
+        ),
     ],
 )
 def test_a_bad_setting_says_what_is_valid(setting: str, message: str) -> None:

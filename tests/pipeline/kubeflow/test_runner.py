@@ -23,7 +23,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [
             *("kubeflow.teacher_trainer.gpus=1", "kubeflow.student_searcher.gpus=2"),
             f"kubeflow.teacher_trainer.node_selector={GPU_NODES}",
-            *("kubeflow.evaluator.cpu=1.5", "kubeflow.evaluator.memory_gb=3"),
+            *("kubeflow.ranking_evaluator.cpu=1.5", "kubeflow.ranking_evaluator.memory_gb=3"),
         ]
     )
     compile_pipeline(
@@ -80,7 +80,7 @@ def test_nothing_is_trained_before_the_validator_has_passed(
 
 
 def test_paths_are_those_of_the_containers(spec: pipeline_spec_pb2.PipelineSpec) -> None:
-    pusher = spec.root.dag.tasks["Pusher"].inputs.parameters
+    pusher = spec.root.dag.tasks["VersionPusher"].inputs.parameters
     assert (
         pusher["serving_dir"].runtime_value.constant.string_value == "/mnt/adarec/serving/student"
     )
@@ -110,11 +110,11 @@ def test_every_step_is_told_where_its_artifacts_are(
                 f"{key}={{{{$.{side}s.artifacts['{key}'].path}}}}"
                 for key in sorted(definitions.artifacts)
             ]
-    assert any(arg.startswith("teacher={{$.inputs") for arg in containers["Evaluator"].args)
+    assert any(arg.startswith("teacher={{$.inputs") for arg in containers["RankingEvaluator"].args)
 
 
 def test_steps_ask_for_what_they_were_given(containers: dict, pods: dict[str, dict]) -> None:
-    evaluator = containers["Evaluator"].resources
+    evaluator = containers["RankingEvaluator"].resources
     assert (evaluator.cpu_request, evaluator.memory_request) == (1.5, 3.0)
     assert evaluator.memory_limit == 3.0
     assert not evaluator.HasField("accelerator")
@@ -152,14 +152,14 @@ def _cached(spec: pipeline_spec_pb2.PipelineSpec) -> set[str]:
 def test_a_growing_log_and_the_serving_folder_are_looked_at_in_every_run(
     spec: pipeline_spec_pb2.PipelineSpec,
 ) -> None:
-    assert _cached(spec) == set(STAGES) - {"InteractionsGen", "Pusher"}
+    assert _cached(spec) == set(STAGES) - {"InteractionsGen", "VersionPusher"}
 
 
 def test_a_log_that_never_changes_is_cached(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.yml"
     compile_pipeline(SCENES["smoke"](), path, kubeflow=KubeflowConfig(cache_log=True))
     spec = read_spec(path)[0]
-    assert _cached(spec) == set(STAGES) - {"Pusher"}
+    assert _cached(spec) == set(STAGES) - {"VersionPusher"}
     assert spec.default_pipeline_root == ""
 
 

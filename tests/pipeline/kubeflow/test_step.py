@@ -27,7 +27,7 @@ SPEC = {"artifacts": {"teacher": {"artifactType": TYPE}}}
 
 def test_artifacts_are_where_the_launcher_keeps_them_and_have_their_type() -> None:
     before = json.dumps(INPUT)
-    local = kubeflow_step.localise(INPUT, SPEC, {"teacher": "/s3/b/t"}, {"model": "/s3/b/m"})
+    local = kubeflow_step.localize(INPUT, SPEC, {"teacher": "/s3/b/t"}, {"model": "/s3/b/m"})
     [teacher] = local["inputs"]["artifacts"]["teacher"]["artifacts"]
     assert teacher == {"uri": "/s3/b/t", "type": TYPE, "metadata": {"n": 1.0}}
     [model] = local["outputs"]["artifacts"]["model"]["artifacts"]
@@ -60,7 +60,7 @@ def test_tfx_gets_local_artifacts_existing_folders_and_all_other_arguments(
     monkeypatch.setattr(kubeflow_step, "_run_tfx", run_tfx)
     kubeflow_step.main(
         [
-            *("--executor_class_path", "components.version_pusher.Pusher_Executor"),
+            *("--executor_class_path", "components.version_pusher.VersionPusher_Executor"),
             *("--json_serialized_invocation_args", json.dumps(invocation)),
             *("--json_serialized_inputs_spec_args", json.dumps(SPEC)),
             "--runner=FnApiRunner",

@@ -1,6 +1,6 @@
 import numpy as np
 
-from adarec_tf.data.histories.k_core import UserPairs, find_core
+from adarec_tf.data.histories.k_core import UserPairs, k_core_filter
 
 
 def pairs_of(*users: str) -> UserPairs:
@@ -15,7 +15,7 @@ CHAIN = [pairs_of("ab", "abd", "abd"), pairs_of("dcx", "c")]
 
 
 def core(rounds: int) -> tuple[list[list[bool]], list[bool], dict[str, int]]:
-    users, items, removed = find_core(
+    users, items, removed = k_core_filter(
         CHAIN, 24, min_user_interactions=2, min_item_interactions=2, rounds=rounds
     )
     return [part.tolist() for part in users], items[:4].tolist(), removed

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from adarec_tf.config.data import DataConfig
 from adarec_tf.data.histories import splits as sequences
 from adarec_tf.data.histories.histories import Histories
-from adarec_tf.data.histories.k_core import UserPairs, find_core, is_kept
+from adarec_tf.data.histories.k_core import UserPairs, is_kept, k_core_filter
 from adarec_tf.data.histories.vocabulary import PAD, ItemVocabulary
 from tests.adarec_tf.data.coded_rows import coded, vocabulary_of
 from tests.references import sequences as reference
@@ -29,7 +29,7 @@ class Result(NamedTuple):
 def run_steps(rows: list[Row], min_items: int, min_users: int, rounds: int = 1) -> Result:
     log = coded(rows)
     users, items = (np.asarray(log.interactions[name]) for name in ("user", "item"))
-    core = find_core(
+    core = k_core_filter(
         [UserPairs(len(log.user_keys), lambda: [(users, items)])],
         len(log.item_keys),
         min_user_interactions=min_users,

@@ -2,7 +2,7 @@ import binascii
 
 import pyarrow as pa
 
-from adarec_tf.data.log import encoded as coded_log
+from adarec_tf.data.log import encoded as encoded
 from tests.adarec_tf.data.coded_rows import as_log
 
 Row = tuple[str, str, int]
@@ -11,11 +11,9 @@ Row = tuple[str, str, int]
 def ordered(rows: list[Row], order: list[int]) -> tuple[list[str], int]:
     """Items in the order of histories, of rows that come in another order."""
     log = as_log(rows).take(pa.array(order, pa.int64()))
-    users, items = (coded_log.distinct_keys(log[name].chunks) for name in ("user_id", "item_id"))
-    interactions, num_duplicates = coded_log.order_by_time(
-        coded_log.encode_items(log, items), users
-    )
-    assert interactions.schema.equals(coded_log.ORDERED_SCHEMA)
+    users, items = (encoded.distinct_keys(log[name].chunks) for name in ("user_id", "item_id"))
+    interactions, num_duplicates = encoded.order_by_time(encoded.encode_items(log, items), users)
+    assert interactions.schema.equals(encoded.ORDERED_SCHEMA)
     return items.take(interactions["item"].combine_chunks()).to_pylist(), num_duplicates
 
 
@@ -41,16 +39,16 @@ def test_an_empty_log_stays_empty() -> None:
 
 def test_keys_are_distinct_and_in_the_order_of_their_bytes() -> None:
     parts = [pa.array(["zoë", "b", "b"]), pa.array([], pa.string()), pa.array(["é", "a", "zoë"])]
-    assert coded_log.distinct_keys(parts).to_pylist() == ["a", "b", "zoë", "é"]
-    assert coded_log.distinct_keys([]).to_pylist() == []
+    assert encoded.distinct_keys(parts).to_pylist() == ["a", "b", "zoë", "é"]
+    assert encoded.distinct_keys([]).to_pylist() == []
 
 
 def test_partitions_keep_users_together_and_do_not_change() -> None:
     # A change here would move users to other shards of existing artifacts.
     keys = ["ann", "bob", "ann", "zoë", "bob", "a much longer key than the others", ""]
-    partitions = coded_log.partition_users(pa.array(keys), 8)
+    partitions = encoded.partition_users(pa.array(keys), 8)
     assert partitions.tolist() == [binascii.crc32(key.encode()) % 8 for key in keys]
     assert partitions.tolist()[:5] == [3, 0, 3, 4, 0]
     part = pa.array(keys).slice(3, 3)
-    assert coded_log.partition_users(part, 8).tolist() == partitions[3:6].tolist()
-    assert len(coded_log.partition_users(pa.array([], pa.string()), 8)) == 0
+    assert encoded.partition_users(part, 8).tolist() == partitions[3:6].tolist()
+    assert len(encoded.partition_users(pa.array([], pa.string()), 8)) == 0

@@ -76,7 +76,7 @@ def test_rows_scored_a_few_at_a_time_score_alike(
 @pytest.mark.parametrize(
     ("name", "kept_in_100", "kept_in_200"), [("int8", 0.98, 1.0), ("int4", 0.84, 0.98)]
 )
-def test_what_rounding_costs_the_best_of_a_catalogue(
+def test_what_rounding_costs_the_best_of_a_catalog(
     name: str, kept_in_100: float, kept_in_200: float
 ) -> None:
     """Of the best 100 by a table of normal numbers, the share among the best of the rounded one."""

@@ -27,7 +27,7 @@ def make_student(primitives: list[list[str]], kernel_format: str = "float32") ->
     config = StudentConfig(hidden_dim=8, kernel_format=kernel_format)
     student = build_student(genotype, config, NUM_ITEMS, MAX_LENGTH, seed=1)
     generator = np.random.default_rng(0)
-    for variable in student.variables:  # no bias, scale or share as it was initialised
+    for variable in student.variables:  # no bias, scale or share as it was initialized
         if "float" in variable.dtype:
             variable.assign_add(0.2 * generator.normal(size=variable.shape))
     return student
@@ -38,12 +38,12 @@ def random_history(length: int) -> np.ndarray:
 
 
 def latest_first(history: np.ndarray, served: ServedStudent) -> tf.Tensor:
-    latest = history[:, ::-1][:, : served.num_latest]
-    return tf.constant(np.pad(latest, [[0, 0], [0, served.num_latest - latest.shape[1]]]))
+    latest = history[:, ::-1][:, : served.receptive_field]
+    return tf.constant(np.pad(latest, [[0, 0], [0, served.receptive_field - latest.shape[1]]]))
 
 
 def input_signature(served: ServedStudent) -> list[tf.TensorSpec]:
-    shapes = [None, served.num_latest], [None, 1]
+    shapes = [None, served.receptive_field], [None, 1]
     return [tf.TensorSpec(shape, tf.int64) for shape in shapes]
 
 
@@ -68,14 +68,14 @@ def test_the_cone_gives_the_last_state_of_the_whole(name: str, kernel_format: st
 
 def test_the_cone_is_as_wide_as_what_the_last_state_depends_on() -> None:
     student = make_student([["conv_3", "skip", "dilated_2_conv_3", "none", "none", "skip"]] * 2)
-    assert ServedStudent(student, 50).num_latest == 1 + 2 * (2 + 4)
-    assert ServedStudent(student, MAX_LENGTH).num_latest == MAX_LENGTH
+    assert ServedStudent(student, 50).receptive_field == 1 + 2 * (2 + 4)
+    assert ServedStudent(student, MAX_LENGTH).receptive_field == MAX_LENGTH
     narrow = make_student(GENOTYPES["narrow"])
     served = ServedStudent(narrow, MAX_LENGTH)
-    assert served.num_latest == 1 + 2 + 2
+    assert served.receptive_field == 1 + 2 + 2
     short, long = random_history(MAX_LENGTH), random_history(MAX_LENGTH)
-    short[0, : -served.num_latest] = 1
-    long[0, -served.num_latest :] = short[0, -served.num_latest :]
+    short[0, : -served.receptive_field] = 1
+    long[0, -served.receptive_field :] = short[0, -served.receptive_field :]
     same = [narrow(history).final_states[0, -1] for history in (short, long)]
     np.testing.assert_array_equal(*same)
 
@@ -126,7 +126,7 @@ def test_every_operation_has_a_form_for_serving() -> None:
         student = make_student(genotype)
         history = random_history(7)
         served = ServedStudent(student, MAX_LENGTH)
-        assert served.num_latest == min(1 + primitive.reach, MAX_LENGTH)
+        assert served.receptive_field == min(1 + primitive.reach, MAX_LENGTH)
         states = served.last_states(latest_first(history, served), tf.constant([[7]], tf.int64))
         assert_close(states, student(history).final_states[:, -1], 2e-6)
 

@@ -9,7 +9,7 @@ STATES = np.random.default_rng(0).normal(0.3, 1.2, (3, 5)).astype(np.float32)
 DIRECTION = np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
 
 
-def _normalised(states: tf.Tensor, moments: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+def _normalized(states: tf.Tensor, moments: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
     mean, variance = moments
     return tf.reduce_sum(tf.sin((states - mean) * tf.math.rsqrt(variance + 1e-6) * DIRECTION))
 
@@ -28,7 +28,7 @@ def test_both_gradients_are_those_of_the_formula(compile_it: bool) -> None:
             outer.watch(states)
             with tf.GradientTape() as inner:
                 inner.watch(states)
-                value = _normalised(states, moments_of(states))  # type: ignore[operator]
+                value = _normalized(states, moments_of(states))  # type: ignore[operator]
             gradient = inner.gradient(value, states)
             along = tf.reduce_sum(gradient * DIRECTION)
         return [gradient, outer.gradient(along, states)]

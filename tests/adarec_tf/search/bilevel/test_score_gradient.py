@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from adarec_tf.search.bilevel.score_gradient import ComparedArchitectures, compared_loss
 from adarec_tf.search.space.alphas import Logits
-from adarec_tf.search.space.depth import rows_there
+from adarec_tf.search.space.depth import active_rows
 from tests.references.gradients import central_differences
 
 NUM_EDGES, NUM_OPERATIONS = 2, 3
@@ -99,7 +99,7 @@ def test_over_all_draws_of_depths_and_operations_as_well() -> None:
     def estimate(
         operations: tf.Tensor, num_absent: tf.Tensor, losses: tf.Tensor
     ) -> list[tf.Tensor]:
-        is_there = rows_there(num_absent, num_rows=2, num_cells=2, num_cell_edges=1)
+        is_there = active_rows(num_absent, num_rows=2, num_cells=2, num_cell_edges=1)
         with tf.GradientTape() as tape:
             tape.watch(variables)
             drawn = ComparedArchitectures(operations, is_there, num_absent)

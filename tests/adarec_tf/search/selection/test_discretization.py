@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from adarec_tf.config.student import StudentConfig
-from adarec_tf.search.selection.discretization import DiscretisationGap, mean_of_drawn
+from adarec_tf.search.selection.discretization import DiscretizationGap, mean_of_drawn
 from adarec_tf.search.space.alphas import OPERATIONS, Logits, genotype_of
 
 STUDENT = StudentConfig(num_cells=2, num_nodes=2)
@@ -32,4 +32,4 @@ def test_the_relaxed_metric_is_the_mean_over_the_softmax() -> None:
 
 
 def test_the_gap_is_positive_where_the_choice_costs() -> None:
-    assert DiscretisationGap(relaxed=0.5, derived=0.4, inherited=0.4).gap == pytest.approx(0.1)
+    assert DiscretizationGap(relaxed=0.5, derived=0.4, inherited=0.4).gap == pytest.approx(0.1)

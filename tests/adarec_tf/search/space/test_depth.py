@@ -16,7 +16,7 @@ from adarec_tf.search.space.alphas import (
     initial_alphas,
     sample_edges,
 )
-from adarec_tf.search.space.depth import expected_student, rows_there
+from adarec_tf.search.space.depth import active_rows, expected_student
 
 FRAME = {"num_cells": 3, "num_cell_edges": 3}
 PROBABILITIES = np.array([0.5, 0.2, 0.3])  # of leaving out none, one and two of three cells
@@ -46,7 +46,7 @@ def test_depths_follow_the_softmax_and_operations_do_not_depend_on_them() -> Non
     [(9, [[1] * 9, [1] * 6 + [0] * 3, [1] * 3 + [0] * 6]), (3, [[1] * 3] * 3)],
 )
 def test_rows_of_absent_cells_are_not_there(num_rows: int, expected: list[list[int]]) -> None:
-    is_there = rows_there(tf.constant([0, 1, 2]), num_rows=num_rows, **FRAME)
+    is_there = active_rows(tf.constant([0, 1, 2]), num_rows=num_rows, **FRAME)
     np.testing.assert_array_equal(is_there, expected)
 
 

@@ -4,7 +4,7 @@ import pytest
 from adarec_tf.models.students import build_student
 from adarec_tf.search.space.alphas import OPERATIONS, edges_of, fixed_edges, genotype_of
 from adarec_tf.search.space.supernet import Supernet
-from adarec_tf.search.space.weight_transfer import inherit_weights
+from adarec_tf.search.space.weight_transfer import transfer_weights
 from tests.adarec_tf.search.small_supernet import (
     CONFIG,
     ITEM_IDS,
@@ -34,7 +34,7 @@ def test_a_derived_student_with_inherited_weights_answers_as_the_supernet(
 ) -> None:
     genotype = genotype_of(operations, num_nodes=2, num_cells=2)
     student = build_student(genotype, CONFIG, NUM_ITEMS, LENGTH, seed=1)
-    inherit_weights(student, supernet)
+    transfer_weights(student, supernet)
     expected = supernet(ITEM_IDS, fixed_edges(operations))
     outputs = student(ITEM_IDS)
     for ours, theirs in zip(outputs.hidden_states, expected.hidden_states, strict=True):
@@ -46,7 +46,7 @@ def test_a_student_of_fewer_cells_has_the_lowest_ones() -> None:
     supernet = small_supernet(num_optional=1)
     genotype = genotype_of([3, 6, 8], num_nodes=2, num_cells=1)
     student = build_student(genotype, CONFIG, NUM_ITEMS, LENGTH, seed=1)
-    inherit_weights(student, supernet)
+    transfer_weights(student, supernet)
     expected = supernet(ITEM_IDS, edges_of(genotype, num_cells=2))
     outputs = student(ITEM_IDS)
     assert len(outputs.hidden_states) == 1

@@ -1,7 +1,7 @@
-"""Distils trained teachers into students, several seeds, and stores what both show.
+"""Distills trained teachers into students, several seeds, and stores what both show.
 
     python tests/benchmarks/train_teacher.py ... --save TEACHERS
-    python tests/benchmarks/distil_student.py --name beauty_16 --scene beauty \
+    python tests/benchmarks/distill_student.py --name beauty_16 --scene beauty \
         --data interactions.csv.gz --teachers TEACHERS --student-set hidden_dim=16 \
         --set distillation.logits_weight=1 ...
 
@@ -152,7 +152,7 @@ def table_rows(stored: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Distils, prints and stores."""
+    """Distills, prints and stores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True)
     parser.add_argument("--scene", required=True)
@@ -199,7 +199,7 @@ def main() -> None:
     if options.validation_only:
         return
     command = [
-        *("python", "tests/benchmarks/distil_student.py", "--name", options.name),
+        *("python", "tests/benchmarks/distill_student.py", "--name", options.name),
         *("--scene", options.scene, "--data", f"<log>/{Path(options.data).name}"),
         *("--label", options.label, "--teachers", "<teachers>"),
         *(("--gap", *options.gap) if options.gap else ()),
