@@ -42,7 +42,7 @@ def test_the_compile_command_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_step_and_its_resources_are_named() -> None:
     defaults = KubeflowConfig().to_dict()
-    for name in [*defaults, *defaults["pusher"]]:
+    for name in [*defaults, *defaults["version_pusher"]]:
         assert re.search(rf"`(kubeflow\.)?([a-zA-Z_]+\.)?{name}(=true)?`|{name}=true", README), name
 
 
