@@ -51,6 +51,7 @@ from components.interactions_gen import SPLIT
 from components.sequence_shards import write_shards, write_summary
 
 _SCRATCH = "scratch"
+MAX_ROWS_IN_MEMORY = 1 << 22
 
 
 @component(use_beam=True)
@@ -111,6 +112,7 @@ def preprocess(
     time_scale: int = 1,
     events: EventOptions = NO_EVENTS,
     previous_vocabulary: str = "",
+    max_rows_in_memory: int = MAX_ROWS_IN_MEMORY,
 ) -> SequenceStatistics:
     """Runs the pipeline from the blocks of InteractionsGen to sequences and vocabulary.
 
@@ -123,6 +125,8 @@ def preprocess(
       time_scale: of the blocks' times (`LogSummary.time_scale`).
       events: what becomes of the event types of the blocks.
       previous_vocabulary: file of a vocabulary that is extended; "" for none. All workers see it.
+      max_rows_in_memory: rows that a worker sorts at once; more of them wait on disk, with the same
+        result.
 
     Returns:
       The statistics written beside the sequences.
@@ -142,6 +146,7 @@ def preprocess(
             _build(
                 *(pipeline, examples_dir, sequences_dir, vocabulary_dir, scratch, config),
                 *(HistoryOptions.of_config(config, time_scale), events, previous_vocabulary),
+                max_rows_in_memory,
             )
     finally:
         tf.io.gfile.rmtree(scratch)
@@ -164,6 +169,7 @@ def _build(
     options: HistoryOptions,
     events: EventOptions,
     previous_vocabulary: str,
+    max_rows_in_memory: int,
 ) -> None:
     """Lays out the steps; each partition is one element from the grouping on."""
     files = list_blocks(examples_dir)
@@ -179,7 +185,7 @@ def _build(
         blocks
         | "CutByUser" >> beam.FlatMap(steps.cut_block, item_keys, scratch, num_partitions, events)
         | "GroupByPartition" >> beam.GroupByKey()
-        | "Sort" >> beam.Map(steps.sort_partition, scratch, config.max_rows_in_memory, options)
+        | "Sort" >> beam.Map(steps.sort_partition, scratch, max_rows_in_memory, options)
     )
     kept = beam.pvalue.AsSingleton(
         partitions
@@ -222,9 +228,5 @@ def _time_cuts(
         | "CountTimes" >> beam.Map(steps.count_times, kept)
         | "MergeTimeCounts" >> beam.CombineGlobally(merge_counts)
         | "FindTimeCuts"
-        >> beam.Map(
-            global_time_split.find_time_cuts,
-            valid_time_share=config.valid_time_share,
-            test_time_share=config.test_time_share,
-        )
+        >> beam.Map(global_time_split.find_time_cuts, test_time_share=config.test_time_share)
     )

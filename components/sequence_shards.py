@@ -13,9 +13,8 @@ from adarec_tf.config.data import DataConfig
 from adarec_tf.data.histories import global_time_split, session_time_split
 from adarec_tf.data.histories import splits as log
 from adarec_tf.data.histories.global_time_split import TimeCuts
-from adarec_tf.data.histories.histories import Histories, SequenceStatistics, write_statistics
+from adarec_tf.data.histories.histories import SequenceStatistics, write_statistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.data.histories.windows import cut_windows
 from adarec_tf.data.log.events import EventOptions
 from adarec_tf.data.storage import user_partitions
 from adarec_tf.data.storage.arrow_files import PartRef, read_part
@@ -72,7 +71,7 @@ def write_shards(
                     removed=removed,
                 )
             )
-            yield splits._replace(train=_windows(splits.train, config))
+            yield splits
 
     shards = write_shard(sequences_dir, partition.number, num_partitions, parts(), scratch)
     before = _NOTHING._replace(removed=partition.removed)
@@ -80,12 +79,6 @@ def write_shards(
 
 
 _NOTHING = _Measures(0, 0, 0, 0, 0, {})
-
-
-def _windows(train: Histories, config: DataConfig) -> Histories:
-    if config.window_length == 0:
-        return train
-    return cut_windows(train, config.window_length, config.window_overlap)
 
 
 def _split(
@@ -127,8 +120,6 @@ def write_summary(
     measures = _sum_measures(part.measures for part in written)
     vocabulary = ItemVocabulary.read(os.path.join(vocabulary_dir, VOCABULARY_FILE))
     share = log.repeat_share(measures.num_repeats, measures.num_train_interactions)
-    has_windows = config.window_length > 0
-    windows = (config.window_length, config.window_overlap) if has_windows else ()
     statistics = SequenceStatistics(
         num_users=measures.num_users,
         num_items=vocabulary.num_items,
@@ -137,7 +128,7 @@ def write_summary(
         repeat_share=share,
         seen=log.resolve_seen(config.seen, share, config.max_repeat_share),
         max_length=config.max_length,
-        data_fingerprint=log.data_fingerprint(measures.digest, vocabulary, cuts or (), windows),
+        data_fingerprint=log.data_fingerprint(measures.digest, vocabulary, cuts or ()),
     )
     write_statistics(sequences_dir, statistics)
     write_manifest(sequences_dir, (shard for part in written for shard in part.shards))

@@ -38,9 +38,8 @@ class DataConfig(JsonConfig):
     # `leave_one_out`: the last items of each user are the targets. `global_time`: one cut in time
     # for all users, so that nothing is trained on that was not known when a target was taken.
     split: str = "leave_one_out"
-    # Of the interactions, the last ones in time are the test period, those before the validation
-    # period. Only `global_time` reads these.
-    valid_time_share: float = 0.1
+    # The last interactions in time, up to this share, are the test period, and as many before them
+    # the validation period. Only `global_time` reads it.
     test_time_share: float = 0.1
     # A user's interactions become sessions, each a history of its own, wherever the gap to the one
     # before is longer; 0 cuts none.
@@ -49,13 +48,6 @@ class DataConfig(JsonConfig):
     # Which of a history's interactions with one item stay: all, one of each run with no other item
     # between, the first, the last.
     repeats: str = "keep"
-    # Longer training histories are cut into windows of so many items, each a record of its own
-    # that shares `window_overlap` items with the one before; 0 cuts none.
-    window_length: int = 0
-    window_overlap: int = 1
-    # Interactions that a worker of the preprocessor sorts at once; more of them wait on disk. The
-    # result is the same.
-    max_rows_in_memory: int = 1 << 22
 
     SEEN_OPTIONS: ClassVar[tuple[str, ...]] = ("auto", "exclude", "keep")
     SPLIT_OPTIONS: ClassVar[tuple[str, ...]] = ("leave_one_out", "global_time")
@@ -72,7 +64,7 @@ class DataConfig(JsonConfig):
     }
 
     def __post_init__(self) -> None:
-        check_positive_integer(self, "min_item_interactions", "max_length", "max_rows_in_memory")
+        check_positive_integer(self, "min_item_interactions", "max_length")
         check(
             type(self.k_core_rounds) is int and self.k_core_rounds >= 0,
             "k_core_rounds",
@@ -88,12 +80,12 @@ class DataConfig(JsonConfig):
         check_choice(self, "seen", self.SEEN_OPTIONS)
         check_fraction(self, "max_repeat_share")
         check_choice(self, "split", self.SPLIT_OPTIONS)
-        check_positive_number(self, "valid_time_share", "test_time_share")
+        check_positive_number(self, "test_time_share")
         check(
-            self.valid_time_share + self.test_time_share < 1,
-            "valid_time_share",
-            f"less than 1 with test_time_share={self.test_time_share}: the rest is for training",
-            self.valid_time_share,
+            self.test_time_share < 0.5,
+            "test_time_share",
+            "less than 0.5: the validation period is as long, and the rest is for training",
+            self.test_time_share,
         )
         check_non_negative_number(self, "session_gap_seconds")
         check_choice(self, "time_unit", tuple(self.UNITS_PER_SECOND))
@@ -105,7 +97,6 @@ class DataConfig(JsonConfig):
             "on what came after the cut",
             self.repeats,
         )
-        self._check_windows()
         columns = (self.user_column, self.item_column, self.time_column)
         check(all(columns) and len(set(columns)) == 3, "columns", "three different names", columns)
         check(
@@ -170,22 +161,6 @@ class DataConfig(JsonConfig):
             "empty with split=global_time and without sessions: what is trained on would depend on "
             "what came after the cut",
             self.event_weights,
-        )
-
-    def _check_windows(self) -> None:
-        check(
-            type(self.window_length) is int
-            and self.window_length in (0, *range(2, self.max_length + 2)),
-            "window_length",
-            f"0, or 2 to {self.max_length + 1} items: `max_length` and one to predict",
-            self.window_length,
-        )
-        check_positive_integer(self, "window_overlap")
-        check(
-            self.window_length == 0 or self.window_overlap < self.window_length,
-            "window_overlap",
-            f"less than window_length={self.window_length}",
-            self.window_overlap,
         )
 
     @property

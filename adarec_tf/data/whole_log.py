@@ -88,9 +88,7 @@ def count_items(path: str, config: DataConfig, spans: SpansConfig = _ALL_SPANS) 
     interactions = load_interactions(path, config, spans).interactions
     if config.split == "global_time":
         cuts = global_time_split.find_time_cuts(
-            count_values(interactions["timestamp"].to_numpy()),
-            valid_time_share=config.valid_time_share,
-            test_time_share=config.test_time_share,
+            count_values(interactions["timestamp"].to_numpy()), config.test_time_share
         )
         split = session_time_split if config.has_sessions else global_time_split
         interactions = split.training_interactions(interactions, cuts)

@@ -42,6 +42,7 @@ def run(
     num_files: int = 1,
     workers: int = 1,
     previous_vocabulary: str = "",
+    max_rows_in_memory: int = 1 << 22,
     **config: Any,
 ) -> SequenceStatistics:
     has_events = len(rows[0]) == 4
@@ -59,6 +60,7 @@ def run(
         DataConfig(**config),
         events=resolve_events(DataConfig(**config), events),
         previous_vocabulary=previous_vocabulary,
+        max_rows_in_memory=max_rows_in_memory,
     )
 
 

@@ -1,4 +1,4 @@
-"""The options of the preprocessing: sessions, repeats, windows, event types."""
+"""The options of the preprocessing: sessions, repeats, event types."""
 
 import json
 from collections import Counter
@@ -47,34 +47,12 @@ def test_sessions_and_repeats_agree_with_the_reference(tmp_path: Path) -> None:
     assert statistics.num_items == len(vocabulary)
 
 
-def test_windows_change_the_training_split_and_the_fingerprint_alone(tmp_path: Path) -> None:
-    whole = run(tmp_path / "whole", VISITS)
-    cut = run(tmp_path / "cut", VISITS, window_length=4, window_overlap=2)
-    assert cut.data_fingerprint != whole.data_fingerprint
-    assert replace(cut, data_fingerprint=whole.data_fingerprint) == whole
-    before, after = contents(tmp_path / "whole"), contents(tmp_path / "cut")
-    assert before.keys() == after.keys()
-    changed = {name for name in before if before[name] != after[name]}
-    assert {"Split-train" in name or name.endswith(".json") for name in changed} == {True}
-    train, windows = (
-        read_histories(str(tmp_path / name / "sequences"), "train") for name in ("whole", "cut")
-    )
-    expected = [
-        (key, window)
-        for user, key in enumerate(train.user_keys)
-        for window in reference.windows_of(train.history(user).tolist(), 4, 2)
-    ]
-    found = [(key, windows.history(row).tolist()) for row, key in enumerate(windows.user_keys)]
-    assert found == expected
-    assert len(found) > train.num_users
-
-
 def test_sessions_in_time_agree_with_the_reference(tmp_path: Path) -> None:
     options = {"session_gap_seconds": 0.01, "time_unit": "milliseconds", "split": "global_time"}
-    statistics = run(tmp_path, VISITS, **options, valid_time_share=0.25, test_time_share=0.2)
+    statistics = run(tmp_path, VISITS, **options, test_time_share=0.2)
     kept, removed = reference.filter_log(reference.sessions_of(VISITS, 10), 1, 3)
     times = sorted(time for _, _, time in kept)
-    expected = reference.split_sessions_in_time(kept, times[-9], times[-4])
+    expected = reference.split_sessions_in_time(kept, times[-8], times[-4])
     assert decoded_in_time(tmp_path) == expected._replace(removed={})
     assert statistics.removed == removed | expected.removed
     assert set(expected.valid) == {"ann#2"}

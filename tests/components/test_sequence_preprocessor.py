@@ -152,22 +152,18 @@ SPREAD: list[Row] = [
 
 def test_one_cut_in_time_agrees_with_the_reference(tmp_path: Path) -> None:
     kept, removed = reference.filter_log(SPREAD, 1, 3)
-    # 18 rows: the test period wants 1.8 of them, with the validation period 7.2.
-    expected = reference.split_in_time(kept, 8, 2)
-    statistics = run(
-        tmp_path, SPREAD, split="global_time", valid_time_share=0.3, test_time_share=0.1
-    )
+    # 18 rows: the test period wants 3.6 of them, with the validation period 7.2.
+    expected = reference.split_in_time(kept, 8, 4)
+    statistics = run(tmp_path, SPREAD, split="global_time", test_time_share=0.2)
     assert decoded_in_time(tmp_path) == expected._replace(removed={})
     assert statistics.removed == removed | expected.removed
     assert "new" not in expected.vocabulary
-    assert expected.test == {"bob": (["b", "a", "c"], "b"), "late": (["a", "b"], "c")}
+    assert expected.test == {"bob": (["b", "a", "c"], "b"), "late": (["a"], "b")}
     assert expected.removed["valid_users_without_history"] == 1
     assert expected.removed["valid_targets_unknown_in_training"] == 1
     assert statistics.num_items == len(expected.vocabulary)
     assert statistics.repeat_share == reference.repeat_share(list(expected.train.values()))
-    other = run(
-        tmp_path / "b", SPREAD, split="global_time", valid_time_share=0.2, test_time_share=0.2
-    )
+    other = run(tmp_path / "b", SPREAD, split="global_time", test_time_share=0.1)
     assert other.data_fingerprint != statistics.data_fingerprint
 
 

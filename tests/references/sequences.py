@@ -112,15 +112,6 @@ def weigh_repeats(
     return [rows[place] for place in unique], [rows[place] for place in sorted(left)]
 
 
-def windows_of(items: list, length: int, overlap: int) -> list[list]:
-    """From the end backwards until the first item is in one; the oldest comes first."""
-    windows, stop = [items[-length:]], len(items)
-    while stop > length:
-        stop -= length - overlap
-        windows.insert(0, items[max(0, stop - length) : stop])
-    return windows
-
-
 class TimeSplit(NamedTuple):
     """User to what it has in a split; items in id order; what is in no split."""
 

@@ -50,25 +50,23 @@ class Period(NamedTuple):
     removed: dict[str, int]
 
 
-def find_time_cuts(
-    counts: ValueCounts, *, valid_time_share: float, test_time_share: float
-) -> TimeCuts:
+def find_time_cuts(counts: ValueCounts, test_time_share: float) -> TimeCuts:
     """The latest cuts behind which there is at least the share of interactions asked for.
 
     Interactions of the same time stay together, so a coarse clock gives longer periods.
 
     Args:
       counts: of the times of all kept interactions.
-      valid_time_share: share of the interactions in the validation period, 0..1.
-      test_time_share: share of the interactions in the test period, 0..1.
+      test_time_share: share of the interactions in the test period, and in the validation period
+        before it, 0..0.5.
     """
     if len(counts.values) == 0:
         return TimeCuts(0, 0)
     shares_behind = np.cumsum(counts.counts[::-1])[::-1] / counts.counts.sum()
     valid, test = (
-        # Sums of shares, as .1 + .2, are off by a rounding error.
+        # Sums of shares are off by a rounding error.
         int(counts.values[np.flatnonzero(shares_behind >= share - 1e-12)[-1]])
-        for share in (valid_time_share + test_time_share, test_time_share)
+        for share in (2 * test_time_share, test_time_share)
     )
     return TimeCuts(valid, test)
 
@@ -123,7 +121,7 @@ def check_targets_are_left(valid: Histories, test: Histories, removed: dict[str,
     raise ValueError(
         "A global time split should leave validation and test targets of users with a history "
         f"before them. Received: {valid.num_users} and {test.num_users}; removed were {counts}. "
-        "Change `valid_time_share` and `test_time_share`, or split with `leave_one_out`."
+        "Change `test_time_share`, or split with `leave_one_out`."
     )
 
 

@@ -129,19 +129,13 @@ def add_digests(digests: Iterable[int]) -> int:
     return sum(digests) % _DIGEST_MODULUS
 
 
-def data_fingerprint(
-    digest: int,
-    vocabulary: ItemVocabulary,
-    cuts: tuple[int, ...] = (),
-    windows: tuple[int, ...] = (),
-) -> str:
+def data_fingerprint(digest: int, vocabulary: ItemVocabulary, cuts: tuple[int, ...] = ()) -> str:
     """SHA-256, in hex, of all histories, the vocabulary their ids stand for, and how they are cut.
 
     Equal for equal content, whatever the files, their order and the number of parts.
     """
     content = digest.to_bytes(32, "little") + "\n".join(vocabulary.keys).encode()
     content += "".join(f"\n\n{cut}" for cut in cuts).encode()  # no key holds a line break
-    content += "".join(f"\n\n\n{size}" for size in windows).encode()
     return hashlib.sha256(content).hexdigest()
 
 

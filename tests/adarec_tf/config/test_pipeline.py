@@ -53,15 +53,13 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ("data.seen=sometimes", "one of auto, exclude, keep"),
         ("data.split=random", "one of leave_one_out, global_time"),
         ("data.test_time_share=0", "greater than 0"),
-        ("data.test_time_share=0.9", "less than 1 with test_time_share=0.9"),
+        ("data.test_time_share=0.5", "less than 0.5: the validation period is as long"),
         ("data.repeats=drop", "one of keep, drop_consecutive, keep_first, keep_last"),
         ("data.time_unit=hours", "one of seconds, milliseconds, microseconds"),
         ("data.session_gap_seconds=-1", "at least 0"),
         ("data.events=view", "a JSON list"),
         ('data.events=["view"]', "empty without event_column"),
         ("data.event_column=item_id", "another than user_id, item_id, timestamp"),
-        ("data.window_length=1", "0, or 2 to 51 items: `max_length` and one to predict"),
-        ("data.window_overlap=0", "a positive integer"),
         ("search.warmup_epochs=99", "less than max_epochs"),
         ("search.min_cells=3", "`search.min_cells` should be at most student.num_cells=2"),
         ("search.min_cells=-1", "`min_cells` should be an integer of at least 0"),
@@ -116,8 +114,6 @@ def test_the_fit_loops_settings_are_carried_over() -> None:
 def test_values_are_checked_on_construction() -> None:
     with pytest.raises(ValueError, match="at least 3"):
         DataConfig(min_user_interactions=2)
-    with pytest.raises(ValueError, match="less than window_length=4"):
-        DataConfig(window_length=4, window_overlap=4)
     with pytest.raises(ValueError, match="three different names"):
         DataConfig(user_column="item_id")
     with pytest.raises(ValueError, match="positive integers"):

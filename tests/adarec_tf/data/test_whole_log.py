@@ -52,7 +52,6 @@ def test_items_behind_the_cut_in_time_are_not_counted(log: str) -> None:
         user_column="who",
         min_item_interactions=2,
         split="global_time",
-        valid_time_share=0.125,
         test_time_share=0.125,
     )
     assert count_items(log, config) == 3
