@@ -136,6 +136,11 @@ def train_row(
     return row
 
 
+def unnamed(row: dict[str, Any]) -> dict[str, Any]:
+    """A training's row without the name under which it is stored."""
+    return {name: value for name, value in row.items() if name != "name"}
+
+
 class Rows:
     """The rows of finished trainings: one file for every process that writes some."""
 

@@ -36,6 +36,7 @@ from architectures import (
     random_genotypes,
     served_encoder,
     train_row,
+    unnamed,
 )
 from distill_student import read_result, read_teacher
 from scene_histories import SceneHistories, read_scene, take_users
@@ -271,7 +272,7 @@ def main() -> None:
         print(f"Left to other processes: {', '.join(missing)}")
         return
     for entry in plan:
-        entry["rows"] = [done[entry["name"], seed] for seed in entry["seeds"]]
+        entry["rows"] = [unnamed(done[entry["name"], seed]) for seed in entry["seeds"]]
     command = [
         *("python", "tests/benchmarks/compare_architectures.py", "--name", options.name),
         *("--scene", options.scene, "--data", f"<log>/{Path(options.data).name}"),

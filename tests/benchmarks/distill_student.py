@@ -22,6 +22,7 @@ import json
 import logging
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import keras
 import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
-from stored_results import RESULTS, provenance, write_result
+from stored_results import RESULTS, headline, provenance, write_result
 from train_teacher import evaluate, over_seeds
 
 from adarec_tf.config.pipeline import PipelineConfig
@@ -107,15 +108,46 @@ def measure(
         "train_s": round(sum(record["train_s"] for record in history), 1),
         "epochs": len(history),
         "best_epoch": history.index(best) + 1,
-        "last_epoch": history[-1],
-        "valid": evaluate(model_scorer(student), scene, "valid", scene.seen),
+        **transport(history[-1]),
+        "valid": headline(evaluate(model_scorer(student), scene, "valid", scene.seen)),
     }
     if with_test:
         for seen in ("exclude", "keep"):
             row[f"test_seen_{seen}"] = evaluate(model_scorer(student), scene, "test", seen)
-            row[f"teacher_test_seen_{seen}"] = evaluate(model_scorer(teacher), scene, "test", seen)
+            of_teacher = evaluate(model_scorer(teacher), scene, "test", seen)
+            row[f"teacher_test_seen_{seen}"] = headline(of_teacher)
     print(json.dumps(row), flush=True)
     return row
+
+
+def transport(last_epoch: dict[str, float]) -> dict[str, Any]:
+    """Plan and masses of the Earth Mover's Distance at the end; nothing where it had no weight."""
+    cells = {name: value for name, value in last_epoch.items() if name.startswith("plan[")}
+    if not any(cells.values()):
+        return {}
+    rows, columns = (range(1, 1 + size) for size in plan_shape(cells))
+    return {
+        "transport": {
+            "plan": [[cells[f"plan[{row},{column}]"] for column in columns] for row in rows],
+            "student_mass": [last_epoch[f"student_mass[{row}]"] for row in rows],
+            "teacher_mass": [last_epoch[f"teacher_mass[{column}]"] for column in columns],
+        }
+    }
+
+
+def plan_shape(cells: Iterable[str]) -> tuple[int, int]:
+    """The layers of student and teacher, from the last of the names `plan[layer,layer]`."""
+    rows, columns = zip(*(name[5:-1].split(",") for name in cells), strict=True)
+    return max(map(int, rows)), max(map(int, columns))
+
+
+def summary(row: dict[str, Any]) -> dict[str, Any]:
+    """A seed's row as it is stored: of the student's test metrics those at a cut-off of 10."""
+    return {
+        name: headline(value) if name in _TESTS else value
+        for name, value in row.items()
+        if not name.startswith("teacher_")
+    }
 
 
 def gap_closed(
@@ -218,7 +250,7 @@ def main() -> None:
         "student": (config.student if options.genotype else config.teacher).to_dict(),
         "distillation": config.distillation.to_dict(),
         "cost": cost(student, scene.max_length),
-        "seeds": rows,
+        "seeds": [summary(row) for row in rows],
         "over_seeds": {part: over_seeds(rows, part) for part in _PARTS},
     }
     stored["gap_closed"] = options.gap and gap_closed(stored, *map(read_result, options.gap))

@@ -64,7 +64,6 @@ def run_and_kill(
     process = start(log, output, flink.beam_arguments, found, log_file)
     try:
         running = _await_moment(flink, process, output, MOMENTS[moment])
-        pid = flink.processes["taskmanager-0"].pid
         flink.kill_task_manager(0)
         files_at_kill = len([*output.glob(MOMENTS[moment])])
         if code := process.wait(timeout=TIMEOUT_S):
@@ -74,13 +73,10 @@ def run_and_kill(
     job = running.pop("job")
     exceptions = flink.get(f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
     return {
-        "killed_pid": pid,
         "files_of_the_step_at_the_kill": files_at_kill,
         **running,
         "state_in_the_end": flink.get(f"/jobs/{job}")["state"],
-        "failures_as_flink_tells": [
-            entry["stacktrace"].splitlines()[0][:200] for entry in exceptions
-        ],
+        "failures_as_flink_tells": [entry["stacktrace"].partition(":")[0] for entry in exceptions],
         **json.loads(found.read_text()),
     }
 
@@ -100,12 +96,12 @@ def _await_moment(
 
 
 def _running_tasks(flink: FlinkCluster) -> dict[str, Any] | None:
-    """The running job, and the names of its running tasks by TaskManager."""
+    """The running job, and the number of its running tasks by TaskManager."""
     running = [job for job, state in flink.jobs().items() if state == "RUNNING"]
     if not running:
         return None
     tasks = flink.tasks(running[-1], "RUNNING")
-    by_task_manager = {place: [name[:100] for name in names] for place, names in tasks.items()}
+    by_task_manager = {place: len(names) for place, names in tasks.items()}
     return {"job": running[-1], "tasks_running_by_task_manager": by_task_manager}
 
 

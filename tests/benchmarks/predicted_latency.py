@@ -161,8 +161,13 @@ def main() -> None:
     stored = {
         **provenance(command, ("tensorflow", "keras", "numpy", "scipy")),
         "load_average": list(os.getloadavg()),
+        "frame": json.loads(table.to_json())["frame"],
+        "errors_of_the_table": {
+            "students": len(errors),
+            "median": float(np.median(errors)),
+            "largest": float(errors.max()),
+        },
         **compared,
-        "table": json.loads(table.to_json()),
     }
     write_result(RESULTS / f"predicted_{options.name}.json", stored)
     print(RESULTS / f"predicted_{options.name}.json")

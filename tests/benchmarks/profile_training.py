@@ -34,6 +34,7 @@ from pipeline.configs import scene_config
 
 INPUT, STEP = "make_batch", "train_step"
 NUM_OPERATIONS = 12
+_SETTINGS = ("scene", "seed", "data", "teacher", "training")
 PROFILED_EPOCH = 1  # in the first one the step is still being compiled
 
 
@@ -141,7 +142,7 @@ def main() -> None:
         f"--data <log>/{Path(options.data).name} --users {options.users}",
         "date": time.strftime("%Y-%m-%d"),
         "machine": describe_machine(),
-        "config": config.to_dict(),
+        "config": {name: config.to_dict()[name] for name in _SETTINGS},
         **found,
     }
     path = RESULTS / f"profile_{options.scene}.json"

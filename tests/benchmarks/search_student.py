@@ -1,4 +1,4 @@
-"""Searches the student of a scene, guided by a trained teacher, and stores genotype and trace.
+"""Searches the student of a scene, guided by a trained teacher, and stores what it found.
 
     python tests/benchmarks/search_student.py --name beauty --scene beauty \
         --data interactions.csv.gz --teacher TEACHERS/teacher-1.keras --set student.hidden_dim=48
@@ -36,6 +36,10 @@ from pipeline.configs import scene_config
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "pot")
 _NUM_DRAWN = 20
+_LAST_EPOCH = (
+    *("task", "embedding_kd", "hidden_kd", "logits_kd", "alpha_task", "cost", "overrun"),
+    *("ndcg@10/full", "entropy"),
+)
 
 
 def discretization(result: SearchResult, student: StudentConfig) -> dict[str, float]:
@@ -61,6 +65,19 @@ def _absences(record: dict[str, Any]) -> np.ndarray:
     """The logits of leaving cells out, the fewest first; one where the depth is not searched."""
     shares = list(record.get("depths", {"all": 1.0}).values())
     return np.log(shares[::-1])
+
+
+def summary(trace: list[dict[str, Any]]) -> dict[str, Any]:
+    """How many epochs a search had, and where it was in the last of them."""
+    last = trace[-1]
+    return {
+        "epochs": len(trace),
+        "epochs_with_alphas": sum(bool(record.get("alphas_moved")) for record in trace),
+        "last_epoch": {name: last[name] for name in _LAST_EPOCH if name in last},
+        "likeliest": last["genotype"],
+        "likeliest_cost": last["genotype_cost"],
+        "num_validated": last["selection"]["num_validated"],
+    }
 
 
 def scores(result: SearchResult, plan: str) -> list[dict[str, Any]]:
@@ -136,17 +153,17 @@ def main() -> None:
         "student": config.student.to_dict(),
         "search": config.search.to_dict(),
         "distillation": config.distillation.to_dict(),
+        **summary(result.trace),
         "discretization": discretization(result, config.student),
-        "scored": scores(result, options.score) if options.score else [],
         "candidates": [
             {"genotype": genotype.to_dict(), "valid ndcg@10/full": value}
             for genotype, value in result.candidates
         ],
-        "trace": result.trace,
+        "scored": scores(result, options.score) if options.score else [],
     }
     write_result(RESULTS / f"search_{options.name}.json", stored)
     path = RESULTS / f"genotype_{options.name}.json"
-    path.write_text(result.genotype.to_json())
+    write_result(path, result.genotype.to_dict())
     print(result.genotype.describe())
     print(path)
 

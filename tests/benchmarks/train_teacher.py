@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
-from stored_results import RESULTS, provenance, spread, write_result
+from stored_results import RESULTS, headline, provenance, spread, write_result
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import BERT4RecConfig
@@ -104,9 +104,8 @@ def measure(
         "epoch_s": spread([record["train_s"] for record in history]),
         "epochs": len(history),
         "best_epoch": history.index(best_record(history)) + 1,
-        "valid": valid[inference],
+        "valid": headline(valid[inference]),
         "valid_of_sides": {name: metrics[_SELECTION] for name, metrics in valid.items()},
-        "last_epoch": history[-1],
     }
     if with_test:
         for seen in ("exclude", "keep"):
@@ -115,6 +114,13 @@ def measure(
     if save_to:
         model.save(Path(save_to) / f"teacher-{seed}.keras")
     return row
+
+
+def summary(row: dict[str, Any]) -> dict[str, Any]:
+    """A seed's row as it is stored: of its test metrics those at a cut-off of 10."""
+    return {
+        name: headline(value) if name.startswith("test_") else value for name, value in row.items()
+    }
 
 
 def over_seeds(rows: list[dict[str, Any]], part: str) -> dict[str, dict[str, float | None]]:
@@ -135,7 +141,9 @@ def baselines(scene: SceneHistories) -> dict[str, Any]:
         "item_knn": item_knn_scorer(train_split, scene.num_items),
     }
     return {
-        name: {seen: evaluate(scorer, scene, "test", seen) for seen in ("exclude", "keep")}
+        name: {
+            seen: headline(evaluate(scorer, scene, "test", seen)) for seen in ("exclude", "keep")
+        }
         for name, scorer in scorers.items()
     }
 
@@ -215,7 +223,7 @@ def main() -> None:
         "training": config.training.to_dict(),
         "data": config.data.to_dict(),
         "seen": scene.seen,
-        "seeds": rows,
+        "seeds": [summary(row) for row in rows],
         "over_seeds": {
             part: over_seeds(rows, part)
             for part in ("valid", "test_seen_exclude", "test_seen_keep")

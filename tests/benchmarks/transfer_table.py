@@ -23,7 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import tensorflow as tf
-from architectures import Rows, train_row
+from architectures import Rows, train_row, unnamed
 from distill_student import read_teacher
 from scene_histories import read_scene, take_users
 from stored_results import RESULTS, provenance, write_result
@@ -88,9 +88,11 @@ def read_scenes(
         done = Rows(folder / scene, "all").read()
         if any((name, seed) not in done for name in names for seed in seeds):
             return None
+        recipe = json.loads((folder / scene / "recipe.json").read_text())
+        del recipe["genotypes"]  # the same for every scene
         scenes[scene] = {
-            **json.loads((folder / scene / "recipe.json").read_text()),
-            "rows": {name: [done[name, seed] for seed in seeds] for name in names},
+            **recipe,
+            "rows": {name: [unnamed(done[name, seed]) for seed in seeds] for name in names},
         }
     return scenes
 
@@ -186,6 +188,7 @@ def main() -> None:
         **provenance(scene_command(options), _PACKAGES),
         "test ndcg@10/full": table,
         "differing_edges": differing_edges(genotypes),
+        "genotypes": {name: genotype.to_dict() for name, genotype in genotypes.items()},
         "scenes": scenes,
     }
     path = RESULTS / f"transfer_{options.name}.json"
