@@ -15,6 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+# Before Beam, whose imports put another package `tests` on the path.
+from tests.flink.cluster import FlinkCluster
+from tests.flink.distribution import DEFAULT_FOLDER, FLINK_VERSION, fetch
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 from preprocessed_files import preprocess_scene
@@ -22,8 +27,6 @@ from stored_results import RESULTS, provenance, write_result
 
 from adarec_tf.config.data import DataConfig
 from pipeline.configs import scene_config
-from pipeline.flink.cluster import FlinkCluster
-from pipeline.flink.distribution import DEFAULT_FOLDER, FLINK_VERSION, fetch
 from pipeline.scene_data import locate_data
 
 PATH = RESULTS / "beam_runners.json"

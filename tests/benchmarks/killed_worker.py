@@ -20,14 +20,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+# Before Beam, whose imports put another package `tests` on the path.
+from tests.flink.cluster import FlinkCluster
+from tests.flink.distribution import DEFAULT_FOLDER, FLINK_VERSION, fetch
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 from beam_runners import EMBEDDED_RUNNERS, PACKAGES, REFERENCE, store, summary
 from preprocessing_speed import generate
 from stored_results import RESULTS, ROOT, provenance
-
-from pipeline.flink.cluster import FlinkCluster
-from pipeline.flink.distribution import DEFAULT_FOLDER, FLINK_VERSION, fetch
 
 PATH = RESULTS / "killed_worker.json"
 # Of a step, what its first element leaves in the output.

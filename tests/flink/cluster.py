@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipeline.flink.distribution import Distribution, find_program
+from tests.flink.distribution import Distribution, find_program
 
 _START_WORKER = Path(__file__).with_name("start_worker.sh")
 _MAIN = {

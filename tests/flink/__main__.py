@@ -1,6 +1,6 @@
 """A Flink cluster on this machine, of one JobManager and two TaskManagers.
 
-    python -m pipeline.flink
+    python -m tests.flink
 
 fetches what is not there (Flink by pip, Beam's job server by Maven), starts the cluster, prints the
 arguments that have Beam stages run on it, and stops it on SIGINT or SIGTERM.
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from pipeline.flink.cluster import FlinkCluster
-from pipeline.flink.distribution import DEFAULT_FOLDER, fetch
+from tests.flink.cluster import FlinkCluster
+from tests.flink.distribution import DEFAULT_FOLDER, fetch
 
 DEFAULT_PORT = 8081
 
@@ -24,7 +24,7 @@ DEFAULT_PORT = 8081
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs until a signal; or only fetches."""
     parser = argparse.ArgumentParser(
-        prog="python -m pipeline.flink",
+        prog="python -m tests.flink",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipeline.flink import distribution as flink
-from pipeline.flink.distribution import FLINK_VERSION, fetch, find_program
+from tests.flink import distribution as flink
+from tests.flink.distribution import FLINK_VERSION, fetch, find_program
 
 POM = Path(flink.__file__).with_name("pom.xml")
 ARCHIVE = f"apache-flink-libraries-{FLINK_VERSION}"

@@ -9,13 +9,13 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 from adarec_tf.config.data import DataConfig
 from components.beam_arguments import DEFAULT_ARGUMENTS, check_beam_arguments
 from components.sequence_preprocessor import preprocess
-from pipeline.flink.__main__ import main
-from pipeline.flink.cluster import FlinkCluster
-from pipeline.flink.distribution import DEFAULT_FOLDER, Distribution, distribution
 from tests.adarec_tf.data.coded_rows import as_log
 from tests.components.preprocessing import LOG, contents, run, write_examples
+from tests.flink.__main__ import main
+from tests.flink.cluster import FlinkCluster
+from tests.flink.distribution import DEFAULT_FOLDER, Distribution, distribution
 
-FETCHED = distribution(Path(__file__).parents[3] / DEFAULT_FOLDER)
+FETCHED = distribution(Path(__file__).parents[2] / DEFAULT_FOLDER)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_the_command_fails_with_one_line(
 @pytest.mark.slow
 @pytest.mark.skipif(
     not FETCHED.is_there,
-    reason="needs `python -m pipeline.flink --fetch-only`, a download of some 500 MB",
+    reason="needs `python -m tests.flink --fetch-only`, a download of some 500 MB",
 )
 def test_two_task_managers_write_the_bytes_of_the_embedded_runner(tmp_path: Path) -> None:
     run(tmp_path / "embedded", LOG, 2)
