@@ -1,20 +1,35 @@
 """The client for asyncio: the methods of `client.RecommendClient`, awaited."""
 
 import asyncio
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import grpc
 
-from serving import calls, connection
-from serving.calls import Call, Recommendation, SessionStep, VersionStatus
+from serving.client import RecommendClient
+from serving.connection import CONNECTED_TIMEOUT_S, ClientBase
 
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-class AsyncRecommendClient:
-    """A connection to a model server, for one event loop; see `client.RecommendClient`.
+def _awaited(
+    method: Callable[Concatenate[RecommendClient, Arguments], Result],
+) -> Callable[Concatenate["AsyncRecommendClient", Arguments], Coroutine[Any, Any, Result]]:
+    """The same method for asyncio: it hands a request to `_ask`, which is awaited."""
+
+    @functools.wraps(method)
+    async def ask(
+        self: "AsyncRecommendClient", *arguments: Arguments.args, **named: Arguments.kwargs
+    ) -> Result:
+        return await cast(Any, method)(self, *arguments, **named)
+
+    return ask
+
+
+class AsyncRecommendClient(ClientBase):
+    """A connection to a model server, for one event loop, with the methods of `RecommendClient`.
 
     Make it inside of the loop that uses it, and close it there.
 
@@ -29,69 +44,13 @@ class AsyncRecommendClient:
       RecommendError: an argument is out of range.
     """
 
-    def __init__(
-        self,
-        target: str,
-        model_name: str = "student",
-        timeout_s: float = 5.0,
-        num_connections: int = 1,
-        credentials: grpc.ChannelCredentials | None = None,
-    ) -> None:
-        connection.check_call_settings(model_name, timeout_s)
-        self._channels = connection.open_channels(grpc.aio, target, num_connections, credentials)
-        self._target = target
-        self._model_name = model_name
-        self._timeout_s = timeout_s
-        self._predict_methods = connection.predict_methods(self._channels)
-        self._status_method = connection.status_method(self._channels[0])
+    _grpc = grpc.aio
 
-    async def recommend(
-        self,
-        histories: Sequence[Sequence[str]],
-        k: int,
-        exclude_seen: bool = True,
-        *,
-        allowed: Sequence[Sequence[str]] = (),
-        denied: Sequence[Sequence[str]] = (),
-        timeout_s: float | None = None,
-    ) -> list[list[Recommendation]]:
-        """Recommends the next items for a batch of histories."""
-        return await self._ask(
-            calls.recommend_call(histories, k, exclude_seen, allowed, denied), timeout_s
-        )
-
-    async def score(
-        self,
-        histories: Sequence[Sequence[str]],
-        candidates: Sequence[Sequence[str]],
-        *,
-        timeout_s: float | None = None,
-    ) -> list[list[float]]:
-        """Scores given items, as they are scored in a recommendation."""
-        return await self._ask(calls.score_call(histories, candidates), timeout_s)
-
-    async def embed(
-        self, histories: Sequence[Sequence[str]], *, timeout_s: float | None = None
-    ) -> list[list[float]]:
-        """User vectors, whose products with the rows of the item table are scores."""
-        return await self._ask(calls.embed_call(histories), timeout_s)
-
-    async def step(
-        self,
-        items: Sequence[str],
-        sessions: Sequence[bytes],
-        k: int,
-        *,
-        denied: Sequence[Sequence[str]] = (),
-        timeout_s: float | None = None,
-    ) -> list[SessionStep]:
-        """Adds an item to each of several sessions, at a cost that does not grow."""
-        return await self._ask(calls.step_call(items, sessions, k, denied), timeout_s)
-
-    async def model_status(self) -> list[VersionStatus]:
-        """States of the versions the server knows, newest first."""
-        request = calls.status_request(self._model_name)
-        return calls.read_status(await self._send(self._status_method, request, None))
+    recommend = _awaited(RecommendClient.recommend)
+    score = _awaited(RecommendClient.score)
+    embed = _awaited(RecommendClient.embed)
+    step = _awaited(RecommendClient.step)
+    model_status = _awaited(RecommendClient.model_status)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -101,39 +60,29 @@ class AsyncRecommendClient:
     async def __aenter__(self) -> "AsyncRecommendClient":
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await self.close()
 
-    async def _ask(self, call: Call[list[Result]], timeout_s: float | None) -> list[Result]:
-        if call.is_empty:
+    async def _ask(
+        self,
+        request: Any,
+        read: Callable[[Any], list[Result]],
+        num_rows: int = 1,
+        timeout_s: float | None = None,
+    ) -> list[Result]:
+        if num_rows == 0:
             return []
-        call.request.model_spec.name = self._model_name
-        method = next(self._predict_methods)
-        return call.read(await self._send(method, call.request, timeout_s))
-
-    async def _send(self, method: Any, request: Any, timeout_s: float | None) -> Any:
-        limit_s = self._timeout_s if timeout_s is None else timeout_s
-        connection.check_call_settings(self._model_name, limit_s)
+        limit_s = self._checked_timeout(timeout_s)
         try:
-            return await method(request, timeout=limit_s)
+            response = await self._start(request, limit_s)
         except grpc.RpcError as error:
-            raise connection.explained(
-                error,
-                target=self._target,
-                model_name=self._model_name,
-                timeout_s=limit_s,
-                is_connected=await self._is_connected(),
-            ) from error
+            raise self._explain(error, limit_s, await self._is_connected()) from error
+        return read(response)
 
     async def _is_connected(self) -> bool:
         ready = self._channels[0].channel_ready()
         try:
-            await asyncio.wait_for(ready, connection.CONNECTED_TIMEOUT_S)
+            await asyncio.wait_for(ready, CONNECTED_TIMEOUT_S)
         except TimeoutError:
             return False
         return True

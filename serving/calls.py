@@ -1,19 +1,17 @@
-"""What a client asks and how it reads the answer: pure functions that both clients share.
+"""What clients send and what they make of the answer: pure functions.
 
 Arguments are checked here, since TensorFlow Serving checks names and types of inputs only.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
-from serving import tensors
-from serving.messages import STATES, GetModelStatusRequest, PredictRequest
+from serving import messages
 
 _MAX_K = 2**31 - 1
-# No item has this key, which is how nothing at all is allowed.
-_NO_ITEM = "\n"
+_NO_ITEM = "\n"  # no item has this key, which is how nothing at all is allowed
 
-Result = TypeVar("Result")
+Rows = Sequence[Sequence[str]]
 
 
 class RecommendError(RuntimeError):
@@ -28,17 +26,17 @@ class RecommendError(RuntimeError):
         self.code = code
 
 
-class Recommendation(NamedTuple):
-    """A recommended item and the model's score for it; higher is better."""
+class RecommendedItem(NamedTuple):
+    """An item and the model's score for it; higher is better."""
 
     item_id: str
     score: float
 
 
-class SessionStep(NamedTuple):
+class SessionAnswer(NamedTuple):
     """Recommendations after one more item, and what to ask with after the next one."""
 
-    recommendations: list[Recommendation]
+    recommendations: list[RecommendedItem]
     session: bytes
 
 
@@ -51,166 +49,29 @@ class VersionStatus(NamedTuple):
     error_message: str
 
 
-class Call(NamedTuple, Generic[Result]):
-    """A request and how to read its answer.
-
-    Attributes:
-      request: a PredictRequest.
-      read: makes of the PredictResponse what the caller gets; raises RecommendError.
-      is_empty: whether there is nothing to ask; it is then not sent, and the answer is [].
-    """
-
-    request: Any
-    read: Callable[[Any], Result]
-    is_empty: bool
+def predict_request(signature: str, inputs: dict[str, Any]) -> Any:
+    """A PredictRequest of TensorProtos by name; the client adds the model's name."""
+    return messages.PredictRequest(model_spec={"signature_name": signature}, inputs=inputs)
 
 
-def recommend_call(
-    histories: Sequence[Sequence[str]],
-    k: int,
-    exclude_seen: bool,
-    allowed: Sequence[Sequence[str]] = (),
-    denied: Sequence[Sequence[str]] = (),
-) -> Call[list[list[Recommendation]]]:
-    """Asks for the best items; see `RecommendClient.recommend`."""
-    _check_k(k)
-    if not isinstance(exclude_seen, bool):
-        raise RecommendError(f"`exclude_seen` should be True or False. Received: {exclude_seen!r}.")
-    inputs = {
-        "history": _keys("histories", histories),
-        "k": tensors.int32_scalar(k),
-        "exclude_seen": tensors.bool_scalar(exclude_seen),
-    }
-    signature = "serving_default"
-    if len(allowed) or len(denied):
-        signature = "recommend_filtered"
-        _check_rows("allowed", allowed, len(histories))
-        _check_rows("denied", denied, len(histories))
-        # A row without items allows none, unlike no row at all.
-        rows = [row if len(row) else [_NO_ITEM] for row in allowed] or [[""]]
-        inputs["allowed"] = _keys("allowed", rows)
-        inputs["denied"] = _keys("denied", denied or [[""]])
-    num_histories = len(histories)
-    return Call(
-        _request(signature, inputs),
-        lambda response: _read_items(response, num_histories),
-        num_histories == 0,
-    )
-
-
-def score_call(
-    histories: Sequence[Sequence[str]], candidates: Sequence[Sequence[str]]
-) -> Call[list[list[float]]]:
-    """Asks for the scores of given items; see `RecommendClient.score`."""
-    inputs = {"history": _keys("histories", histories)}
-    inputs["candidates"] = _keys("candidates", candidates)
-    num_histories = len(histories)
-    if num_histories and len(candidates) != num_histories:
-        _check_rows("candidates", candidates, num_histories, is_optional=False)
-    counts = [len(row) for row in candidates]
-    counts *= num_histories if len(counts) == 1 else 1
-
-    def read(response: Any) -> list[list[float]]:
-        rows = _matrix(response, "scores", num_histories).rows()
-        return [list(row[len(row) - n :]) for row, n in zip(rows, counts, strict=True)]
-
-    return Call(_request("score", inputs), read, num_histories == 0)
-
-
-def embed_call(histories: Sequence[Sequence[str]]) -> Call[list[list[float]]]:
-    """Asks for user vectors; see `RecommendClient.embed`."""
-    request = _request("embed", {"history": _keys("histories", histories)})
-
-    def read(response: Any) -> list[list[float]]:
-        return [list(row) for row in _matrix(response, "user_vector", len(histories)).rows()]
-
-    return Call(request, read, len(histories) == 0)
-
-
-def step_call(
-    items: Sequence[str], sessions: Sequence[bytes], k: int, denied: Sequence[Sequence[str]] = ()
-) -> Call[list[SessionStep]]:
-    """Adds an item to each session; see `RecommendClient.step`."""
-    _check_k(k)
-    encoded = _encode_row("items", items)
-    _check_rows("denied", denied, len(items))
-    if len(sessions) != len(items) or not all(isinstance(row, bytes) for row in sessions):
-        raise RecommendError(
-            f"`sessions` should be bytes, one for each of the {len(items)} items. "
-            f"Received: {sessions!r:.80}."
-        )
-    size = max(map(len, sessions), default=0)
-    if size % 4 or {len(row) for row in sessions} - {0, size}:
-        raise RecommendError(
-            "`sessions` should be empty or what an earlier step gave. "
-            f"Received: sizes {sorted({len(row) for row in sessions})}."
-        )
-    inputs = {
-        "item": tensors.string_vector(encoded),
-        "session": tensors.float_matrix([row or bytes(size) for row in sessions]),
-        "k": tensors.int32_scalar(k),
-        "denied": _keys("denied", denied or [[""]]),
-    }
-
-    def read(response: Any) -> list[SessionStep]:
-        answers = _read_items(response, len(items))
-        rows = _matrix(response, "session", len(items)).rows()
-        return [
-            SessionStep(answer, tensors.float_bytes(row))
-            for answer, row in zip(answers, rows, strict=True)
-        ]
-
-    return Call(_request("step", inputs), read, len(items) == 0)
-
-
-def status_request(model_name: str) -> Any:
-    """Asks for the versions of a model."""
-    return GetModelStatusRequest(model_spec={"name": model_name})
-
-
-def read_status(response: Any) -> list[VersionStatus]:
-    """States of the versions, newest first."""
-    statuses = [
-        VersionStatus(
-            entry.version,
-            STATES.get(entry.state, str(entry.state)),
-            entry.status.error_code,
-            entry.status.error_message,
-        )
-        for entry in response.model_version_status
-    ]
-    return sorted(statuses, reverse=True)
-
-
-def _request(signature: str, inputs: dict[str, Any]) -> Any:
-    return PredictRequest(model_spec={"signature_name": signature}, inputs=inputs)
-
-
-def _check_k(k: int) -> None:
+def encode_k(k: int) -> Any:
+    """TensorProto int32 [] of a number of items wanted."""
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= _MAX_K:
         raise RecommendError(f"`k` should be a positive integer. Received: k={k!r}.")
+    return messages.int32_scalar(k)
 
 
-def _check_rows(
-    name: str, rows: Sequence[Sequence[str]], num_histories: int, is_optional: bool = True
-) -> None:
-    if len(rows) not in ({0, 1, num_histories} if is_optional else {1, num_histories}):
-        raise RecommendError(
-            f"`{name}` should have one row, or one for each of the {num_histories} histories. "
-            f"Received: {len(rows)} rows."
-        )
-
-
-def _keys(name: str, rows: Sequence[Sequence[str]]) -> Any:
-    """TensorProto string [N, M] of rows of item ids."""
+def encode_rows(name: str, rows: Rows) -> Any:
+    """TensorProto string [N, M] of rows of item ids; the name is the argument's, for errors."""
     if isinstance(rows, str) or not isinstance(rows, Sequence):
         raise RecommendError(f"`{name}` should be a sequence of {name}. Received: {rows!r:.80}.")
-    return tensors.string_matrix(
-        [_encode_row(f"{name}[{position}]", row) for position, row in enumerate(rows)]
+    return messages.string_matrix(
+        [encode_row(f"{name}[{position}]", row) for position, row in enumerate(rows)]
     )
 
 
-def _encode_row(name: str, row: Sequence[str]) -> list[bytes]:
+def encode_row(name: str, row: Sequence[str]) -> list[bytes]:
+    """Item ids in UTF-8; the name is the argument's, for errors."""
     if isinstance(row, str) or not isinstance(row, Sequence):
         raise RecommendError(f"`{name}` should be a sequence of item ids. Received: {row!r:.80}.")
     for item_id in row:
@@ -222,25 +83,77 @@ def _encode_row(name: str, row: Sequence[str]) -> list[bytes]:
         raise RecommendError(f"Item ids should be valid Unicode text: {error}.") from error
 
 
-def _read_items(response: Any, num_histories: int) -> list[list[Recommendation]]:
-    if not {"item_ids", "scores"} <= set(response.outputs):
+def encode_filters(allowed: Rows, denied: Rows, num_histories: int) -> dict[str, Any]:
+    """TensorProtos string [N, M] of the items allowed and denied: a row each, or one for all.
+
+    Args:
+      allowed: no row allows all items, an empty row none.
+      denied: no row and an empty row deny none.
+      num_histories: how many rows there may be.
+    """
+    check_num_rows("allowed", allowed, {0, 1, num_histories})
+    check_num_rows("denied", denied, {0, 1, num_histories})
+    rows = [row if len(row) else [_NO_ITEM] for row in allowed]
+    return {
+        "allowed": encode_rows("allowed", rows or [[""]]),
+        "denied": encode_rows("denied", denied or [[""]]),
+    }
+
+
+def encode_sessions(sessions: Sequence[bytes], num_items: int) -> Any:
+    """TensorProto float32 [N, S] of sessions, one for each item; b"" is a new one, of zeros."""
+    if len(sessions) != num_items or not all(isinstance(row, bytes) for row in sessions):
         raise RecommendError(
-            f"The model should answer with item_ids and scores. Received: "
-            f"{', '.join(sorted(response.outputs))}. Serve a model pushed by `adarec run`.",
-            "INTERNAL",
+            f"`sessions` should be bytes, one for each of the {num_items} items. "
+            f"Received: {sessions!r:.80}."
         )
-    item_ids = _matrix(response, "item_ids", num_histories)
-    scores = _matrix(response, "scores", num_histories)
+    sizes = {len(row) for row in sessions}
+    size = max(sizes, default=0)
+    if size % 4 or sizes - {0, size}:
+        raise RecommendError(
+            "`sessions` should be empty or what an earlier step gave. "
+            f"Received: sizes {sorted(sizes)}."
+        )
+    return messages.float_matrix([row or bytes(size) for row in sessions])
+
+
+def check_num_rows(name: str, rows: Rows, allowed: Collection[int]) -> None:
+    """Refuses an argument whose number of rows is not one of those allowed."""
+    if len(rows) not in allowed:
+        raise RecommendError(
+            f"`{name}` should have one row, or one for each of the {max(allowed)} histories. "
+            f"Received: {len(rows)} rows."
+        )
+
+
+def read_statuses(response: Any) -> list[VersionStatus]:
+    """States of a model's versions, newest first."""
+    statuses = [
+        VersionStatus(
+            entry.version,
+            messages.STATES.get(entry.state, str(entry.state)),
+            entry.status.error_code,
+            entry.status.error_message,
+        )
+        for entry in response.model_version_status
+    ]
+    return sorted(statuses, reverse=True)
+
+
+def read_items(response: Any, num_histories: int) -> list[list[RecommendedItem]]:
+    """The items recommended for each history, best first."""
+    item_ids = read_matrix(response, "item_ids", num_histories)
+    scores = read_matrix(response, "scores", num_histories)
     if item_ids.shape != scores.shape:
         raise RecommendError(
-            f"The model should answer with item_ids and scores of one shape. Received: "
-            f"{item_ids.shape} and {scores.shape}.",
+            "The model should answer with item_ids and scores of one shape. "
+            f"Received: {item_ids.shape} and {scores.shape}.",
             "INTERNAL",
         )
     # An empty id fills a row whose candidates ran out.
     return [
         [
-            Recommendation(item_id.decode(), score)
+            RecommendedItem(item_id.decode(), score)
             for item_id, score in zip(row_ids, row_scores, strict=True)
             if item_id
         ]
@@ -248,10 +161,16 @@ def _read_items(response: Any, num_histories: int) -> list[list[Recommendation]]
     ]
 
 
-def _matrix(response: Any, name: str, num_rows: int) -> tensors.Tensor:
+def read_matrix(response: Any, name: str, num_rows: int) -> messages.Tensor:
     """An output with a row for each history."""
+    if name not in response.outputs:
+        raise RecommendError(
+            f"The model should answer with {name}. Received: "
+            f"{', '.join(sorted(response.outputs))}. Serve a model pushed by `adarec run`.",
+            "INTERNAL",
+        )
     try:
-        tensor = tensors.read_tensor(response.outputs[name])
+        tensor = messages.read_tensor(response.outputs[name])
     except ValueError as error:
         raise RecommendError(f"The model's {name} cannot be read: {error}", "INTERNAL") from error
     is_string = name == "item_ids"

@@ -7,22 +7,30 @@ a client's packages are 19 MB. `async_client` has the same methods for asyncio. 
 
 import argparse
 import csv
+import functools
 import sys
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import grpc
 
-from serving import calls, connection
-from serving.calls import Call, Recommendation, RecommendError, SessionStep, VersionStatus
+from serving import calls, messages
+from serving.calls import (
+    RecommendedItem,
+    RecommendError,
+    Rows,
+    SessionAnswer,
+    VersionStatus,
+    predict_request,
+)
+from serving.connection import CONNECTED_TIMEOUT_S, ClientBase, read_credentials
 
-__all__ = ["RecommendClient", "RecommendError", "Recommendation", "SessionStep", "VersionStatus"]
+__all__ = ["RecommendClient", "RecommendError", "RecommendedItem", "SessionAnswer", "VersionStatus"]
 
 Result = TypeVar("Result")
 
 
-class RecommendClient:
+class RecommendClient(ClientBase):
     """A connection to a model server. Safe to use from several threads; close it after use.
 
     A call that meets UNAVAILABLE or RESOURCE_EXHAUSTED is repeated with growing pauses, within its
@@ -44,36 +52,20 @@ class RecommendClient:
       RecommendError: an argument is out of range.
     """
 
-    def __init__(
-        self,
-        target: str,
-        model_name: str = "student",
-        timeout_s: float = 5.0,
-        num_connections: int = 1,
-        credentials: grpc.ChannelCredentials | None = None,
-    ) -> None:
-        connection.check_call_settings(model_name, timeout_s)
-        self._channels = connection.open_channels(grpc, target, num_connections, credentials)
-        self._target = target
-        self._model_name = model_name
-        self._timeout_s = timeout_s
-        self._predict_methods = connection.predict_methods(self._channels)
-        self._status_method = connection.status_method(self._channels[0])
-
     def recommend(
         self,
-        histories: Sequence[Sequence[str]],
+        histories: Rows,
         k: int,
         exclude_seen: bool = True,
         *,
-        allowed: Sequence[Sequence[str]] = (),
-        denied: Sequence[Sequence[str]] = (),
+        allowed: Rows = (),
+        denied: Rows = (),
         timeout_s: float | None = None,
-    ) -> list[list[Recommendation]]:
+    ) -> list[list[RecommendedItem]]:
         """Recommends the next items for a batch of histories.
 
         Args:
-          histories: see the class.
+          histories: raw item ids, most recent last; lengths may differ.
           k: number of items wanted per history.
           exclude_seen: whether items of the history are left out.
           allowed: the only items to recommend, one list a history or one for all; an empty list
@@ -84,42 +76,72 @@ class RecommendClient:
         Returns:
           Per history at most `k` items, best first; fewer if the model has no more candidates.
         """
-        return self._ask(
-            calls.recommend_call(histories, k, exclude_seen, allowed, denied), timeout_s
-        )
+        if not isinstance(exclude_seen, bool):
+            raise RecommendError(
+                f"`exclude_seen` should be True or False. Received: {exclude_seen!r}."
+            )
+        signature, num_histories = "serving_default", len(histories)
+        inputs = {
+            "history": calls.encode_rows("histories", histories),
+            "k": calls.encode_k(k),
+            "exclude_seen": messages.bool_scalar(exclude_seen),
+        }
+        if len(allowed) or len(denied):
+            signature = "recommend_filtered"
+            inputs |= calls.encode_filters(allowed, denied, num_histories)
+        read = functools.partial(calls.read_items, num_histories=num_histories)
+        return self._ask(predict_request(signature, inputs), read, num_histories, timeout_s)
 
     def score(
         self,
-        histories: Sequence[Sequence[str]],
-        candidates: Sequence[Sequence[str]],
+        histories: Rows,
+        candidates: Rows,
         *,
         timeout_s: float | None = None,
     ) -> list[list[float]]:
         """Scores given items, as they are scored in a recommendation.
 
         Args:
-          histories: see the class.
+          histories: raw item ids, most recent last; lengths may differ.
           candidates: item ids, one list a history or one for all.
           timeout_s: time limit of this call in place of the client's.
 
         Returns:
           Per history a score for each candidate; -inf for items the model does not know.
         """
-        return self._ask(calls.score_call(histories, candidates), timeout_s)
+        num_histories = len(histories)
+        inputs = {
+            "history": calls.encode_rows("histories", histories),
+            "candidates": calls.encode_rows("candidates", candidates),
+        }
+        if num_histories:
+            calls.check_num_rows("candidates", candidates, {1, num_histories})
+        counts = [len(row) for row in candidates]
+        counts *= num_histories if len(counts) == 1 else 1
 
-    def embed(
-        self, histories: Sequence[Sequence[str]], *, timeout_s: float | None = None
-    ) -> list[list[float]]:
+        def read(response: Any) -> list[list[float]]:
+            rows = calls.read_matrix(response, "scores", num_histories).rows()
+            return [list(row[len(row) - n :]) for row, n in zip(rows, counts, strict=True)]
+
+        return self._ask(predict_request("score", inputs), read, num_histories, timeout_s)
+
+    def embed(self, histories: Rows, *, timeout_s: float | None = None) -> list[list[float]]:
         """User vectors, whose products with the rows of the item table are scores.
 
         Args:
-          histories: see the class.
+          histories: raw item ids, most recent last; lengths may differ.
           timeout_s: time limit of this call in place of the client's.
 
         Returns:
           Per history D numbers.
         """
-        return self._ask(calls.embed_call(histories), timeout_s)
+        inputs = {"history": calls.encode_rows("histories", histories)}
+
+        def read(response: Any) -> list[list[float]]:
+            vectors = calls.read_matrix(response, "user_vector", len(histories))
+            return [list(row) for row in vectors.rows()]
+
+        return self._ask(predict_request("embed", inputs), read, len(histories), timeout_s)
 
     def step(
         self,
@@ -127,9 +149,9 @@ class RecommendClient:
         sessions: Sequence[bytes],
         k: int,
         *,
-        denied: Sequence[Sequence[str]] = (),
+        denied: Rows = (),
         timeout_s: float | None = None,
-    ) -> list[SessionStep]:
+    ) -> list[SessionAnswer]:
         """Adds an item to each of several sessions, at a cost that does not grow with their length.
 
         The recommendations are those of the whole history, of at most the number of items that the
@@ -145,7 +167,20 @@ class RecommendClient:
         Returns:
           For each session its recommendations, and the bytes that the next step takes.
         """
-        return self._ask(calls.step_call(items, sessions, k, denied), timeout_s)
+        inputs = {
+            "item": messages.string_vector(calls.encode_row("items", items)),
+            "session": calls.encode_sessions(sessions, len(items)),
+            "k": calls.encode_k(k),
+            "denied": calls.encode_rows("denied", denied or [[""]]),
+        }
+        calls.check_num_rows("denied", denied, {0, 1, len(items)})
+
+        def read(response: Any) -> list[SessionAnswer]:
+            answers = calls.read_items(response, len(items))
+            rows = calls.read_matrix(response, "session", len(items)).rows()
+            return list(map(SessionAnswer, answers, map(messages.float_bytes, rows)))
+
+        return self._ask(predict_request("step", inputs), read, len(items), timeout_s)
 
     def model_status(self) -> list[VersionStatus]:
         """States of the versions the server knows, newest first.
@@ -153,8 +188,7 @@ class RecommendClient:
         Raises:
           RecommendError: the server did not answer, or does not know the model.
         """
-        request = calls.status_request(self._model_name)
-        return calls.read_status(self._send(self._status_method, request, None))
+        return self._ask(messages.GetModelStatusRequest(), calls.read_statuses)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -164,38 +198,29 @@ class RecommendClient:
     def __enter__(self) -> "RecommendClient":
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _ask(self, call: Call[list[Result]], timeout_s: float | None) -> list[Result]:
-        if call.is_empty:
+    def _ask(
+        self,
+        request: Any,
+        read: Callable[[Any], list[Result]],
+        num_rows: int = 1,
+        timeout_s: float | None = None,
+    ) -> list[Result]:
+        if num_rows == 0:
             return []
-        call.request.model_spec.name = self._model_name
-        return call.read(self._send(next(self._predict_methods), call.request, timeout_s))
-
-    def _send(self, method: Any, request: Any, timeout_s: float | None) -> Any:
-        limit_s = self._timeout_s if timeout_s is None else timeout_s
-        connection.check_call_settings(self._model_name, limit_s)
+        limit_s = self._checked_timeout(timeout_s)
         try:
-            return method(request, timeout=limit_s)
+            response = self._start(request, limit_s)
         except grpc.RpcError as error:
-            raise connection.explained(
-                error,
-                target=self._target,
-                model_name=self._model_name,
-                timeout_s=limit_s,
-                is_connected=self._is_connected(),
-            ) from error
+            raise self._explain(error, limit_s, self._is_connected()) from error
+        return read(response)
 
     def _is_connected(self) -> bool:
         ready = grpc.channel_ready_future(self._channels[0])
         try:
-            ready.result(timeout=connection.CONNECTED_TIMEOUT_S)
+            ready.result(timeout=CONNECTED_TIMEOUT_S)
         except grpc.FutureTimeoutError:
             ready.cancel()
             return False
@@ -232,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         history = parse_history(args.history)
-        credentials = connection.read_credentials(args.tls_ca, args.tls_cert, args.tls_key)
+        credentials = read_credentials(args.tls_ca, args.tls_cert, args.tls_key)
         with RecommendClient(
             args.server, args.model_name, args.timeout_s, credentials=credentials
         ) as client:
@@ -241,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(Recommendation._fields)
+    writer.writerow(RecommendedItem._fields)
     writer.writerows(items)
     return 0
 

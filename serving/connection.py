@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,33 @@ _OPTIONS = [
     # Channels of one process would share a connection otherwise.
     ("grpc.use_local_subchannel_pool", 1),
 ]
+_EXPLANATIONS = {
+    grpc.StatusCode.UNAVAILABLE: (
+        "No model server answers at {target}. Start it with `adarec serve`, or give the address "
+        "of a running one."
+    ),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        "The model server at {target} did not answer within {limit_s:g} s. Raise the timeout or "
+        "send fewer histories at once."
+    ),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (
+        "The model server at {target} is busy or the batch is too large: {details}. Try again "
+        "later or send fewer histories at once."
+    ),
+    grpc.StatusCode.NOT_FOUND: (
+        "The model server at {target} has no model {model_name!r} to ask. Give the name it is "
+        "served under."
+    ),
+    grpc.StatusCode.FAILED_PRECONDITION: (
+        "The model {model_name!r} at {target} cannot do this: {details}. Serve a model pushed by "
+        "this version of `adarec run`; sessions need a student."
+    ),
+    grpc.StatusCode.UNIMPLEMENTED: (
+        "The server at {target} does not speak the TensorFlow Serving API. Give the gRPC port of "
+        "a model server."
+    ),
+}
+_OTHER_EXPLANATION = "The model server at {target} refused: {details} ({code})."
 
 
 def read_credentials(
@@ -79,7 +105,13 @@ def read_credentials(
 def open_channels(
     module: Any, target: str, num_connections: int, credentials: grpc.ChannelCredentials | None
 ) -> list[Any]:
-    """Channels of `grpc` or `grpc.aio` to a server, each with a connection of its own.
+    """Opens channels to a server, each with a connection of its own.
+
+    Args:
+      module: `grpc`, or `grpc.aio` for asyncio.
+      target: "host:port" of the server.
+      num_connections: how many.
+      credentials: for TLS; None for plain text.
 
     Raises:
       RecommendError: an argument is out of range.
@@ -97,70 +129,63 @@ def open_channels(
     ]
 
 
-def check_call_settings(model_name: str, timeout_s: float) -> None:
-    """Refuses an empty name and a time limit that is none."""
-    if not model_name:
-        raise RecommendError("`model_name` should not be empty.")
-    if not timeout_s > 0:
-        raise RecommendError(f"`timeout_s` should be positive. Received: {timeout_s}.")
+class ClientBase:
+    """What the two clients share: channels, the model's name, and the time limit of a call."""
 
+    _grpc: Any = grpc  # or `grpc.aio`
 
-def predict_methods(channels: list[Any]) -> Iterator[Callable[..., Any]]:
-    """The Predict method of each channel, in turns and without end."""
-    return itertools.cycle(
-        [
+    def __init__(
+        self,
+        target: str,
+        model_name: str = "student",
+        timeout_s: float = 5.0,
+        num_connections: int = 1,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        if not model_name:
+            raise RecommendError("`model_name` should not be empty.")
+        self._channels = open_channels(self._grpc, target, num_connections, credentials)
+        self._target, self._model_name, self._timeout_s = target, model_name, timeout_s
+        self._checked_timeout(None)
+        predict_methods = [
             channel.unary_unary(
                 messages.PREDICT,
                 request_serializer=messages.PredictRequest.SerializeToString,
                 response_deserializer=messages.PredictResponse.FromString,
             )
-            for channel in channels
+            for channel in self._channels
         ]
-    )
+        self._predict_methods = itertools.cycle(predict_methods)
+        self._status_method = self._channels[0].unary_unary(
+            messages.GET_MODEL_STATUS,
+            request_serializer=messages.GetModelStatusRequest.SerializeToString,
+            response_deserializer=messages.GetModelStatusResponse.FromString,
+        )
 
+    def _start(self, request: Any, limit_s: float) -> Any:
+        """Sends a request; returns the response, or for asyncio an awaitable of it."""
+        is_status = isinstance(request, messages.GetModelStatusRequest)
+        request.model_spec.name = self._model_name
+        method = self._status_method if is_status else next(self._predict_methods)
+        return method(request, timeout=limit_s)
 
-def status_method(channel: Any) -> Callable[..., Any]:
-    """The GetModelStatus method of a channel."""
-    method: Callable[..., Any] = channel.unary_unary(
-        messages.GET_MODEL_STATUS,
-        request_serializer=messages.GetModelStatusRequest.SerializeToString,
-        response_deserializer=messages.GetModelStatusResponse.FromString,
-    )
-    return method
+    def _checked_timeout(self, timeout_s: float | None) -> float:
+        """The time limit of a call in seconds: its own, or the client's."""
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
+        if not limit_s > 0:
+            raise RecommendError(f"`timeout_s` should be positive. Received: {limit_s}.")
+        return limit_s
 
-
-def explained(
-    error: Any, *, target: str, model_name: str, timeout_s: float, is_connected: bool
-) -> RecommendError:
-    """One sentence and what to do next, for a failed call."""
-    code, details = error.code(), error.details()
-    if code == grpc.StatusCode.DEADLINE_EXCEEDED and not is_connected:
-        code = grpc.StatusCode.UNAVAILABLE  # the deadline fell between two attempts to connect
-    explanations = {
-        grpc.StatusCode.UNAVAILABLE: (
-            f"No model server answers at {target}. Start it with `adarec serve`, or give "
-            "the address of a running one."
-        ),
-        grpc.StatusCode.DEADLINE_EXCEEDED: (
-            f"The model server at {target} did not answer within {timeout_s:g} s. "
-            "Raise the timeout or send fewer histories at once."
-        ),
-        grpc.StatusCode.RESOURCE_EXHAUSTED: (
-            f"The model server at {target} is busy or the batch is too large: {details}. "
-            "Try again later or send fewer histories at once."
-        ),
-        grpc.StatusCode.NOT_FOUND: (
-            f"The model server at {target} has no model {model_name!r} to ask. "
-            "Give the name it is served under."
-        ),
-        grpc.StatusCode.FAILED_PRECONDITION: (
-            f"The model {model_name!r} at {target} cannot do this: {details}. Serve a model pushed "
-            "by this version of `adarec run`; sessions need a student."
-        ),
-        grpc.StatusCode.UNIMPLEMENTED: (
-            f"The server at {target} does not speak the TensorFlow Serving API. Give the "
-            "gRPC port of a model server."
-        ),
-    }
-    fallback = f"The model server at {target} refused: {details} ({code.name})."
-    return RecommendError(explanations.get(code, fallback), code.name)
+    def _explain(self, error: Any, limit_s: float, is_connected: bool) -> RecommendError:
+        """One sentence and what to do next, for a failed call."""
+        code = error.code()
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED and not is_connected:
+            code = grpc.StatusCode.UNAVAILABLE  # the deadline fell between two attempts to connect
+        message = _EXPLANATIONS.get(code, _OTHER_EXPLANATION).format(
+            target=self._target,
+            model_name=self._model_name,
+            limit_s=limit_s,
+            details=error.details(),
+            code=code.name,
+        )
+        return RecommendError(message, code.name)

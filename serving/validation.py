@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from serving.client import Recommendation, RecommendClient, RecommendError
+from serving.client import RecommendClient, RecommendedItem, RecommendError
 
 _MODEL_NAME = "student"
 _REQUEST_TIMEOUT_S = 10.0
@@ -63,7 +63,7 @@ def read_requests(path: Path) -> list[RecommendRequest]:
 
 def validate_bundle(
     bundle: Path, requests: Sequence[RecommendRequest], time_limit_s: float = 60.0
-) -> list[list[Recommendation]]:
+) -> list[list[RecommendedItem]]:
     """Serves a bundle from a subprocess and asks it every request over gRPC.
 
     Args:
@@ -145,7 +145,7 @@ def _wait_for_port(
 
 def _ask(
     port: int, requests: Sequence[RecommendRequest], deadline_s: float
-) -> list[list[Recommendation]]:
+) -> list[list[RecommendedItem]]:
     answers = []
     with RecommendClient(f"127.0.0.1:{port}", _MODEL_NAME, _REQUEST_TIMEOUT_S) as client:
         for position, request in enumerate(requests):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from serving.async_client import AsyncRecommendClient
-from serving.client import Recommendation, RecommendClient, RecommendError, main, parse_history
+from serving.client import RecommendClient, RecommendedItem, RecommendError, main, parse_history
 from serving.local_server import serve
 
 SOON_S = 0.5
@@ -57,9 +57,9 @@ def test_recommendations_are_named_scored_and_ordered(address):
     with RecommendClient(address) as client:
         answers = client.recommend([["i1", "i3"], [], ["unknown"]], k=2)
     assert answers == [
-        [Recommendation("i2", 7.0), Recommendation("i4", 5.0)],
-        [Recommendation("i1", 8.0), Recommendation("i2", 7.0)],
-        [Recommendation("i1", 8.0), Recommendation("i2", 7.0)],
+        [RecommendedItem("i2", 7.0), RecommendedItem("i4", 5.0)],
+        [RecommendedItem("i1", 8.0), RecommendedItem("i2", 7.0)],
+        [RecommendedItem("i1", 8.0), RecommendedItem("i2", 7.0)],
     ]
 
 

@@ -1,16 +1,19 @@
-"""The client's messages against those of TensorFlow Serving, and what a client has to import."""
+"""The client's messages and tensors against TensorFlow's, and what a client has to import."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from google.protobuf import wrappers_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2, predict_pb2, status_pb2
 
 from serving import messages
+from serving.messages import TensorProto
 
 ROOT = Path(__file__).parents[2]
 THEIRS = {
@@ -60,3 +63,54 @@ def test_a_client_imports_neither_tensorflow_nor_numpy() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)
+
+
+def as_array(proto: TensorProto) -> np.ndarray:
+    return tf.make_ndarray(tensor_pb2.TensorProto.FromString(proto.SerializeToString()))
+
+
+def as_proto(value: object) -> TensorProto:
+    return TensorProto.FromString(tf.make_tensor_proto(value).SerializeToString())
+
+
+def test_what_a_client_writes_is_what_tensorflow_reads() -> None:
+    assert as_array(messages.int32_scalar(7)) == np.int32(7)
+    assert as_array(messages.int32_scalar(7)).shape == ()
+    assert as_array(messages.bool_scalar(False)) == np.bool_(False)
+    assert as_array(messages.string_vector([b"a", b""])).tolist() == [b"a", b""]
+    matrix = as_array(messages.string_matrix([[b"a"], [], [b"b", "é".encode()]]))
+    assert matrix.tolist() == [[b"", b"a"], [b"", b""], [b"b", "é".encode()]]
+    assert as_array(messages.string_matrix([[], []])).shape == (2, 1)
+    rows = [messages.float_bytes([1.5, -2.0]), messages.float_bytes([0.1, 3.0])]
+    np.testing.assert_array_equal(
+        as_array(messages.float_matrix(rows)), np.array([[1.5, -2.0], [0.1, 3.0]], np.float32)
+    )
+    assert as_array(messages.float_matrix([b"", b""])).shape == (2, 0)
+
+
+@pytest.mark.parametrize("value", [[[1.5, 2.5, 0.1]], [[2.0, 2.0]], [["a", "é"]], [["", ""]]])
+def test_what_tensorflow_writes_is_what_a_client_reads(value: list) -> None:
+    tensor = messages.read_tensor(as_proto(value))
+    assert tensor.shape == (1, len(value[0]))
+    [row] = tensor.rows()
+    expected = np.array(value[0], np.float32 if isinstance(value[0][0], float) else None)
+    decoded = [item.decode() if isinstance(item, bytes) else item for item in row]
+    np.testing.assert_array_equal(decoded, expected)
+
+
+def test_rows_are_cut_where_the_shape_says() -> None:
+    tensor = messages.read_tensor(as_proto(np.arange(6, dtype=np.float32).reshape(3, 2)))
+    assert [list(row) for row in tensor.rows()] == [[0, 1], [2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("proto", "message"),
+    [
+        (TensorProto(dtype=9), "float32 or string"),
+        (TensorProto(dtype=1, tensor_shape={"dim": [{"size": 3}]}, float_val=[1, 2]), "3 values"),
+        (TensorProto(dtype=7, tensor_shape={"dim": [{"size": -1}]}), "values"),
+    ],
+)
+def test_what_is_no_tensor_of_its_shape_is_refused(proto: TensorProto, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        messages.read_tensor(proto)
