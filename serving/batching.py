@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.loaded_model import Call, LoadedModel, ModelError
+from serving.loaded_model import LoadedModel, ModelError, SignatureCall
 
 _Outputs = dict[str, Any]
 
@@ -44,7 +44,7 @@ class Batcher:
         self._open: dict[Any, _Batch] = {}
         self._num_running: dict[Any, int] = {}
 
-    def run(self, model: LoadedModel, call: Call) -> _Outputs:
+    def run(self, model: LoadedModel, call: SignatureCall) -> _Outputs:
         """The outputs of one request, run with others if that can be.
 
         Raises:
@@ -64,7 +64,7 @@ class Batcher:
             raise answer
         return answer
 
-    def _kind(self, call: Call, batched: frozenset[str]) -> tuple[Any, ...]:
+    def _kind(self, call: SignatureCall, batched: frozenset[str]) -> tuple[Any, ...]:
         """Equal for requests that can be joined."""
         kind: list[Any] = []
         for name, array in sorted(call.inputs.items()):
@@ -76,7 +76,7 @@ class Batcher:
                 kind.append((name, array.shape[1:]))
         return tuple(kind)
 
-    def _join(self, key: Any, call: Call, num_rows: int) -> "tuple[_Batch, int]":
+    def _join(self, key: Any, call: SignatureCall, num_rows: int) -> "tuple[_Batch, int]":
         """Adds a request to the open batch of its kind, or to a new one as the first."""
         with self._changed:
             batch = self._open.get(key)
@@ -117,7 +117,7 @@ class _Batch:
     """Requests to be run together, and their answers in the same order."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[SignatureCall] = []
         self.num_rows = 0
         self.answers: list[_Outputs | Exception] = []
         self.is_done = threading.Event()
@@ -135,18 +135,18 @@ def _has_open_first_axis(info: meta_graph_pb2.TensorInfo) -> bool:
     return bool(sizes) and sizes[0] == -1
 
 
-def _count_rows(call: Call, batched: frozenset[str]) -> int:
+def _count_rows(call: SignatureCall, batched: frozenset[str]) -> int:
     """Rows of a request; 0 if its inputs have no batch, or disagree (for the graph to refuse)."""
     sizes = {array.shape[0] if array.ndim else 0 for array in _select(call, batched)}
     return sizes.pop() if len(sizes) == 1 else 0
 
 
-def _select(call: Call, names: frozenset[str]) -> list[np.ndarray]:
+def _select(call: SignatureCall, names: frozenset[str]) -> list[np.ndarray]:
     return [call.inputs[name] for name in sorted(names)]
 
 
 def _run_together(
-    model: LoadedModel, calls: Sequence[Call], batched: frozenset[str]
+    model: LoadedModel, calls: Sequence[SignatureCall], batched: frozenset[str]
 ) -> list[_Outputs | Exception]:
     if len(calls) == 1:
         return _run_alone(model, calls)
@@ -165,7 +165,7 @@ def _run_together(
     ]
 
 
-def _run_alone(model: LoadedModel, calls: Sequence[Call]) -> list[_Outputs | Exception]:
+def _run_alone(model: LoadedModel, calls: Sequence[SignatureCall]) -> list[_Outputs | Exception]:
     answers: list[_Outputs | Exception] = []
     for call in calls:
         try:

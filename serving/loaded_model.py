@@ -67,7 +67,7 @@ class ModelError(Exception):
         self.message = message
 
 
-class Call(NamedTuple):
+class SignatureCall(NamedTuple):
     """A request that fits a signature.
 
     Attributes:
@@ -114,7 +114,7 @@ class LoadedModel:
         signature_name: str,
         inputs: Mapping[str, tensor_pb2.TensorProto],
         output_filter: Sequence[str] = (),
-    ) -> Call:
+    ) -> SignatureCall:
         """Decodes a request.
 
         Args:
@@ -136,9 +136,9 @@ class LoadedModel:
         _check_input_names(signature, inputs)
         wanted = _select_outputs(signature, output_filter)
         arrays = {key: _decode(key, signature, proto) for key, proto in inputs.items()}
-        return Call(name, arrays, wanted)
+        return SignatureCall(name, arrays, wanted)
 
-    def run(self, call: Call) -> dict[str, Any]:
+    def run(self, call: SignatureCall) -> dict[str, Any]:
         """Runs one signature.
 
         Returns:

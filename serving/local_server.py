@@ -1,24 +1,19 @@
 """The embedded model server: TensorFlow Serving's gRPC API in this process, nothing to install.
 
-`serve` starts it and returns; `python -m serving.local_server --model-dir DIR --port N` runs it
-until SIGTERM or SIGINT, then answers what it has accepted and exits with 0. It offers
-PredictionService (Predict, GetModelMetadata), ModelService (GetModelStatus,
-HandleReloadConfigRequest), gRPC health checks and reflection, and on a port of their own metrics
-for Prometheus.
+`serve` starts it and returns; `adarec serve` runs it until SIGTERM or SIGINT, then answers what it
+has accepted and exits with 0. It offers PredictionService (Predict, GetModelMetadata), ModelService
+(GetModelStatus, HandleReloadConfigRequest), gRPC health checks and reflection, and on a port of
+their own metrics for Prometheus.
 """
 
-import argparse
-import dataclasses
-import json
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from concurrent import futures
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 import grpc
@@ -123,12 +118,7 @@ class LocalServer:
     def __enter__(self) -> "LocalServer":
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.stop()
 
 
@@ -203,41 +193,6 @@ def shutdown_event() -> threading.Event:
     return event
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the server until it is told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m serving.local_server", description=__doc__)
-    parser.add_argument("--model-dir", required=True, help="folder with numbered versions")
-    parser.add_argument("--model-name", default="student")
-    parser.add_argument("--port-file", type=Path, help="write the port here once ready")
-    for field in dataclasses.fields(ServerOptions):
-        name = f"--{field.name.replace('_', '-')}"
-        if isinstance(field.default, tuple):
-            parser.add_argument(name, nargs="*", default=field.default)
-        else:
-            parser.add_argument(name, type=type(field.default), default=field.default)
-    args = vars(parser.parse_args(argv))
-    model_dir, model_name, port_file = (
-        args.pop(name) for name in ("model_dir", "model_name", "port_file")
-    )
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    # It tells of every file it restores from, twice.
-    logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    shutdown_requested = shutdown_event()
-    try:
-        options = {name: tuple(v) if isinstance(v, list) else v for name, v in args.items()}
-        server = serve(model_dir, model_name, **options)
-    except ServingError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    with server:
-        print(json.dumps({"address": server.address, "models": server.available_versions}))
-        sys.stdout.flush()
-        if port_file:
-            _write_atomically(port_file, f"{server.port}\n")
-        shutdown_requested.wait()
-    return 0
-
-
 def _choose_runner(options: ServerOptions, metrics: ServerMetrics) -> Runner:
     if not options.batch_rows:
         return LoadedModel.run
@@ -286,14 +241,3 @@ def _open_access_log(options: ServerOptions) -> logging.Logger:
 
 def _join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    """Whoever waits for the file never reads half of it."""
-    unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,14 +18,14 @@ from tensorflow_serving.apis import (
 )
 
 from serving.limits import check_sizes, check_values
-from serving.loaded_model import Call, LoadedModel, ModelError, encode_outputs
+from serving.loaded_model import LoadedModel, ModelError, SignatureCall, encode_outputs
 from serving.model_config import read_model_configs
 from serving.served_models import ServedModels
 
 _METADATA_FIELD = "signature_def"
 
 # Runs a model on a checked request: output name to value.
-Runner = Callable[[LoadedModel, Call], dict[str, Any]]
+Runner = Callable[[LoadedModel, SignatureCall], dict[str, Any]]
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):

@@ -23,7 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from closed_loop import Answer, ask_in_a_loop, read_requests, run_clients
-from server_process import running_server
+from server_process import ServerProcess, publish, running_server
 from stored_results import RESULTS, provenance, write_result
 
 NUM_CLIENTS = 8
@@ -43,7 +43,7 @@ def goes_back(answers: list[Answer]) -> bool:
 def swap(bundle: Path, requests: list[bytes], num_swaps: int) -> dict[str, Any]:
     """Publishes versions under load."""
 
-    async def publish_under_load(server: Any) -> list[list[Answer]]:
+    async def publish_under_load(server: ServerProcess) -> list[list[Answer]]:
         stop = asyncio.Event()
         answers: list[list[Answer]] = [[] for _ in range(NUM_CLIENTS)]
         clients = [
@@ -51,7 +51,7 @@ def swap(bundle: Path, requests: list[bytes], num_swaps: int) -> dict[str, Any]:
             for own in answers
         ]
         for version in range(2, num_swaps + 2):
-            await asyncio.to_thread(server.publish, bundle, version)
+            await asyncio.to_thread(publish, bundle, server.model_dir, version)
             while not all(own and own[-1].version == version for own in answers):
                 await asyncio.sleep(0.05)
         stop.set()
@@ -75,7 +75,7 @@ def swap(bundle: Path, requests: list[bytes], num_swaps: int) -> dict[str, Any]:
 def terminate(bundle: Path, requests: list[bytes], seconds: float) -> dict[str, Any]:
     """Stops the server under load and compares what both sides saw."""
 
-    async def ask_until_refused(server: Any) -> list[list[Answer]]:
+    async def ask_until_refused(server: ServerProcess) -> list[list[Answer]]:
         answers: list[list[Answer]] = [[] for _ in range(NUM_CLIENTS)]
         clients = [
             asyncio.create_task(

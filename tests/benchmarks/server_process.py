@@ -1,8 +1,8 @@
-"""The embedded server in a process of its own, for the benchmarks of serving."""
+"""`adarec serve` in a process of its own, for the benchmarks of serving."""
 
 import contextlib
-import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,10 +26,6 @@ class ServerProcess(NamedTuple):
     process: subprocess.Popen[str]
     address: str
     model_dir: Path
-
-    def publish(self, bundle: Path, version: int) -> None:
-        """Publishes a bundle as a pusher does: a copy, then a rename."""
-        publish(bundle, self.model_dir, version)
 
     def memory_mib(self) -> float:
         """Resident memory."""
@@ -57,24 +53,20 @@ def running_server(
     Args:
       bundle: a SavedModel folder.
       model_dir: an empty folder for its versions.
-      options: of `python -m serving.local_server`.
+      options: of `adarec serve`.
     """
     publish(bundle, model_dir, 1)
-    command = [sys.executable, "-m", "serving.local_server", "--port", "0"]
-    command += ["--model-dir", str(model_dir), *options]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-m", "adarec_tf", "serve", "--port", "0"]
+    command += ["--model-dir", str(model_dir), "--model-name", "student", *options]
     process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     try:
         assert process.stdout is not None
-        address = json.loads(process.stdout.readline())["address"]
-        yield ServerProcess(process, address, model_dir)
+        told = re.search(r" on (\S+)\. Ctrl-C", process.stdout.readline())
+        if told is None:
+            raise RuntimeError("The server should tell its address. Received: another line.")
+        yield ServerProcess(process, told[1], model_dir)
     finally:
         if process.poll() is None:
             process.kill()

@@ -19,7 +19,6 @@ Writes `tests/benchmarks/results/serving_latency_<name>.json`.
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,7 +31,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import keras
 import numpy as np
 import tensorflow as tf
-from stored_results import RESULTS, ROOT, provenance, write_result
+from server_process import running_server
+from stored_results import RESULTS, provenance, write_result
 
 from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
@@ -43,8 +43,7 @@ from adarec_tf.export.warm_up import key_matrix, request_tensors
 from adarec_tf.models.students import Genotype, build_student
 from adarec_tf.models.teachers import build_teacher
 from serving.client import RecommendClient
-from serving.loaded_model import Call as ModelCall
-from serving.loaded_model import LoadedModel, load_model
+from serving.loaded_model import LoadedModel, SignatureCall, load_model
 
 MAX_LENGTH, K, HIDDEN_DIM = 50, 100, 64
 NUM_REQUESTS = 50
@@ -54,7 +53,7 @@ GENOTYPE = Genotype.from_primitives(
     3, [["conv_3", "skip", "dilated_2_conv_3", "conv_5", "skip", "conv_3"]] * 2
 )
 
-Call = Callable[[int], Any]
+Ask = Callable[[int], Any]
 
 
 def main() -> None:
@@ -170,18 +169,18 @@ def measure_catalog(
             alone = in_turns({"in_process": calls[f"{name} in_turns"]}, rounds)
             rows[f"{name}_{num_items}"] |= alone
         for name in models:
-            served = ask_served(Path(temporary) / name, histories, rounds)
+            served = ask_served(Path(temporary) / name / "1", histories, rounds)
             rows[f"{name}_{num_items}"]["served"] = served
     return rows
 
 
 def in_process_calls(
     model: LoadedModel, recommender: Recommender, histories: list[list[str]]
-) -> dict[str, Call]:
+) -> dict[str, Ask]:
     """The calls to time, each given the number of a request."""
     requests = [request_tensors([history], K, True) for history in histories]
     asked = [
-        ModelCall(
+        SignatureCall(
             "serving_default",
             {name: np.asarray(tensor.numpy()) for name, tensor in request.items()},
             ["item_ids", "scores"],
@@ -189,7 +188,8 @@ def in_process_calls(
         for request in requests
     ]
     embedded = [
-        ModelCall("embed", {"history": call.inputs["history"]}, ["user_vector"]) for call in asked
+        SignatureCall("embed", {"history": call.inputs["history"]}, ["user_vector"])
+        for call in asked
     ]
     keys = [key_matrix([history]) for history in histories]
     empty = tf.function(lambda history: tf.size(history)).get_concrete_function(
@@ -205,7 +205,7 @@ def in_process_calls(
     }
 
 
-def in_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, dict[str, float]]:
+def in_turns(calls: Mapping[str, Ask], rounds: int) -> dict[str, dict[str, float]]:
     """Percentiles of each call's milliseconds; the calls take turns."""
     durations_ms: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(NUM_WARMUP_CALLS + rounds):
@@ -222,22 +222,15 @@ def percentiles(durations_ms: list[float]) -> dict[str, float]:
     return dict(zip(("min", "p50", "p99"), map(float, values), strict=True))
 
 
-def ask_served(model_dir: Path, histories: list[list[str]], rounds: int) -> dict[str, float]:
+def ask_served(bundle: Path, histories: list[list[str]], rounds: int) -> dict[str, float]:
     """Latency of the embedded server in a process of its own, as a client sees it."""
-    port_file = model_dir / "port"
-    command = [sys.executable, "-m", "serving.local_server", "--model-dir", str(model_dir)]
-    command += ["--port", "0", "--port-file", str(port_file)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as server:
-        try:
-            while not port_file.exists():
-                if server.poll() is not None:
-                    raise RuntimeError("The server should have started. Received: it ended.")
-                time.sleep(0.1)
-            with RecommendClient(f"127.0.0.1:{port_file.read_text().strip()}") as client:
-                calls = {"served": lambda n: client.recommend([histories[n]], K)}
-                return in_turns(calls, rounds)["served"]
-        finally:
-            server.terminate()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(bundle, Path(folder)) as server,
+        RecommendClient(server.address) as client,
+    ):
+        calls = {"served": lambda n: client.recommend([histories[n]], K)}
+        return in_turns(calls, rounds)["served"]
 
 
 def print_rows(rows: Mapping[str, Mapping[str, Any]]) -> None:

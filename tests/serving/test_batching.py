@@ -7,7 +7,7 @@ import pytest
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.batching import Batcher, batched_inputs
-from serving.loaded_model import Call, LoadedModel, ModelError, load_model
+from serving.loaded_model import LoadedModel, ModelError, SignatureCall, load_model
 
 LONG_S = 60.0  # a bound no test waits for
 
@@ -26,7 +26,7 @@ class SlowModel:
         self.rows: list[int] = []
         self._model = model
 
-    def run(self, call: Call):
+    def run(self, call: SignatureCall):
         self.rows.append(len(call.inputs["history"]))
         if not self.began.is_set():
             self.began.set()
@@ -34,13 +34,13 @@ class SlowModel:
         return self._model.run(call)
 
 
-def make_call(*histories, k=2, exclude_seen=True, outputs=("item_ids", "scores")) -> Call:
+def make_call(*histories, k=2, exclude_seen=True, outputs=("item_ids", "scores")) -> SignatureCall:
     inputs = {
         "history": np.array([[item.encode() for item in history] for history in histories], object),
         "k": np.array(k, np.int32),
         "exclude_seen": np.array(exclude_seen),
     }
-    return Call("serving_default", inputs, list(outputs))
+    return SignatureCall("serving_default", inputs, list(outputs))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def busy(model):
         slow.let_go.set()
 
 
-def start_first(batcher: Batcher, pool: ThreadPoolExecutor, slow: SlowModel, call: Call):
+def start_first(batcher: Batcher, pool: ThreadPoolExecutor, slow: SlowModel, call: SignatureCall):
     first = pool.submit(batcher.run, slow, call)
     assert slow.began.wait(LONG_S)
     return first
@@ -166,7 +166,7 @@ def test_every_request_is_answered_when_the_model_breaks(model):
     class BrokenModel:
         signature_defs = model.signature_defs
 
-        def run(self, call: Call):
+        def run(self, call: SignatureCall):
             raise MemoryError("no memory")
 
     with pytest.raises(MemoryError):

@@ -74,9 +74,11 @@ def test_a_missing_bundle_is_refused(requests_file, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[", "Cannot read requests"),
+        ("[", "should hold a list of requests, .*Invalid JSON"),
         ("[]", "at least one request"),
-        ('[{"history": []}]', "request 0 should have exactly the keys history, k, exclude_seen"),
+        ('[{"history": []}]', r"with history, k and exclude_seen alone.* at \[0\]\[k\]:"),
+        ('[{"history": [], "k": "1", "exclude_seen": true}]', r"at \[0\]\[k\]: '1'"),
+        ('[{"history": [], "k": 1, "exclude_seen": true, "z": 1}]', r"at \[0\]\[z\]: 1"),
     ],
 )
 def test_requests_of_another_form_are_refused(tmp_path, text, message):
@@ -84,3 +86,5 @@ def test_requests_of_another_form_are_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ValidationError, match=message):
         read_requests(path)
+    with pytest.raises(ValidationError, match="should be a file of requests"):
+        read_requests(tmp_path / "nowhere")
