@@ -20,7 +20,6 @@ compared with those of the trainings if `--supernet` names its result; run again
 import argparse
 import json
 import logging
-import shlex
 import statistics
 import sys
 from pathlib import Path
@@ -42,6 +41,7 @@ from distill_student import read_result, read_teacher
 from scene_histories import SceneHistories, read_scene, take_users
 from scipy.stats import kendalltau
 from stored_results import RESULTS, provenance, write_result
+from tables import architectures, markdown
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.models.students import Genotype
@@ -181,31 +181,6 @@ def rank_agreement(plan: list[dict[str, Any]], supernet: dict[str, Any]) -> dict
     return {**found, "discretization": supernet["discretization"]}
 
 
-def table_rows(stored: dict[str, Any]) -> list[str]:
-    """The lines of the README's table: one for every genotype searched.
-
-    The ranks stand beside the genotype that their supernet found.
-    """
-    judged, student = stored["ndcg@10/full"]["test"], stored["student"]
-    chance, supernet = judged["random"], stored["supernet"]
-    num_random = sum(entry["kind"] == "random" for entry in stored["architectures"])
-    ranks = {}
-    if supernet:
-        command = shlex.split(stored["command"])
-        search = command[command.index("--supernet") + 1].removeprefix("search_")
-        taus = [supernet[f"tau_{part}"]["tau"] for part in ("valid", "test")]
-        ranks[f"genotype_{search}"] = ", ".join(f"{tau:.2f}" for tau in taus)
-    return [
-        f"| {stored['scene']}, {stored['users']:,} users | {student['num_cells']} × "
-        f"{student['num_nodes']} | `{name.removeprefix('genotype_')}` "
-        f"| {chance['median']:.4f} ± {chance['sd']:.4f} | {chance['max']:.4f} "
-        f"| {found['mean']:.4f} | {found['margin_in_sd']:+.2f} "
-        f"| {round(found['beats_share'] * num_random)} of {num_random} "
-        f"| {judged[HAND_MADE]:.4f} | {ranks.get(name, '–')} |"
-        for name, found in judged["searched"].items()
-    ]
-
-
 def train_shard(
     plan: list[dict[str, Any]],
     rows: Rows,
@@ -298,7 +273,7 @@ def main() -> None:
     }
     path = RESULTS / f"architectures_{options.name}.json"
     write_result(path, stored)
-    print("\n".join(table_rows(stored)))
+    print(markdown(architectures(path.stem, stored)))
     print(path)
 
 

@@ -32,6 +32,7 @@ import keras
 import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, headline, provenance, write_result
+from tables import distilled, markdown
 from train_teacher import evaluate, over_seeds
 
 from adarec_tf.config.pipeline import PipelineConfig
@@ -164,25 +165,6 @@ def gap_closed(
     return shares
 
 
-def table_rows(stored: dict[str, Any]) -> list[str]:
-    """The Markdown row of one stored distillation: seen items as the scene has them, and kept."""
-    figures = [
-        f"{value['mean']:.4f}" + (f" ± {value['sd']:.4f}" if len(stored["seeds"]) > 1 else "")
-        for part in (f"test_seen_{stored['seen']}", "test_seen_keep")
-        for metric in HEADLINES
-        for value in [stored["over_seeds"][part][metric]]
-    ]
-    shares = stored["gap_closed"]
-    closed = " / ".join(f"{shares[metric]:.0%}" for metric in HEADLINES) if shares else ""
-    valid = stored["over_seeds"]["valid"]["ndcg@10/full"]["mean"]
-    table_bytes = stored["cost"]["parameters"]["table_bytes"]
-    return [
-        f"| {stored['scene']} | {stored['label']} | {' | '.join(figures)} | {closed} "
-        f"| {valid:.4f} | {stored['cost']['encoder_macs']:,} | {table_bytes / 1e3:,.0f} kB "
-        f"| {len(stored['seeds'])} |"
-    ]
-
-
 def main() -> None:
     """Distills, prints and stores."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -256,7 +238,7 @@ def main() -> None:
     stored["gap_closed"] = options.gap and gap_closed(stored, *map(read_result, options.gap))
     path = RESULTS / f"distilled_{options.name}.json"
     write_result(path, stored)
-    print("\n".join(table_rows(stored)))
+    print(markdown(distilled(path.stem, stored)))
     print(path)
 
 

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/run_scene.py --scene beauty --data interactions.csv.gz
 
-writes `tests/benchmarks/results/scene_<scene>.json` and prints the rows that stand in the README.
+writes `tests/benchmarks/results/scene_<scene>.json` and prints the rows that stand in the docs.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from stored_results import RESULTS, ROOT, write_result
+from tables import markdown, scenes
 
 from adarec_tf.export.machine import describe_machine
 
@@ -48,24 +49,6 @@ def run_scene(scene: str, data: str | None, workdir: Path) -> dict[str, Any]:
     }
 
 
-def table_rows(stored: dict[str, Any]) -> list[str]:
-    """The Markdown rows of one stored run."""
-    result = stored["result"]
-    rows = []
-    for name, row in result["models"].items():
-        metrics = [f"{row[f'{metric}@10/full']:.4f}" for metric in ("hit_rate", "ndcg", "mrr")]
-        costs = ["", "", "", ""]
-        if row["parameters"] is not None:
-            costs = [
-                f"{row['parameters']:,}",
-                f"{row['encoder_macs']:,}",
-                f"{row['bundle_bytes'] / 1e6:.2f} MB",
-                f"{row['latency_p50_ms']:.2f} / {row['latency_p99_ms']:.2f} ms",
-            ]
-        rows.append("| " + " | ".join([result["scene"], name, *metrics, *costs]) + " |")
-    return rows
-
-
 def main() -> None:
     """Runs a scene, stores and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -77,7 +60,7 @@ def main() -> None:
     path = RESULTS / f"scene_{options.scene}.json"
     write_result(path, stored)
     print(f"{stored['command']}: {stored['wall_s']} s")
-    print("\n".join(table_rows(stored)))
+    print(markdown(scenes(path.stem, stored)))
     print(path)
 
 

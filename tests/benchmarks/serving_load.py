@@ -3,8 +3,8 @@
     python tests/benchmarks/serving_load.py --name beauty --bundle runs/beauty/serving/student/1
 
 Closed loop: each client has a connection of its own and one request under way. Server and clients
-are two processes on one machine, and share its cores. Writes `results/serving_load_<name>.json` and
-`.png` beside this file; `--smoke` measures briefly and writes nothing.
+are two processes on one machine, and share its cores. Writes `results/serving_load_<name>.json`
+and a picture of it in `docs/images`; `--smoke` measures briefly and writes nothing.
 """
 
 import argparse
@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import matplotlib
 from server_process import running_server
-from stored_results import RESULTS, provenance, write_result
+from stored_results import RESULTS, ROOT, provenance, write_result
+from tables import markdown, serving_load
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -47,17 +48,6 @@ def measure(
         if asking.returncode:
             raise RuntimeError(f"The clients ended with {asking.returncode}.")
     return rows
-
-
-def print_table(curves: dict[str, list[Any]]) -> None:
-    """Markdown for the README."""
-    print("| server | clients | requests/s | p50 ms | p99 ms | p99.9 ms | errors |")
-    print("|---|---|---|---|---|---|---|")
-    for name, rows in curves.items():
-        for row in rows:
-            numbers = [row[key] for key in ("requests_per_s", "p50_ms", "p99_ms", "p999_ms")]
-            cells = [name, row["clients"], *numbers, row["errors"]]
-            print(f"| {' | '.join(map(str, cells))} |")
 
 
 def draw(curves: dict[str, list[Any]], path: Path) -> None:
@@ -95,11 +85,11 @@ def main() -> None:
         name: measure(options.bundle.resolve(), server_options, clients, seconds)
         for name, server_options in CONFIGURATIONS.items()
     }
-    print_table(curves)
+    print(markdown(serving_load("", {"curves": curves})))
     if options.smoke:
         draw(curves, Path(tempfile.mkdtemp()) / "smoke.png")
         return
-    draw(curves, RESULTS / f"serving_load_{options.name}.png")
+    draw(curves, ROOT / "docs" / "images" / f"serving_load_{options.name}.png")
     command = [
         *("python", "tests/benchmarks/serving_load.py", "--name", options.name),
         *("--bundle", "<version>", "--seconds", str(options.seconds)),

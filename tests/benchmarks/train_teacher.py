@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tensorflow as tf
 from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, headline, provenance, spread, write_result
+from tables import markdown, teachers
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import BERT4RecConfig
@@ -148,31 +149,6 @@ def baselines(scene: SceneHistories) -> dict[str, Any]:
     }
 
 
-def table_rows(stored: dict[str, Any]) -> list[str]:
-    """The Markdown row of one stored training: seen items as the scene has them, and kept."""
-    figures = [
-        f"{value['mean']:.4f}" + (f" ± {value['sd']:.4f}" if len(stored["seeds"]) > 1 else "")
-        for part, metric in (
-            (f"test_seen_{stored['seen']}", "hit_rate@10/full"),
-            (f"test_seen_{stored['seen']}", "ndcg@10/full"),
-            ("test_seen_keep", "hit_rate@10/full"),
-            ("test_seen_keep", "ndcg@10/full"),
-            ("valid", "ndcg@10/full"),
-        )
-        for value in [stored["over_seeds"][part][metric]]
-    ]
-    slowest = max(row["train_s"] for row in stored["seeds"])
-    markov = stored["baselines"]["markov"][stored["seen"]]
-    teacher, training = stored["teacher"], stored["training"]
-    sizes = f"{teacher['num_blocks']} x {teacher['hidden_dim']}"
-    return [
-        f"| {stored['scene']} | {teacher['name']} {sizes}, {training['loss']} "
-        f"| {stored['seen']} | {' | '.join(figures)} "
-        f"| {markov['hit_rate@10/full']:.4f} / {markov['ndcg@10/full']:.4f} "
-        f"| {len(stored['seeds'])} | {slowest / 60:.0f} min on {stored['threads']} |"
-    ]
-
-
 def main() -> None:
     """Trains, prints and stores."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -232,7 +208,7 @@ def main() -> None:
     }
     path = RESULTS / f"teacher_{options.name}.json"
     write_result(path, stored)
-    print("\n".join(table_rows(stored)))
+    print(markdown(teachers(path.stem, stored)))
     print(path)
 
 

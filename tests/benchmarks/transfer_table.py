@@ -27,6 +27,8 @@ from architectures import Rows, train_row, unnamed
 from distill_student import read_teacher
 from scene_histories import read_scene, take_users
 from stored_results import RESULTS, provenance, write_result
+from tables import markdown
+from tables import transfer as transfer_rows
 
 from adarec_tf.models.students import Genotype
 from pipeline.configs import scene_config
@@ -130,24 +132,6 @@ def differing_edges(genotypes: dict[str, Genotype]) -> dict[str, float]:
     return shares
 
 
-def table_rows(stored: dict[str, Any]) -> list[str]:
-    """The README's table: a row a scene, a column a genotype; a scene's best is bold."""
-    table = stored["test ndcg@10/full"]
-    lines = [
-        f"| trained on | {' | '.join(f'genotype of {name}' for name in table)} |",
-        f"|---{'|---' * len(table)}|",
-    ]
-    for scene, row in table.items():
-        best = max(row["mean"], key=lambda name: row["mean"][name])
-        cells = []
-        for name in table:
-            sd = row["sd"][name]
-            text = f"{row['mean'][name]:.4f}" + ("" if sd is None else f" ± {sd:.4f}")
-            cells.append(f"**{text}**" if name == best else text)
-        lines.append(f"| {scene} | {' | '.join(cells)} |")
-    return lines
-
-
 def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -193,7 +177,7 @@ def main() -> None:
     }
     path = RESULTS / f"transfer_{options.name}.json"
     write_result(path, stored)
-    print("\n".join(table_rows(stored)))
+    print(markdown(transfer_rows(path.stem, stored)))
     print(path)
 
 
