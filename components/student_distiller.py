@@ -1,7 +1,6 @@
 """StudentDistiller: sequences + teacher + genotype → student model."""
 
 import os
-from dataclasses import replace
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -71,7 +70,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     distillation = DistillationConfig.from_json(distillation_config)
     items = read_vocabulary(vocabulary.uri)
     if initial_model:
-        distillation = replace(distillation, initial_weights="fresh", initial_table="random")
+        distillation = distillation.replace(initial_weights="fresh", initial_table="random")
     if distillation.initial_weights == "supernet":
         student = read_keras_model(os.path.join(genotype.uri, artifacts.SUPERNET_STUDENT_FILE))
     else:

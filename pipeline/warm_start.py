@@ -9,7 +9,6 @@ is made up for never continues from a later one.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -104,11 +103,10 @@ def warm_config(
     )
     if not is_kept:
         return config, start._replace(student="", genotype="")
-    kept = replace(
-        config,
-        search=replace(config.search, genotype=start.genotype),
+    kept = config.replace(
+        search=config.search.replace(genotype=start.genotype),
         # Of a student that begins anew.
-        distillation=replace(config.distillation, initial_weights="fresh"),
+        distillation=config.distillation.replace(initial_weights="fresh"),
     )
     _check_student(kept, start)
     return kept, start

@@ -1,144 +1,192 @@
-"""What every config is made of: checks of its values, and its way to JSON and back."""
+"""What every config is made of: a pydantic model with one-sentence errors, and its way to JSON."""
 
-import dataclasses
 import json
-import math
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+import pydantic
+
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+ShareBelowOne = Annotated[float, pydantic.Field(ge=0, lt=1)]
+Name = Annotated[str, pydantic.Field(min_length=1)]
+# Tuples take lists, which is what JSON has; their items are as strict as every other value.
+Texts = Annotated[tuple[str, ...], pydantic.Strict(False)]
+Sizes = Annotated[tuple[pydantic.PositiveInt, ...], pydantic.Strict(False)]
+
+# What pydantic's own words do not say as well, by the type of its error.
+_REQUIREMENTS = {
+    "dict_type": 'a JSON object, such as {{"view": 1}}',
+    "float_type": "a number",
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "int_type": "an integer",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "missing": "given",
+    "string_too_short": "a non-empty name",
+    "string_type": "text",
+    "tuple_type": 'a JSON list, such as [1, 4] or ["view"]',
+}
+
+
+class SettingError(ValueError):
+    """A setting has a value that is not allowed.
+
+    Args:
+      path: the setting, with the stages that lead to it.
+      requirement: what it should be.
+      received: what it was.
+    """
+
+    def __init__(self, path: str, requirement: str, received: object) -> None:
+        super().__init__(path, requirement, received)
+        self.path, self.requirement, self.received = path, requirement, received
+
+    def __str__(self) -> str:
+        return (
+            f"`{self.path}` should be {self.requirement}. Received: {self.path}={self.received!r}."
+        )
 
 
 def check(condition: bool, name: str, requirement: str, received: object) -> None:
-    """Raises a ValueError that says what a setting should be, unless the condition holds."""
+    """Raises an error that says what a setting should be, unless the condition holds.
+
+    Args:
+      condition: what must hold.
+      name: the setting.
+      requirement: what it should be.
+      received: what it is.
+
+    Raises:
+      SettingError: the condition does not hold.
+    """
     if not condition:
-        raise ValueError(f"`{name}` should be {requirement}. Received: {name}={received!r}.")
+        raise SettingError(name, requirement, received)
 
 
-def check_positive_integer(config: object, *names: str) -> None:
-    """Checks that these fields are integers above 0."""
-    for name in names:
-        value = getattr(config, name)
-        check(type(value) is int and value > 0, name, "a positive integer", value)
+class Config(pydantic.BaseModel):
+    """The settings of a stage: checked when they are made, and never changed.
 
+    A whole number may stand for a float, since TFX and Kubeflow write 1.0 as 1. Nothing else is
+    converted: "3" is no integer, and true is no number.
 
-def is_non_negative_number(value: object) -> bool:
-    """Whether a value is a finite number of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and value >= 0
+    Raises:
+      SettingError: a setting is unknown, or its value is not allowed.
+    """
 
+    model_config = pydantic.ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,  # the text below a field is its description
+    )
 
-def check_non_negative_number(config: object, *names: str) -> None:
-    """Checks that these fields are finite numbers of at least 0."""
-    for name in names:
-        value = getattr(config, name)
-        check(is_non_negative_number(value), name, "a finite number of at least 0", value)
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except pydantic.ValidationError as error:
+            raise self._setting_error(error) from None
 
+    @classmethod
+    def _setting_error(cls, error: pydantic.ValidationError) -> SettingError:
+        """The first of pydantic's errors as one sentence."""
+        first = error.errors(include_url=False)[0]
+        path, context = ".".join(map(str, first["loc"])), first.get("ctx", {})
+        inner = context.get("error")
+        if isinstance(inner, SettingError):
+            inner_path = ".".join(filter(None, (path, inner.path)))
+            return SettingError(inner_path, inner.requirement, inner.received)
+        if first["type"] == "extra_forbidden":
+            names = ", ".join(sorted(cls.model_fields))
+            return SettingError(path, f"one of the settings {names}", first["input"])
+        words = _REQUIREMENTS.get(first["type"])
+        requirement = (
+            words.format(**context) if words else first["msg"].removeprefix("Input should be ")
+        )
+        return SettingError(path, requirement, first["input"])
 
-def check_positive_number(config: object, *names: str) -> None:
-    """Checks that these fields are finite numbers above 0."""
-    check_non_negative_number(config, *names)
-    for name in names:
-        check(getattr(config, name) > 0, name, "greater than 0", getattr(config, name))
+    @classmethod
+    def choices(cls, name: str) -> tuple[Any, ...]:
+        """The values that a setting may have, which is declared as a `Literal`."""
+        return typing.get_args(cls.model_fields[name].annotation)
 
+    def replace(self, **changes: Any) -> Self:
+        """Returns a copy with other values, checked as a whole.
 
-def check_fraction(config: object, *names: str) -> None:
-    """Checks that these fields are between 0 and 1."""
-    check_non_negative_number(config, *names)
-    for name in names:
-        check(getattr(config, name) <= 1, name, "between 0 and 1", getattr(config, name))
-
-
-def check_share_below_one(config: object, name: str) -> None:
-    """Checks that a field is at least 0 and less than 1."""
-    check_fraction(config, name)
-    check(getattr(config, name) < 1, name, "less than 1", getattr(config, name))
-
-
-def check_non_negative_integer(config: object, *names: str) -> None:
-    """Checks that these fields are integers of at least 0."""
-    for name in names:
-        value = getattr(config, name)
-        check(type(value) is int and value >= 0, name, "an integer of at least 0", value)
-
-
-def check_choice_of(name: str, value: object, choices: Sequence[str]) -> None:
-    """Checks that a value is one of those known."""
-    check(value in choices, name, f"one of {', '.join(choices)}", value)
-
-
-def check_choice(config: object, name: str, choices: Sequence[str]) -> None:
-    """Checks that a field is one of the values known."""
-    check_choice_of(name, getattr(config, name), choices)
-
-
-class JsonConfig:
-    """JSON round trip shared by all stage configs."""
+        Raises:
+          SettingError: a setting is unknown, or its value is not allowed.
+        """
+        return type(self)(**{**dict(self), **changes})
 
     def to_dict(self) -> dict[str, Any]:
         """The config as plain JSON types, nested configs included."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
+        return self.model_dump(mode="json", serialize_as_any=True)
 
     def to_json(self) -> str:
         """The config as one line of JSON with sorted keys (stable: it is part of cache keys)."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
-    def override(self, assignments: Sequence[str]) -> Self:
-        """Returns a copy with `field=value` applied, `section.field=value` in nested configs.
-
-        A value is read as JSON where it is JSON, and as text otherwise.
-
-        Raises:
-          ValueError: a key is unknown (the valid ones are named), or a value is not allowed.
-        """
-        values = self.to_dict()
-        for key, text in map(parse_assignment, assignments):
-            assign(values, key.split("."), text, key)
-        return self.from_dict(values)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Builds the config from plain JSON types.
+        """Builds the config from what `to_dict` returned.
 
         Raises:
-          ValueError: a key is unknown or missing, or a value is not allowed.
+          ValueError: a setting is unknown or missing, or its value is not allowed.
         """
-        hints = typing.get_type_hints(cls)
-        names = [item.name for item in dataclasses.fields(cls)]  # type: ignore[arg-type]
-        unknown = sorted(set(values) - set(names))
-        missing = sorted(set(names) - set(values))
-        if unknown or missing:
+        config = cls(**values)
+        missing = sorted(_paths(config.to_dict()) - _paths(values))
+        if missing:
             raise ValueError(
-                f"A {cls.__name__} should have exactly the keys {', '.join(names)}. "
-                f"Received unknown keys {unknown} and no value for {missing}."
+                f"A {cls.__name__} should have a value for every setting. Received: none for "
+                f"{', '.join(missing)}."
             )
-        return cls(**{name: _from_plain(hints[name], values[name]) for name in names})
+        return config
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Builds the config from what `to_json` returned.
 
         Raises:
-          ValueError: the text is not a JSON object, or its keys or values are not allowed.
+          ValueError: the text is not a JSON object, a setting is unknown or missing, or its value
+            is not allowed.
         """
         values = json.loads(text)
         if not isinstance(values, dict):
             raise ValueError(f"A {cls.__name__} should be a JSON object. Received: {text[:80]!r}.")
         return cls.from_dict(values)
 
+    def override(self, assignments: Sequence[str]) -> Self:
+        """Returns a copy with `field=value` applied, `stage.field=value` in nested configs.
 
-def _from_plain(hint: Any, value: Any) -> Any:
-    if isinstance(hint, type) and issubclass(hint, JsonConfig):
-        return hint.from_dict(value)
-    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
-        kinds = typing.get_args(hint)
-        if kinds[-1] is Ellipsis or len(kinds) != len(value):
-            kinds = kinds[:1] * len(value)
-        return tuple(map(_from_plain, kinds, value))
-    # JSON (and Kubeflow, for its parameters) turns a whole float into an integer.
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value
+        A value is read as JSON where the setting is no text.
+
+        Args:
+          assignments: applied in their order, and checked together.
+
+        Raises:
+          ValueError: a setting is unknown (the valid ones are named), or a value is not allowed.
+        """
+        values = self.to_dict()
+        for key, text in map(parse_assignment, assignments):
+            self._assign(values, key, text)
+        return type(self).from_dict(values)
+
+    def _assign(self, values: dict[str, Any], key: str, text: str) -> None:
+        """Sets one setting in what `to_dict` returned."""
+        config: Any = self
+        *stages, name = key.split(".")
+        for depth, stage in enumerate(stages, start=1):
+            _check_is_setting(key, stage, values)
+            config, values = getattr(config, stage, None), values[stage]
+            setting = ".".join(stages[:depth])
+            check(isinstance(config, Config), key, f"a single field: {setting}", text)
+        _check_is_setting(key, name, values)
+        if isinstance(getattr(config, name, None), Config):
+            fields = ", ".join(f"{key}.{field}" for field in sorted(values[name]))
+            raise SettingError(key, f"a single field: {fields}", text)
+        values[name] = text if isinstance(values[name], str) else _parse_json(text)
 
 
 def parse_assignment(assignment: str) -> tuple[str, str]:
@@ -155,59 +203,25 @@ def parse_assignment(assignment: str) -> tuple[str, str]:
     return key.strip(), text
 
 
-def assign(values: dict[str, Any], path: Sequence[str], text: str, key: str) -> None:
-    """Sets one field in the plain values of a config.
-
-    Args:
-      values: what `to_dict` returned; changed in place.
-      path: the names that lead to the field, from the outermost.
-      text: the new value, as JSON where the field is no text.
-      key: what the user wrote, for error messages.
-
-    Raises:
-      ValueError: there is no such field, or the value is of another kind.
-    """
-    name, rest = path[0], path[1:]
+def _check_is_setting(key: str, name: str, values: Mapping[str, Any]) -> None:
     if name not in values:
         raise ValueError(
             f"`{key}` should be a setting of the run: here one of {', '.join(sorted(values))}. "
             f"Received: {name!r}."
         )
-    is_stage = isinstance(values[name], dict)
-    if is_stage != bool(rest):
-        given = key.removesuffix("." + ".".join(rest))
-        valid = (
-            ", ".join(f"{given}.{field_name}" for field_name in sorted(values[name]))
-            if is_stage
-            else given
-        )
-        raise ValueError(f"`{key}` should be a single field: {valid}. Received: {key}={text}.")
-    if is_stage:
-        assign(values[name], rest, text, key)
-        return
-    values[name] = _parse_like(values[name], text, key)
 
 
-def _parse_like(old: Any, text: str, key: str) -> Any:
-    """Reads `text` as a value of the same kind as `old`."""
-    if isinstance(old, str):
-        return text
+def _parse_json(text: str) -> Any:
+    """Reads JSON; what is none stays text, and its setting refuses it."""
     try:
-        new = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError:
-        new = text
-    is_number = isinstance(new, int | float) and not isinstance(new, bool)
-    kinds: dict[type, tuple[str, bool]] = {
-        bool: ("true or false", isinstance(new, bool)),
-        int: ("an integer", is_number and isinstance(new, int)),
-        float: ("a number", is_number),
-        list: (
-            "a JSON list such as [1, 4], or an object where names have values",
-            isinstance(new, list | dict),
-        ),
-    }
-    expected, matches = kinds[type(old)]
-    if not matches:
-        raise ValueError(f"`{key}` should be {expected}. Received: {key}={text}.")
-    # What names values, {"a": 1}, is a list of pairs.
-    return list(map(list, new.items())) if isinstance(new, dict) else new
+        return text
+
+
+def _paths(values: Any, parent: str = "") -> set[str]:
+    """All the keys of nested objects, with dots."""
+    if not isinstance(values, Mapping):
+        return set()
+    paths = {f"{parent}{name}": value for name, value in values.items()}
+    return set(paths).union(*(_paths(value, f"{path}.") for path, value in paths.items()))

@@ -1,11 +1,11 @@
 """A whole run: the scene, the seed and every stage."""
 
-import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from adarec_tf.config.base import JsonConfig, assign, check, parse_assignment
+from pydantic import NonNegativeInt, field_validator, model_validator
+
+from adarec_tf.config.base import Config, Name, check, parse_assignment
 from adarec_tf.config.data import DataConfig
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.evaluation import EvaluationConfig
@@ -17,25 +17,33 @@ from adarec_tf.config.teacher import NextItNetConfig, TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class PipelineConfig(JsonConfig):
+class PipelineConfig(Config):
     """A whole run: the scene, the seed and every stage."""
 
-    scene: str
-    seed: int = 1
-    spans: SpansConfig = field(default_factory=SpansConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    teacher: TeacherConfig = field(default_factory=NextItNetConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    student: StudentConfig = field(default_factory=StudentConfig)
-    search: SearchConfig = field(default_factory=SearchConfig)
-    distillation: DistillationConfig = field(default_factory=DistillationConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    serving: ServingConfig = field(default_factory=ServingConfig)
+    scene: Name
+    """Name of the run's data and settings."""
+    seed: NonNegativeInt = 1
+    """Seed of everything random."""
+    spans: SpansConfig = SpansConfig()
+    data: DataConfig = DataConfig()
+    teacher: TeacherConfig = NextItNetConfig()
+    training: TrainingConfig = TrainingConfig()
+    student: StudentConfig = StudentConfig()
+    search: SearchConfig = SearchConfig()
+    distillation: DistillationConfig = DistillationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    serving: ServingConfig = ServingConfig()
 
-    def __post_init__(self) -> None:
-        check(bool(self.scene), "scene", "a non-empty name", self.scene)
-        check(type(self.seed) is int and self.seed >= 0, "seed", "an integer >= 0", self.seed)
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _read_teacher(cls, value: Any) -> Any:
+        """Settings without a class are those of the kind that they name."""
+        if not isinstance(value, Mapping):
+            return value
+        return TeacherConfig.kind(value.get("name", ""))(**value)
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> Self:
         check(
             not self.search.genotype or self.distillation.initial_weights != "supernet",
             "distillation.initial_weights",
@@ -44,15 +52,20 @@ class PipelineConfig(JsonConfig):
         )
         self.search.num_optional_cells(self.student.num_cells)
         for width in self.search.hidden_dims:
-            dataclasses.replace(self.student, hidden_dim=width)
+            self.student.replace(hidden_dim=width)
+        return self
 
     def override(self, assignments: Sequence[str]) -> Self:
         """Returns a copy with `stage.field=value` (or `field=value`, as in `seed=7`) applied.
 
-        A value is read as JSON where it is JSON, and as text otherwise.
+        Another `teacher.name` keeps the settings that both kinds have. A value is read as JSON
+        where the setting is no text.
+
+        Args:
+          assignments: applied in their order, and checked together.
 
         Raises:
-          ValueError: a key is unknown (the valid ones are named), or a value is not allowed.
+          ValueError: a setting is unknown (the valid ones are named), or a value is not allowed.
         """
         values = self.to_dict()
         settings = [parse_assignment(assignment) for assignment in assignments]
@@ -60,7 +73,7 @@ class PipelineConfig(JsonConfig):
             if key == "teacher.name":
                 values["teacher"] = _other_teacher(values["teacher"], text)
         for key, text in settings:
-            assign(values, key.split("."), text, key)
+            self._assign(values, key, text)
         return type(self).from_dict(values)
 
 

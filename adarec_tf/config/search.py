@@ -1,169 +1,122 @@
 """How a student's architecture is searched."""
 
-import dataclasses
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, Literal, Self
 
-from adarec_tf.config.base import (
-    JsonConfig,
-    check,
-    check_choice,
-    check_fraction,
-    check_non_negative_integer,
-    check_non_negative_number,
-    check_positive_integer,
-    check_positive_number,
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
 )
+
+from adarec_tf.config.base import Config, Share, Sizes, check
 from adarec_tf.config.training import TrainingConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class SearchConfig(JsonConfig):
+class SearchConfig(Config):
     """The search: weights on one half of the training users, alphas on the other."""
 
-    # `bilevel`, or a baseline of equal budget: a supernet trained on both halves by architectures
-    # drawn at random, and a student chosen by `random` search or by `evolution`.
-    method: str = "bilevel"
-    alphas: str = "shared"  # by all cells (paper), or `per_cell`
-    # What a step computes: one operation an edge, `sampled`, or the `mixture` of all ten (DARTS).
-    execution: str = "sampled"
-    # The fewest cells of a student; the most are `student.num_cells`. 0 does not search the depth:
-    # all students have all cells.
-    min_cells: int = 0
-    # Widths, each searched by itself under the same budgets; the best on validation is taken.
-    # Empty: `student.hidden_dim` alone.
-    hidden_dims: tuple[int, ...] = ()
-    max_epochs: int = 10
-    # Weights alone, before the alphas move: an operation without weights is good at once, and wins
-    # against convolutions that have not been trained yet.
-    warmup_epochs: int = 5
-    patience: int = 2  # epochs with an unchanged genotype before stopping
-    positions_per_batch: int = 1024
-    learning_rate: float = 2e-3
-    alpha_learning_rate: float = 3e-2  # the released code's 2e-5 leaves the alphas where they began
-    weight_decay: float = 0.0
-    warmup_share: float = 0.05  # of the steps, in which the learning rate of the weights rises
-    clip_norm: float = 5.0
-    # Of the alphas' gradient: 1 takes the weights as they are, 2 goes through one step of theirs.
-    order: int = 1
-    # Of the alphas' loss: through the `gate` of each drawn operation (GDAS), or from the `score`s
-    # of `num_compared` architectures tried on one batch, without a bias and without their backward
-    # passes.
-    alpha_gradient: str = "score"
-    num_compared: int = 4
-    gumbel_temperature: float = 1.0
-    # The alphas are multiplied by it before the softmax, from their first epoch to the last: a
-    # rising scale ends an exploring search with sharp choices.
-    alphas_scale_start: float = 1.0
-    alphas_scale_end: float = 1.0
-    cost_weight: float = 0.05  # β, on a cost in units of the teacher's encoder
-    # Of the cost; parameters and MACs share the rest. Latency varies from one measurement to the
-    # next: equal seeds find equal genotypes if `cost_table` names the one to go by.
-    cost_latency_share: float = 0.0
-    cost_table: str = ""  # a file that `adarec profile` wrote; without it costs are measured anew
-    # Budgets that the student keeps; 0 is none. Shares are of the teacher's. Latency is that of a
-    # request with one history of `max_length` items, as predicted; multiply-adds are the encoder's.
-    latency_budget_ms: float = 0.0
-    max_latency_share: float = 0.0
-    max_macs: int = 0
-    max_macs_share: float = 0.0
-    max_parameters: int = 0
-    max_parameters_share: float = 0.0
-    max_bytes: int = 0  # of the weights served, the item table's included
-    # Of the expected overrun of each budget, in the loss of the alphas: nats, where 1 is what the
-    # operations of an undecided architecture cost.
-    budget_weight: float = 1.0
-    validation_users: int = 4096  # that rank candidates; all of them where there are fewer
-    num_candidates: int = 4  # sampled architectures ranked on validation beside the argmax
-    # Further architectures validated with the supernet's weights when the search ends: bred from
-    # the candidates, or drawn if the method is `random`.
-    num_evaluations: int = 0
-    # Students of a front, beside the one that is found: 0 makes none. Each is the best within its
-    # own budget of `front_quantity`, a name of `Cost`; there are fewer where one beats another.
-    front_size: int = 0
-    front_quantity: str = "latency_ms"
-    # A genotype's file, or a student of a front as FILE:NUMBER, taken in place of a search; of the
-    # other settings only the budgets count then.
+    method: Literal["bilevel", "random", "evolution"] = "bilevel"
+    """`bilevel`, or a baseline of equal budget: a supernet trained on both halves by architectures
+    drawn at random, and a student chosen by `random` search or by `evolution`."""
+    alphas: Literal["shared", "per_cell"] = "shared"
+    """Whether all cells share their alphas (paper)."""
+    execution: Literal["sampled", "mixture"] = "sampled"
+    """What a step computes: one operation an edge, or the mixture of all (DARTS)."""
+    min_cells: NonNegativeInt = 0
+    """Fewest cells of a student, at most `student.num_cells`; 0: all students have all cells."""
+    hidden_dims: Sizes = ()
+    """Widths, each searched by itself under the same budgets; the best on validation is taken.
+    Empty: `student.hidden_dim` alone."""
+    max_epochs: PositiveInt = 10
+    """Epochs at most."""
+    warmup_epochs: NonNegativeInt = 5
+    """Epochs in which the weights are trained alone, so that operations without weights do not win
+    against convolutions that have not been trained yet."""
+    patience: PositiveInt = 2
+    """Epochs with an unchanged genotype before the search stops."""
+    positions_per_batch: PositiveInt = 1024
+    """Positions of a batch, padding included."""
+    learning_rate: PositiveFloat = 2e-3
+    """Highest learning rate of the weights."""
+    alpha_learning_rate: PositiveFloat = 3e-2
+    """Learning rate of the alphas; the released code's 2e-5 leaves them where they began."""
+    weight_decay: NonNegativeFloat = 0.0
+    """AdamW's, for the weights."""
+    warmup_share: Share = 0.05
+    """Share of the steps in which the learning rate of the weights rises."""
+    clip_norm: PositiveFloat = 5.0
+    """Largest norm of a gradient."""
+    order: Literal[1, 2] = 1
+    """Order of the alphas' gradient: 1 takes the weights as they are, 2 goes through one step."""
+    alpha_gradient: Literal["gate", "score"] = "score"
+    """The alphas' gradient comes through the gate of each drawn operation (GDAS), or from the
+    scores of `num_compared` architectures tried on one batch."""
+    num_compared: Annotated[int, Field(ge=2)] = 4
+    """Architectures that a step of the alphas compares, 2 or more."""
+    gumbel_temperature: PositiveFloat = 1.0
+    """Temperature of the gates."""
+    alphas_scale_start: PositiveFloat = 1.0
+    """Factor of the alphas before the softmax, in their first epoch."""
+    alphas_scale_end: PositiveFloat = 1.0
+    """Factor of the alphas before the softmax, in the last epoch."""
+    cost_weight: NonNegativeFloat = 0.05
+    """Weight β of the cost, in units of the teacher's encoder."""
+    cost_latency_share: Share = 0.0
+    """Share of latency in the cost; parameters and multiply-adds share the rest."""
+    cost_table: str = ""
+    """File that `adarec profile` wrote; empty: costs are measured anew."""
+    latency_budget_ms: NonNegativeFloat = 0.0
+    """Highest latency of a student, predicted, in milliseconds; 0: any."""
+    max_latency_share: NonNegativeFloat = 0.0
+    """Highest latency as a share of the teacher's; 0: any."""
+    max_macs: NonNegativeInt = 0
+    """Most multiply-adds of the encoder; 0: any number."""
+    max_macs_share: NonNegativeFloat = 0.0
+    """Most multiply-adds as a share of the teacher's; 0: any number."""
+    max_parameters: NonNegativeInt = 0
+    """Most parameters; 0: any number."""
+    max_parameters_share: NonNegativeFloat = 0.0
+    """Most parameters as a share of the teacher's; 0: any number."""
+    max_bytes: NonNegativeInt = 0
+    """Most bytes of the weights served, the item table's included; 0: any number."""
+    budget_weight: NonNegativeFloat = 1.0
+    """Weight of the expected overrun of each budget in the loss of the alphas, in nats."""
+    validation_users: PositiveInt = 4096
+    """Users that rank candidates; all of them where there are fewer."""
+    num_candidates: NonNegativeInt = 4
+    """Sampled architectures that are validated beside the most likely one."""
+    num_evaluations: NonNegativeInt = 0
+    """Further architectures validated when the search ends: bred from the candidates, or drawn if
+    the method is `random`."""
+    front_size: NonNegativeInt = 0
+    """Students of a front, each the best within its own budget of `front_quantity`; 0: no front."""
+    front_quantity: Literal["latency_ms", "macs", "served_bytes", "parameters"] = "latency_ms"
+    """What the students of a front differ in."""
     genotype: str = ""
+    """File of a genotype, or FILE:NUMBER of a front's student, taken in place of a search."""
 
-    METHODS: ClassVar[tuple[str, ...]] = ("bilevel", "random", "evolution")
-    EXECUTIONS: ClassVar[tuple[str, ...]] = ("sampled", "mixture")
-    ALPHA_GRADIENTS: ClassVar[tuple[str, ...]] = ("gate", "score")
-    ALPHAS: ClassVar[tuple[str, ...]] = ("shared", "per_cell")
-    FRONT_QUANTITIES: ClassVar[tuple[str, ...]] = (
-        "latency_ms",
-        "macs",
-        "served_bytes",
-        "parameters",
-    )
-
-    def __post_init__(self) -> None:
-        check_choice(self, "method", self.METHODS)
-        check_choice(self, "alphas", self.ALPHAS)
-        check_choice(self, "execution", self.EXECUTIONS)
+    @model_validator(mode="after")
+    def _check_alphas(self) -> Self:
         check(
             self.execution == "sampled" or self.method == "bilevel",
             "execution",
             f"sampled with method={self.method}, which draws one architecture a step",
             self.execution,
         )
-        check_choice(self, "alpha_gradient", self.ALPHA_GRADIENTS)
         check(
             self.alpha_gradient == "gate" or (self.execution == "sampled" and self.order == 1),
             "alpha_gradient",
             f"gate with execution={self.execution} and order={self.order}",
             self.alpha_gradient,
         )
-        check_non_negative_integer(self, "min_cells")
         check(
             self.min_cells == 0 or self.alpha_gradient == "score",
             "min_cells",
             f"0 with alpha_gradient={self.alpha_gradient}: a depth is drawn, and has no gate",
             self.min_cells,
-        )
-        widths = self.hidden_dims
-        check(
-            all(type(width) is int and width > 0 for width in widths)
-            and len(set(widths)) == len(widths) != 1,
-            "hidden_dims",
-            "empty, or two or more different positive integers",
-            widths,
-        )
-        check(
-            not (widths and self.cost_table),
-            *("cost_table", "empty with hidden_dims: a table is of one width", self.cost_table),
-        )
-        check_positive_integer(
-            self, "max_epochs", "patience", "positions_per_batch", "validation_users"
-        )
-        check(
-            type(self.num_compared) is int and self.num_compared > 1,
-            "num_compared",
-            "2 or more: an architecture is compared with the others",
-            self.num_compared,
-        )
-        check_non_negative_number(
-            self,
-            *("weight_decay", "cost_weight", "budget_weight", "latency_budget_ms"),
-            *("max_latency_share", "max_macs_share", "max_parameters_share"),
-        )
-        check_non_negative_integer(
-            self,
-            *("warmup_epochs", "num_candidates", "num_evaluations"),
-            *("max_macs", "max_parameters", "max_bytes"),
-        )
-        check(
-            type(self.front_size) is int and self.front_size >= 0 and self.front_size != 1,
-            "front_size",
-            "0, or 2 or more: one student is no front",
-            self.front_size,
-        )
-        check_choice(self, "front_quantity", self.FRONT_QUANTITIES)
-        check(
-            self.method != "evolution" or self.num_evaluations > 0,
-            "num_evaluations",
-            "positive with method=evolution, which spends them",
-            self.num_evaluations,
         )
         check(
             self.warmup_epochs < self.max_epochs,
@@ -171,12 +124,36 @@ class SearchConfig(JsonConfig):
             f"less than max_epochs={self.max_epochs}, so that the alphas are trained at all",
             self.warmup_epochs,
         )
-        check_positive_number(
-            self, "learning_rate", "alpha_learning_rate", "clip_norm", "gumbel_temperature"
+        return self
+
+    @model_validator(mode="after")
+    def _check_choice(self) -> Self:
+        widths = self.hidden_dims
+        check(
+            len(set(widths)) == len(widths) != 1,
+            "hidden_dims",
+            "empty, or two or more different widths",
+            widths,
         )
-        check_positive_number(self, "alphas_scale_start", "alphas_scale_end")
-        check(type(self.order) is int and self.order in (1, 2), "order", "1 or 2", self.order)
-        check_fraction(self, "cost_latency_share", "warmup_share")
+        check(
+            not (widths and self.cost_table),
+            "cost_table",
+            "empty with hidden_dims: a table is of one width",
+            self.cost_table,
+        )
+        check(
+            self.front_size != 1,
+            "front_size",
+            "0, or 2 or more: one student is no front",
+            self.front_size,
+        )
+        check(
+            self.method != "evolution" or self.num_evaluations > 0,
+            "num_evaluations",
+            "positive with method=evolution, which spends them",
+            self.num_evaluations,
+        )
+        return self
 
     @property
     def reads_latency(self) -> bool:
@@ -202,5 +179,5 @@ class SearchConfig(JsonConfig):
 
     def training(self) -> TrainingConfig:
         """The settings of the weights' optimizer alone."""
-        names = [item.name for item in dataclasses.fields(TrainingConfig)]
+        names = TrainingConfig.model_fields
         return TrainingConfig(**{n: getattr(self, n) for n in names if hasattr(self, n)})

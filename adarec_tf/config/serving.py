@@ -1,36 +1,36 @@
 """How the student is validated and pushed."""
 
-from dataclasses import dataclass
+from typing import Self
 
-from adarec_tf.config.base import JsonConfig, check, check_positive_integer
+from pydantic import PositiveInt, model_validator
+
+from adarec_tf.config.base import Config, Name, check
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServingConfig(JsonConfig):
+class ServingConfig(Config):
     """How the student is validated and pushed."""
 
-    model_name: str = "student"
-    num_validation_requests: int = 16
-    keep_versions: int = 5  # older pushed versions are deleted
-    # HOST:PORT of a running server that watches the pushed folder: a version that does not answer
-    # there is taken back. "" asks none.
+    model_name: Name = "student"
+    """Name that requests give."""
+    num_validation_requests: PositiveInt = 16
+    """Requests that a new version must answer before it is pushed."""
+    keep_versions: PositiveInt = 5
+    """Pushed versions that are kept; older ones are deleted."""
     server_address: str = ""
-    server_tls_ca: str = ""  # PEM file: who signs that server's certificate; "" is for plain text
-    server_tls_cert: str = ""  # PEM files: a certificate to show it, where it asks for one,
-    server_tls_key: str = ""  # and its key
+    """HOST:PORT of a running server that watches the pushed folder: a version that does not answer
+    there is taken back; empty: no server is asked."""
+    server_tls_ca: str = ""
+    """PEM file that says who signs that server's certificate; empty: plain text."""
+    server_tls_cert: str = ""
+    """PEM file of a certificate to show the server, where it asks for one."""
+    server_tls_key: str = ""
+    """PEM file of that certificate's key."""
 
-    def __post_init__(self) -> None:
-        check_positive_integer(self, "num_validation_requests", "keep_versions")
-        check(bool(self.model_name), "model_name", "a non-empty name", self.model_name)
-        check(
-            bool(self.server_address) or not self.server_tls_ca,
-            *("server_tls_ca", "given with server_address alone", self.server_tls_ca),
-        )
-        check(
-            bool(self.server_tls_ca) or not self.server_tls_cert,
-            *("server_tls_cert", "given with server_tls_ca alone", self.server_tls_cert),
-        )
-        check(
-            bool(self.server_tls_cert) == bool(self.server_tls_key),
-            *("server_tls_key", "given with server_tls_cert", self.server_tls_key),
-        )
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        ca, cert, key = self.server_tls_ca, self.server_tls_cert, self.server_tls_key
+        has_server = bool(self.server_address)
+        check(has_server or not ca, "server_tls_ca", "given with server_address alone", ca)
+        check(bool(ca) or not cert, "server_tls_cert", "given with server_tls_ca alone", cert)
+        check(bool(cert) == bool(key), "server_tls_key", "given with server_tls_cert", key)
+        return self

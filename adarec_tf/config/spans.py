@@ -1,31 +1,29 @@
 """Which daily folders of a log are read."""
 
 import re
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Literal, Self
 
-from adarec_tf.config.base import JsonConfig, check, check_choice, check_non_negative_integer
+from pydantic import NonNegativeInt, model_validator
+
+from adarec_tf.config.base import Config, check
 
 
-@dataclass(frozen=True, kw_only=True)
-class SpansConfig(JsonConfig):
+class SpansConfig(Config):
     """Of a log whose path has `{YYYY}`, `{MM}` and `{DD}`, or `{SPAN}`; other logs read none."""
 
-    last: str = ""  # span that is read up to: a date (2026-11-30) or a number; "" is the newest
-    # A rolling window of so many spans, the last one included; 0 reads all there are: a user's
-    # history goes back beyond the last day.
-    window: int = 0
-    # A span without files between the first and the last: an error, or `skip`, and say which.
-    missing: str = "refuse"
+    last: str = ""
+    """Last span that is read, a date (2026-11-30) or a number; empty: the newest."""
+    window: NonNegativeInt = 0
+    """Spans that are read, the last one included; 0: all, since histories go back beyond a day."""
+    missing: Literal["refuse", "skip"] = "refuse"
+    """What becomes of a span without files between the first and the last: an error, or nothing."""
 
-    MISSING_OPTIONS: ClassVar[tuple[str, ...]] = ("refuse", "skip")
-
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check_last(self) -> Self:
         check(
-            isinstance(self.last, str) and bool(re.fullmatch(r"|\d+|\d{4}-\d\d-\d\d", self.last)),
+            bool(re.fullmatch(r"|\d+|\d{4}-\d\d-\d\d", self.last)),
             "last",
             'a date such as 2026-11-30, a span\'s number, or "" for the newest span',
             self.last,
         )
-        check_non_negative_integer(self, "window")
-        check_choice(self, "missing", self.MISSING_OPTIONS)
+        return self

@@ -1,42 +1,31 @@
 """The frame of the student: what the genotype does not decide."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, Literal, Self
 
-from adarec_tf.config.base import (
-    JsonConfig,
-    check,
-    check_choice,
-    check_positive_integer,
-    check_share_below_one,
-)
+from pydantic import Field, PositiveInt, model_validator
+
+from adarec_tf.config.base import Config, ShareBelowOne, check
 from adarec_tf.config.item_table import ItemTableConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudentConfig(JsonConfig):
+class StudentConfig(Config):
     """The frame of the student: what the genotype does not decide."""
 
-    hidden_dim: int = 32
-    num_cells: int = 2  # paper: 4
-    num_nodes: int = 3
-    dropout: float = 0.1
-    item_table: ItemTableConfig = field(default_factory=ItemTableConfig)
-    # Of the convolutions: `float32`, or `int8`, a byte a weight and a scale an output channel.
-    kernel_format: str = "float32"
+    hidden_dim: PositiveInt = 32
+    """Width of the embeddings and of every layer."""
+    num_cells: PositiveInt = 2
+    """Cells, one above the other; the paper has 4."""
+    num_nodes: Annotated[int, Field(ge=2)] = 3
+    """Nodes of a cell, 2 or more: its norm would hide which operation feeds a lone node."""
+    dropout: ShareBelowOne = 0.1
+    """Share of the inputs of a layer that is dropped in training."""
+    item_table: ItemTableConfig = ItemTableConfig()
+    """Format of the item table."""
+    kernel_format: Literal["float32", "int8"] = "float32"
+    """Of the convolutions: `int8`, a byte a weight and a scale an output channel."""
 
-    KERNEL_FORMATS: ClassVar[tuple[str, ...]] = ("float32", "int8")
-
-    def __post_init__(self) -> None:
-        check_positive_integer(self, "hidden_dim", "num_cells")
-        check(
-            type(self.num_nodes) is int and self.num_nodes >= 2,
-            "num_nodes",
-            "an integer of at least 2: the norm of a cell hides which operation feeds a lone node",
-            self.num_nodes,
-        )
-        check_share_below_one(self, "dropout")
-        check_choice(self, "kernel_format", self.KERNEL_FORMATS)
+    @model_validator(mode="after")
+    def _check_item_table(self) -> Self:
         table = self.item_table
         check(
             table.format != "low_rank" or table.rank < self.hidden_dim,
@@ -56,3 +45,4 @@ class StudentConfig(JsonConfig):
             f"a divisor of hidden_dim={self.hidden_dim}",
             table.num_codes,
         )
+        return self

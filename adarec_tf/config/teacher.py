@@ -1,55 +1,52 @@
 """The config of every kind of teacher; one of one's own is a subclass of `TeacherConfig`."""
 
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
-from adarec_tf.config.base import (
-    JsonConfig,
-    check,
-    check_choice_of,
-    check_non_negative_integer,
-    check_positive_integer,
-    check_share_below_one,
-)
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+
+from adarec_tf.config.base import Config, ShareBelowOne, Sizes, check
 
 
-@dataclass(frozen=True, kw_only=True)
-class TeacherConfig(JsonConfig):
+class TeacherConfig(Config):
     """The architecture of the teacher: what every one has; a subclass adds what its own needs.
 
-    `name` is a key of `adarec_tf.models.teachers.TEACHERS`, and says which class reads the JSON.
+    A subclass sets a default for `name`, which is a key of `adarec_tf.models.teachers.TEACHERS`.
     """
 
     name: str
-    hidden_dim: int = 128
-    num_blocks: int = 2
-    dropout: float = 0.3  # not in the papers' released code: short histories overfit without it
+    """Kind of teacher."""
+    hidden_dim: PositiveInt = 128
+    """Width of the embeddings and of every layer."""
+    num_blocks: PositiveInt = 2
+    """Blocks of layers, one above the other."""
+    dropout: ShareBelowOne = 0.3
+    """Share of inputs dropped in training; the papers' code has none, and overfits."""
 
     KINDS: ClassVar[dict[str, type["TeacherConfig"]]] = {}
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        # The field's default, which is on the class before `dataclass` decorates it.
-        name = cls.__dict__.get("name", "")
-        if name:
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Notes the kind, once the fields are known."""
+        super().__pydantic_init_subclass__(**kwargs)
+        name = cls.model_fields["name"].default
+        if isinstance(name, str):
             TeacherConfig.KINDS[name] = cls
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check_name(self) -> Self:
         kind = self.kind(self.name)
-        check(type(self) is kind, "teacher.name", f"that of a {type(self).__name__}", self.name)
-        check_positive_integer(self, "hidden_dim", "num_blocks")
-        check_share_below_one(self, "dropout")
+        check(type(self) is kind, "name", f"that of a {type(self).__name__}", self.name)
+        return self
 
     @classmethod
     def kind(cls, name: str) -> type["TeacherConfig"]:
         """The config class of a teacher.
 
         Raises:
-          ValueError: no teacher has this name.
+          SettingError: no teacher has this name.
         """
-        check_choice_of("teacher.name", name, sorted(cls.KINDS))
+        check(name in cls.KINDS, "name", f"one of {', '.join(sorted(cls.KINDS))}", name)
         return cls.KINDS[name]
 
     @classmethod
@@ -57,66 +54,65 @@ class TeacherConfig(JsonConfig):
         """Builds the config of the teacher that `values["name"]` names.
 
         Raises:
-          ValueError: there is no such teacher, a key is unknown or missing, or a value not allowed.
+          ValueError: there is no such teacher, a setting is unknown or missing, or its value is not
+            allowed.
         """
         if cls is not TeacherConfig:
             return super().from_dict(values)
-        return typing.cast(Self, cls.kind(values.get("name", "")).from_dict(values))
+        return cast(Self, cls.kind(values.get("name", "")).from_dict(values))
 
 
-@dataclass(frozen=True, kw_only=True)
 class NextItNetConfig(TeacherConfig):
     """Dilated causal convolutions."""
 
-    name: str = "nextitnet"
-    num_blocks: int = 4  # paper: 8 to 16; 4 reach the same accuracy on short histories
-    kernel_size: int = 3
-    dilations: tuple[int, ...] = (1, 4)  # a block has one convolution a dilation; cycles per block
+    name: Literal["nextitnet"] = "nextitnet"
+    """Kind of teacher."""
+    num_blocks: PositiveInt = 4
+    """Blocks of convolutions; the paper has 8 to 16, 4 are as accurate on short histories."""
+    kernel_size: PositiveInt = 3
+    """Positions that a convolution reads."""
+    dilations: Sizes = (1, 4)
+    """Distances of these positions: a block has one convolution for each."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive_integer(self, "kernel_size")
-        valid = len(self.dilations) > 0 and all(type(d) is int and d > 0 for d in self.dilations)
-        check(valid, "dilations", "one or more positive integers", self.dilations)
+    @model_validator(mode="after")
+    def _check_dilations(self) -> Self:
+        check(len(self.dilations) > 0, "dilations", "one or more numbers", self.dilations)
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
 class _AttentionConfig(TeacherConfig):
     """What the teachers with attention share."""
 
-    name: str = ""
-    num_heads: int = 2
-    feed_forward_dim: int = 512  # inside a block
+    num_heads: PositiveInt = 2
+    """Heads of the attention, a divisor of `hidden_dim`."""
+    feed_forward_dim: PositiveInt = 512
+    """Width of the layers inside a block."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive_integer(self, "num_heads", "feed_forward_dim")
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
         check(
             self.hidden_dim % self.num_heads == 0,
             "num_heads",
             f"a divisor of hidden_dim={self.hidden_dim}",
             self.num_heads,
         )
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
 class SASRecConfig(_AttentionConfig):
     """Causal self-attention."""
 
-    name: str = "sasrec"
+    name: Literal["sasrec"] = "sasrec"
+    """Kind of teacher."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class BERT4RecConfig(_AttentionConfig):
     """Self-attention in both directions, trained on masked items."""
 
-    name: str = "bert4rec"
-    mask_probability: float = 0.2  # of an item of a training history; the last always is masked
-    # Of next-item training with a causal mask, after the masked-item training: without it the model
-    # is no teacher, only a recommender.
-    fine_tune_epochs: int = 5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_share_below_one(self, "mask_probability")
-        check_non_negative_integer(self, "fine_tune_epochs")
+    name: Literal["bert4rec"] = "bert4rec"
+    """Kind of teacher."""
+    mask_probability: ShareBelowOne = 0.2
+    """Share of a training history's items that is masked; the last one always is."""
+    fine_tune_epochs: NonNegativeInt = 5
+    """Epochs of next-item training with a causal mask, after the masked-item training; without
+    them the model is no teacher, only a recommender."""

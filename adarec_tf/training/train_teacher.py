@@ -5,7 +5,6 @@ BERT4Rec is trained on masked items first, and then on next items with a causal 
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -111,7 +110,7 @@ def train_teacher(
     )
     phases = [("masked", masked_item, config)]
     if model.fine_tune_epochs > 0:
-        fine_tuning = replace(config, max_epochs=model.fine_tune_epochs)
+        fine_tuning = config.replace(max_epochs=model.fine_tune_epochs)
         phases.append(("next", next_item, fine_tuning))
     return [
         record

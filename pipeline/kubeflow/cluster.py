@@ -5,37 +5,39 @@ Apart from the settings of a run: the same scene is compiled for clusters that d
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Self
 
-from adarec_tf.config.base import (
-    JsonConfig,
-    check,
-    check_non_negative_integer,
-    check_positive_number,
-)
+from pydantic import NonNegativeInt, PositiveFloat, model_validator
+
+from adarec_tf.config.base import Config, Name, check
 
 # As Kubernetes has it: an optional DNS prefix and a name, and a value that may be empty.
 _LABEL = re.compile(r"([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?=[A-Za-z0-9._-]*")
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepResources(JsonConfig):
+class StepResources(Config):
     """What one step asks for."""
 
-    cpu: float = 1.0  # cores requested; more are used where they are free
-    memory_gb: float = 4.0  # 10^9 bytes, requested and at most
-    gpus: int = 0
-    gpu_resource: str = "nvidia.com/gpu"  # the cluster's name of them
-    node_selector: str = ""  # LABEL=VALUE that its node has to have; several with commas
+    cpu: PositiveFloat = 1.0
+    """Cores requested; more are used where they are free."""
+    memory_gb: PositiveFloat = 4.0
+    """Memory requested and at most, in 10^9 bytes."""
+    gpus: NonNegativeInt = 0
+    """GPUs requested."""
+    gpu_resource: Name = "nvidia.com/gpu"
+    """The cluster's name of GPUs."""
+    node_selector: str = ""
+    """LABEL=VALUE that its node has to have; several with commas."""
 
-    def __post_init__(self) -> None:
-        check_positive_number(self, "cpu", "memory_gb")
-        check_non_negative_integer(self, "gpus")
-        check(bool(self.gpu_resource), "gpu_resource", "a non-empty name", self.gpu_resource)
+    @model_validator(mode="after")
+    def _check_labels(self) -> Self:
         check(
             all(map(_LABEL.fullmatch, self.node_selector.split(","))) or not self.node_selector,
-            *("node_selector", "LABEL=VALUE, several with commas", self.node_selector),
+            "node_selector",
+            "LABEL=VALUE, several with commas",
+            self.node_selector,
         )
+        return self
 
     @property
     def node_labels(self) -> dict[str, str]:
@@ -49,8 +51,7 @@ _DATA = StepResources(cpu=2.0, memory_gb=4.0)
 _TRAINING = StepResources(cpu=4.0, memory_gb=8.0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class KubeflowConfig(JsonConfig):
+class KubeflowConfig(Config):
     """What every step asks for, by the step's name in snake case."""
 
     interactions_gen: StepResources = _DATA
@@ -64,18 +65,17 @@ class KubeflowConfig(JsonConfig):
     ranking_evaluator: StepResources = _DATA
     server_validator: StepResources = _DATA
     version_pusher: StepResources = _LIGHT
-    # Kubeflow does not look into the log before it reuses the step that read it: a log that grows
-    # under the same path would never be read again. True for paths whose content never changes.
     cache_log: bool = False
+    """Whether the step that reads the log is reused. Kubeflow does not look into the log first: a
+    log that grows under the same path would never be read again."""
 
     def resources(self, stage: str) -> StepResources:
         """What a stage asks for, by its id (`TeacherTrainer`)."""
         return getattr(self, re.sub(r"(?<!^)(?=[A-Z])", "_", stage).lower())
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Settings(JsonConfig):
-    kubeflow: KubeflowConfig = field(default_factory=KubeflowConfig)
+class _Settings(Config):
+    kubeflow: KubeflowConfig = KubeflowConfig()
 
 
 def split_settings(settings: Sequence[str]) -> tuple[KubeflowConfig, list[str]]:

@@ -90,7 +90,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--histories", required=True)
     parser.add_argument("--output", required=True)
-    parser.add_argument("--mode", choices=TrainingConfig.COMPUTE_DTYPES, default="float32")
+    parser.add_argument(
+        "--mode", choices=TrainingConfig.choices("compute_dtype"), default="float32"
+    )
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

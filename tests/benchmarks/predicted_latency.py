@@ -52,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--hidden-dim", type=int, default=32)
     parser.add_argument("--num-cells", type=int, default=2)
     parser.add_argument("--num-nodes", type=int, default=3)
-    parser.add_argument("--format", default="float32", choices=ItemTableConfig.FORMATS)
+    parser.add_argument("--format", default="float32", choices=ItemTableConfig.choices("format"))
     parser.add_argument("--students", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=100, help="a student and a round")

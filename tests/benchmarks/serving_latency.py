@@ -89,7 +89,9 @@ def main() -> None:
 
 
 def build_models(
-    num_items: int, formats: tuple[str, ...] = ItemTableConfig.FORMATS, has_teachers: bool = True
+    num_items: int,
+    formats: tuple[str, ...] = ItemTableConfig.choices("format"),
+    has_teachers: bool = True,
 ) -> dict[str, keras.Model]:
     """Untrained models by name."""
     models = {

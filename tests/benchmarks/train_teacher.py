@@ -15,7 +15,6 @@ import logging
 import os
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +86,7 @@ def measure(
     sides = []
     if isinstance(config.teacher, BERT4RecConfig):
         # Before the fine-tuning, which then goes on from this training's checkpoint.
-        masked = replace(config, teacher=replace(config.teacher, fine_tune_epochs=0))
+        masked = config.replace(teacher=config.teacher.replace(fine_tune_epochs=0))
         trained = train(masked, scene, seed, folder)
         sides.append(("appended mask", trained, appended_mask_scorer(trained[0], scene.max_length)))
     if not sides or config.teacher.fine_tune_epochs > 0:

@@ -203,5 +203,5 @@ def test_a_student_begins_as_the_earlier_one_was(
         initial_model=earlier.uri,
     )
     check_old_items_are_scored_alike(made, earlier)
-    assert given == [replace(wanted, initial_table="random")]
+    assert given == [wanted.replace(initial_table="random")]
     assert json.loads(Path(made.uri, artifacts.TRAINING_HISTORY_FILE).read_text()) == []

@@ -94,7 +94,7 @@ def test_weighed_repeats_agree_with_the_reference_whatever_the_workers(
     # Rows of one moment differ in what they are, and a user's rows do not fit.
     rows = [*SHOP, *[(user, item, time // 2, "view") for user, item, time, _ in SHOP]]
     options = {
-        **{"event_column": "what", "event_weights": tuple(weights.items()), "repeats": repeats},
+        **{"event_column": "what", "event_weights": weights, "repeats": repeats},
         "min_item_interactions": 2,
     }
     statistics = run(tmp_path / "one", rows, **options)

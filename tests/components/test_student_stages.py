@@ -1,7 +1,6 @@
 """StudentSearcher, StudentDistiller and RankingEvaluator, in the pipeline's order."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +72,7 @@ def test_from_a_teacher_to_a_judged_student(
     chosen = artifacts.Genotype()
     chosen.uri = str(tmp_path / "chosen")
     Path(chosen.uri).mkdir()
-    given = replace(SEARCH, genotype=str(Path(made["genotype"].uri, "front.json:1")))
+    given = SEARCH.replace(genotype=str(Path(made["genotype"].uri, "front.json:1")))
     StudentSearcher.test_call(genotype=chosen, search_config=given.to_json(), **shared)
     taken = Genotype.from_json(Path(chosen.uri, "genotype.json").read_text())
     assert taken == Genotype.from_dict(front["students"][0]["genotype"])
@@ -103,7 +102,7 @@ def test_from_a_teacher_to_a_judged_student(
     inherited = Model()
     inherited.uri = str(tmp_path / "inherited")
     Path(inherited.uri).mkdir()
-    frozen = replace(DISTILLATION, initial_weights="supernet", learning_rate=1e-9)
+    frozen = DISTILLATION.replace(initial_weights="supernet", learning_rate=1e-9)
     StudentDistiller.test_call(
         vocabulary=vocabulary,
         genotype=made["genotype"],

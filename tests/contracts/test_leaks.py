@@ -3,7 +3,6 @@
 The supernet is compared bit by bit for every operation; on noise it trains what the students train.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
 
@@ -42,7 +41,7 @@ def _teacher(name: str) -> keras.Model:
 def _student(*primitives: str, table_format: str = "float32", num_cells: int = 2) -> keras.Model:
     genotype = Genotype.from_primitives(3, [primitives] * num_cells)
     table = ItemTableConfig(format=table_format, rank=4, num_codes=4, codebook_size=8)
-    config = dataclasses.replace(CONFIG, item_table=table, num_cells=num_cells)
+    config = CONFIG.replace(item_table=table, num_cells=num_cells)
     return build_student(genotype, config, NUM_ITEMS, LENGTH, seed=1)
 
 
@@ -55,7 +54,7 @@ MODELS: dict[str, Callable[[], keras.Model]] = {
     },
     **{
         f"student-{name}": lambda name=name: _student(*MIXED, table_format=name)
-        for name in ItemTableConfig.FORMATS
+        for name in ItemTableConfig.choices("format")
     },
 }
 

@@ -29,7 +29,7 @@ class HistoryOptions(NamedTuple):
 
     Attributes:
       session_gap: the gap that ends a session, in the unit of the timestamps; 0 cuts nothing.
-      repeats: which repeats of an item in a history stay, one of `DataConfig.REPEATS_OPTIONS`.
+      repeats: which repeats of an item in a history stay, one of `DataConfig.choices("repeats")`.
     """
 
     session_gap: float

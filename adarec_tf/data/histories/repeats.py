@@ -22,7 +22,7 @@ def drop_repeats(interactions: pa.Table, repeats: str) -> pa.Table:
     Args:
       interactions: `encoded.ORDERED_SCHEMA`, and maybe `WEIGHT_FIELD`; the interactions of a user
         are together.
-      repeats: one of `DataConfig.REPEATS_OPTIONS`.
+      repeats: one of `DataConfig.choices("repeats")`.
 
     Returns:
       The interactions that stay, in their order, without weights.

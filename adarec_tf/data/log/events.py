@@ -61,7 +61,7 @@ def resolve_events(config: DataConfig, event_counts: Mapping[str, int]) -> Event
     Raises:
       ValueError: the log has no event of a type named.
     """
-    given = dict(config.event_weights)
+    given = config.event_weights
     if not config.events and not given:
         return NO_EVENTS
     _check_types("events", config.events, event_counts)

@@ -1,7 +1,5 @@
 """Students: the search space's operations, genotypes, and the networks they describe."""
 
-import dataclasses
-
 import keras
 import tensorflow as tf
 
@@ -18,7 +16,7 @@ def student_frame(genotype: Genotype, config: StudentConfig) -> StudentConfig:
     Raises:
       ValueError: the config does not go with that width.
     """
-    return dataclasses.replace(config, hidden_dim=genotype.hidden_dim or config.hidden_dim)
+    return config.replace(hidden_dim=genotype.hidden_dim or config.hidden_dim)
 
 
 def build_student(

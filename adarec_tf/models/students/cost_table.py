@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adarec_tf.config.base import JsonConfig, check_positive_integer
+from pydantic import PositiveInt
+
+from adarec_tf.config.base import Config
 from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.genotype import Genotype
@@ -41,22 +43,16 @@ class Cost(NamedTuple):
     batch_latency_ms: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudentFrame(JsonConfig):
+class StudentFrame(Config):
     """All that the cost of a student depends on besides its genotype and the machine."""
 
-    num_items: int
-    max_length: int
-    hidden_dim: int
-    num_cells: int
-    num_nodes: int
+    num_items: PositiveInt
+    max_length: PositiveInt
+    hidden_dim: PositiveInt
+    num_cells: PositiveInt
+    num_nodes: PositiveInt
     item_table: ItemTableConfig
     kernel_format: str
-
-    def __post_init__(self) -> None:
-        check_positive_integer(
-            self, "num_items", "max_length", "hidden_dim", "num_cells", "num_nodes"
-        )
 
     @classmethod
     def of(cls, student: StudentConfig, num_items: int, max_length: int) -> "StudentFrame":

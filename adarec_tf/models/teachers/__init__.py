@@ -1,6 +1,5 @@
 """The teachers by name: a new one is a module here, its config, and one line in `TEACHERS`."""
 
-import dataclasses
 from collections.abc import Callable
 
 import keras
@@ -33,7 +32,7 @@ def build_teacher(
       A built model that keeps the contract of `adarec_tf.models.sequence_model`.
     """
     keras.utils.set_random_seed(seed)
-    arguments = dataclasses.asdict(config)
+    arguments = dict(config)
     name = arguments.pop("name")
     model = TEACHERS[name][1](num_items=num_items, max_length=max_length, **arguments)
     model(tf.zeros([1, 1], tf.int64))

@@ -1,6 +1,5 @@
 """Training of the supernet: its state, its batches, and the alternating steps of an epoch."""
 
-import dataclasses
 import itertools
 import os
 import time
@@ -126,7 +125,7 @@ class SupernetTraining:
         num_steps = self._num_steps_of_epoch() * search.max_epochs
         if search.method != "bilevel":
             num_steps += self._num_steps_of_epoch() * (search.max_epochs - search.warmup_epochs)
-        training = dataclasses.replace(search.training(), max_epochs=1)
+        training = search.training().replace(max_epochs=1)
         return build_optimizer(training, num_steps, weights)
 
     def _num_steps_of_epoch(self) -> int:

@@ -89,7 +89,7 @@ def reachable_frames(
     frames: list[Frame] = []
     errors: list[UnreachableBudgetError] = []
     for hidden_dim in search.hidden_dims or (student.hidden_dim,):
-        of_width = dataclasses.replace(student, hidden_dim=hidden_dim)
+        of_width = student.replace(hidden_dim=hidden_dim)
         try:
             frames.append(_frame(teacher, of_width, search, max_length, kept_dir))
         except UnreachableBudgetError as error:

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,7 +66,7 @@ def test_events_that_are_not_asked_for_are_not_counted(tmp_path: Path) -> None:
     items = item_keys.take(interactions["item"].combine_chunks()).to_pylist()
     assert items == ["a", "b", "d", "a", "b", "rare", "a", "b", "d"]
     with pytest.raises(ValueError, match=r"which are 'buy' \(10\), 'view' \(2\)"):
-        load_interactions(str(path), replace(config, events=("cart",)))
+        load_interactions(str(path), config.replace(events=("cart",)))
 
 
 def test_a_gap_in_another_unit_is_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
 import itertools
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -208,7 +207,7 @@ def test_several_teachers_teach_together(tmp_path: Path) -> None:
     config = NextItNetConfig(hidden_dim=12, num_blocks=1, dropout=0.0)
     teachers = [build_teacher(config, NUM_ITEMS, LENGTH, seed=seed) for seed in (1, 2)]
     num_layers = sum(len(t(tf.ones([1, 1], tf.int64)).hidden_states) for t in teachers)
-    settings = replace(CONFIG, max_epochs=4, patience=4, learning_rate=1e-2, kd_weight=1.0)
+    settings = CONFIG.replace(max_epochs=4, patience=4, learning_rate=1e-2, kd_weight=1.0)
     history = distill_student(
         _student(), EnsembleTeacher(teachers), scene["train"], scene["valid"], settings,
         max_length=LENGTH, seen="exclude", seed=3, checkpoint_dir=str(tmp_path),

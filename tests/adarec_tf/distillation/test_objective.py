@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Any
 
 import keras
@@ -32,7 +31,7 @@ NUM_TEACHER_LAYERS = len(TEACHER(ITEM_IDS).hidden_states)
 def _objective(**changes: Any) -> DistillationObjective:
     keras.utils.set_random_seed(1)
     return DistillationObjective(
-        STUDENT.sequence_embedding, NUM_LAYERS, TEACHER, replace(CONFIG, **changes)
+        STUDENT.sequence_embedding, NUM_LAYERS, TEACHER, CONFIG.replace(**changes)
     )
 
 
@@ -66,7 +65,7 @@ def test_a_term_without_weight_is_not_computed() -> None:
     assert float(value.task) == pytest.approx(float(_value().task), rel=1e-5)
 
 
-@pytest.mark.parametrize("mapping", DistillationConfig.HIDDEN_MAPPINGS)
+@pytest.mark.parametrize("mapping", DistillationConfig.choices("hidden_mapping"))
 def test_every_mapping_gives_a_plan_that_moves_all_mass(mapping: str) -> None:
     value = _value(hidden_mapping=mapping)
     plan = value.plan.numpy()

@@ -370,7 +370,7 @@ def test_a_bundle_is_as_small_as_its_item_table(
 
 def test_a_kernel_in_bytes_is_a_quarter_of_its_size_in_the_bundle(tmp_path: Path) -> None:
     sizes = {}
-    for kernel_format in StudentConfig.KERNEL_FORMATS:
+    for kernel_format in StudentConfig.choices("kernel_format"):
         config = StudentConfig(hidden_dim=64, kernel_format=kernel_format)
         genotype = Genotype.from_primitives(2, [["conv_5", "conv_3", "skip"]])
         student = build_student(genotype, config, 2000, 8, seed=1)
@@ -381,7 +381,7 @@ def test_a_kernel_in_bytes_is_a_quarter_of_its_size_in_the_bundle(tmp_path: Path
     assert abs(sizes["int8"] - sizes["float32"]) < 10_000
 
 
-@pytest.mark.parametrize("table_format", ItemTableConfig.FORMATS)
+@pytest.mark.parametrize("table_format", ItemTableConfig.choices("format"))
 def test_a_bundle_scores_as_the_student_in_process(
     of_format: Callable[[str], tuple[Student, str]], table_format: str
 ) -> None:

@@ -1,7 +1,5 @@
 """Counts by hand, and against students that are built and served; latencies that were measured."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -101,7 +99,7 @@ def test_counts_are_those_of_the_student_that_is_built_and_served(
 
 
 def test_latencies_are_measured_and_change_no_count(teacher) -> None:  # type: ignore[no-untyped-def]
-    counted = count_costs(teacher, dataclasses.replace(STUDENT, num_cells=1), LENGTH)
+    counted = count_costs(teacher, STUDENT.replace(num_cells=1), LENGTH)
     table = measure_latencies(counted, teacher, num_students=6, num_rounds=1)
     assert table.has_latency
     assert min(table.teacher.latency_ms, table.teacher_encoder.latency_ms) > 0
@@ -118,7 +116,7 @@ def test_latencies_are_measured_and_change_no_count(teacher) -> None:  # type: i
 def test_students_of_fewer_cells_are_timed_where_there_are_several(counted: CostTable) -> None:
     genotypes = profile._profiled_genotypes(counted.frame, 5)
     assert [len(genotype.cells) for genotype in genotypes] == [2] * 5 + [1, 1]
-    one = dataclasses.replace(counted.frame, num_cells=1)
+    one = counted.frame.replace(num_cells=1)
     assert [len(genotype.cells) for genotype in profile._profiled_genotypes(one, 5)] == [1] * 5
 
 

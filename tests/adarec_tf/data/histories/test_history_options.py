@@ -23,7 +23,7 @@ from tests.references import sequences as reference
 from tests.strategies import interactions
 
 Row = tuple[str, str, int]
-REPEATS = st.sampled_from(DataConfig.REPEATS_OPTIONS)
+REPEATS = st.sampled_from(DataConfig.choices("repeats"))
 GAPS = st.sampled_from([0, 0.5, 1, 2, 4])
 
 

@@ -18,9 +18,7 @@ COUNTS = {"buy": 2, "cart": 5, "view": 1000}
 
 
 def config(*events: str, repeats: str = "keep_first", **weights: float) -> DataConfig:
-    return DataConfig(
-        event_column="what", events=events, event_weights=tuple(weights.items()), repeats=repeats
-    )
+    return DataConfig(event_column="what", events=events, event_weights=weights, repeats=repeats)
 
 
 def test_types_that_are_not_asked_for_go_and_are_counted() -> None:

@@ -98,7 +98,7 @@ def test_many_missing_days_are_not_all_named(tmp_path: Path) -> None:
 
 def test_the_last_span_has_to_be_there(tmp_path: Path) -> None:
     pattern = write_days(tmp_path, "2026-11-01", "2026-11-02")
-    for missing in SpansConfig.MISSING_OPTIONS:
+    for missing in SpansConfig.choices("missing"):
         config = SpansConfig(last="2026-11-03", missing=missing)
         with pytest.raises(SpanError, match=r"there are 2026-11-01 to 2026-11-02. Received: 2026"):
             choose_spans(pattern, config)

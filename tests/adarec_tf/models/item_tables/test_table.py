@@ -34,7 +34,7 @@ def random_table(num_rows: int = NUM_ITEMS + 2) -> np.ndarray:
 
 
 def test_every_format_that_may_be_named_exists() -> None:
-    assert set(ITEM_TABLES) == set(ItemTableConfig.FORMATS)
+    assert set(ITEM_TABLES) == set(ItemTableConfig.choices("format"))
 
 
 def test_rows_and_logits_are_those_of_the_matrix(embedding: SequenceEmbedding) -> None:

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 from pathlib import Path
 
@@ -80,7 +79,7 @@ def test_a_table_of_other_operations_is_refused() -> None:
 
 
 def test_a_table_of_another_frame_names_what_differs() -> None:
-    other = dataclasses.replace(FRAME, hidden_dim=6, num_items=17)
+    other = FRAME.replace(hidden_dim=6, num_items=17)
     expected = (
         r"of num_items=17, hidden_dim=6\. Received: a table of num_items=16, hidden_dim=4; .*"
         "`adarec profile`"

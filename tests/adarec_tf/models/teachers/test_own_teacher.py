@@ -1,7 +1,6 @@
 """A teacher of one's own: a Keras model that returns `SequenceOutputs`, and its config."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from adarec_tf.training.train_teacher import train_teacher
 from tests.adarec_tf import walk_scene
 
 
-@dataclass(frozen=True, kw_only=True)
 class GRU4RecConfig(TeacherConfig):
     """What every teacher has; here the number of blocks is the number of recurrent layers."""
 

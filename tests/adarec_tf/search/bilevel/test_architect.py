@@ -1,6 +1,5 @@
 """The steps of the search."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def test_weight_step_leaves_the_alphas_bit_identical(state: SearchState) -> None
 def test_alpha_step_leaves_weights_masses_and_slots_bit_identical(
     alpha_gradient: str, order: int, state: SearchState
 ) -> None:
-    config = dataclasses.replace(SEARCH, alpha_gradient=alpha_gradient, order=order)
+    config = SEARCH.replace(alpha_gradient=alpha_gradient, order=order)
     step = build_alpha_step(state, config, _prices())
     kept = [
         *state.supernet.variables,
@@ -102,7 +101,7 @@ def test_compared_architectures_move_the_alphas_to_the_better_operation() -> Non
         float(search_loss(state, fixed_edges([0, 0, index]), batch, training=False).total)
         for index in range(len(OPERATIONS))
     ]
-    config = dataclasses.replace(SEARCH, cost_weight=0.0)
+    config = SEARCH.replace(cost_weight=0.0)
     step = build_alpha_step(state, config, _prices())
     for number in range(60):
         step(small_batch(state, (1, number)), batch)
@@ -120,7 +119,7 @@ def test_cost_alone_moves_the_alphas_to_cheap_operations(state: SearchState) -> 
 
 
 def test_a_budget_alone_moves_the_alphas_until_it_is_kept(state: SearchState) -> None:
-    config = dataclasses.replace(SEARCH, cost_weight=0.0, budget_weight=1e4)
+    config = SEARCH.replace(cost_weight=0.0, budget_weight=1e4)
     budget = Budget("max_macs", 40.0, 40, np.arange(len(OPERATIONS)) * 10, 1, 0.0, 1.0, 1, 0)
     step = build_alpha_step(state, config, _prices(), [budget])
     state.alphas.assign(np.zeros(state.alphas.shape))

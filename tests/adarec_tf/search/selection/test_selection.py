@@ -1,4 +1,3 @@
-import dataclasses
 import itertools
 
 import numpy as np
@@ -40,11 +39,11 @@ def _ranked(
         calls.append(genotype)
         return _num_best(genotype)
 
-    search = dataclasses.replace(SEARCH, method=method, num_evaluations=num_evaluations)
+    search = SEARCH.replace(method=method, num_evaluations=num_evaluations)
     return ranked_genotypes(logits, validate, student=STUDENT, search=search, seed=seed), len(calls)
 
 
-@pytest.mark.parametrize("method", SearchConfig.METHODS)
+@pytest.mark.parametrize("method", SearchConfig.choices("method"))
 def test_every_method_validates_as_many_distinct_genotypes(method: str) -> None:
     ranked, num_validated = _ranked(method, Logits(initial_alphas(3, seed=0)))
     assert num_validated == len({genotype for genotype, _ in ranked}) == 3 + 1 + 20
@@ -63,7 +62,7 @@ def test_evolution_breeds_from_what_was_best_and_random_search_does_not() -> Non
 
 
 def test_without_further_evaluations_candidates_are_all() -> None:
-    search = dataclasses.replace(SEARCH, num_evaluations=0)
+    search = SEARCH.replace(num_evaluations=0)
     ranked = ranked_genotypes(_logits(), _num_best, student=STUDENT, search=search, seed=1)
     candidates = candidate_genotypes(_logits(), STUDENT, num_drawn=3, seed=1)
     assert [genotype for genotype, _ in ranked] == candidates
@@ -162,10 +161,10 @@ def test_the_first_candidates_do_not_depend_on_how_many_are_asked_for() -> None:
     assert few[0] == likeliest_genotype(Logits(alphas), STUDENT)
 
 
-@pytest.mark.parametrize("method", SearchConfig.METHODS)
-@pytest.mark.parametrize("alphas", SearchConfig.ALPHAS)
+@pytest.mark.parametrize("method", SearchConfig.choices("method"))
+@pytest.mark.parametrize("alphas", SearchConfig.choices("alphas"))
 def test_every_method_keeps_the_budgets(method: str, alphas: str) -> None:
-    search = dataclasses.replace(SEARCH, method=method, alphas=alphas, max_macs=1000)
+    search = SEARCH.replace(method=method, alphas=alphas, max_macs=1000)
     is_shared = alphas == "shared"
     budgets = find_budgets(search, TABLE, num_cells=2 if is_shared else 1)
     logits = Logits(initial_alphas(3 if is_shared else 6, seed=0))
@@ -229,9 +228,9 @@ def test_a_depth_that_no_budget_reaches_is_not_proposed() -> None:
     assert all(TABLE.cost_of(genotype).latency_ms <= 1.06 for genotype in candidates)
 
 
-@pytest.mark.parametrize("method", SearchConfig.METHODS)
+@pytest.mark.parametrize("method", SearchConfig.choices("method"))
 def test_every_method_proposes_every_depth(method: str) -> None:
-    search = dataclasses.replace(SEARCH, method=method, min_cells=1)
+    search = SEARCH.replace(method=method, min_cells=1)
     logits = Logits(initial_alphas(6, seed=0), _depths(0.0, 0.0))
     ranked = ranked_genotypes(logits, _num_best, student=STUDENT, search=search, seed=1)
     assert {len(genotype.cells) for genotype, _ in ranked} == {1, 2}

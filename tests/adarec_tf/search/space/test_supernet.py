@@ -1,5 +1,3 @@
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -46,7 +44,7 @@ def test_a_gate_scales_its_edge(supernet: Supernet) -> None:
 
 def test_it_has_the_item_table_of_the_student() -> None:
     table = ItemTableConfig(format="product_codes", num_codes=3, codebook_size=7)
-    config = dataclasses.replace(CONFIG, item_table=table)
+    config = CONFIG.replace(item_table=table)
     assert Supernet(config, NUM_ITEMS, LENGTH).sequence_embedding.item_table.config == table
 
 
