@@ -69,7 +69,9 @@ def test_a_missing_file_is_known_before_anything_runs(setting: str, tmp_path: Pa
 
 
 def test_a_wrong_beam_argument_is_known_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(RunFailedError, match=r"`--runner` should be one of FnApiRunner.* Flnk"):
+    with pytest.raises(
+        RunFailedError, match=r"Received: --runner=Flnk; Unexpected pipeline runner"
+    ):
         run_pipeline(CONFIG, None, tmp_path, ["--runner=Flnk"])
     assert not (tmp_path / "metadata.sqlite").exists()
 
