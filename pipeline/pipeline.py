@@ -1,7 +1,6 @@
-"""The pipeline: raw interactions → sequences → teacher → genotype → student → served version."""
+"""The pipeline: interactions → histories → teacher → genotype → student → evaluated → pushed."""
 
 import os
-from typing import Any, NamedTuple
 
 from tfx.components import SchemaGen, StatisticsGen
 from tfx.orchestration import metadata
@@ -23,32 +22,6 @@ from components.teacher_trainer import TeacherTrainer
 from components.version_pusher import VersionPusher
 from pipeline.fingerprint import source_fingerprint
 from pipeline.warm_start import WarmStart
-
-
-class _DataStages(NamedTuple):
-    """From a raw log to sequences; the last of them gives `sequences` and `vocabulary`."""
-
-    interactions: Any
-    statistics: Any
-    schema: Any
-    validator: Any
-    preprocessor: Any
-
-
-class _ModelStages(NamedTuple):
-    """From sequences to a teacher, an architecture and a student."""
-
-    teacher: Any
-    searcher: Any
-    student: Any
-
-
-class _ReleaseStages(NamedTuple):
-    """From a student to a version that a server picks up."""
-
-    evaluator: Any
-    infra_validator: Any
-    pusher: Any
 
 
 def create_pipeline(
@@ -78,72 +51,37 @@ def create_pipeline(
     Returns:
       The pipeline, for a runner.
     """
-    data = _data_stages(config, data_path, start)
-    models = _model_stages(config, data.preprocessor, checkpoint_dir, log_dir, start)
-    release = _release_stages(config, data.preprocessor, models, serving_dir)
-    connection = None
-    if metadata_path is not None:
-        connection = metadata.sqlite_metadata_connection_config(metadata_path)
-    return Pipeline(
-        pipeline_name=pipeline_name(config.scene),
-        pipeline_root=pipeline_root,
-        components=[*data, *models, *release],
-        enable_cache=True,
-        metadata_connection_config=connection,
-        beam_pipeline_args=list(DEFAULT_ARGUMENTS),
-    )
-
-
-def pipeline_name(scene: str) -> str:
-    """The pipeline's name: Kubeflow allows lower-case letters, digits and hyphens."""
-    return f"adarec-{scene}".lower().replace("_", "-")
-
-
-def read_log(config: PipelineConfig, data_path: str) -> InteractionsGen:
-    """The component that reads the log of a run."""
-    return interactions_gen(
-        data_path,
-        InteractionColumns.of_config(config.data),
-        code_fingerprint=source_fingerprint("components.interactions_gen"),
-        spans=config.spans,
-    )
-
-
-def _data_stages(config: PipelineConfig, data_path: str, start: WarmStart | None) -> _DataStages:
+    # Reads the log, checks every row and writes it in blocks of columns.
     interactions = read_log(config, data_path)
-    examples = interactions.outputs["examples"]
 
-    # The split `sample` is left: statistics of every row would take longer than all else.
-    statistics = StatisticsGen(examples=examples, exclude_splits=[SPLIT])
+    # Sums up a sample of the rows; of all rows that would take longer than everything else.
+    statistics = StatisticsGen(examples=interactions.outputs["examples"], exclude_splits=[SPLIT])
 
+    # Infers from these statistics what a row looks like.
     schema = SchemaGen(statistics=statistics.outputs["statistics"])
 
+    # Fails the run on any anomaly.
     validator = InteractionsValidator(
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     )
 
+    # Filters users and items, numbers the items and splits every user's history.
     preprocessor = SequencePreprocessor(
-        examples=examples,
+        examples=interactions.outputs["examples"],
         data_config=config.data.to_json(),
         code_fingerprint=source_fingerprint("components.sequence_preprocessor"),
         previous_vocabulary=start.vocabulary if start else "",
         previous_fingerprint=_fingerprint_if_here(start.vocabulary) if start else "",
     )
-    # Whatever follows needs sequences: anomalies stop the run before anything is trained.
+    # Everything below needs histories: anomalies stop the run before anything is trained.
     preprocessor.add_upstream_node(validator)
-    return _DataStages(interactions, statistics, schema, validator, preprocessor)
+    sequences = preprocessor.outputs["sequences"]
+    vocabulary = preprocessor.outputs["vocabulary"]
 
-
-def _model_stages(
-    config: PipelineConfig,
-    preprocessor: Any,
-    checkpoint_dir: str,
-    log_dir: str,
-    start: WarmStart | None,
-) -> _ModelStages:
+    # Trains the heavy model that the student will learn from.
     teacher = TeacherTrainer(
-        sequences=preprocessor.outputs["sequences"],
-        vocabulary=preprocessor.outputs["vocabulary"],
+        sequences=sequences,
+        vocabulary=vocabulary,
         teacher_config=config.teacher.to_json(),
         training_config=config.training.to_json(),
         seed=config.seed,
@@ -153,8 +91,9 @@ def _model_stages(
         initial_model=start.teacher if start else "",
     )
 
+    # Finds the architecture of a light student: accurate like the teacher, and cheap.
     searcher = StudentSearcher(
-        sequences=preprocessor.outputs["sequences"],
+        sequences=sequences,
         teacher=teacher.outputs["model"],
         student_config=config.student.to_json(),
         search_config=config.search.to_json(),
@@ -167,9 +106,10 @@ def _model_stages(
         genotype_fingerprint=_fingerprint_if_here(split_number(config.search.genotype)[0]),
     )
 
-    student = StudentDistiller(
-        sequences=preprocessor.outputs["sequences"],
-        vocabulary=preprocessor.outputs["vocabulary"],
+    # Trains a student of that architecture on the log and on the teacher's layers.
+    distiller = StudentDistiller(
+        sequences=sequences,
+        vocabulary=vocabulary,
         teacher=teacher.outputs["model"],
         genotype=searcher.outputs["genotype"],
         student_config=config.student.to_json(),
@@ -180,38 +120,31 @@ def _model_stages(
         log_dir=log_dir,
         initial_model=start.student if start else "",
     )
-    return _ModelStages(teacher, searcher, student)
 
-
-def _fingerprint_if_here(path: str) -> str:
-    """Of the file's bytes; empty without a file here (a container may have one)."""
-    return file_fingerprint(path) if os.path.isfile(path) else ""
-
-
-def _release_stages(
-    config: PipelineConfig, preprocessor: Any, models: _ModelStages, serving_dir: str
-) -> _ReleaseStages:
+    # Compares teacher, student and baselines on the test targets, and blesses the student or not.
     evaluator = RankingEvaluator(
-        sequences=preprocessor.outputs["sequences"],
-        vocabulary=preprocessor.outputs["vocabulary"],
-        teacher=models.teacher.outputs["model"],
-        student=models.student.outputs["model"],
+        sequences=sequences,
+        vocabulary=vocabulary,
+        teacher=teacher.outputs["model"],
+        student=distiller.outputs["model"],
         evaluation_config=config.evaluation.to_json(),
         code_fingerprint=source_fingerprint("components.ranking_evaluator"),
     )
 
-    infra_validator = ServerValidator(
-        model=models.student.outputs["model"],
-        sequences=preprocessor.outputs["sequences"],
-        vocabulary=preprocessor.outputs["vocabulary"],
+    # Serves the student, and blesses it if the server answers as the student does in process.
+    server_validator = ServerValidator(
+        model=distiller.outputs["model"],
+        sequences=sequences,
+        vocabulary=vocabulary,
         num_requests=config.serving.num_validation_requests,
         code_fingerprint=source_fingerprint("components.server_validator", "serving.validation"),
     )
 
+    # Publishes a student with both blessings as the next version, which servers pick up.
     pusher = VersionPusher(
-        model=models.student.outputs["model"],
+        model=distiller.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
-        infra_blessing=infra_validator.outputs["blessing"],
+        infra_blessing=server_validator.outputs["blessing"],
         serving_dir=serving_dir,
         keep_versions=config.serving.keep_versions,
         server_address=config.serving.server_address,
@@ -221,4 +154,52 @@ def _release_stages(
         model_name=config.serving.model_name,
         code_fingerprint=source_fingerprint("components.version_pusher", "serving.push_check"),
     )
-    return _ReleaseStages(evaluator, infra_validator, pusher)
+
+    connection = None
+    if metadata_path is not None:
+        connection = metadata.sqlite_metadata_connection_config(metadata_path)
+    return Pipeline(
+        pipeline_name=pipeline_name(config.scene),
+        pipeline_root=pipeline_root,
+        components=[
+            interactions,
+            statistics,
+            schema,
+            validator,
+            preprocessor,
+            teacher,
+            searcher,
+            distiller,
+            evaluator,
+            server_validator,
+            pusher,
+        ],
+        enable_cache=True,
+        metadata_connection_config=connection,
+        beam_pipeline_args=list(DEFAULT_ARGUMENTS),
+    )
+
+
+def pipeline_name(scene: str) -> str:
+    """The pipeline's name: Kubeflow allows lower-case letters, digits and hyphens."""
+    return f"adarec-{scene}".lower().replace("_", "-")
+
+
+def read_log(config: PipelineConfig, data_path: str) -> InteractionsGen:
+    """The component that reads the log of a run.
+
+    Args:
+      config: the run's settings.
+      data_path: a file or folder of raw interactions, or a pattern of daily folders.
+    """
+    return interactions_gen(
+        data_path,
+        InteractionColumns.of_config(config.data),
+        code_fingerprint=source_fingerprint("components.interactions_gen"),
+        spans=config.spans,
+    )
+
+
+def _fingerprint_if_here(path: str) -> str:
+    """Of the file's bytes; empty without a file here (a container may have one)."""
+    return file_fingerprint(path) if os.path.isfile(path) else ""

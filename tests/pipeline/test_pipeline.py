@@ -1,10 +1,16 @@
+import re
 from pathlib import Path
 
 import pytest
+from google.protobuf import struct_pb2
+from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import example_gen_pb2
+from tfx.utils import proto_utils
 
 from adarec_tf.config.pipeline import PipelineConfig
 from pipeline.configs import scene_config
+from pipeline.fingerprint import source_fingerprint
 from pipeline.pipeline import create_pipeline
 from pipeline.warm_start import WarmStart
 
@@ -61,3 +67,36 @@ def test_stages_are_told_what_they_continue_from(is_warm: bool, tmp_path: Path) 
         if component.id == "SequencePreprocessor"
     ]
     assert preprocessor.exec_properties["previous_fingerprint"] != before
+
+
+# What a stage's code is, besides the module of its component: run by name in another process.
+FURTHER_CODE = {
+    "ServerValidator": ["serving.validation"],
+    "VersionPusher": ["serving.push_check"],
+}
+TFX_STAGES = {"StatisticsGen", "SchemaGen", "InteractionsValidator"}
+
+
+def test_every_stage_has_the_fingerprint_of_its_own_code(tmp_path: Path) -> None:
+    found, expected = {}, {}
+    for component in _pipeline(scene_config("smoke"), tmp_path).components:
+        if component.id in TFX_STAGES:
+            continue
+        module = re.sub("(?<!^)(?=[A-Z])", "_", component.id).lower()
+        further = FURTHER_CODE.get(component.id, [])
+        expected[component.id] = source_fingerprint(f"components.{module}", *further)
+        found[component.id] = _code_fingerprint(component)
+    assert len(found) == 8
+    assert found == expected
+    assert len(set(found.values())) == len(found)
+
+
+def _code_fingerprint(component: BaseComponent) -> str:
+    if component.id != "InteractionsGen":
+        return component.exec_properties["code_fingerprint"]
+    # A parameter of TFX's own, which has ours inside.
+    packed = component.exec_properties["custom_config"]
+    settings = struct_pb2.Struct()
+    proto_utils.json_to_proto(packed, config := example_gen_pb2.CustomConfig())
+    config.custom_config.Unpack(settings)
+    return settings["code_fingerprint"]
