@@ -11,7 +11,7 @@ from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.histories import read_histories, read_statistics
 from adarec_tf.distillation.distiller import distill_student
-from adarec_tf.models.students import build_student, student_frame
+from adarec_tf.models.students import build_student, student_config_of
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.report.transport_picture import draw_transport
 from components import artifacts
@@ -66,7 +66,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     statistics = read_statistics(sequences.uri)
     with fileio.open(os.path.join(genotype.uri, artifacts.GENOTYPE_FILE)) as file:
         architecture = Genotype.from_json(file.read())
-    frame = student_frame(architecture, StudentConfig.from_json(student_config))
+    config = student_config_of(architecture, StudentConfig.from_json(student_config))
     distillation = DistillationConfig.from_json(distillation_config)
     items = read_vocabulary(vocabulary.uri)
     if initial_model:
@@ -76,7 +76,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     else:
         student = build_student(
             architecture,
-            frame,
+            config,
             statistics.num_items,
             statistics.max_length,
             seed=seed,
@@ -120,7 +120,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             statistics=statistics,
             vocabulary=items,
             test=read_histories(sequences.uri, "test"),
-            manifest={"role": "student", "student_config": frame.to_json(), "seed": seed},
+            manifest={"role": "student", "student_config": config.to_json(), "seed": seed},
             genotype_json=architecture.to_json(),
         )
         if distillation.hidden_weight > 0:

@@ -11,12 +11,12 @@ from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.histories import read_histories, read_statistics
+from adarec_tf.export.profile import find_costs
 from adarec_tf.report.front_picture import draw_front
 from adarec_tf.report.genotype_picture import draw_genotype
 from adarec_tf.report.search_picture import draw_search
 from adarec_tf.search.searcher import SearchResult, search_genotype
-from adarec_tf.search.selection.genotype_io import given_genotype
-from adarec_tf.search.space.frames import COSTS_FILE
+from adarec_tf.search.space.search_space import given_genotype
 from adarec_tf.training.devices import choose_strategy, is_chief
 from components.artifacts import (
     FRONT_FILE,
@@ -86,21 +86,25 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         resumable(checkpoint_dir, "search", *identity, is_owner=is_chief(strategy)) as checkpoint,
         deterministic_operations(),
     ):
+        teacher_model = read_teacher(teacher.uri)
+        costs = find_costs(
+            teacher_model,
+            student,
+            search,
+            max_length=statistics.max_length,
+            kept_dir=checkpoint,
+            strategy=strategy,
+        )
         if search.genotype:
-            architecture = given_genotype(
-                read_teacher(teacher.uri),
-                student,
-                search,
-                max_length=statistics.max_length,
-                kept_path=os.path.join(checkpoint, COSTS_FILE),
-            )
+            architecture = given_genotype(costs[0], student, search)
         else:
             # Beside the checkpoint: the trace of an interrupted search is continued as well.
             trace_path = os.path.join(checkpoint, SEARCH_TRACE_FILE)
             result = search_genotype(
-                read_teacher(teacher.uri),
+                teacher_model,
                 read_histories(sequences.uri, "train"),
                 read_histories(sequences.uri, "valid"),
+                costs=costs,
                 student=student,
                 search=search,
                 distillation=DistillationConfig.from_json(distillation_config),

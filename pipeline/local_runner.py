@@ -142,7 +142,7 @@ def _run_stages(run: _Run, say: Callable[[str], None]) -> dict[str, Any]:
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
     from adarec_tf.models.students.cost_table import read_cost_table
-    from adarec_tf.search.selection.genotype_io import read_genotype
+    from adarec_tf.models.students.genotype_io import read_genotype
     from components.beam_arguments import check_beam_arguments
     from components.input_spans import identify_log
     from pipeline import beam_stages

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.export.bundle import read_manifest
-from adarec_tf.models.students import student_frame
-from adarec_tf.search.selection.genotype_io import check_frame, read_genotype
+from adarec_tf.models.students import student_config_of
+from adarec_tf.models.students.genotype_io import read_genotype
+from adarec_tf.search.space.search_space import check_size
 from components.artifacts import GENOTYPE_FILE, VOCABULARY_FILE
 from components.input_spans import LogIdentity, identity_of
 from components.model_artifact import bundle_dir, teacher_files
@@ -190,12 +191,12 @@ def _check_teacher(config: PipelineConfig, start: WarmStart) -> None:
 def _check_student(config: PipelineConfig, start: WarmStart) -> None:
     genotype = read_genotype(start.genotype)
     try:
-        check_frame(genotype, config.student, config.search)
+        check_size(genotype, config.student, config.search)
     except ValueError as error:
         raise ValueError(f"{error} To have another, run with --search-again.") from error
     manifest = read_manifest(bundle_dir(start.student))
     earlier = json.loads(manifest["student_config"])
-    now = student_frame(genotype, config.student).to_dict()
+    now = student_config_of(genotype, config.student).to_dict()
     for name in ("hidden_dim", "item_table"):
         advice = " For a new student, run with --search-again."
         for key, value, before in _pairs(f"student.{name}", now[name], earlier[name]):

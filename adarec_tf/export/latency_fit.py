@@ -39,7 +39,7 @@ def fit_latencies(genotypes: Sequence[Genotype], latencies_ms: np.ndarray) -> La
     Terms are not negative, and it is relative errors whose squares are least.
 
     Args:
-      genotypes: K of them, of one frame but for the number of cells.
+      genotypes: K of them, of one shape but for the number of cells.
       latencies_ms: float [K], measured.
 
     Returns:

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.export.latency_fit import LatencyFit, fit_latencies
 from adarec_tf.export.machine import describe_machine
 from adarec_tf.export.model_session import ModelSession
@@ -28,10 +30,18 @@ from adarec_tf.export.warm_up import request_arrays
 from adarec_tf.models.compute_cost import count_macs
 from adarec_tf.models.model_cost import count_parameters, encoder_macs, served_bytes
 from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceModel
-from adarec_tf.models.students import Genotype, Student
-from adarec_tf.models.students.cost_table import SERVED_BATCH, Cost, CostTable, StudentFrame
+from adarec_tf.models.students import Genotype, Student, student_config_of
+from adarec_tf.models.students.cost_table import (
+    SERVED_BATCH,
+    Cost,
+    CostTable,
+    StudentShape,
+    read_cost_table,
+)
 from adarec_tf.models.students.genotype import edge_ends
+from adarec_tf.models.students.genotype_io import read_genotype
 from adarec_tf.models.students.primitives import NONE, PRIMITIVES
+from adarec_tf.training.devices import worker_name
 
 _NUM_STUDENTS = 24
 _NUM_ROUNDS = 6
@@ -47,29 +57,87 @@ Request = dict[str, np.ndarray]
 Ask = Callable[[Request], object]
 
 
+def find_costs(
+    teacher: SequenceModel | EnsembleTeacher,
+    student: StudentConfig,
+    search: SearchConfig,
+    *,
+    max_length: int,
+    kept_dir: str,
+    strategy: tf.distribute.Strategy | None = None,
+) -> list[CostTable]:
+    """The costs that a search goes by: a table for each width.
+
+    They are read from the file that `search.cost_table` names. Without one they are counted, and
+    measured where latency counts.
+
+    Args:
+      teacher: a built sequence model, the unit of the cost; of several, the first.
+      student: config of the students, but for the widths that are searched.
+      search: may name a file or a genotype, and says whether latency counts.
+      max_length: items of a history.
+      kept_dir: where measured tables are kept, so that an interrupted search goes on with them.
+      strategy: of the search; None is this process alone.
+
+    Returns:
+      A table for each width of the search, or one for the genotype that `search.genotype` names.
+
+    Raises:
+      ValueError: there is no such file, its table was made for another search, or several workers
+        would measure.
+    """
+    if search.genotype:
+        students = [student_config_of(read_genotype(search.genotype), student)]
+    else:
+        widths = search.hidden_dims or (student.hidden_dim,)
+        students = [student.replace(hidden_dim=width) for width in widths]
+    unit = teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher
+    counted = [count_costs(unit, of_width, max_length) for of_width in students]
+    if search.cost_table:
+        table = read_cost_table(search.cost_table)
+        table.check_fits(counted[0])
+        return [table]
+    if not search.reads_latency:
+        return counted
+    if strategy is not None and worker_name(strategy):
+        raise ValueError(
+            "`search.cost_table` should name a table where several workers search by latency: each "
+            "would measure its own. Received: none; make one with `adarec profile`."
+        )
+    return [_kept_latencies(table, unit, Path(kept_dir)) for table in counted]
+
+
+def _kept_latencies(counted: CostTable, teacher: SequenceModel, folder: Path) -> CostTable:
+    path = folder / f"costs_{counted.shape.hidden_dim}.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        measure_latencies(counted, teacher).write(str(path))
+    return read_cost_table(str(path))
+
+
 def count_costs(teacher: SequenceModel, student: StudentConfig, max_length: int) -> CostTable:
     """Counts parameters, multiply-adds and bytes; nothing is timed.
 
     Args:
       teacher: a built sequence model; its items are the student's.
-      student: the frame of the student.
+      student: config of the students.
       max_length: items of a history.
 
     Returns:
       A table without latencies.
     """
-    frame = StudentFrame.of(student, teacher.sequence_embedding.num_items, max_length)
-    embedding = _build_embedding(frame)
+    shape = StudentShape.of(student, teacher.sequence_embedding.num_items, max_length)
+    embedding = _build_embedding(shape)
     rest, more = (
-        _count_model(_build_student(frame, _none_genotype(frame, num_cells), embedding), max_length)
-        for num_cells in (frame.num_cells, frame.num_cells + 1)
+        _count_model(_build_student(shape, _none_genotype(shape, num_cells), embedding), max_length)
+        for num_cells in (shape.num_cells, shape.num_cells + 1)
     )
     whole = _count_model(teacher, max_length)
     num_tables = count_parameters(teacher).embedding
     return CostTable(
-        frame=frame,
+        shape=shape,
         operations={
-            name: _count_operation(name, frame.hidden_dim, frame.kernel_format, max_length)
+            name: _count_operation(name, shape.hidden_dim, shape.kernel_format, max_length)
             for name in PRIMITIVES
         },
         cell=Cost(*(int(with_one - without) for with_one, without in zip(more, rest, strict=True))),
@@ -103,7 +171,7 @@ def measure_latencies(
     num_students: int = _NUM_STUDENTS,
     num_rounds: int = _NUM_ROUNDS,
 ) -> CostTable:
-    """Times students of the table's frame, and the teacher, on this machine.
+    """Times students of the table's shape, and the teacher, on this machine.
 
     Args:
       counted: from `count_costs` with the same teacher.
@@ -116,15 +184,15 @@ def measure_latencies(
       The table with latencies, their errors, and the machine.
     """
     start = time.monotonic()
-    frame = counted.frame
-    genotypes = _profiled_genotypes(frame, num_students)
-    embedding = _build_embedding(frame)
-    models = [*(_build_student(frame, genotype, embedding) for genotype in genotypes), teacher]
-    keys = tuple(f"item-{number:09d}" for number in range(frame.num_items))
-    asked = _served_functions(models, keys, frame.max_length)
+    shape = counted.shape
+    genotypes = _profiled_genotypes(shape, num_students)
+    embedding = _build_embedding(shape)
+    models = [*(_build_student(shape, genotype, embedding) for genotype in genotypes), teacher]
+    keys = tuple(f"item-{number:09d}" for number in range(shape.num_items))
+    asked = _served_functions(models, keys, shape.max_length)
     encode = asked.pop()  # the teacher's encoder alone
     requests, batches = (
-        _random_requests(keys, size, frame.max_length) for size in (1, SERVED_BATCH)
+        _random_requests(keys, size, shape.max_length) for size in (1, SERVED_BATCH)
     )
     single = _median_ms([*asked, encode], requests, num_rounds, _NUM_CALLS)
     batched = _median_ms(asked, batches, num_rounds, _NUM_BATCH_CALLS)
@@ -142,7 +210,7 @@ def _with_latencies(
 ) -> CostTable:
     """The table with the terms of both fits, and of the teacher as a whole and its encoder."""
     single, batched = fits
-    num_cells = counted.frame.num_cells
+    num_cells = counted.shape.num_cells
 
     def timed(cost: Cost, latency_ms: float, batch_latency_ms: float = 0.0) -> Cost:
         return cost._replace(
@@ -176,56 +244,54 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _none_genotype(frame: StudentFrame, num_cells: int) -> Genotype:
-    edges = [NONE] * len(edge_ends(frame.num_nodes))
-    return Genotype.from_primitives(frame.num_nodes, [edges] * num_cells)
+def _none_genotype(shape: StudentShape, num_cells: int) -> Genotype:
+    edges = [NONE] * len(edge_ends(shape.num_nodes))
+    return Genotype.from_primitives(shape.num_nodes, [edges] * num_cells)
 
 
-def _profiled_genotypes(frame: StudentFrame, num_students: int) -> list[Genotype]:
+def _profiled_genotypes(shape: StudentShape, num_students: int) -> list[Genotype]:
     """An empty one, then ones with fewer and fewer edges of `none`; the same in every profile.
 
     Behind them for each smaller number of cells an empty one, and the bottom of a full one.
     """
     generator = np.random.default_rng(0)
     others = [name for name in PRIMITIVES if name != NONE]
-    shape = (frame.num_cells, len(edge_ends(frame.num_nodes)))
-    genotypes = [_none_genotype(frame, frame.num_cells)]
+    size = (shape.num_cells, len(edge_ends(shape.num_nodes)))
+    genotypes = [_none_genotype(shape, shape.num_cells)]
     for none_share in np.linspace(_MAX_NONE_SHARE, 0.0, num_students - 1):
-        names = np.where(
-            generator.random(shape) < none_share, NONE, generator.choice(others, shape)
-        )
-        genotypes.append(Genotype.from_primitives(frame.num_nodes, names.tolist()))
+        names = np.where(generator.random(size) < none_share, NONE, generator.choice(others, size))
+        genotypes.append(Genotype.from_primitives(shape.num_nodes, names.tolist()))
     full = genotypes[-1]
-    for num_cells in range(1, frame.num_cells):
+    for num_cells in range(1, shape.num_cells):
         bottom = dataclasses.replace(full, cells=full.cells[:num_cells])
-        genotypes += [_none_genotype(frame, num_cells), bottom]
+        genotypes += [_none_genotype(shape, num_cells), bottom]
     return [genotype.without_dead_edges() for genotype in genotypes]
 
 
-def _build_embedding(frame: StudentFrame) -> SequenceEmbedding:
+def _build_embedding(shape: StudentShape) -> SequenceEmbedding:
     embedding = SequenceEmbedding(
-        frame.num_items, frame.hidden_dim, frame.max_length, item_table=frame.item_table
+        shape.num_items, shape.hidden_dim, shape.max_length, item_table=shape.item_table
     )
     embedding.build((None, None))
     return embedding
 
 
 def _build_student(
-    frame: StudentFrame, genotype: Genotype, embedding: SequenceEmbedding
+    shape: StudentShape, genotype: Genotype, embedding: SequenceEmbedding
 ) -> Student:
     """A student on a given embedding: a table for each of many students would fill the memory."""
     student = Student(
         genotype=genotype,
-        num_items=frame.num_items,
-        max_length=frame.max_length,
-        hidden_dim=frame.hidden_dim,
+        num_items=shape.num_items,
+        max_length=shape.max_length,
+        hidden_dim=shape.hidden_dim,
         dropout=0.0,
-        item_table=frame.item_table,
-        kernel_format=frame.kernel_format,
+        item_table=shape.item_table,
+        kernel_format=shape.kernel_format,
     )
     student.sequence_embedding = embedding
     for layer in (*student.cells, student.final_norm):
-        layer.build((None, None, frame.hidden_dim))
+        layer.build((None, None, shape.hidden_dim))
     student.built = True  # part by part; Keras would look for the embedding that was replaced
     return student
 

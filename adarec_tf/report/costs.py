@@ -25,7 +25,7 @@ def print_costs(table: CostTable, console: Console | None = None) -> None:
             force_terminal=is_terminal, width=None if is_terminal else _PLAIN_WIDTH, highlight=False
         )
     console.print(_costs(table))
-    for line in (_frame_line(table), _machine_line(table), _error_line(table)):
+    for line in (_shape_line(table), _machine_line(table), _error_line(table)):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
@@ -48,12 +48,12 @@ def _cells(cost: Cost) -> list[str]:
     return [*(f"{count:,}" for count in counts), *(f"{value:.4f} ms" for value in latencies_ms)]
 
 
-def _frame_line(table: CostTable) -> str:
-    frame = table.frame
+def _shape_line(table: CostTable) -> str:
+    shape = table.shape
     return (
-        f"Students: {frame.num_cells} cells of {frame.num_nodes} nodes, hidden_dim "
-        f"{frame.hidden_dim}, {frame.item_table.format} table of {frame.num_items:,} items, "
-        f"histories of {frame.max_length} items."
+        f"Students: {shape.num_cells} cells of {shape.num_nodes} nodes, hidden_dim "
+        f"{shape.hidden_dim}, {shape.item_table.format} table of {shape.num_items:,} items, "
+        f"histories of {shape.max_length} items."
     )
 
 

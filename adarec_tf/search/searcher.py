@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.histories import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.models.students import Student, build_student
+from adarec_tf.models.students.cost_table import CostTable, StudentShape
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.search.bilevel.supernet_training import SearchSettings, SupernetTraining
 from adarec_tf.search.cost.budget import SETTINGS, budget_of
@@ -34,10 +36,10 @@ from adarec_tf.search.selection.pareto import (
 from adarec_tf.search.selection.selection import likeliest_genotype, ranked_genotypes
 from adarec_tf.search.selection.validation import SupernetValidation
 from adarec_tf.search.space.alphas import Logits, alphas_scale, relative_entropy
-from adarec_tf.search.space.frames import Frame, reachable_frames
+from adarec_tf.search.space.search_space import SearchSpace, reachable_spaces
 from adarec_tf.search.space.weight_transfer import transfer_weights
 from adarec_tf.training.checkpoint import EpochCheckpoint
-from adarec_tf.training.devices import check_same_epoch, is_chief, worker_name
+from adarec_tf.training.devices import check_same_epoch, is_chief, mean_over_replicas, worker_name
 from adarec_tf.training.fit import SELECTION_METRIC
 from adarec_tf.training.progress import Progress, log_progress
 from adarec_tf.training.training_log import TrainingLog
@@ -80,6 +82,7 @@ def search_genotype(
     train: Histories,
     valid: Histories,
     *,
+    costs: CostTable | Sequence[CostTable],
     student: StudentConfig,
     search: SearchConfig,
     distillation: DistillationConfig,
@@ -94,11 +97,11 @@ def search_genotype(
     """Searches the student's architecture for one scene.
 
     Args:
-      teacher: a trained sequence model, or several; its losses guide the search, and one of them is
-        the unit of the cost.
+      teacher: a trained sequence model, or several; its losses guide the search.
       train: training histories; halved by user for weights and alphas.
       valid: histories whose targets rank candidates.
-      student: the frame of the student, but for the widths that are searched.
+      costs: of the students; where `search.hidden_dims` names several widths, a table for each.
+      student: config of the student, but for the width where that is searched.
       search: rates, epochs, weight of the cost.
       distillation: the terms of the loss.
       max_length: items the models see.
@@ -117,24 +120,23 @@ def search_genotype(
 
     Raises:
       ValueError: a half of the training users has no history to train on, a loss is not finite, no
-        student keeps the budgets, the cost table was made for another search, workers have none
-        where they need one, or they continue from different epochs.
+        student keeps the budgets, the costs are those of other students, or workers have different
+        costs or continue from different epochs.
     """
     strategy = strategy or tf.distribute.get_strategy()
     settings = SearchSettings(student, search, distillation, max_length, seen, seed, strategy)
-    _check_equal_costs(search, strategy)
-    frames = reachable_frames(
-        teacher, student, search, max_length=max_length, kept_dir=checkpoint_dir
-    )
+    tables = [costs] if isinstance(costs, CostTable) else costs
+    _check_costs(tables, teacher.sequence_embedding.num_items, settings)
+    spaces = reachable_spaces(tables, student, search)
     # Each worker has a cache of its own, so that none reads what another is writing.
     cache_dir = os.path.join(checkpoint_dir, _CACHE_DIR, worker_name(strategy))
     halves = split_halves(train)
     results: list[SearchResult] = []
-    for frame in frames:
-        of_frame = settings._replace(student=frame.student)
-        loop = _SearchLoop(teacher, halves, valid, of_frame, frame, cache_dir)
-        log_folder = None if log_dir is None else frame.folder(log_dir)
-        results.append(loop.choose(loop.run(frame.folder(checkpoint_dir), log_folder)))
+    for space in spaces:
+        of_width = settings._replace(student=space.student)
+        loop = _SearchLoop(teacher, halves, valid, of_width, space, cache_dir)
+        log_folder = None if log_dir is None else space.folder(log_dir)
+        results.append(loop.choose(loop.run(space.folder(checkpoint_dir), log_folder)))
     result = _best_result(results)
     if is_chief(strategy):
         with tf.io.gfile.GFile(trace_path, "w") as file:
@@ -142,11 +144,16 @@ def search_genotype(
     return result
 
 
-def _check_equal_costs(search: SearchConfig, strategy: tf.distribute.Strategy) -> None:
-    if worker_name(strategy) and search.reads_latency and not search.cost_table:
+def _check_costs(tables: Sequence[CostTable], num_items: int, settings: SearchSettings) -> None:
+    """Checks that the costs are those of this search's students, and the same on all workers."""
+    for table in tables:
+        of_width = settings.student.replace(hidden_dim=table.shape.hidden_dim)
+        table.check_shape(StudentShape.of(of_width, num_items, settings.max_length))
+    digest = float(zlib.crc32("".join(table.to_json() for table in tables).encode()))
+    if mean_over_replicas(settings.strategy, {"costs": digest})["costs"] != digest:
         raise ValueError(
-            "`search.cost_table` should name a table where several workers search by latency: each "
-            "would measure its own. Received: none; make one with `adarec profile`."
+            "`costs` should be equal on all workers. Received: different ones; measure them once, "
+            "with `adarec profile`, and name the file in `search.cost_table`."
         )
 
 
@@ -171,22 +178,22 @@ class _SearchLoop:
         halves: tuple[Histories, Histories],
         valid: Histories,
         settings: SearchSettings,
-        frame: Frame,
+        space: SearchSpace,
         cache_dir: str,
     ) -> None:
         self._settings = settings
-        self._frame = frame
-        width = f" of width {frame.student.hidden_dim}" if frame.is_searched else ""
+        self._space = space
+        width = f" of width {space.student.hidden_dim}" if space.is_one_of_several else ""
         self._name = f"search{width}"
         prices = relative_costs(
-            frame.costs,
-            num_cells=frame.num_alike,
+            space.costs,
+            num_cells=space.num_alike,
             latency_share=settings.search.cost_latency_share,
         )
         # After the costs: measuring draws weights of its own.
         keras.utils.set_random_seed(settings.seed)
         self._training = SupernetTraining(
-            teacher, halves, prices, frame.budgets, settings, cache_dir
+            teacher, halves, prices, space.budgets, settings, cache_dir
         )
         self.validation = SupernetValidation(
             self._training.state.supernet,
@@ -220,7 +227,7 @@ class _SearchLoop:
         ranked = ranked_genotypes(
             logits,
             validate,
-            self._frame.budgets,
+            self._space.budgets,
             student=settings.student,
             search=settings.search,
             seed=settings.seed,
@@ -229,7 +236,7 @@ class _SearchLoop:
         best = max(found, key=lambda candidate: candidate[1])[0]
         front = self._front(logits, validate, ranked, best) if settings.search.front_size else None
         student = self._student(best)
-        finalists = [(self._frame.named(genotype), metric) for genotype, metric in found]
+        finalists = [(self._space.named(genotype), metric) for genotype, metric in found]
         gap = DiscretizationGap(
             self._relaxed_metric(logits, validate),
             validate(best),
@@ -246,7 +253,7 @@ class _SearchLoop:
             "gap": gap.gap,
         }
         return SearchResult(
-            self._frame.named(best), student, finalists, trace, self.validation, gap, front
+            self._space.named(best), student, finalists, trace, self.validation, gap, front
         )
 
     def _relaxed_metric(self, logits: Logits, validate: Callable[[Genotype], float]) -> float:
@@ -277,24 +284,24 @@ class _SearchLoop:
         ranked: list[RankedGenotype],
         searched: Genotype,
     ) -> Front:
-        settings, search, frame = self._settings, self._settings.search, self._frame
+        settings, search, space = self._settings, self._settings.search, self._space
         rung = budget_of(
-            SETTINGS[search.front_quantity], 0.0, frame.costs, num_cells=frame.num_alike
+            SETTINGS[search.front_quantity], 0.0, space.costs, num_cells=space.num_alike
         )
         ladder = budget_ladder(
             rung,
-            frame.budgets,
+            space.budgets,
             num_edges=len(logits.operations),
             num_nodes=settings.student.num_nodes,
             size=search.front_size,
-            num_optional=frame.num_optional,
+            num_optional=space.num_optional,
         )
         best = best_within(
             ladder,
             ranked,
             logits,
             validate,
-            frame.budgets,
+            space.budgets,
             student=settings.student,
             search=search,
             seed=settings.seed,
@@ -302,7 +309,7 @@ class _SearchLoop:
         if self.validation.leaves_users_out:
             validate = functools.cache(self.validation.validate_on_all_users)
         of_searched, *others = (
-            FrontStudent(frame.named(genotype), validate(genotype), frame.costs.cost_of(genotype))
+            FrontStudent(space.named(genotype), validate(genotype), space.costs.cost_of(genotype))
             for genotype in (searched, *best)
         )
         return find_front(of_searched, others, search.front_quantity)
@@ -317,7 +324,7 @@ class _SearchLoop:
         """The network of a genotype, with the supernet's weights."""
         settings, supernet = self._settings, self._training.state.supernet
         student = build_student(
-            self._frame.named(genotype),
+            self._space.named(genotype),
             settings.student,
             supernet.sequence_embedding.num_items,
             settings.max_length,
@@ -330,10 +337,10 @@ class _SearchLoop:
         measured = self._training.run_epoch(epoch)
         state = self._training.state
         logits = self._logits(epoch)
-        genotype = likeliest_genotype(logits, self._settings.student, self._frame.budgets)
+        genotype = likeliest_genotype(logits, self._settings.student, self._space.budgets)
         return {
             "epoch": epoch + 1,
-            **self._frame.record,
+            **self._space.record,
             "alphas_moved": self._training.alphas_move(epoch),
             **measured,
             SELECTION_METRIC: self.validation.validate(genotype),
@@ -343,15 +350,15 @@ class _SearchLoop:
             "alphas": state.alphas.numpy().tolist(),
             **self._depths(logits),
             "alphas_scale": alphas_scale(self._settings.search, epoch),
-            "genotype": self._frame.named(genotype).to_dict(),
-            "genotype_cost": self._frame.costs.cost_of(genotype)._asdict(),
-            "costs": {name: cost._asdict() for name, cost in self._frame.costs.operations.items()},
+            "genotype": self._space.named(genotype).to_dict(),
+            "genotype_cost": self._space.costs.cost_of(genotype)._asdict(),
+            "costs": {name: cost._asdict() for name, cost in self._space.costs.operations.items()},
             "learning_rate": float(state.weight_optimizer.learning_rate),
         }
 
     def _depths(self, logits: Logits) -> dict[str, Any]:
         """How likely each number of cells is, where the depth is searched."""
-        if self._frame.num_optional == 0:
+        if self._space.num_optional == 0:
             return {}
         shares = scipy.special.softmax(logits.depth_logits.astype(np.float64))
         most = self._settings.student.num_cells

@@ -22,6 +22,7 @@ from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.export.profile import count_costs
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.search.searcher import search_genotype
 from adarec_tf.training.devices import choose_strategy
@@ -46,11 +47,13 @@ def search(case: str, strategy: tf.distribute.Strategy, folder: Path, name: str)
         walk_scene.MAX_LENGTH,
         seed=1,
     )
+    student = StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2, dropout=0.0)
     result = search_genotype(
         teacher,
         scene["train"],
         scene["valid"],
-        student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2, dropout=0.0),
+        costs=count_costs(teacher, student, walk_scene.MAX_LENGTH),
+        student=student,
         search=SearchConfig(
             max_epochs=2,
             warmup_epochs=1,

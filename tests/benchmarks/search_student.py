@@ -28,6 +28,7 @@ from stored_results import RESULTS, provenance, write_result
 
 import adarec_tf.models.teachers  # noqa: F401  (registers their Keras classes for loading)
 from adarec_tf.config.student import StudentConfig
+from adarec_tf.export.profile import find_costs
 from adarec_tf.models.students import Genotype
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.search.selection.selection import likeliest_genotype
@@ -50,10 +51,10 @@ def discretization(result: SearchResult, student: StudentConfig) -> dict[str, fl
     last = result.trace[-1]
     logits = Logits(np.array(last["alphas"]), _absences(last))
     generator = np.random.default_rng(0)
-    frame = {"num_nodes": student.num_nodes, "num_cells": student.num_cells}
+    size = {"num_nodes": student.num_nodes, "num_cells": student.num_cells}
     drawn = np.mean(
         [
-            result.validation.validate(derive_genotype(draw_scores(logits, generator), **frame))
+            result.validation.validate(derive_genotype(draw_scores(logits, generator), **size))
             for _ in range(_NUM_DRAWN)
         ]
     )
@@ -122,11 +123,19 @@ def main() -> None:
     config = scene_config(options.scene).override(options.settings)
     scene = take_users(read_scene(options.data, config.data), options.users)
     start = time.monotonic()
+    teacher = keras.saving.load_model(options.teacher)
     with tempfile.TemporaryDirectory() as temporary:
         result = search_genotype(
-            keras.saving.load_model(options.teacher),
+            teacher,
             scene.splits.train,
             scene.splits.valid,
+            costs=find_costs(
+                teacher,
+                config.student,
+                config.search,
+                max_length=scene.max_length,
+                kept_dir=options.checkpoints or temporary,
+            ),
             student=config.student,
             search=config.search,
             distillation=config.distillation,

@@ -31,6 +31,7 @@ from stored_results import RESULTS, provenance, write_result
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import SASRecConfig
 from adarec_tf.data.histories.histories import split_halves
+from adarec_tf.export.profile import count_costs
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.search.searcher import search_genotype
 from pipeline.configs import scene_config
@@ -55,6 +56,7 @@ def measured_epochs(
             teacher,
             train,
             scene.splits.valid.take(np.arange(64)),  # validation is not timed
+            costs=count_costs(teacher, config.student, scene.max_length),
             student=config.student,
             search=config.search,
             distillation=config.distillation,

@@ -7,10 +7,10 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.students.student import Student
 
-__all__ = ["Genotype", "Student", "build_student", "student_frame"]
+__all__ = ["Genotype", "Student", "build_student", "student_config_of"]
 
 
-def student_frame(genotype: Genotype, config: StudentConfig) -> StudentConfig:
+def student_config_of(genotype: Genotype, config: StudentConfig) -> StudentConfig:
     """The config of a genotype's student: a width that was searched goes before the config's.
 
     Raises:
@@ -35,7 +35,7 @@ def build_student(
     Returns:
       A built model.
     """
-    config = student_frame(genotype, config)
+    config = student_config_of(genotype, config)
     keras.utils.set_random_seed(seed)
     student = Student(
         genotype=genotype,

@@ -1,6 +1,6 @@
 """What the students of a search cost: the table that `adarec profile` writes and the search reads.
 
-A student's cost is a sum: what every student of the frame has, and what stands on its edges.
+A student's cost is a sum: what every student of one shape has, and what stands on its edges.
 Parameters, multiply-adds and bytes are counted, and add up exactly. Latency is measured, in the
 form that is served, and adds up nearly; the table says how nearly.
 """
@@ -19,7 +19,7 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.students.primitives import PRIMITIVES
 
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 3
 # Histories in the larger of the two requests that are timed.
 SERVED_BATCH = 32
 
@@ -43,7 +43,7 @@ class Cost(NamedTuple):
     batch_latency_ms: float = 0.0
 
 
-class StudentFrame(Config):
+class StudentShape(Config):
     """All that the cost of a student depends on besides its genotype and the machine."""
 
     num_items: PositiveInt
@@ -55,8 +55,14 @@ class StudentFrame(Config):
     kernel_format: str
 
     @classmethod
-    def of(cls, student: StudentConfig, num_items: int, max_length: int) -> "StudentFrame":
-        """The frame of a student's config in a scene."""
+    def of(cls, student: StudentConfig, num_items: int, max_length: int) -> "StudentShape":
+        """The shape of a student's config in a scene.
+
+        Args:
+          student: the config.
+          num_items: items of the catalog.
+          max_length: items of a history.
+        """
         return cls(
             num_items=num_items,
             max_length=max_length,
@@ -70,12 +76,12 @@ class StudentFrame(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class CostTable:
-    """The costs of all students of one frame, and those of the teacher.
+    """The costs of all students of one shape, and those of the teacher.
 
     Attributes:
-      frame: what the students have in common.
+      shape: what the students have in common.
       operations: of each primitive on one edge of one cell; `none` costs nothing.
-      cell: of a cell without operations; its latency is 0 where the frame has one cell alone.
+      cell: of a cell without operations; its latency is 0 where the shape has one cell alone.
       rest: of a student without any operation: look-up, embedding, cells, scores, best items.
       teacher: of the teacher, as a whole.
       teacher_encoder: of the teacher without its tables and without scoring.
@@ -84,7 +90,7 @@ class CostTable:
       machine: where latency was measured, and on how many threads.
     """
 
-    frame: StudentFrame
+    shape: StudentShape
     operations: Mapping[str, Cost]
     cell: Cost
     rest: Cost
@@ -106,9 +112,9 @@ class CostTable:
         return self.rest.latency_ms > 0
 
     def cost_of(self, genotype: Genotype) -> Cost:
-        """The predicted cost of a student of this frame, or of one with fewer cells."""
+        """The predicted cost of a student of this shape, or of one with fewer cells."""
         cells = genotype.without_dead_edges().cells
-        num_absent = self.frame.num_cells - len(cells)
+        num_absent = self.shape.num_cells - len(cells)
         rest = [whole - num_absent * cell for whole, cell in zip(self.rest, self.cell, strict=True)]
         parts = [self.operations[edge.primitive] for cell in cells for edge in cell]
         return Cost(*(sum(values) for values in zip(rest, *parts, strict=True)))
@@ -117,18 +123,12 @@ class CostTable:
         """Checks that the table was made for this search.
 
         Args:
-          counted: what `count_costs` gives for its frame and teacher.
+          counted: what `count_costs` gives for its shape and teacher.
 
         Raises:
-          ValueError: it was made for another frame or another teacher.
+          ValueError: it was made for another shape or another teacher.
         """
-        ours, asked = self.frame.to_dict(), counted.frame.to_dict()
-        others = {name: value for name, value in ours.items() if value != asked[name]}
-        if others:
-            raise ValueError(
-                f"`search.cost_table` should be of {_listed({n: asked[n] for n in others})}. "
-                f"Received: a table of {_listed(others)}; measure it again with `adarec profile`."
-            )
+        self.check_shape(counted.shape)
         if self.teacher[:3] != counted.teacher[:3]:
             raise ValueError(
                 "`search.cost_table` should be of the teacher of this search, with "
@@ -136,11 +136,25 @@ class CostTable:
                 f"{_counts(self.teacher)}; measure it again with `adarec profile`."
             )
 
+    def check_shape(self, shape: StudentShape) -> None:
+        """Checks that the table is of students of this shape.
+
+        Raises:
+          ValueError: it was made for another shape.
+        """
+        ours, asked = self.shape.to_dict(), shape.to_dict()
+        others = {name: value for name, value in ours.items() if value != asked[name]}
+        if others:
+            raise ValueError(
+                f"A cost table should be of {_listed({n: asked[n] for n in others})}. "
+                f"Received: a table of {_listed(others)}; measure it again with `adarec profile`."
+            )
+
     def to_json(self) -> str:
         """The table as readable JSON."""
         values = {
             "format_version": _FORMAT_VERSION,
-            "frame": self.frame.to_dict(),
+            "shape": self.shape.to_dict(),
             "operations": {name: cost._asdict() for name, cost in self.operations.items()},
             **{name: getattr(self, name)._asdict() for name in _WHOLE_COSTS},
             "latency_errors": list(self.latency_errors),
@@ -166,7 +180,7 @@ class CostTable:
             if values["format_version"] != _FORMAT_VERSION:
                 raise KeyError(f"format_version {values['format_version']}")
             return cls(
-                frame=StudentFrame.from_dict(values["frame"]),
+                shape=StudentShape.from_dict(values["shape"]),
                 operations={name: Cost(**cost) for name, cost in values["operations"].items()},
                 **{name: Cost(**values[name]) for name in _WHOLE_COSTS},
                 latency_errors=tuple(values["latency_errors"]),

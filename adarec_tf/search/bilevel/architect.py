@@ -104,7 +104,7 @@ def build_alpha_step(
                 total, task = value.total, value.task
             # Anew for cost and budgets: one softmax for both rounds their gradients otherwise than
             # the searches did whose genotypes are stored.
-            expected = functools.partial(expected_student, *logits, **_frame(state))
+            expected = functools.partial(expected_student, *logits, **_size(state))
             # What all replicas know is shared equally.
             parts = {
                 "alpha_task": task,
@@ -138,7 +138,7 @@ def _compiled(
     )
 
 
-def _frame(state: SearchState) -> dict[str, int]:
+def _size(state: SearchState) -> dict[str, int]:
     cells = state.supernet.cells
     return {"num_cells": len(cells), "num_cell_edges": len(cells[0].ends)}
 
@@ -158,7 +158,7 @@ def _compared(
         return edges.operations, edges.num_absent, value.total, value.task
 
     operations, num_absent, losses, tasks = _map(judge, config.num_compared)
-    is_there = active_rows(num_absent, num_rows=logits.operations.shape[0], **_frame(state))
+    is_there = active_rows(num_absent, num_rows=logits.operations.shape[0], **_size(state))
     drawn = ComparedArchitectures(operations, is_there, num_absent)
     loss = compared_loss(logits, drawn, sum_over_replicas(losses)) / num_replicas()
     return loss, tf.reduce_mean(tasks)

@@ -48,7 +48,7 @@ class Budget(NamedTuple):
       num_cells: cells that get an operation together.
       rest: quanta of a student without operations.
       quantum: how much of the setting's unit one is.
-      frame_cells: cells of the student that allowance and rest are of.
+      all_cells: cells of the student that allowance and rest are of.
       cell_price: quanta of a cell without operations, not negative.
     """
 
@@ -59,12 +59,12 @@ class Budget(NamedTuple):
     num_cells: int
     rest: float
     quantum: float
-    frame_cells: int
+    all_cells: int
     cell_price: int
 
     def price_of(self, genotype: Genotype) -> int:
         """Quanta of the operations, less those of cells left out; without dead edges."""
-        num_absent = self.frame_cells - len(genotype.cells)
+        num_absent = self.all_cells - len(genotype.cells)
         return int(self.prices[operations_of(genotype)].sum()) - num_absent * self.cell_price
 
     def is_kept_by(self, genotype: Genotype) -> bool:
@@ -73,12 +73,12 @@ class Budget(NamedTuple):
 
     def without_cells(self, num_absent: int) -> "Budget":
         """The same bound, for students that have so many cells fewer."""
-        saved, num_left = num_absent * self.cell_price, self.frame_cells - num_absent
+        saved, num_left = num_absent * self.cell_price, self.all_cells - num_absent
         return self._replace(
             allowance=self.allowance + saved,
             rest=self.rest - saved,
             num_cells=min(self.num_cells, num_left),
-            frame_cells=num_left,
+            all_cells=num_left,
         )
 
     def setting_for(self, price: int) -> float:
@@ -87,7 +87,7 @@ class Budget(NamedTuple):
 
 
 class UnreachableBudgetError(ValueError):
-    """No student of the frame keeps the budgets.
+    """No student of the search keeps the budgets.
 
     Attributes:
       overrun: the least reachable value as a multiple of the one that was given.
@@ -132,7 +132,7 @@ def budget_of(setting: str, value: float, table: CostTable, *, num_cells: int) -
         num_cells=num_cells,
         rest=rest,
         quantum=quantum / teacher,
-        frame_cells=table.frame.num_cells,
+        all_cells=table.shape.num_cells,
         cell_price=math.ceil(getattr(table.cell, quantity) / quantum - _TOLERANCE),
     )
 
@@ -155,8 +155,8 @@ def check_reachable(budgets: Sequence[Budget]) -> None:
             least = budget.setting_for(cheapest)
             raise UnreachableBudgetError(
                 f"`search.{budget.setting}` should be at least {_rounded_up(least)}, what the "
-                f"cheapest student of this frame needs{within}. Received: {budget.value:g}; raise "
-                "it, or change the frame: student.hidden_dim, num_cells, item_table.format.",
+                f"cheapest student needs{within}. Received: {budget.value:g}; raise it, or make "
+                "students smaller: student.hidden_dim, num_cells, item_table.format.",
                 overrun=least / budget.value,
             )
         seeing = [index for index in seeing if prices[index] <= budget.allowance]

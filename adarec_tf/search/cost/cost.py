@@ -1,54 +1,13 @@
-"""The search's costs: where they come from, and what the architecture believed in would cost."""
+"""The expected cost of an architecture that is drawn, from a table of measured costs."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config.search import SearchConfig
-from adarec_tf.config.student import StudentConfig
-from adarec_tf.export.profile import count_costs, measure_latencies
-from adarec_tf.models.sequence_model import SequenceModel
-from adarec_tf.models.students.cost_table import Cost, CostTable, read_cost_table
+from adarec_tf.models.students.cost_table import Cost, CostTable
 from adarec_tf.search.space.alphas import OPERATIONS
 from adarec_tf.search.space.depth import ExpectedStudent
-
-
-def search_costs(
-    teacher: SequenceModel,
-    student: StudentConfig,
-    search: SearchConfig,
-    *,
-    max_length: int,
-    kept_path: str,
-) -> CostTable:
-    """The costs that a search goes by.
-
-    Those of the file it was given; else they are counted, and measured where latency counts.
-
-    Args:
-      teacher: a built sequence model, the unit of the cost.
-      student: the frame of the student.
-      search: may name a file, and says whether latency counts.
-      max_length: items of a history.
-      kept_path: where a measured table is kept, so that an interrupted search goes on with it.
-
-    Raises:
-      ValueError: there is no such file, or its table was made for another search.
-    """
-    counted = count_costs(teacher, student, max_length)
-    if search.cost_table:
-        table = read_cost_table(search.cost_table)
-        table.check_fits(counted)
-        return table
-    if not search.reads_latency:
-        return counted
-    kept = Path(kept_path)
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        measure_latencies(counted, teacher).write(kept_path)
-    return read_cost_table(kept_path)
 
 
 class Prices(NamedTuple):

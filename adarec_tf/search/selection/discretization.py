@@ -44,7 +44,7 @@ def mean_of_drawn(
     Args:
       logits: of operations and depths.
       validate: the metric of a genotype.
-      student: the frame of the student.
+      student: config of the student.
       num_drawn: how many, one or more; blind and repeated ones count, as they do in the search.
       seed: of the draws.
     """

@@ -88,7 +88,7 @@ def budget_ladder(
     Args:
       rung: a budget of the quantity; its value does not count.
       budgets: which all students keep; such that `check_reachable` passes.
-      num_edges: rows of the alphas: of one cell, or of every cell of the frame.
+      num_edges: rows of the alphas: of one cell, or of every cell.
       num_nodes: intermediate nodes of a cell.
       size: how many, 2 or more.
       num_optional: cells that a student may leave out.
@@ -103,7 +103,7 @@ def budget_ladder(
             continue
         own = rung.without_cells(num_absent)
         prices = own.num_cells * own.prices
-        num_rows = min(num_edges, own.frame_cells * len(edge_ends(num_nodes)))
+        num_rows = min(num_edges, own.all_cells * len(edge_ends(num_nodes)))
         scores = np.tile(prices.astype(float), (num_rows, 1))
         extremes += [
             int(prices[likeliest_within(sign * scores, within, num_nodes=num_nodes)].sum())
@@ -138,7 +138,7 @@ def best_within(
       logits: of operations and depths.
       validate: the metric of a genotype, the higher the better.
       budgets: which all of them keep.
-      student: the frame of the student.
+      student: config of the student.
       search: method, and how many architectures are validated.
       seed: of what is drawn.
 

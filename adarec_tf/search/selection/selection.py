@@ -23,7 +23,7 @@ def likeliest_genotype(
 
     Args:
       scores: logits with or without noise.
-      student: the frame of the student.
+      student: config of the student.
       budgets: if the genotype overruns one, the likeliest that keeps all of them takes its place.
     """
     genotype = derive_genotype(scores, num_nodes=student.num_nodes, num_cells=student.num_cells)
@@ -51,7 +51,7 @@ def ranked_genotypes(
       logits: of operations and depths.
       validate: the metric of a genotype, the higher the better.
       budgets: which all of them keep.
-      student: the frame of the student.
+      student: config of the student.
       search: method and budget: `num_candidates` + 1 + `num_evaluations` in every method.
       seed: of what is drawn; equal arguments give equal results.
 
@@ -87,7 +87,7 @@ def candidate_genotypes(
 
     Args:
       logits: of operations and depths.
-      student: the frame of the student.
+      student: config of the student.
       budgets: which all of them keep.
       num_drawn: how many beside the likeliest one.
       seed: of the draws.

@@ -135,7 +135,7 @@ def derive_genotype(logits: Logits, *, num_nodes: int, num_cells: int) -> Genoty
     Args:
       logits: of both, with or without noise.
       num_nodes: intermediate nodes of a cell.
-      num_cells: cells of the frame; where the rows are those of one cell, all get its operations.
+      num_cells: the most that a student has; rows of one cell count for all of them.
 
     Returns:
       The genotype; adding a constant to an edge's alphas does not change it.

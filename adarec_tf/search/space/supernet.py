@@ -228,7 +228,7 @@ class Supernet(keras.Model):
         """Creates the layers.
 
         Args:
-          config: the frame of the students.
+          config: of the students.
           num_items: of the catalog.
           max_length: items of a history.
           num_optional: how many of the topmost cells an architecture may leave out.

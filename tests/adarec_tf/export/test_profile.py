@@ -1,30 +1,37 @@
 """Counts by hand, and against students that are built and served; latencies that were measured."""
 
+import dataclasses
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.export import profile
-from adarec_tf.export.profile import count_costs, measure_latencies
+from adarec_tf.export.profile import count_costs, find_costs, measure_latencies
 from adarec_tf.export.signatures import build_served_model
 from adarec_tf.models.model_cost import count_parameters, encoder_macs, served_bytes
 from adarec_tf.models.students import Genotype, build_student
-from adarec_tf.models.students.cost_table import CostTable
+from adarec_tf.models.students.cost_table import Cost, CostTable
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.search.space.alphas import OPERATIONS
+from tests.adarec_tf.search.hand_made_costs import COUNTED, cost_table
 
 NUM_ITEMS, LENGTH = 11, 6
 STUDENT = StudentConfig(hidden_dim=4, num_cells=2, num_nodes=2)
+TEACHER = NextItNetConfig(hidden_dim=4, num_blocks=2, kernel_size=3, dilations=(1, 4))
 CELLS = [["conv_3", "skip", "dilated_4_conv_5"], ["max_pool_3", "conv_5", "none"]]
 
 
 @pytest.fixture(scope="module")
 def teacher():  # type: ignore[no-untyped-def]
-    config = NextItNetConfig(hidden_dim=4, num_blocks=2, kernel_size=3, dilations=(1, 4))
-    return build_teacher(config, NUM_ITEMS, LENGTH, seed=1)
+    return build_teacher(TEACHER, NUM_ITEMS, LENGTH, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +121,9 @@ def test_latencies_are_measured_and_change_no_count(teacher) -> None:  # type: i
 
 
 def test_students_of_fewer_cells_are_timed_where_there_are_several(counted: CostTable) -> None:
-    genotypes = profile._profiled_genotypes(counted.frame, 5)
+    genotypes = profile._profiled_genotypes(counted.shape, 5)
     assert [len(genotype.cells) for genotype in genotypes] == [2] * 5 + [1, 1]
-    one = counted.frame.replace(num_cells=1)
+    one = counted.shape.replace(num_cells=1)
     assert [len(genotype.cells) for genotype in profile._profiled_genotypes(one, 5)] == [1] * 5
 
 
@@ -144,3 +151,94 @@ def test_functions_have_their_turns_and_the_warm_up_does_not_count(
     )
     np.testing.assert_allclose(medians, [3500.0, 5000.0])
     assert calls == ["a1", "a2", "a1", "b1", "b2", "b1", "a2", "a1", "a2", "b2", "b1", "b2"]
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[CostTable]:
+    """What was measured; each time it takes a little longer."""
+    tables: list[CostTable] = []
+
+    def measure(counted: CostTable, teacher: None) -> CostTable:
+        tables.append(cost_table(rest=Cost(100, 0, 400, 1.0 + len(tables))))
+        return tables[-1]
+
+    monkeypatch.setattr(profile, "count_costs", lambda *arguments: COUNTED)
+    monkeypatch.setattr(profile, "measure_latencies", measure)
+    return tables
+
+
+def _costs(folder: Path, strategy: object = None, **settings: object) -> CostTable:
+    [table] = find_costs(
+        None,  # type: ignore[arg-type]
+        STUDENT,
+        SearchConfig(**settings),  # type: ignore[arg-type]
+        max_length=8,
+        kept_dir=str(folder / "new"),
+        strategy=strategy,  # type: ignore[arg-type]
+    )
+    return table
+
+
+def test_latency_is_measured_only_where_it_counts(
+    measured: list[CostTable], tmp_path: Path
+) -> None:
+    assert _costs(tmp_path) == COUNTED
+    assert measured == []
+    assert _costs(tmp_path, latency_budget_ms=1.0) == measured[0]
+
+
+def test_an_interrupted_search_goes_on_with_the_costs_it_began_with(
+    measured: list[CostTable], tmp_path: Path
+) -> None:
+    first = _costs(tmp_path, latency_budget_ms=1.0)
+    assert _costs(tmp_path, latency_budget_ms=1.0) == first
+    assert len(measured) == 1
+
+
+def test_a_table_that_is_given_is_gone_by(measured: list[CostTable], tmp_path: Path) -> None:
+    path = str(tmp_path / "given.json")
+    given = cost_table(rest=Cost(100, 0, 400, 77.0))
+    given.write(path)
+    assert _costs(tmp_path, latency_budget_ms=1.0, cost_table=path) == given
+    assert measured == []
+    cost_table(teacher=Cost(1, 2, 3)).write(path)
+    with pytest.raises(ValueError, match="of the teacher of this search"):
+        _costs(tmp_path, cost_table=path)
+
+
+def test_several_workers_do_not_measure_each_for_itself(
+    measured: list[CostTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile, "worker_name", lambda strategy: "worker-1")
+    assert _costs(tmp_path, "workers") == COUNTED
+    with pytest.raises(ValueError, match=re.escape("`search.cost_table` should name a table")):
+        _costs(tmp_path, "workers", latency_budget_ms=1.0)
+    assert measured == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_each_width_has_a_table_and_a_given_genotype_that_of_its_own(
+    teacher,  # type: ignore[no-untyped-def]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted: list[tuple[object, int]] = []
+
+    def count(unit: object, student: StudentConfig, max_length: int) -> CostTable:
+        counted.append((unit, student.hidden_dim))
+        return COUNTED
+
+    monkeypatch.setattr(profile, "count_costs", count)
+    path = tmp_path / "genotype.json"
+    path.write_text(dataclasses.replace(Genotype.from_primitives(2, CELLS), hidden_dim=6).to_json())
+    # The first of several teachers is the unit.
+    several = EnsembleTeacher([teacher, build_teacher(TEACHER, NUM_ITEMS, LENGTH, seed=2)])
+    for asked, settings, widths in (
+        (teacher, {}, [4]),
+        (several, {"hidden_dims": (16, 8)}, [16, 8]),
+        (teacher, {"hidden_dims": (16, 8), "genotype": str(path)}, [6]),
+    ):
+        counted.clear()
+        search = SearchConfig(**settings)  # type: ignore[arg-type]
+        find_costs(asked, STUDENT, search, max_length=LENGTH, kept_dir=str(tmp_path))
+        assert counted == [(teacher, width) for width in widths]

@@ -3,10 +3,11 @@
 from typing import Any
 
 from adarec_tf.config.item_table import FLOAT32_TABLE
-from adarec_tf.models.students.cost_table import Cost, CostTable, StudentFrame
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.models.students.cost_table import Cost, CostTable, StudentShape
 from adarec_tf.models.students.primitives import NONE, PRIMITIVES, SKIP
 
-FRAME = StudentFrame(
+SHAPE = StudentShape(
     num_items=16,
     max_length=8,
     hidden_dim=4,
@@ -27,9 +28,9 @@ def operation_cost(name: str) -> Cost:
 
 
 def cost_table(**changes: Any) -> CostTable:
-    """A table of `FRAME`, with the fields given."""
+    """A table of `SHAPE`, with the fields given."""
     fields: dict[str, Any] = {
-        "frame": FRAME,
+        "shape": SHAPE,
         "operations": {name: operation_cost(name) for name in PRIMITIVES},
         "cell": Cost(6, 0, 24, 0.05, 0.2),
         "rest": Cost(100, 0, 400, 1.0, 5.0),
@@ -39,3 +40,13 @@ def cost_table(**changes: Any) -> CostTable:
         "machine": {"cpu": "hand", "cores": 1, "tensorflow": "none"},
     }
     return CostTable(**{**fields, **changes})
+
+
+STUDENT = StudentConfig(hidden_dim=4, num_cells=2, num_nodes=2)  # of `SHAPE`
+COUNTED = cost_table(
+    operations={
+        name: part._replace(latency_ms=0.0) for name, part in cost_table().operations.items()
+    },
+    rest=Cost(100, 0, 400),
+    latency_errors=(),
+)

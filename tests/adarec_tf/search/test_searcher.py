@@ -13,6 +13,7 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.data.histories.histories import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
+from adarec_tf.export.profile import find_costs
 from adarec_tf.models.model_cost import encoder_macs
 from adarec_tf.models.students import build_student
 from adarec_tf.models.teachers import build_teacher
@@ -49,14 +50,18 @@ def _search(
     num_cells: int = 1,
     **changes: Any,
 ) -> SearchResult:
+    student = StudentConfig(hidden_dim=8, num_cells=num_cells, num_nodes=2)
+    search = SearchConfig(**{**SEARCH.to_dict(), **changes})
+    length = walk_scene.MAX_LENGTH
     return search_genotype(
         teacher,
         scene["train"],
         scene["valid"],
-        student=StudentConfig(hidden_dim=8, num_cells=num_cells, num_nodes=2),
-        search=SearchConfig(**{**SEARCH.to_dict(), **changes}),
+        costs=find_costs(teacher, student, search, max_length=length, kept_dir=str(folder)),
+        student=student,
+        search=search,
         distillation=distillation or DistillationConfig(hidden_weight=1.0),
-        max_length=walk_scene.MAX_LENGTH,
+        max_length=length,
         seen="exclude",
         seed=5,
         checkpoint_dir=str(folder / "checkpoint"),
@@ -262,9 +267,9 @@ def test_finalists_keep_the_budgets_and_are_ranked_again_by_the_users_left_out(
     }
     result = _search(teacher, scene, tmp_path, max_epochs=2, **changes)
     assert encoder_macs(result.student, max_length) <= macs
-    frame = StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2)
+    config = StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2)
     for genotype, _ in result.candidates:
-        student = build_student(genotype, frame, walk_scene.NUM_ITEMS, max_length, seed=1)
+        student = build_student(genotype, config, walk_scene.NUM_ITEMS, max_length, seed=1)
         assert encoder_macs(student, max_length) <= macs
     assert result.trace[-1]["genotype_cost"]["macs"] <= macs
     assert result.trace[-1]["overrun"] > 0
@@ -308,7 +313,7 @@ def test_depths_and_widths_are_searched_and_a_finished_width_is_not_redone(
     run_epoch, epochs = searcher._SearchLoop._run_epoch, []
 
     def counted(loop: Any, epoch: int) -> dict[str, Any]:
-        epochs.append((loop._frame.student.hidden_dim, epoch))
+        epochs.append((loop._space.student.hidden_dim, epoch))
         if epochs == [(4, 0), (4, 1), (8, 0)]:
             raise _KilledError
         return run_epoch(loop, epoch)

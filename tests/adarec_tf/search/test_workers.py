@@ -1,17 +1,18 @@
 """A search on several workers finds what one process finds."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.export.profile import count_costs
+from adarec_tf.models.teachers import build_teacher
 from adarec_tf.search import searcher
 from adarec_tf.search.searcher import search_genotype
 from tests.adarec_tf import walk_scene
@@ -64,24 +65,31 @@ def test_two_workers_search_what_one_process_searches(tmp_path: Path) -> None:
     assert not (cluster / "score" / "log" / "other").exists()
 
 
-def test_workers_do_not_measure_latencies_each_for_itself(
+def test_workers_with_different_costs_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searcher, "worker_name", lambda strategy: "worker-1")
+    # Of two workers, the other one has another digest.
+    monkeypatch.setattr(
+        searcher,
+        "mean_over_replicas",
+        lambda strategy, values: {name: value + 0.5 for name, value in values.items()},
+    )
     scene = walk_scene.histories(8)
-    with pytest.raises(ValueError, match=re.escape("`search.cost_table` should name a table")):
+    student = StudentConfig(hidden_dim=4, num_cells=1)
+    teacher = build_teacher(NextItNetConfig(hidden_dim=4, num_blocks=1), 5, 6, seed=1)
+    with pytest.raises(ValueError, match="`costs` should be equal on all workers"):
         search_genotype(
-            None,
+            teacher,
             scene["train"],
             scene["valid"],
-            student=StudentConfig(),
-            search=SearchConfig(latency_budget_ms=1.0),
+            costs=count_costs(teacher, student, 6),
+            student=student,
+            search=SearchConfig(),
             distillation=DistillationConfig(),
-            max_length=walk_scene.MAX_LENGTH,
+            max_length=6,
             seen="keep",
             seed=1,
             checkpoint_dir=str(tmp_path / "checkpoint"),
             trace_path=str(tmp_path / "trace.jsonl"),
-            strategy=tf.distribute.get_strategy(),
         )
     assert not (tmp_path / "checkpoint").exists()

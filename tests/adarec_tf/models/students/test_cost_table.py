@@ -5,10 +5,10 @@ import pytest
 
 from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
-from adarec_tf.models.students.cost_table import Cost, CostTable, StudentFrame, read_cost_table
+from adarec_tf.models.students.cost_table import Cost, CostTable, StudentShape, read_cost_table
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.students.primitives import PRIMITIVES
-from tests.adarec_tf.search.hand_made_costs import FRAME, cost_table
+from tests.adarec_tf.search.hand_made_costs import SHAPE, cost_table
 
 
 def test_a_student_costs_the_rest_and_what_stands_on_its_live_edges() -> None:
@@ -37,7 +37,7 @@ def test_a_table_survives_the_way_through_a_file(tmp_path: Path) -> None:
     assert not counted.has_latency
 
 
-def test_a_frame_is_what_the_config_and_the_scene_say() -> None:
+def test_a_shape_is_what_the_config_and_the_scene_say() -> None:
     table = ItemTableConfig(format="int8")
     student = StudentConfig(
         hidden_dim=8,
@@ -47,7 +47,7 @@ def test_a_frame_is_what_the_config_and_the_scene_say() -> None:
         item_table=table,
         kernel_format="int8",
     )
-    assert StudentFrame.of(student, 50, 20) == StudentFrame(
+    assert StudentShape.of(student, 50, 20) == StudentShape(
         num_items=50,
         max_length=20,
         hidden_dim=8,
@@ -78,14 +78,14 @@ def test_a_table_of_other_operations_is_refused() -> None:
         cost_table(operations=operations)
 
 
-def test_a_table_of_another_frame_names_what_differs() -> None:
-    other = FRAME.replace(hidden_dim=6, num_items=17)
+def test_a_table_of_another_shape_names_what_differs() -> None:
+    other = SHAPE.replace(hidden_dim=6, num_items=17)
     expected = (
         r"of num_items=17, hidden_dim=6\. Received: a table of num_items=16, hidden_dim=4; .*"
         "`adarec profile`"
     )
     with pytest.raises(ValueError, match=expected):
-        cost_table().check_fits(cost_table(frame=other))
+        cost_table().check_fits(cost_table(shape=other))
 
 
 def test_a_table_of_another_teacher_is_refused() -> None:

@@ -142,7 +142,7 @@ def test_cells_that_are_left_out_leave_more_for_the_others(num_cells: int, price
     assert (budget.price_of(two), budget.price_of(one)) == (120, 96)
     assert budget.allowance == 60
     shallow = budget.without_cells(1)
-    assert (shallow.allowance, shallow.num_cells, shallow.frame_cells) == (84, 1, 1)
+    assert (shallow.allowance, shallow.num_cells, shallow.all_cells) == (84, 1, 1)
     assert (budget.num_cells, shallow.price_of(one)) == (price, 120)
     assert shallow.setting_for(shallow.allowance) == budget.setting_for(budget.allowance) == 460
     for value, keeps_one, keeps_two in ((495, False, False), (496, True, False), (520, True, True)):

@@ -9,8 +9,8 @@ from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.cost_table import Cost
 from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.models.students.genotype_io import read_genotype
 from adarec_tf.search.cost.budget import SETTINGS, Budget, budget_of, find_budgets
-from adarec_tf.search.selection.genotype_io import read_genotype
 from adarec_tf.search.selection.pareto import FrontStudent, best_within, budget_ladder, find_front
 from adarec_tf.search.space.alphas import Logits, initial_alphas
 from tests.adarec_tf.search.hand_made_costs import cost_table

@@ -18,7 +18,7 @@ from adarec_tf.search.space.alphas import (
 )
 from adarec_tf.search.space.depth import active_rows, expected_student
 
-FRAME = {"num_cells": 3, "num_cell_edges": 3}
+SIZE = {"num_cells": 3, "num_cell_edges": 3}
 PROBABILITIES = np.array([0.5, 0.2, 0.3])  # of leaving out none, one and two of three cells
 ABSENCES = np.log(PROBABILITIES).astype(np.float32)
 
@@ -30,8 +30,8 @@ def test_depths_follow_the_softmax_and_operations_do_not_depend_on_them() -> Non
     sampled = [sample_edges(logits, seed, 1.0) for seed in seeds]
     generator = np.random.default_rng(0)
     on_host = [
-        3 - len(derive_genotype(draw_scores(Logits(alphas, ABSENCES), generator), **frame).cells)
-        for frame in [{"num_nodes": 2, "num_cells": 3}] * 400
+        3 - len(derive_genotype(draw_scores(Logits(alphas, ABSENCES), generator), **size).cells)
+        for size in [{"num_nodes": 2, "num_cells": 3}] * 400
     ]
     for drawn in ([int(edges.num_absent) for edges in sampled], on_host):
         shares = np.bincount(drawn, minlength=3) / len(drawn)
@@ -46,7 +46,7 @@ def test_depths_follow_the_softmax_and_operations_do_not_depend_on_them() -> Non
     [(9, [[1] * 9, [1] * 6 + [0] * 3, [1] * 3 + [0] * 6]), (3, [[1] * 3] * 3)],
 )
 def test_rows_of_absent_cells_are_not_there(num_rows: int, expected: list[list[int]]) -> None:
-    is_there = active_rows(tf.constant([0, 1, 2]), num_rows=num_rows, **FRAME)
+    is_there = active_rows(tf.constant([0, 1, 2]), num_rows=num_rows, **SIZE)
     np.testing.assert_array_equal(is_there, expected)
 
 
@@ -55,7 +55,7 @@ def test_what_is_expected_is_the_mean_over_depths_and_operations(num_rows: int) 
     """Prices of operations and cells, over every depth and every choice of one edge at a time."""
     alphas = np.random.default_rng(1).normal(size=(num_rows, len(OPERATIONS)))
     prices = np.arange(len(OPERATIONS)) + 1.0
-    expected = expected_student(tf.constant(alphas, tf.float32), tf.constant(ABSENCES), **FRAME)
+    expected = expected_student(tf.constant(alphas, tf.float32), tf.constant(ABSENCES), **SIZE)
     shares = np.exp(alphas) / np.exp(alphas).sum(axis=1, keepdims=True)
     mean = 0.0
     for (absent, probability), edge in itertools.product(enumerate(PROBABILITIES), range(num_rows)):
@@ -70,7 +70,7 @@ def test_what_is_expected_is_the_mean_over_depths_and_operations(num_rows: int) 
 @pytest.mark.parametrize("num_rows", [3, 9])
 def test_one_depth_changes_nothing_to_the_last_bit(num_rows: int) -> None:
     alphas = tf.constant(initial_alphas(num_rows, seed=3))
-    expected = expected_student(alphas, tf.zeros(1), **FRAME)
+    expected = expected_student(alphas, tf.zeros(1), **SIZE)
     np.testing.assert_array_equal(expected.shares, tf.nn.softmax(alphas))
     assert float(expected.num_absent) == 0.0
 
