@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 2
 IMAGE ?= adarec-tf:latest
 IMAGE_OPTIONS ?=
 
-.PHONY: run test check lock image clean
+.PHONY: run test check docs lock image clean
 
 run: $(INSTALLED)
 	$(BIN)/adarec run --scene sample
@@ -23,6 +23,11 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy adarec_tf components pipeline serving
+
+# The tables and the reference pages, from the stored results and the code.
+docs: $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks.tables
+	$(BIN)/python -m tests.reference_pages
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,7 +42,7 @@ image:
 
 # Exact versions, no addresses.
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile pyproject.toml --all-extras --no-annotate --no-header \
+	$(BIN)/uv pip compile pyproject.toml --extra tfx --extra kubeflow --extra dev --no-annotate --no-header \
 		--python-version 3.11 --output-file requirements.lock
 
 clean:

@@ -19,13 +19,11 @@ class RecommendError(RuntimeError):
 
     Attributes:
       code: name of the gRPC status code; INVALID_ARGUMENT for what was refused before sending.
-      details: what the server, or gRPC, said in its own words.
     """
 
-    def __init__(self, message: str, code: str = "INVALID_ARGUMENT", details: str = "") -> None:
+    def __init__(self, message: str, code: str = "INVALID_ARGUMENT") -> None:
         super().__init__(message)
         self.code = code
-        self.details = details
 
 
 class RecommendedItem(NamedTuple):

@@ -21,6 +21,8 @@ from tests.benchmarks.quoted_figures import (
     unheld_figures,
 )
 from tests.benchmarks.tables import DOCUMENTS, RESULTS, ROOT, TABLE, stored_files, with_tables
+from tests.reference_pages import FOLDER, settings_page
+from tests.reference_pages import PAGES as PAGES_OF_REFERENCE
 
 FIGURES = [
     pytest.param(quoted, id=f"{path.name}: {quoted.text}")
@@ -200,6 +202,24 @@ def test_a_link_leads_somewhere(path: Path) -> None:
         assert page.exists(), target
         if anchor:
             assert anchor in anchors(page), target
+
+
+@pytest.mark.parametrize("name", PAGES_OF_REFERENCE)
+def test_a_reference_page_is_generated_from_the_code(name: str) -> None:
+    committed = (FOLDER / name).read_text("utf-8")
+    assert committed == PAGES_OF_REFERENCE[name](), "run: make docs"
+
+
+def test_every_setting_has_a_description() -> None:
+    rows = re.findall(r"^\| `(.*?)` \|.*\| (.*?) \|$", settings_page(), re.MULTILINE)
+    assert {name for name, _ in rows} >= {"seed", "data.max_length", "student.item_table.format"}
+    assert [name for name, description in rows if not description] == []
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    site = (ROOT / "docs" / "mkdocs.yml").read_text("utf-8")
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert set(re.findall(r": ([\w/-]+\.md)$", site, re.MULTILINE)) == pages
 
 
 def anchors(page: Path) -> set[str]:
