@@ -36,9 +36,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $(INSTALLED)
 
-# Of every step on Kubeflow: see pipeline/README.md. Docker alone is needed.
+# Of every step on Kubeflow: see pipeline/kubeflow/README.md. Docker alone is needed.
 image:
-	DOCKER_BUILDKIT=1 docker build --file pipeline/image/Dockerfile --tag $(IMAGE) $(IMAGE_OPTIONS) .
+	DOCKER_BUILDKIT=1 docker build --file pipeline/kubeflow/image/Dockerfile --tag $(IMAGE) $(IMAGE_OPTIONS) .
 
 # Exact versions, no addresses.
 lock: $(INSTALLED)

@@ -360,20 +360,24 @@ def recommend(
 @click.option("--volume-claim", help="The volume's PersistentVolumeClaim.  [default: adarec]")
 @click.option("--pipeline-root", help="Bucket of artifacts.  [default: the cluster's]")
 @click.option("--data", "data_path", help="The log.  [default: ROOT/data/interactions.csv]")
+@click.option(
+    "--resources",
+    type=click.Path(path_type=Path),
+    help="YAML or JSON: what steps ask for, as TeacherTrainer: {cpu: 4, memory_gb: 16, gpus: 1}.",
+)
+@click.option("--cache-log", is_flag=True, help="The log's content never changes.")
 @click.option("--warm-start", hidden=True)
 @_set_option
 def compile_(
     target: str,
     output: Path,
     scene: str,
+    resources: Path | None,
     warm_start: str | None,
     settings: tuple[str, ...],
-    **options: str | None,
+    **options: Any,
 ) -> None:
-    """Compile the pipeline for another orchestrator.
-
-    What a step asks of the cluster is a setting as well: --set kubeflow.teacher_trainer.gpus=1.
-    """
+    """Compile the pipeline for another orchestrator."""
     del target  # there is one
     if warm_start is not None:
         raise ValueError(
@@ -382,14 +386,15 @@ def compile_(
             f"--warm-start {warm_start}."
         )
     from pipeline.configs import scene_config
-    from pipeline.kubeflow.cluster import split_settings
+    from pipeline.kubeflow.resources import read_resources
     from pipeline.kubeflow.runner import compile_pipeline
     from pipeline.screen import redirected_output
 
-    kubeflow, scene_settings = split_settings(settings)
-    config = scene_config(scene).override(scene_settings)
+    config = scene_config(scene).override(settings)
     given = {name: value for name, value in options.items() if value is not None}
+    if resources:
+        given["resources"] = read_resources(resources)
     # What TFX writes while it is imported helps nobody; errors are exceptions.
     with redirected_output(Path(os.devnull)):
-        compile_pipeline(config, output, kubeflow=kubeflow, **given)
+        compile_pipeline(config, output, **given)
     click.echo(output)

@@ -18,10 +18,8 @@ from typing import Any, NamedTuple
 
 from adarec_tf.config.pipeline import PipelineConfig
 from pipeline.configs import scene_config
-from pipeline.failures import root_cause
 from pipeline.scene_data import check_data_path, locate_data
-from pipeline.screen import Screen, redirected_output
-from pipeline.stages import STAGES
+from pipeline.screen import STAGES, Screen, redirected_output, root_cause
 from pipeline.workdir import Workdir
 
 EXIT_FAILED = 1
@@ -119,14 +117,14 @@ def run_pipeline(
                     run = _Run(config, data_path, folder, beam_arguments, warm_start, search_again)
                     result = _run_stages(run, say)
             except KeyboardInterrupt as error:
-                screen.stage_interrupted()
+                screen.end_stage("interrupted")
                 raise RunInterruptedError(
                     "The run was interrupted. The same command continues where it was. "
                     f"Log: {log_path}"
                 ) from error
             except Exception as error:
                 logger.exception("The run failed.")
-                screen.stage_failed()
+                screen.end_stage("failed")
                 stage = STAGES.get(screen.running_stage or "", "The run")
                 raise RunFailedError(
                     f"{stage!r} failed: {root_cause(error)} Log: {log_path}"

@@ -1,4 +1,4 @@
-"""What the user sees of a run: one line a stage and a bar for long loops; the rest goes to the log.
+"""What the user sees of a run: one line a stage, a bar for long loops, and why a run failed.
 
 TensorFlow, TFX and Beam write thousands of lines, some of them from C++ straight to the file
 descriptors. So descriptors 1 and 2 point to the log while a run lasts, and the screen is drawn on
@@ -8,11 +8,12 @@ a copy of the original standard output.
 import contextlib
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -24,14 +25,35 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from pipeline.stages import STAGES
+# The stages in order, and what each is called on the screen.
+STAGES: dict[str, str] = {
+    "InteractionsGen": "Read the interactions",
+    "StatisticsGen": "Compute statistics",
+    "SchemaGen": "Infer the schema",
+    "InteractionsValidator": "Validate the interactions",
+    "SequencePreprocessor": "Make the sequences",
+    "TeacherTrainer": "Train the teacher",
+    "StudentSearcher": "Search for a student",
+    "StudentDistiller": "Distill the student",
+    "RankingEvaluator": "Evaluate all models",
+    "ServerValidator": "Try the student in a server",
+    "VersionPusher": "Push the student",
+}
 
 # The lines by which LocalDagRunner and its launcher tell where they are.
 STAGE_STARTED = "Component %s is running."
 STAGE_CACHED = "A cached execution %d is used."
 STAGE_FINISHED = "Component %s is finished."
+_COLORS = {"failed": "red", "interrupted": "yellow"}
 _PLAIN_WIDTH = 140
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+# The last line of a printed exception. Ours are all ValueErrors whose messages users can act on.
+_EXCEPTION_LINE = re.compile(
+    r"^(?P<module>(?:\w+\.)*)(?P<type>\w*(?:Error|Exception)): (?P<message>.+)$"
+)
+_OUR_MODULES = ("adarec_tf.", "components.", "pipeline.", "serving.")
+_BEAM_SUFFIX = re.compile(r" \[while running '[^']*'\]")
+_MESSAGE_LENGTH = 600
 
 
 class Screen(logging.Handler):
@@ -78,36 +100,32 @@ class Screen(logging.Handler):
         elif record.msg == STAGE_CACHED:
             self._is_cached = True
         elif record.msg == STAGE_FINISHED:
-            self._end_stage("cached" if self._is_cached else "done", "green")
+            self.end_stage("cached" if self._is_cached else "done")
             self.running_stage = None
 
-    def stage_failed(self) -> None:
-        """Ends the line of the stage that was running, which `running_stage` still names."""
-        if self.running_stage is not None:
-            self._end_stage("failed", "red")
+    def end_stage(self, outcome: str) -> None:
+        """Draws the line of the running stage, if there is one; `running_stage` still names it.
 
-    def stage_interrupted(self) -> None:
-        """As `stage_failed`, for a run that was asked to stop."""
-        if self.running_stage is not None:
-            self._end_stage("interrupted", "yellow")
+        Args:
+          outcome: one of `done`, `cached`, `failed` and `interrupted`.
+        """
+        if self.running_stage is None:
+            return
+        self._remove_bars()
+        number = list(STAGES).index(self.running_stage) + 1
+        color = _COLORS.get(outcome, "green")
+        self.console.print(
+            f"{number:>2}/{len(STAGES)}  {STAGES[self.running_stage]:<30} "
+            f"[{color}]{outcome:<11}[/{color}] {time.monotonic() - self._started_at:7.1f} s",
+            highlight=False,
+        )
 
     def _start_stage(self, node_id: str) -> None:
         self._remove_bars()
         self.running_stage = node_id
         self._is_cached = False
         self._started_at = time.monotonic()
-        self._stage_bar = self._bars.add_task(STAGES.get(node_id, node_id), total=None, count="")
-
-    def _end_stage(self, outcome: str, color: str) -> None:
-        self._remove_bars()
-        node_id = self.running_stage or ""
-        number = list(STAGES).index(node_id) + 1 if node_id in STAGES else 0
-        seconds = time.monotonic() - self._started_at
-        self.console.print(
-            f"{number:>2}/{len(STAGES)}  {STAGES.get(node_id, node_id):<30} "
-            f"[{color}]{outcome:<11}[/{color}] {seconds:7.1f} s",
-            highlight=False,
-        )
+        self._stage_bar = self._bars.add_task(STAGES[node_id], total=None, count="")
 
     def _show_progress(self, level: int, name: str, done: int, total: int) -> None:
         if not self.console.is_terminal:
@@ -138,36 +156,81 @@ def redirected_output(log_path: Path) -> Iterator[Console]:
     Yields:
       A console on the original standard output, without control codes unless it is a terminal.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = [os.dup(descriptor) for descriptor in (1, 2)]
-    is_terminal = os.isatty(saved[0])
-    root = logging.getLogger()
-    level = root.level
+    is_terminal = os.isatty(1)
     with (
         open(log_path, "a", encoding="utf-8", buffering=1) as log,
-        os.fdopen(os.dup(saved[0]), "w", encoding=sys.stdout.encoding, errors="replace") as screen,
+        os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="replace") as screen,
+        _descriptors_to(log),
+        _logging_to(log),
     ):
-        handler = logging.StreamHandler(log)
-        handler.setLevel(logging.INFO)
-        handler.setFormatter(logging.Formatter(_LOG_FORMAT))
-        try:
-            for descriptor in (1, 2):
-                os.dup2(log.fileno(), descriptor)
-            root.addHandler(handler)
-            root.setLevel(logging.INFO)
-            # Below INFO our loops report steps, which move the bars.
-            logging.getLogger("adarec_tf").setLevel(logging.DEBUG)
-            yield Console(
-                file=screen,
-                force_terminal=is_terminal,
-                width=os.get_terminal_size(saved[0]).columns if is_terminal else _PLAIN_WIDTH,
-            )
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            root.removeHandler(handler)
-            root.setLevel(level)
-            for descriptor, original in zip((1, 2), saved, strict=True):
-                os.dup2(original, descriptor)
-                os.close(original)
+        yield Console(
+            file=screen,
+            force_terminal=is_terminal,
+            width=os.get_terminal_size(screen.fileno()).columns if is_terminal else _PLAIN_WIDTH,
+        )
+
+
+@contextlib.contextmanager
+def _descriptors_to(log: TextIO) -> Iterator[None]:
+    _flush()
+    saved = [os.dup(descriptor) for descriptor in (1, 2)]
+    try:
+        for descriptor in (1, 2):
+            os.dup2(log.fileno(), descriptor)
+        yield
+    finally:
+        _flush()
+        for descriptor, original in zip((1, 2), saved, strict=True):
+            os.dup2(original, descriptor)
+            os.close(original)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _logging_to(log: TextIO) -> Iterator[None]:
+    handler = logging.StreamHandler(log)
+    handler.setLevel(logging.INFO)
+    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    # Below INFO our loops report steps, which move the bars.
+    logging.getLogger("adarec_tf").setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+def root_cause(error: BaseException) -> str:
+    """One line saying what went wrong.
+
+    Beam reports an error of a worker as a `RuntimeError` whose text is the worker's traceback; the
+    cause is then the last exception line in it. Messages of `ValueError`s are written for users
+    and stand alone; other exceptions keep their type's name.
+
+    Args:
+      error: what a stage raised.
+
+    Returns:
+      The message, without a traceback and without line breaks.
+    """
+    text = _BEAM_SUFFIX.sub("", str(error)).strip()
+    matches = [match for line in text.splitlines() if (match := _EXCEPTION_LINE.match(line))]
+    if "Traceback (most recent call last)" in text and matches:
+        cause = matches[-1]
+        kind, message = cause["type"], cause["message"]
+        is_for_users = kind == "ValueError" or cause["module"].startswith(_OUR_MODULES)
+    else:
+        kind, message = type(error).__name__, text.partition("\n")[0]
+        is_for_users = isinstance(error, ValueError)
+    message = message[:_MESSAGE_LENGTH]
+    if is_for_users and message:
+        return message
+    return f"{kind}: {message}" if message else kind

@@ -1,20 +1,21 @@
 """Compiles the same pipeline for Kubeflow Pipelines 2: PipelineSpec 2.1 and platform spec in YAML.
 
 Nothing is run or uploaded here. Artifacts go to an object store, below the pipeline root: steps
-never see it, Kubeflow's launcher copies for them (see `kubeflow_step.py`). The raw log,
+never see it, Kubeflow's launcher copies for them (see `step.py`). The raw log,
 checkpoints, TensorBoard's logs and pushed versions are on a volume that is mounted in every step: a
 version has to appear by a rename, which object stores do not have.
 """
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from adarec_tf.config.pipeline import PipelineConfig
-from pipeline.kubeflow.cluster import KubeflowConfig, StepResources
+from pipeline.kubeflow.resources import DEFAULT_RESOURCES, StepResources
 from pipeline.kubeflow.step import INPUT_PATH_OPTION, OUTPUT_PATH_OPTION
 
 DEFAULT_IMAGE = "adarec-tf:latest"
@@ -29,7 +30,8 @@ def compile_pipeline(
     config: PipelineConfig,
     output_path: Path,
     *,
-    kubeflow: KubeflowConfig | None = None,
+    resources: Mapping[str, StepResources] = DEFAULT_RESOURCES,
+    cache_log: bool = False,
     image: str = DEFAULT_IMAGE,
     root: str = DEFAULT_ROOT,
     volume_claim: str = DEFAULT_VOLUME_CLAIM,
@@ -41,7 +43,9 @@ def compile_pipeline(
     Args:
       config: the run's settings.
       output_path: the file, ending in `.yaml` or `.yml`.
-      kubeflow: what steps ask of the cluster; the defaults if None.
+      resources: what each step asks of the cluster.
+      cache_log: whether the step that reads the log is reused. Kubeflow does not look into the log
+        first: a log that grows under the same path would never be read again.
       image: container image of every step, with this project installed.
       root: where the volume is mounted: log, checkpoints, TensorBoard's logs, pushed versions.
       volume_claim: the PersistentVolumeClaim of that volume.
@@ -55,14 +59,13 @@ def compile_pipeline(
     """
     _check_output_path(output_path)
     root = _check_places(root, pipeline_root, data_path)
-    kubeflow = kubeflow or KubeflowConfig()
     spec = _compile_with_tfx(config, image, root, data_path or f"{root}/data/interactions.csv")
     if pipeline_root:
         spec["defaultPipelineRoot"] = pipeline_root
     _pass_artifact_paths(spec)
-    _request_resources(spec, kubeflow)
-    _set_caching(spec, kubeflow)
-    documents = [spec, _platform_spec(spec, kubeflow, root, volume_claim)]
+    _request_resources(spec, resources)
+    _set_caching(spec, cache_log)
+    documents = [spec, _platform_spec(spec, resources, root, volume_claim)]
     text = f"# PIPELINE DEFINITION\n# Name: {spec['pipelineInfo']['name']}\n"
     text += yaml.safe_dump_all(documents, sort_keys=True, width=100)
     temporary = output_path.with_name(f".{output_path.name}.tmp")
@@ -136,7 +139,7 @@ def _containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _pass_artifact_paths(spec: dict[str, Any]) -> None:
-    """Has Kubeflow tell `kubeflow_step.py` where the launcher keeps each artifact."""
+    """Has Kubeflow tell `step.py` where the launcher keeps each artifact."""
     for name, container in _containers(spec).items():
         component = spec["components"][name]
         for side, option in (("input", INPUT_PATH_OPTION), ("output", OUTPUT_PATH_OPTION)):
@@ -145,9 +148,9 @@ def _pass_artifact_paths(spec: dict[str, Any]) -> None:
                 container["args"] += [option, f"{artifact}={path}"]
 
 
-def _request_resources(spec: dict[str, Any], kubeflow: KubeflowConfig) -> None:
+def _request_resources(spec: dict[str, Any], resources: Mapping[str, StepResources]) -> None:
     for name, container in _containers(spec).items():
-        wanted = kubeflow.resources(name)
+        wanted = resources[name]
         # Of two spellings in the schema the older one: every backend of Kubeflow 2 reads it.
         container["resources"] = {
             "cpuRequest": wanted.cpu,
@@ -159,29 +162,22 @@ def _request_resources(spec: dict[str, Any], kubeflow: KubeflowConfig) -> None:
             container["resources"]["accelerator"] = accelerator
 
 
-def _set_caching(spec: dict[str, Any], kubeflow: KubeflowConfig) -> None:
+def _set_caching(spec: dict[str, Any], cache_log: bool) -> None:
     # The pusher looks at the serving folder in every run, as it does locally.
-    never_cached = ["VersionPusher", *([] if kubeflow.cache_log else ["InteractionsGen"])]
+    never_cached = ["VersionPusher"] if cache_log else ["VersionPusher", "InteractionsGen"]
     for name, task in spec["root"]["dag"]["tasks"].items():
         task["cachingOptions"] = {} if name in never_cached else {"enableCache": True}
 
 
 def _platform_spec(
-    spec: dict[str, Any], kubeflow: KubeflowConfig, root: str, volume_claim: str
+    spec: dict[str, Any], resources: Mapping[str, StepResources], root: str, volume_claim: str
 ) -> dict[str, Any]:
     """What only Kubernetes has: volumes and node selectors."""
-    executors = {
-        spec["components"][name]["executorLabel"]: _pod(
-            kubeflow.resources(name), root, volume_claim
-        )
-        for name in spec["components"]
-    }
+    executors = {}
+    for name, component in spec["components"].items():
+        # `constant`: of two spellings in the schema the one that every backend of Kubeflow 2 reads.
+        pod: dict[str, Any] = {"pvcMount": [{"constant": volume_claim, "mountPath": root}]}
+        if resources[name].node_selector:
+            pod["nodeSelector"] = {"labels": resources[name].node_selector}
+        executors[component["executorLabel"]] = pod
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
-
-
-def _pod(wanted: StepResources, root: str, volume_claim: str) -> dict[str, Any]:
-    # `constant`, as above: every backend of Kubeflow 2 reads it.
-    pod: dict[str, Any] = {"pvcMount": [{"constant": volume_claim, "mountPath": root}]}
-    if wanted.node_labels:
-        pod["nodeSelector"] = {"labels": wanted.node_labels}
-    return pod

@@ -132,16 +132,8 @@ def test_run_passes_on_columns_seed_and_settings(
             "--root should be",
         ),
         (
-            [
-                "compile",
-                "--target",
-                "kubeflow",
-                "-o",
-                "a.yml",
-                "--set",
-                "kubeflow.version_pusher.gpu=1",
-            ],
-            "`kubeflow.version_pusher.gpu` should be a setting of the run: here one of cpu,",
+            ["compile", "--target", "kubeflow", "-o", "a.yml", "--resources", "gone.yaml"],
+            "No such file or directory: gone.yaml",
         ),
     ],
 )

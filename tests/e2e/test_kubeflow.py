@@ -8,7 +8,7 @@ import pytest
 
 from adarec_tf.export.bundle import load_recommender
 from tests.e2e.conftest import COLUMNS, Run, adarec
-from tests.pipeline.kubeflow_emulator import Emulator, ranking_figures
+from tests.pipeline.kubeflow.emulator import Emulator, ranking_figures
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adarec_tf.export.bundle import load_recommender
-from pipeline.stages import STAGES
+from pipeline.screen import STAGES
 from serving.client import RecommendClient
 from tests.e2e.conftest import (
     Run,

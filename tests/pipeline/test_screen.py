@@ -10,7 +10,14 @@ import pytest
 from rich.console import Console
 
 from adarec_tf.training.progress import Progress
-from pipeline.screen import STAGE_CACHED, STAGE_FINISHED, STAGE_STARTED, Screen, redirected_output
+from pipeline.screen import (
+    STAGE_CACHED,
+    STAGE_FINISHED,
+    STAGE_STARTED,
+    Screen,
+    redirected_output,
+    root_cause,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +61,7 @@ def test_a_cached_stage_says_so_and_the_next_one_does_not(
 
 def test_a_failed_stage_is_still_named_afterwards(screen: Screen, drawn: io.StringIO) -> None:
     send(screen, STAGE_STARTED, "VersionPusher")
-    screen.stage_failed()
+    screen.end_stage("failed")
     assert "Push the student" in drawn.getvalue()
     assert "failed" in drawn.getvalue()
     assert screen.running_stage == "VersionPusher"
@@ -138,3 +145,50 @@ def test_the_screen_module_does_not_import_tensorflow() -> None:
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'tfx', 'keras')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+BEAM_TEXT = """Traceback (most recent call last):
+  File "apache_beam/runners/common.py", line 1495, in apache_beam.runners.common.DoFnRunner.process
+  File "adarec_tf/data/log/interactions.py", line 5, in read
+adarec_tf.data.log.readers.InteractionsError: log.csv, line 7. [while running 'ReadBlocks']
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "worker.py", line 1, in run
+{last}
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ValueError("`k` should be positive."), "`k` should be positive."),
+        (KeyError("teacher"), "KeyError: 'teacher'"),
+        (RuntimeError("first line\nsecond line"), "RuntimeError: first line"),
+        (MemoryError(), "MemoryError"),
+        (ValueError("Bad row. [while running 'Read/Map']"), "Bad row."),
+    ],
+)
+def test_a_plain_error_is_its_first_line(error: Exception, cause: str) -> None:
+    assert root_cause(error) == cause
+
+
+def test_the_last_exception_in_a_workers_traceback_is_the_cause() -> None:
+    last = (
+        "adarec_tf.data.log.readers.InteractionsError: log.csv, line 7: `timestamp` should "
+        "be a number. Received: 'x'. [while running 'ReadBlocks']"
+    )
+    assert root_cause(RuntimeError(BEAM_TEXT.format(last=last))) == (
+        "log.csv, line 7: `timestamp` should be a number. Received: 'x'."
+    )
+
+
+def test_an_exception_that_is_not_written_for_users_keeps_its_type() -> None:
+    text = BEAM_TEXT.format(last="pyarrow.lib.ArrowKeyError: no such key")
+    assert root_cause(RuntimeError(text)) == "ArrowKeyError: no such key"
+
+
+def test_the_cause_is_one_line_of_readable_length() -> None:
+    cause = root_cause(ValueError("x" * 5000))
+    assert len(cause) == 600

@@ -8,28 +8,27 @@ from kfp import components as kfp_components
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from pipeline.configs import SCENES
-from pipeline.kubeflow.cluster import KubeflowConfig, split_settings
+from pipeline.kubeflow.resources import DEFAULT_RESOURCES
 from pipeline.kubeflow.runner import compile_pipeline
-from pipeline.stages import STAGES
-from tests.pipeline.kubeflow_emulator import read_spec
+from pipeline.screen import STAGES
+from tests.pipeline.kubeflow.emulator import read_spec
 
-GPU_NODES = "cloud.google.com/gke-accelerator=nvidia-l4"
+GPU_NODES = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("kubeflow") / "pipeline.yaml"
-    kubeflow, _ = split_settings(
-        [
-            *("kubeflow.teacher_trainer.gpus=1", "kubeflow.student_searcher.gpus=2"),
-            f"kubeflow.teacher_trainer.node_selector={GPU_NODES}",
-            *("kubeflow.ranking_evaluator.cpu=1.5", "kubeflow.ranking_evaluator.memory_gb=3"),
-        ]
-    )
+    changes = {
+        "TeacherTrainer": {"gpus": 1, "node_selector": GPU_NODES},
+        "StudentSearcher": {"gpus": 2},
+        "RankingEvaluator": {"cpu": 1.5, "memory_gb": 3.0},
+    }
+    changed = {step: DEFAULT_RESOURCES[step].replace(**given) for step, given in changes.items()}
     compile_pipeline(
         SCENES["smoke"](),
         path,
-        kubeflow=kubeflow,
+        resources={**DEFAULT_RESOURCES, **changed},
         image="registry.example/adarec:1",
         volume_claim="shared",
         pipeline_root="s3://bucket/adarec",
@@ -128,8 +127,7 @@ def test_steps_ask_for_what_they_were_given(containers: dict, pods: dict[str, di
         "StudentSearcher": ("nvidia.com/gpu", 2),
     }
     selectors = {name: pod["nodeSelector"] for name, pod in pods.items() if "nodeSelector" in pod}
-    label, _, value = GPU_NODES.partition("=")
-    assert selectors == {"TeacherTrainer_executor": {"labels": {label: value}}}
+    assert selectors == {"TeacherTrainer_executor": {"labels": GPU_NODES}}
 
 
 def test_the_volume_is_mounted_in_every_step(
@@ -157,7 +155,7 @@ def test_a_growing_log_and_the_serving_folder_are_looked_at_in_every_run(
 
 def test_a_log_that_never_changes_is_cached(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.yml"
-    compile_pipeline(SCENES["smoke"](), path, kubeflow=KubeflowConfig(cache_log=True))
+    compile_pipeline(SCENES["smoke"](), path, cache_log=True)
     spec = read_spec(path)[0]
     assert _cached(spec) == set(STAGES) - {"VersionPusher"}
     assert spec.default_pipeline_root == ""

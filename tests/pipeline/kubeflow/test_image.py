@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "pipeline" / "image"
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "pipeline" / "kubeflow" / "image"
 PACKAGES = ("adarec_tf", "components", "pipeline", "serving")
 
 
@@ -102,7 +102,7 @@ def test_the_wheel_has_every_module_and_the_command(tmp_path: Path) -> None:
 
 
 def test_the_volume_is_given_to_the_images_user() -> None:
-    text = (ROOT / "pipeline" / "kubernetes" / "volume.yaml").read_text()
+    text = (ROOT / "pipeline" / "kubeflow" / "kubernetes" / "volume.yaml").read_text()
     claim, job = yaml.safe_load_all(text)
     assert claim["kind"] == "PersistentVolumeClaim"
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]

@@ -9,7 +9,7 @@ a process of its own, with this environment's Python. The object store is a fold
 folder is gone after it. Volumes are not mounted: a pipeline is compiled with a root that exists.
 
     adarec run --scene sample
-    python -m tests.pipeline.kubeflow_emulator --scene sample --folder /tmp/emulated \\
+    python -m tests.pipeline.kubeflow.emulator --scene sample --folder /tmp/emulated \\
         --reference runs/sample/result.json
 """
 
@@ -31,7 +31,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.artifacts import METRICS_FILE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BUCKET = "minio://mlpipeline/v2/artifacts"
 _SCHEME = "minio://"
 _JSON_TYPES = {

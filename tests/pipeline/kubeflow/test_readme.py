@@ -1,4 +1,4 @@
-"""What pipeline/README.md tells users to type is what the tools take."""
+"""What pipeline/kubeflow/README.md tells users to type is what the tools take."""
 
 import re
 import shlex
@@ -9,14 +9,15 @@ from unittest import mock
 import kfp
 import kfp_server_api
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from adarec_tf.cli import main
 from pipeline.configs import SCENES
 from pipeline.kubeflow import runner as kubeflow_runner
-from pipeline.kubeflow.cluster import KubeflowConfig
+from pipeline.kubeflow.resources import DEFAULT_RESOURCES, StepResources
 
-README = (Path(__file__).parents[2] / "pipeline" / "README.md").read_text()
+README = (Path(__file__).parents[3] / "pipeline" / "kubeflow" / "README.md").read_text()
 
 
 def shell_commands() -> list[list[str]]:
@@ -25,25 +26,34 @@ def shell_commands() -> list[list[str]]:
     return [shlex.split(line) for line in lines if line.strip()]
 
 
-def test_the_compile_command_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compile_command_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     received: dict[str, Any] = {}
     monkeypatch.setattr(
         kubeflow_runner, "compile_pipeline", lambda *args, **options: received.update(options)
     )
+    monkeypatch.chdir(tmp_path)
+    [resources] = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    Path("resources.yaml").write_text(resources)
     [command] = [line for line in shell_commands() if "compile" in line]
     assert command[0] == ".venv/bin/adarec"
     result = CliRunner().invoke(main, command[1:])
     assert result.exit_code == 0, result.output
     assert received["pipeline_root"] == "s3://bucket/adarec"
-    assert received["kubeflow"].teacher_trainer.gpus == 1
-    assert received["kubeflow"].teacher_trainer.node_labels
-    assert received["kubeflow"].student_searcher.memory_gb == 16.0
+    teacher = received["resources"]["TeacherTrainer"]
+    assert set(teacher.to_dict()) == set(yaml.safe_load(resources)["TeacherTrainer"])
+    assert (teacher.gpus, teacher.memory_gb) == (1, 32)
+    assert received["resources"]["StudentSearcher"].memory_gb == 16
 
 
-def test_every_step_and_its_resources_are_named() -> None:
-    defaults = KubeflowConfig().to_dict()
-    for name in [*defaults, *defaults["version_pusher"]]:
-        assert re.search(rf"`(kubeflow\.)?([a-zA-Z_]+\.)?{name}(=true)?`|{name}=true", README), name
+def test_the_default_resources_of_every_step_are_named() -> None:
+    # Steps that share their resources stand in parentheses behind them.
+    kinds = re.findall(r"(\d) cores? and (\d) GB for[^(]*\(([^)]*)\)", README)
+    told = {
+        step: StepResources(cpu=int(cpu), memory_gb=int(memory))
+        for cpu, memory, steps in kinds
+        for step in re.findall(r"`(\w+)`", steps)
+    }
+    assert told == DEFAULT_RESOURCES
 
 
 class _OfflineClient(kfp.Client):

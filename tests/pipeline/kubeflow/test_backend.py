@@ -15,10 +15,10 @@ import yaml
 
 from pipeline.configs import SCENES
 from pipeline.kubeflow.runner import compile_pipeline
-from pipeline.stages import STAGES
-from tests.pipeline.kubeflow_emulator import read_spec
+from pipeline.screen import STAGES
+from tests.pipeline.kubeflow.emulator import read_spec
 
-PROGRAM = Path(__file__).parent / "kubeflow_backend"
+PROGRAM = Path(__file__).parent / "backend"
 MODULE = "github.com/kubeflow/pipelines"
 GO = shutil.which("go", path=os.pathsep.join([os.environ["PATH"], "/usr/local/go/bin"]))
 MAY_DOWNLOAD = os.environ.get("KUBEFLOW_BACKEND") == "1"
