@@ -27,9 +27,9 @@ TRANSPORT_PICTURE_FILE = "transport.png"
 
 
 class Sequences(artifact.Artifact):
-    """Split histories: `Split-{train,valid,test}/part-*.gz` TFRecords, and `statistics.json`.
+    """Split histories: Parquet files `Split-{train,valid,test}/part-*`, and `statistics.json`.
 
-    `shards.json` lists the TFRecords with a count and a checksum each.
+    `shards.json` lists the files with a count and a checksum each.
     """
 
     TYPE_NAME = "components.Sequences"

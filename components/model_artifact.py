@@ -9,7 +9,8 @@ from tfx.dsl.io import fileio
 
 import adarec_tf.models.students
 import adarec_tf.models.teachers  # noqa: F401  (both register their Keras classes for loading)
-from adarec_tf.data.histories.histories import Histories, SequenceStatistics
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.export.bundle import write_bundle

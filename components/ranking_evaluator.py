@@ -9,7 +9,7 @@ from tfx.dsl.io import fileio
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 
 from adarec_tf.config.evaluation import EvaluationConfig
-from adarec_tf.data.histories.histories import read_histories, read_statistics
+from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.report.comparison import compare_models, judge
 from components.artifacts import METRICS_FILE, Sequences, Vocabulary
 from components.blessings import write_blessing

@@ -1,14 +1,9 @@
 """SequencePreprocessor: interactions to split histories and the item vocabulary, on Beam.
 
 Blocks of the log are cut by user into a fixed number of partitions, and each partition becomes one
-shard of each split; what is written depends on the log alone, not on workers, blocks or the order
-of elements. Rows never travel through Beam: they lie in files beside the output (`block_files`),
-and elements are references to them, so that no runner has to hold a log in memory.
-
-The work is done by vectorized functions of `adarec_tf.data`, in this order: the item keys of the
-log; blocks of the events that stay (`events`), in item codes, cut by user; each partition ordered
-(`user_partitions`); sessions and repeats (`history_options`); which users and items stay (`core`);
-the cuts of a split in time; the vocabulary; the shards.
+shard of each split. What is written depends on the log alone, not on workers, blocks or the order
+of elements. Rows never travel through Beam: they lie in files beside the output, and elements are
+references to them, so that no runner has to hold a log in memory.
 """
 
 import json
@@ -27,31 +22,21 @@ from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples
 
 from adarec_tf.config.data import DataConfig
-from adarec_tf.data.histories import global_time_split
-from adarec_tf.data.histories import splits as log
-from adarec_tf.data.histories.histories import (
-    SequenceStatistics,
-    read_histories,
-    read_statistics,
-)
-from adarec_tf.data.histories.history_options import HistoryOptions, check_time_unit
+from adarec_tf.data.histories.sessions import check_time_unit
+from adarec_tf.data.histories.statistics import SequenceStatistics, check_enough_is_left
+from adarec_tf.data.histories.time_split import find_time_cuts
 from adarec_tf.data.histories.value_counts import merge_counts
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.data.log import encoded as encoded
-from adarec_tf.data.log.events import (
-    NO_EVENTS,
-    EventOptions,
-    resolve_events,
-)
-from adarec_tf.data.storage import user_partitions
+from adarec_tf.data.log.encoded import count_partitions, distinct_keys
+from adarec_tf.data.log.events import NO_EVENTS, EventOptions, resolve_events
+from adarec_tf.data.storage.history_files import SPLITS, read_statistics
+from adarec_tf.data.storage.manifest import list_shards
 from components import preprocessing_steps as steps
 from components.artifacts import Sequences, Vocabulary
 from components.interaction_blocks import count_rows, list_blocks
 from components.interactions_gen import SPLIT
-from components.sequence_shards import write_shards, write_summary
 
 _SCRATCH = "scratch"
-MAX_ROWS_IN_MEMORY = 1 << 22
 
 
 @component(use_beam=True)
@@ -112,21 +97,18 @@ def preprocess(
     time_scale: int = 1,
     events: EventOptions = NO_EVENTS,
     previous_vocabulary: str = "",
-    max_rows_in_memory: int = MAX_ROWS_IN_MEMORY,
 ) -> SequenceStatistics:
     """Runs the pipeline from the blocks of InteractionsGen to sequences and vocabulary.
 
     Args:
       pipeline: an empty Beam pipeline.
       examples_dir: the folder of the blocks; all workers see it, and the two below.
-      sequences_dir: gets `Split-{train,valid,test}/part-*.gz`, their manifest and the statistics.
+      sequences_dir: gets the histories, their manifest and the statistics.
       vocabulary_dir: gets the vocabulary.
       config: filters, how to split, and the policy for seen items.
       time_scale: of the blocks' times (`LogSummary.time_scale`).
       events: what becomes of the event types of the blocks.
       previous_vocabulary: file of a vocabulary that is extended; "" for none. All workers see it.
-      max_rows_in_memory: rows that a worker sorts at once; more of them wait on disk, with the same
-        result.
 
     Returns:
       The statistics written beside the sequences.
@@ -137,80 +119,67 @@ def preprocess(
     """
     if previous_vocabulary:
         ItemVocabulary.read(previous_vocabulary)  # an error here is better than in a worker
-    scratch = os.path.join(sequences_dir, _SCRATCH)
-    folders = [os.path.join(sequences_dir, f"Split-{split}") for split in log.Splits._fields]
-    for folder in (*folders, vocabulary_dir, scratch):
+    files = list_blocks(examples_dir)
+    job = steps.Job(
+        sequences_dir,
+        vocabulary_dir,
+        os.path.join(sequences_dir, _SCRATCH),
+        count_partitions(count_rows(files)),
+        config,
+        time_scale,
+        events,
+        previous_vocabulary,
+    )
+    folders = [os.path.join(sequences_dir, f"Split-{split}") for split in SPLITS]
+    for folder in (*folders, vocabulary_dir, job.scratch):
         tf.io.gfile.makedirs(folder)
     try:
         with pipeline:
-            _build(
-                *(pipeline, examples_dir, sequences_dir, vocabulary_dir, scratch, config),
-                *(HistoryOptions.of_config(config, time_scale), events, previous_vocabulary),
-                max_rows_in_memory,
-            )
+            _build(pipeline, files, job)
     finally:
-        tf.io.gfile.rmtree(scratch)
+        tf.io.gfile.rmtree(job.scratch)
     # After the run, not inside: an error raised in Beam reaches the user wrapped in its own.
     statistics = read_statistics(sequences_dir)
-    if config.split == "global_time" and statistics.num_users > 0:
-        valid, test = (read_histories(sequences_dir, name) for name in ("valid", "test"))
-        global_time_split.check_targets_are_left(valid, test, statistics.removed)
-    log.check_enough_is_left(statistics.num_users, statistics.num_items, statistics.removed, config)
+    num_valid, num_test = (
+        sum(shard.num_histories for shard in list_shards(sequences_dir, f"Split-{name}"))
+        for name in ("valid", "test")
+    )
+    check_enough_is_left(statistics, num_valid, num_test, config)
     return statistics
 
 
-def _build(
-    pipeline: beam.Pipeline,
-    examples_dir: str,
-    sequences_dir: str,
-    vocabulary_dir: str,
-    scratch: str,
-    config: DataConfig,
-    options: HistoryOptions,
-    events: EventOptions,
-    previous_vocabulary: str,
-    max_rows_in_memory: int,
-) -> None:
+def _build(pipeline: beam.Pipeline, files: list[str], job: steps.Job) -> None:
     """Lays out the steps; each partition is one element from the grouping on."""
-    files = list_blocks(examples_dir)
-    num_partitions = user_partitions.count_partitions(count_rows(files))
     blocks = pipeline | "Files" >> beam.Create(files) | "SpreadFiles" >> beam.Reshuffle()
     item_keys = beam.pvalue.AsSingleton(
         blocks
         | "FindItems" >> beam.Map(steps.item_keys_of)
-        | "MergeItems" >> beam.CombineGlobally(encoded.distinct_keys)
-        | "WriteItems" >> beam.Map(steps.write_item_keys, scratch)
+        | "MergeItems" >> beam.CombineGlobally(distinct_keys)
+        | "WriteItems" >> beam.Map(steps.write_item_keys, job)
     )
     partitions = (
         blocks
-        | "CutByUser" >> beam.FlatMap(steps.cut_block, item_keys, scratch, num_partitions, events)
+        | "CutByUser" >> beam.FlatMap(steps.cut_block, item_keys, job)
         | "GroupByPartition" >> beam.GroupByKey()
-        | "Sort" >> beam.Map(steps.sort_partition, scratch, max_rows_in_memory, options)
+        | "Order" >> beam.Map(steps.order_partition, job)
     )
     kept = beam.pvalue.AsSingleton(
         partitions
         | "ListPartitions" >> beam.combiners.ToList()
-        | "Filter" >> beam.Map(steps.find_kept, item_keys, scratch, config)
+        | "Filter" >> beam.Map(steps.find_kept, item_keys, job)
     )
-    cuts = beam.pvalue.AsSingleton(_time_cuts(pipeline, partitions, kept, config))
+    cuts = beam.pvalue.AsSingleton(_time_cuts(pipeline, partitions, kept, job.config))
     item_ids = beam.pvalue.AsSingleton(
         partitions
-        | "CountItems" >> beam.Map(steps.count_items, kept, cuts, config)
+        | "CountItems" >> beam.Map(steps.count_items, kept, cuts, job)
         | "MergeItemCounts" >> beam.CombineGlobally(merge_counts)
-        | "WriteVocabulary"
-        >> beam.Map(steps.write_vocabulary, item_keys, vocabulary_dir, scratch, previous_vocabulary)
+        | "WriteVocabulary" >> beam.Map(steps.write_vocabulary, item_keys, job)
     )
     _ = (
         partitions
-        | "WriteShards"
-        >> beam.Map(
-            *(write_shards, kept, item_ids, cuts, sequences_dir, num_partitions, scratch, config)
-        )
+        | "WriteShards" >> beam.Map(steps.write_shards, kept, item_ids, cuts, job)
         | "ListShards" >> beam.combiners.ToList()
-        | "WriteStatistics"
-        >> beam.Map(
-            *(write_summary, kept, item_ids, cuts, sequences_dir, vocabulary_dir, config, events)
-        )
+        | "WriteStatistics" >> beam.Map(steps.write_summary, kept, item_ids, cuts, job)
     )
 
 
@@ -227,6 +196,5 @@ def _time_cuts(
         partitions
         | "CountTimes" >> beam.Map(steps.count_times, kept)
         | "MergeTimeCounts" >> beam.CombineGlobally(merge_counts)
-        | "FindTimeCuts"
-        >> beam.Map(global_time_split.find_time_cuts, test_time_share=config.test_time_share)
+        | "FindTimeCuts" >> beam.Map(find_time_cuts, config.test_time_share)
     )

@@ -9,7 +9,7 @@ from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.student import StudentConfig
-from adarec_tf.data.histories.histories import read_histories, read_statistics
+from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.distillation.distiller import distill_student
 from adarec_tf.models.students import build_student, student_config_of
 from adarec_tf.models.students.genotype import Genotype

@@ -10,7 +10,7 @@ from tfx.types.standard_artifacts import Model
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
-from adarec_tf.data.histories.histories import read_histories, read_statistics
+from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.export.profile import find_costs
 from adarec_tf.report.front_picture import draw_front
 from adarec_tf.report.genotype_picture import draw_genotype

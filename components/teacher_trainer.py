@@ -9,7 +9,7 @@ from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.config.training import TrainingConfig
-from adarec_tf.data.histories.histories import read_histories, read_statistics
+from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training.devices import choose_strategy, is_chief
 from adarec_tf.training.fit import EpochRecord

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from adarec_tf.config.pipeline import PipelineConfig
-from adarec_tf.data.histories.histories import read_histories, read_statistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from components.artifacts import (
     BUNDLE_DIR,
     FRONT_FILE,

@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from adarec_tf.config.pipeline import PipelineConfig
-from adarec_tf.data.whole_log import count_items
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.export.profile import count_costs, measure_latencies
 from adarec_tf.models.students.cost_table import CostTable
 from adarec_tf.models.teachers import build_teacher
@@ -40,4 +40,4 @@ def _count_items(config: PipelineConfig, data_path: str | os.PathLike[str] | Non
     check_data_path(config.scene, data_path, config.spans)
     with tempfile.TemporaryDirectory() as folder:
         path = locate_data(config.scene, data_path, Path(folder))
-        return count_items(path, config.data, config.spans)
+        return Dataset.from_config(path, config.data, config.spans).num_items

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adarec_tf.data.histories.histories import Histories, SequenceStatistics
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.evaluation.baselines import (
     item_knn_scorer,
     item_popularity,

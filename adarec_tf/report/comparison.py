@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from adarec_tf.config.evaluation import EvaluationConfig
-from adarec_tf.data.histories.histories import Histories, SequenceStatistics
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.evaluation.accuracy import Accuracy, measure_accuracy
 from adarec_tf.export.bundle import bundle_bytes

@@ -14,12 +14,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from scene_histories import SceneHistories
 from train_teacher import evaluate
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.distillation.distiller import distill_student
 from adarec_tf.evaluation.protocols import model_scorer
 from adarec_tf.models.students import Genotype, build_student
@@ -73,7 +73,7 @@ def hand_made_genotypes(student: StudentConfig) -> list[Genotype]:
     ]
 
 
-def served_encoder(genotype: Genotype, student: StudentConfig, scene: SceneHistories) -> Callable:
+def served_encoder(genotype: Genotype, student: StudentConfig, scene: Dataset) -> Callable:
     """Encodes one full history in the form that is served; returns when the state is there.
 
     Without the scores of the catalog, which cost every student of a width the same.
@@ -107,7 +107,7 @@ def train_row(
     genotype: Genotype,
     teacher: Any,
     config: PipelineConfig,
-    scene: SceneHistories,
+    scene: Dataset,
     *,
     seed: int,
     checkpoint_dir: Path,
@@ -117,8 +117,8 @@ def train_row(
     history = distill_student(
         student,
         teacher,
-        scene.splits.train,
-        scene.splits.valid,
+        scene.train,
+        scene.valid,
         config.distillation,
         max_length=scene.max_length,
         seen=scene.seen,

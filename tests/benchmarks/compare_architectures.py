@@ -38,12 +38,12 @@ from architectures import (
     unnamed,
 )
 from distill_student import read_result, read_teacher
-from scene_histories import SceneHistories, read_scene, take_users
 from scipy.stats import kendalltau
 from stored_results import RESULTS, provenance, write_result
 from tables import architectures, markdown
 
 from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.models.students import Genotype
 from pipeline.configs import scene_config
 
@@ -56,7 +56,7 @@ HAND_MADE = "hand-made"
 def make_plan(
     searched: dict[str, Genotype],
     config: PipelineConfig,
-    scene: SceneHistories,
+    scene: Dataset,
     options: argparse.Namespace,
 ) -> list[dict[str, Any]]:
     """What is trained: name, kind, genotype, latency in units of the searched one's, seeds."""
@@ -99,7 +99,7 @@ def read_plan(
     path: Path,
     searched: dict[str, Genotype],
     config: PipelineConfig,
-    scene: SceneHistories,
+    scene: Dataset,
     options: argparse.Namespace,
 ) -> list[dict[str, Any]]:
     """The plan of these settings, made by the first process that needs it."""
@@ -185,7 +185,7 @@ def train_shard(
     plan: list[dict[str, Any]],
     rows: Rows,
     config: PipelineConfig,
-    scene: SceneHistories,
+    scene: Dataset,
     options: argparse.Namespace,
 ) -> None:
     """Trains this process's share of what has no row yet."""
@@ -233,7 +233,7 @@ def main() -> None:
     logging.getLogger("absl").setLevel(logging.WARNING)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     config = scene_config(options.scene).override(options.settings)
-    scene = take_users(read_scene(options.data, config.data), options.users)
+    scene = Dataset.from_config(options.data, config.data).take_users(options.users)
     folder = Path(options.checkpoints)
     searched = {
         Path(path).stem: Genotype.from_json(Path(path).read_text()) for path in options.genotype
@@ -263,7 +263,7 @@ def main() -> None:
     stored = {
         **provenance(command, _PACKAGES),
         "scene": config.scene,
-        "users": scene.splits.train.num_users,
+        "users": scene.train.num_users,
         "seen": scene.seen,
         "student": config.student.to_dict(),
         "distillation": config.distillation.to_dict(),

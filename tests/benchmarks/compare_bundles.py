@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import keras
 import numpy as np
 import tensorflow as tf
-from scene_histories import read_scene
 from stored_results import RESULTS, provenance, write_result
 
 import adarec_tf.models.students
 import adarec_tf.models.teachers  # noqa: F401  (both register their Keras classes for loading)
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.export.bundle import bundle_bytes, load_recommender, write_bundle
 from adarec_tf.export.warm_up import request_tensors
 from adarec_tf.models.model_cost import count_parameters, encoder_macs, served_macs
@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="0: one a core")
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    scene = read_scene(options.data, scene_config(options.scene).data)
-    test = scene.splits.test
+    scene = Dataset.from_config(options.data, scene_config(options.scene).data)
+    test = scene.test
     histories = [
         scene.vocabulary.decode(test.history(user))
         for user in np.random.default_rng(1).choice(test.num_users, _NUM_HISTORIES)

@@ -30,12 +30,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import keras
 import tensorflow as tf
-from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, headline, provenance, write_result
 from tables import distilled, markdown
 from train_teacher import evaluate, over_seeds
 
 from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.distillation.distiller import distill_student
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.evaluation.protocols import model_scorer
@@ -63,7 +63,7 @@ def read_teacher(folder: str, seeds: list[int]) -> Any:
 
 
 def new_student(
-    config: PipelineConfig, genotype: str | None, scene: SceneHistories, seed: int
+    config: PipelineConfig, genotype: str | None, scene: Dataset, seed: int
 ) -> keras.Model:
     """A student with fresh weights: that of a genotype, or a model of the teacher's kind."""
     if genotype is None:
@@ -85,7 +85,7 @@ def measure(
     teacher: Any,
     student: keras.Model,
     config: PipelineConfig,
-    scene: SceneHistories,
+    scene: Dataset,
     *,
     seed: int,
     checkpoints: str,
@@ -95,8 +95,8 @@ def measure(
     history = distill_student(
         student,
         teacher,
-        scene.splits.train,
-        scene.splits.valid,
+        scene.train,
+        scene.valid,
         config.distillation,
         max_length=scene.max_length,
         seen=scene.seen,
@@ -191,7 +191,7 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     settings = [*options.settings, *(f"teacher.{setting}" for setting in options.student_set)]
     config = scene_config(options.scene).override(settings)
-    scene = read_scene(options.data, config.data)
+    scene = Dataset.from_config(options.data, config.data)
     with tempfile.TemporaryDirectory() as temporary:
         rows = []
         for seed in options.seeds:

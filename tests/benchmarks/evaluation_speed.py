@@ -20,10 +20,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, spread, write_result
 
 from adarec_tf.config.teacher import TeacherConfig
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.built_in import DATASETS
 from adarec_tf.evaluation.protocols import ScoreBatch, evaluate_full, model_scorer, score_batches
 from adarec_tf.export.machine import describe_machine
@@ -32,19 +32,19 @@ from adarec_tf.models.teachers import build_teacher
 PATH = RESULTS / "evaluation_speed.json"
 
 
-def forward(scorer: ScoreBatch, scene: SceneHistories) -> None:
+def forward(scorer: ScoreBatch, scene: Dataset) -> None:
     """Scores every test history and drops the scores."""
     for rows, item_ids in score_batches(
-        scene.splits.test, num_items=scene.num_items, max_length=scene.max_length
+        scene.test, num_items=scene.num_items, max_length=scene.max_length
     ):
         scorer(rows, item_ids)
 
 
-def evaluate(scorer: ScoreBatch, scene: SceneHistories) -> None:
+def evaluate(scorer: ScoreBatch, scene: Dataset) -> None:
     """Ranks every test target."""
     evaluate_full(
         scorer,
-        scene.splits.test,
+        scene.test,
         num_items=scene.num_items,
         max_length=scene.max_length,
         seen=scene.seen,
@@ -58,7 +58,7 @@ def seconds_of(work: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def measure(scene: SceneHistories, options: argparse.Namespace) -> dict[str, Any]:
+def measure(scene: Dataset, options: argparse.Namespace) -> dict[str, Any]:
     """Times both in turn."""
     kind = TeacherConfig.kind(options.teacher)
     config = kind(name=options.teacher, hidden_dim=options.hidden_dim)
@@ -72,7 +72,7 @@ def measure(scene: SceneHistories, options: argparse.Namespace) -> dict[str, Any
     rounds = zip(evaluation_s, forward_s, strict=True)
     return {
         "teacher": config.to_dict(),
-        "users": scene.splits.test.num_users,
+        "users": scene.test.num_users,
         "items": scene.num_items,
         "max_length": scene.max_length,
         "seen": scene.seen,
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=PATH)
     options = parser.parse_args()
     load = round(os.getloadavg()[0], 2)
-    row = measure(read_scene(options.data, DATASETS[options.scene].config), options)
+    row = measure(Dataset.from_config(options.data, DATASETS[options.scene].config), options)
     stored = json.loads(options.output.read_text()) if options.output.exists() else {}
     stored[f"{options.scene} {options.teacher}"] = {
         "command": f"python tests/benchmarks/evaluation_speed.py --scene {options.scene} "

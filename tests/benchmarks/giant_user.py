@@ -23,7 +23,7 @@ import pyarrow.parquet
 from preprocessing_speed import NUM_ITEMS, generate, run
 from stored_results import RESULTS, provenance, write_result
 
-from adarec_tf.data.histories.histories import read_histories
+from adarec_tf.data.storage.history_files import read_histories
 
 PATH = RESULTS / "giant_user.json"
 GIANT = b"giant"

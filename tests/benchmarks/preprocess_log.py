@@ -22,7 +22,7 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor  # noqa:
 from tfx.types import standard_artifacts  # noqa: E402
 
 from adarec_tf.config.data import DataConfig  # noqa: E402
-from adarec_tf.data.histories.histories import SequenceStatistics  # noqa: E402
+from adarec_tf.data.histories.statistics import SequenceStatistics  # noqa: E402
 from adarec_tf.data.log.interactions import InteractionColumns  # noqa: E402
 from components.beam_arguments import DEFAULT_ARGUMENTS  # noqa: E402
 from components.interactions_gen import (  # noqa: E402

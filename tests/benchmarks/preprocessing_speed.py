@@ -28,7 +28,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from stored_results import RESULTS, ROOT, provenance, write_result
 
-from adarec_tf.data.histories.histories import read_histories
+from adarec_tf.data.storage.history_files import read_histories
 
 PATH = RESULTS / "preprocessing_speed.json"
 NUM_USERS, NUM_ITEMS = 500_000, 100_000

@@ -20,13 +20,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import tensorflow as tf
-from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, write_result
 from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XLine, XPlane, XSpace
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.batches import Batch
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.export.machine import describe_machine
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training import train_teacher as training
@@ -53,7 +53,7 @@ def annotated(batches: Iterator[Batch], trace_dir: str) -> Iterator[Batch]:
         tf.profiler.experimental.stop()
 
 
-def train(config: PipelineConfig, scene: SceneHistories, num_users: int, folder: str) -> str:
+def train(config: PipelineConfig, scene: Dataset, num_users: int, folder: str) -> str:
     """Trains on some of the users; returns the folder of the profile."""
     make_batches = training.next_item_batches
 
@@ -62,12 +62,12 @@ def train(config: PipelineConfig, scene: SceneHistories, num_users: int, folder:
         return annotated(batches, f"{folder}/trace") if epoch == PROFILED_EPOCH else batches
 
     training.next_item_batches = profiled
-    train_split = scene.splits.train
+    train_split = scene.train
     users = np.arange(min(num_users, train_split.num_users))
     training.train_teacher(
         build_teacher(config.teacher, scene.num_items, scene.max_length, seed=config.seed),
         train_split.take(users),
-        scene.splits.valid.take(users[:100]),
+        scene.valid.take(users[:100]),
         TrainingConfig(**{**config.training.to_dict(), "max_epochs": 2, "patience": 2}),
         max_length=scene.max_length,
         seen=scene.seen,
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=8000, help="training users")
     options = parser.parse_args()
     config = scene_config(options.scene)
-    scene = read_scene(options.data, config.data)
+    scene = Dataset.from_config(options.data, config.data)
     with tempfile.TemporaryDirectory() as folder:
         found = analyze(host_plane(train(config, scene, options.users, folder)))
     stored = {

@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import keras
 import numpy as np
 import tensorflow as tf
-from scene_histories import read_scene
 from stored_results import RESULTS, provenance, write_result
 from train_teacher import evaluate
 
 import adarec_tf.models.teachers  # noqa: F401  (registers their Keras classes for loading)
 from adarec_tf.data.batches import target_batches
+from adarec_tf.data.dataset import Dataset
 from pipeline.configs import scene_config
 
 _RANKS = (8, 16, 24, 32, 48, 64)
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--teacher", required=True, help="a Keras file")
     options = parser.parse_args()
-    scene = read_scene(options.data, scene_config(options.scene).data)
+    scene = Dataset.from_config(options.data, scene_config(options.scene).data)
     teacher = keras.saving.load_model(options.teacher)
     items = teacher.sequence_embedding.item_vectors().numpy().astype(np.float64)
 
@@ -46,9 +46,7 @@ def main() -> None:
     def last_states(item_ids: tf.Tensor) -> tf.Tensor:
         return teacher(item_ids, training=False).final_states[:, -1]
 
-    batches = target_batches(
-        scene.splits.valid, max_length=scene.max_length, positions_per_batch=8192
-    )
+    batches = target_batches(scene.valid, max_length=scene.max_length, positions_per_batch=8192)
     states = np.concatenate([last_states(tf.constant(ids)).numpy() for _, ids in batches])
     # With states = Q R, the singular values of states x items are those of R x items.
     triangle = np.linalg.qr(states.astype(np.float64), mode="r")

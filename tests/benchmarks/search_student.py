@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import keras
 import numpy as np
 import tensorflow as tf
-from scene_histories import read_scene, take_users
 from stored_results import RESULTS, provenance, write_result
 
 import adarec_tf.models.teachers  # noqa: F401  (registers their Keras classes for loading)
 from adarec_tf.config.student import StudentConfig
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.export.profile import find_costs
 from adarec_tf.models.students import Genotype
 from adarec_tf.search.searcher import SearchResult, search_genotype
@@ -121,14 +121,14 @@ def main() -> None:
     logging.getLogger("absl").setLevel(logging.WARNING)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     config = scene_config(options.scene).override(options.settings)
-    scene = take_users(read_scene(options.data, config.data), options.users)
+    scene = Dataset.from_config(options.data, config.data).take_users(options.users)
     start = time.monotonic()
     teacher = keras.saving.load_model(options.teacher)
     with tempfile.TemporaryDirectory() as temporary:
         result = search_genotype(
             teacher,
-            scene.splits.train,
-            scene.splits.valid,
+            scene.train,
+            scene.valid,
             costs=find_costs(
                 teacher,
                 config.student,

@@ -25,11 +25,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import tensorflow as tf
-from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, provenance, write_result
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import SASRecConfig
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import split_halves
 from adarec_tf.export.profile import count_costs
 from adarec_tf.models.teachers import build_teacher
@@ -44,10 +44,10 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "pot")
 
 
 def measured_epochs(
-    scene: SceneHistories, config: PipelineConfig, num_users: int, seed: int
+    scene: Dataset, config: PipelineConfig, num_users: int, seed: int
 ) -> list[dict[str, Any]]:
     """The epochs of a search in which both steps run; the first one warms up and is left out."""
-    train = scene.splits.train.take(np.arange(min(num_users, scene.splits.train.num_users)))
+    train = scene.train.take(np.arange(min(num_users, scene.train.num_users)))
     teacher = build_teacher(
         SASRecConfig(hidden_dim=128, num_blocks=8), scene.num_items, scene.max_length, seed=seed
     )
@@ -55,7 +55,7 @@ def measured_epochs(
         result = search_genotype(
             teacher,
             train,
-            scene.splits.valid.take(np.arange(64)),  # validation is not timed
+            scene.valid.take(np.arange(64)),  # validation is not timed
             costs=count_costs(teacher, config.student, scene.max_length),
             student=config.student,
             search=config.search,
@@ -69,9 +69,9 @@ def measured_epochs(
     return [record for record in result.trace if record.get("alphas_moved")][1:]
 
 
-def rates(scene: SceneHistories, epochs: list[dict[str, Any]], num_users: int) -> dict[str, float]:
+def rates(scene: Dataset, epochs: list[dict[str, Any]], num_users: int) -> dict[str, float]:
     """Positions a second of the median epoch."""
-    train = scene.splits.train.take(np.arange(min(num_users, scene.splits.train.num_users)))
+    train = scene.train.take(np.arange(min(num_users, scene.train.num_users)))
     weights_half = split_halves(train)[0]
     num_weight_positions = np.minimum(weights_half.lengths - 1, scene.max_length).clip(min=0).sum()
     weights = statistics.median(num_weight_positions / epoch["train_s"] for epoch in epochs)
@@ -104,7 +104,7 @@ def main() -> None:
             *options.settings,
         ]
     )
-    scene = read_scene(options.data, config.data)
+    scene = Dataset.from_config(options.data, config.data)
     measured = measured_epochs(scene, config, options.users, options.seed)
     command = [
         *("python", "tests/benchmarks/search_throughput.py", "--name", options.name),

@@ -21,12 +21,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import tensorflow as tf
-from scene_histories import SceneHistories, read_scene
 from stored_results import RESULTS, headline, provenance, spread, write_result
 from tables import markdown, teachers
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import BERT4RecConfig
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.evaluation.baselines import item_knn_scorer, markov_scorer, popularity_scorer
 from adarec_tf.evaluation.protocols import CUTOFFS, ScoreBatch, evaluate_full, model_scorer
 from adarec_tf.evaluation.uncertainty import seed_spread
@@ -39,7 +39,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy")
 _SELECTION = "ndcg@10/full"
 
 
-def evaluate(scorer: ScoreBatch, scene: SceneHistories, split: str, seen: str) -> dict[str, float]:
+def evaluate(scorer: ScoreBatch, scene: Dataset, split: str, seen: str) -> dict[str, float]:
     """Full-catalog metrics of one split."""
     return evaluate_full(
         scorer,
@@ -51,13 +51,13 @@ def evaluate(scorer: ScoreBatch, scene: SceneHistories, split: str, seen: str) -
     )
 
 
-def train(config: PipelineConfig, scene: SceneHistories, seed: int, checkpoints: str) -> Any:
+def train(config: PipelineConfig, scene: Dataset, seed: int, checkpoints: str) -> Any:
     """Trains one teacher; returns it with its history."""
     model = build_teacher(config.teacher, scene.num_items, scene.max_length, seed=seed)
     history = train_teacher(
         model,
-        scene.splits.train,
-        scene.splits.valid,
+        scene.train,
+        scene.valid,
         config.training,
         max_length=scene.max_length,
         seen=scene.seen,
@@ -74,7 +74,7 @@ def best_record(history: list[dict[str, float]]) -> dict[str, float]:
 
 def measure(
     config: PipelineConfig,
-    scene: SceneHistories,
+    scene: Dataset,
     seed: int,
     folder: str,
     *,
@@ -132,9 +132,9 @@ def over_seeds(rows: list[dict[str, Any]], part: str) -> dict[str, dict[str, flo
     return {name: {"mean": s.mean, "sd": s.standard_deviation} for name, s in spreads.items()}
 
 
-def baselines(scene: SceneHistories) -> dict[str, Any]:
+def baselines(scene: Dataset) -> dict[str, Any]:
     """The same test targets, ranked by what needs no training."""
-    train_split = scene.splits.train
+    train_split = scene.train
     scorers = {
         "popularity": popularity_scorer(train_split, scene.num_items),
         "markov": markov_scorer(train_split, scene.num_items),
@@ -167,7 +167,7 @@ def main() -> None:
     logging.getLogger("absl").setLevel(logging.WARNING)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     config = scene_config(options.scene).override(options.settings)
-    scene = read_scene(options.data, config.data)
+    scene = Dataset.from_config(options.data, config.data)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.checkpoints or temporary
         rows = [

@@ -31,9 +31,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
-from scene_histories import read_scene
 from stored_results import RESULTS, ROOT, spread, write_result
 
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.built_in import DATASETS
 from adarec_tf.export.machine import describe_machine
 
@@ -70,15 +70,15 @@ ROWS = (
 
 def write_histories(data: str, num_users: int | None, path: Path) -> dict[str, int]:
     """Writes the train split that all rows read; returns its sizes."""
-    scene = read_scene(data, DATASETS[SCENE].config)
-    users = np.arange(scene.splits.train.num_users)[:num_users]
-    train = scene.splits.train.take(users)
+    scene = Dataset.from_config(data, DATASETS[SCENE].config)
+    users = np.arange(scene.train.num_users)[:num_users]
+    train = scene.train.take(users)
     np.savez(
         path,
         item_ids=train.item_ids,
         row_splits=train.row_splits,
         num_items=scene.num_items,
-        valid_targets=scene.splits.valid.targets[users],
+        valid_targets=scene.valid.targets[users],
     )
     num_positions = int(np.minimum(train.lengths - 1, scene.max_length).clip(min=0).sum())
     return {

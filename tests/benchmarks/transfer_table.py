@@ -25,11 +25,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tensorflow as tf
 from architectures import Rows, train_row, unnamed
 from distill_student import read_teacher
-from scene_histories import read_scene, take_users
 from stored_results import RESULTS, provenance, write_result
 from tables import markdown
 from tables import transfer as transfer_rows
 
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.models.students import Genotype
 from pipeline.configs import scene_config
 
@@ -57,7 +57,7 @@ def train_scene(genotypes: dict[str, Genotype], options: argparse.Namespace) -> 
         )
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"command": shlex.join(scene_command(options)), **recipe}))
-    scene = take_users(read_scene(options.data, config.data), options.users)
+    scene = Dataset.from_config(options.data, config.data).take_users(options.users)
     teacher = read_teacher(options.teachers, options.teacher_seeds)
     for (name, genotype), seed in itertools.product(genotypes.items(), options.seeds):
 

@@ -4,20 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from tfx.types import artifact, standard_artifacts
 
 from adarec_tf.config.teacher import NextItNetConfig
-from adarec_tf.data.histories.histories import (
-    SequenceStatistics,
-    read_histories,
-    write_statistics,
-)
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.splits import Splits
+from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.data.storage.history_files import read_histories, write_shard, write_statistics
+from adarec_tf.data.storage.manifest import write_manifest
 from adarec_tf.models.teachers import build_teacher
 from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
 from components.model_artifact import write_model
-from tests.references.examples import serialize_history
 
 NUM_USERS, NUM_ITEMS, MAX_LENGTH = 24, 16, 8
 
@@ -50,13 +48,16 @@ def sequences(
     """Every user walks through the items in order, from a start of its own."""
     root = tmp_path_factory.mktemp("sequences")
     walks = (np.arange(NUM_USERS)[:, None] + np.arange(6)) % NUM_ITEMS + 1
+    splits = {}
     for split, length in (("train", 4), ("valid", 4), ("test", 5)):
         (root / f"Split-{split}").mkdir()
-        path = root / f"Split-{split}" / "part-00000-of-00001.gz"
-        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-            for user, walk in enumerate(walks):
-                target = 0 if split == "train" else int(walk[length])
-                writer.write(serialize_history(b"user-%02d" % user, walk[:length], target))
+        splits[split] = Histories(
+            np.array([b"user-%02d" % user for user in range(NUM_USERS)], object),
+            walks[:, :length].ravel(),
+            np.arange(NUM_USERS + 1) * length,
+            np.zeros(NUM_USERS, np.int64) if split == "train" else walks[:, length],
+        )
+    write_manifest(str(root), write_shard(str(root), 0, 1, Splits(**splits), str(root)))
     write_statistics(str(root), statistics)
     return make_artifact(Sequences, root)
 

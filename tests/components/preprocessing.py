@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from adarec_tf.config.data import DataConfig
-from adarec_tf.data.histories.histories import SPLITS, SequenceStatistics, read_histories
+from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.data.log.events import resolve_events
+from adarec_tf.data.storage.history_files import SPLITS, read_histories
 from components.interaction_blocks import write_block
 from components.sequence_preprocessor import preprocess
 from tests.adarec_tf.data.coded_rows import EventRow, as_event_log, as_log
@@ -42,7 +43,6 @@ def run(
     num_files: int = 1,
     workers: int = 1,
     previous_vocabulary: str = "",
-    max_rows_in_memory: int = 1 << 22,
     **config: Any,
 ) -> SequenceStatistics:
     has_events = len(rows[0]) == 4
@@ -60,7 +60,6 @@ def run(
         DataConfig(**config),
         events=resolve_events(DataConfig(**config), events),
         previous_vocabulary=previous_vocabulary,
-        max_rows_in_memory=max_rows_in_memory,
     )
 
 

@@ -16,8 +16,9 @@ from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.config.training import TrainingConfig
-from adarec_tf.data.histories.histories import SequenceStatistics, read_histories, write_statistics
+from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.data.storage.history_files import read_histories, write_statistics
 from adarec_tf.models.students import build_student
 from adarec_tf.models.students.genotype import Genotype
 from components import artifacts, teacher_trainer

@@ -10,7 +10,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from adarec_tf.config.data import DataConfig
-from adarec_tf.data.histories.histories import read_histories
+from adarec_tf.data.storage.history_files import read_histories
 from components import Sequences, Vocabulary
 from components.sequence_preprocessor import SequencePreprocessor
 from tests.adarec_tf.data.coded_rows import EventRow, as_event_log
@@ -107,7 +107,7 @@ def test_weighed_repeats_agree_with_the_reference_whatever_the_workers(
         "repeated_interactions": len(unique) - len(kept),
     }
     assert len(rows) > len(unique) > len(kept)
-    run(tmp_path / "many", rows, 4, 3, max_rows_in_memory=4, **options)
+    run(tmp_path / "many", rows, 4, 3, **options)
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
 
 

@@ -10,9 +10,9 @@ from tfx import v1 as tfx
 from tfx.types import standard_artifacts
 
 from adarec_tf.config.data import DataConfig
-from adarec_tf.data.histories.histories import SPLITS, read_statistics
 from adarec_tf.data.log.built_in import DATASETS
 from adarec_tf.data.log.interactions import InteractionColumns, read_interactions
+from adarec_tf.data.storage.history_files import SPLITS, read_statistics
 from adarec_tf.data.storage.manifest import MANIFEST_FILE
 from components import Sequences, Vocabulary
 from components.sequence_preprocessor import SequencePreprocessor
@@ -50,7 +50,7 @@ def test_every_shard_of_every_split_is_there(tmp_path: Path) -> None:
     run(tmp_path, LOG)
     for split in SPLITS:
         files = sorted(file.name for file in (tmp_path / "sequences" / f"Split-{split}").iterdir())
-        assert files == [f"part-{shard:05d}-of-00008.gz" for shard in range(8)]
+        assert files == [f"part-{shard:05d}-of-00008.parquet" for shard in range(8)]
 
 
 def test_shards_and_workers_never_change_a_byte(tmp_path: Path) -> None:
@@ -88,14 +88,6 @@ def test_rounds_of_the_filters_agree_with_the_reference(tmp_path: Path) -> None:
     assert statistics.removed == removed
     assert removed["round_2_interactions_of_rare_items"] == 1
     assert "b" not in vocabulary
-
-
-def test_a_user_larger_than_memory_changes_no_byte(tmp_path: Path) -> None:
-    giant = [("giant", f"i{row * 7 % 31}", row * 13 % 997) for row in range(2000)]
-    rows = [row for pair in zip(giant, (LOG * 143)[:2000], strict=True) for row in pair]
-    run(tmp_path / "whole", rows)
-    run(tmp_path / "parts", rows, 3, 2, max_rows_in_memory=150)
-    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
 
 
 def test_a_partition_without_users_writes_an_empty_shard(tmp_path: Path) -> None:
@@ -228,7 +220,7 @@ def test_a_real_scene_is_the_same_whatever_the_workers(tmp_path: Path) -> None:
     rows = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
     minimums = {"min_user_interactions": 5, "min_item_interactions": 5}
     statistics = run(tmp_path / "one", rows, **minimums)
-    run(tmp_path / "many", rows, 7, 3, max_rows_in_memory=5000, **minimums)
+    run(tmp_path / "many", rows, 7, 3, **minimums)
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
     # Of the element-by-element preprocessing that this one replaced.
     assert statistics.data_fingerprint == (

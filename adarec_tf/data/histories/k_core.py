@@ -4,17 +4,15 @@ A round removes items with too few interactions, then users with too few of what
 go take interactions of items with them, so the next round may find more; when a round finds nothing
 the rest is the k-core of users and items (with a minimum of each kind).
 
-Only pairs of codes are looked at, a block at a time, and what is held are a count and a bit for
-each user and item.
+Interactions are looked at a part of the users after the other, and what is held beside one part
+are a count and a bit for each user and item.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-# Blocks of (users int32 [N], items int32 [N]), the same ones at every call.
-PairBlocks = Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]
+import pyarrow as pa
 
 
 class UserPairs(NamedTuple):
@@ -22,11 +20,11 @@ class UserPairs(NamedTuple):
 
     Attributes:
       num_users: U; user codes are 0..U-1.
-      blocks: gives the pairs.
+      read: gives the interactions (`user` and `item`, int32), the same ones at every call.
     """
 
     num_users: int
-    blocks: PairBlocks
+    read: Callable[[], pa.Table]
 
 
 class KCore(NamedTuple):
@@ -93,11 +91,16 @@ def k_core_filter(
     return KCore(users, items, removed)
 
 
-def is_kept(
-    users: np.ndarray, items: np.ndarray, kept_users: np.ndarray, kept_items: np.ndarray
-) -> np.ndarray:
-    """Whether (bool [N]) the interaction's user and item both stay."""
-    return kept_users[users] & kept_items[items]
+def keep(interactions: pa.Table, kept_users: np.ndarray, kept_items: np.ndarray) -> pa.Table:
+    """The interactions whose user and item both stay.
+
+    Args:
+      interactions: of a part of the users.
+      kept_users: bool [U], of this part.
+      kept_items: bool [V].
+    """
+    users, items = (interactions[name].to_numpy() for name in ("user", "item"))
+    return interactions.filter(pa.array(kept_users[users] & kept_items[items]))
 
 
 def _count_items(
@@ -105,18 +108,15 @@ def _count_items(
 ) -> np.ndarray:
     counts = np.zeros(len(kept_items), np.int64)
     for part, kept in zip(pairs, kept_users, strict=True):
-        for users, items in part.blocks():
-            left = items[is_kept(users, items, kept, kept_items)]
-            counts += np.bincount(left, minlength=len(counts))
+        left = keep(part.read(), kept, kept_items)["item"].to_numpy()
+        counts += np.bincount(left, minlength=len(counts))
     return counts
 
 
 def _filter_users(
     part: UserPairs, kept_users: np.ndarray, kept_items: np.ndarray, min_count: int
 ) -> _FilteredUsers:
-    counts = np.zeros(part.num_users, np.int64)
-    for users, items in part.blocks():
-        left = users[is_kept(users, items, kept_users, kept_items)]
-        counts += np.bincount(left, minlength=len(counts))
+    left = keep(part.read(), kept_users, kept_items)["user"].to_numpy()
+    counts = np.bincount(left, minlength=part.num_users)
     is_short = (counts > 0) & (counts < min_count)
     return _FilteredUsers(counts >= min_count, int(is_short.sum()), int(counts[is_short].sum()))

@@ -11,6 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from adarec_tf.config.data import DataConfig
+
+_SECONDS_PER_YEAR = 365.2425 * 24 * 3600
+# No log is so far from 1970; in their own unit, times lie within the second bound.
+_MAX_YEARS = 500
+_PLAUSIBLE_YEARS = 130
+
 
 class Sessions(NamedTuple):
     """Interactions of sessions.
@@ -44,3 +51,37 @@ def cut_sessions(interactions: pa.Table, user_keys: pa.Array, gap: float) -> Ses
     keys = pc.binary_join_element_wise(user_keys.take(pa.array(owners)), numbers, "#")
     codes = pa.array(sessions.astype(np.int32))
     return Sessions(interactions.set_column(0, interactions.schema.field("user"), codes), keys)
+
+
+def session_gap(config: DataConfig, time_scale: int) -> float:
+    """The gap that ends a session, in the unit of the timestamps; 0 cuts nothing.
+
+    Args:
+      config: the gap in seconds, and the unit of times.
+      time_scale: `LogSummary.time_scale` of the log.
+    """
+    return config.session_gap_seconds * DataConfig.UNITS_PER_SECOND[config.time_unit] * time_scale
+
+
+def check_time_unit(config: DataConfig, largest_time: float) -> None:
+    """Refuses a unit of time in which a log is centuries off: a gap would cut nowhere.
+
+    Args:
+      config: says whether there is a gap, and the unit.
+      largest_time: `LogSummary.largest_time` of the log.
+
+    Raises:
+      ValueError: there are sessions, and times in another unit than the config says.
+    """
+    years = {
+        unit: largest_time / per_second / _SECONDS_PER_YEAR
+        for unit, per_second in DataConfig.UNITS_PER_SECOND.items()
+    }
+    if not config.has_sessions or years[config.time_unit] <= _MAX_YEARS:
+        return
+    fits = [f"{years[unit]:,.0f} in {unit}" for unit in years if years[unit] <= _PLAUSIBLE_YEARS]
+    raise ValueError(
+        f"`time_unit` should be that of the log's times, which go {years[config.time_unit]:,.0f} "
+        f"years from 1970 in {config.time_unit}, {fits[0] if fits else 'and far in each unit'}. "
+        f"Received: time_unit={config.time_unit!r}."
+    )

@@ -1,14 +1,15 @@
 """A log in small numbers: items by their place among all item keys, users by theirs in a partition.
 
 A block of a log comes as `LOG_SCHEMA`; `arrival` is the row's place in the log and decides ties in
-time. `encode_items` makes it `CODED_SCHEMA`, in which rows travel to the partition of their user;
-`order_by_time` makes it `ORDERED_SCHEMA`, in the order of histories and without duplicates. Where
-events have weights, `WEIGHT_FIELD` is the last column of all three.
+time. `encode_items` makes it `CODED_SCHEMA`, which `cut_by_user` cuts into the partitions of the
+users; `order_by_time` makes it `ORDERED_SCHEMA`, in the order of histories and without duplicates.
+Where events have weights, `WEIGHT_FIELD` is the last column of all three.
 
 Keys are always distinct and in the order of their UTF-8 bytes, so that a code orders as its key.
 """
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adarec_tf.data.log.interactions import INTERACTION_SCHEMA
-from adarec_tf.data.storage.checksums import crc32
-from adarec_tf.data.storage.proto_wire import of_text
 
 LOG_SCHEMA = INTERACTION_SCHEMA.append(pa.field("arrival", pa.int64()))
 CODED_SCHEMA = pa.schema(
@@ -31,6 +30,9 @@ CODED_SCHEMA = pa.schema(
 # The rank of the event's weight: the higher, the heavier.
 WEIGHT_FIELD = pa.field("weight", pa.int16())
 ORDERED_SCHEMA = pa.schema([("user", pa.int32()), ("item", pa.int32()), ("timestamp", pa.int64())])
+# Few shards for few rows; the stored scenes have these eight.
+_MIN_PARTITIONS = 8
+_ROWS_PER_PARTITION = 1 << 20
 
 
 class Ordered(NamedTuple):
@@ -45,6 +47,11 @@ class Ordered(NamedTuple):
     num_duplicates: int
 
 
+def count_partitions(num_rows: int) -> int:
+    """Into how many partitions a log of so many rows is cut: a function of the log alone."""
+    return max(_MIN_PARTITIONS, -(-num_rows // _ROWS_PER_PARTITION))
+
+
 def partition_users(user_ids: pa.Array, num_partitions: int) -> np.ndarray:
     """Which partition each user belongs to: a hash of the key, stable over processes and versions.
 
@@ -55,7 +62,29 @@ def partition_users(user_ids: pa.Array, num_partitions: int) -> np.ndarray:
     Returns:
       int64 [N], in 0..P-1.
     """
-    return crc32(of_text(user_ids)).astype(np.int64) % num_partitions
+    users = user_ids.dictionary_encode()
+    keys = users.dictionary.cast(pa.binary()).to_numpy(zero_copy_only=False)
+    hashes = np.fromiter(map(zlib.crc32, keys), np.int64, len(keys))
+    return hashes[users.indices.to_numpy()] % num_partitions
+
+
+def cut_by_user(block: pa.Table, num_partitions: int) -> Iterator[pa.Table]:
+    """Cuts rows into the partitions of their users; those of a partition stay in their order.
+
+    Args:
+      block: any table with the column `user_id`.
+      num_partitions: P.
+
+    Yields:
+      P tables, also those without rows.
+    """
+    numbers = partition_users(block["user_id"].combine_chunks(), num_partitions)
+    # NumPy sorts 16 bits in linear time.
+    kind = np.uint16 if num_partitions <= 1 << 16 else np.int64
+    ordered = block.take(np.argsort(numbers.astype(kind), kind="stable"))
+    lengths = np.bincount(numbers, minlength=num_partitions)
+    for stop, length in zip(np.cumsum(lengths).tolist(), lengths.tolist(), strict=True):
+        yield ordered.slice(stop - length, length)
 
 
 def distinct_keys(parts: Iterable[pa.Array]) -> pa.Array:

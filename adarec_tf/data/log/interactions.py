@@ -20,7 +20,9 @@ import pyarrow.compute as pc
 from adarec_tf.data.log.readers import (
     InteractionColumns,
     InteractionsError,
+    Source,
     list_input_files,
+    name_of,
     place_of_row,
     read_blocks,
 )
@@ -80,14 +82,14 @@ class _Block(NamedTuple):
 
 
 def inspect_log(
-    files: Sequence[str],
+    files: Sequence[Source],
     columns: InteractionColumns = DEFAULT_COLUMNS,
     block_bytes: int = _BLOCK_BYTES,
 ) -> LogSummary:
     """Reads a whole log once to check every row, so that nothing is written from a bad log.
 
     Args:
-      files: from `list_input_files`.
+      files: from `list_input_files`; or tables.
       columns: the names of the columns.
       block_bytes: how much of a text file to hold in memory at once.
 
@@ -109,7 +111,7 @@ def inspect_log(
             largest = max(largest, abs(bounds["min"]), abs(bounds["max"]))
             if block.events is not None:
                 event_counts += _count_events(block.events)
-                _check_event_types(event_counts, file, columns)
+                _check_event_types(event_counts, name_of(file), columns)
     if has_fractions and largest * FRACTIONAL_TIME_SCALE > _MAX_INT64:
         raise InteractionsError(
             f"`{columns.time}` should be whole, or below {_MAX_INT64 // FRACTIONAL_TIME_SCALE:.1e} "
@@ -122,7 +124,7 @@ def inspect_log(
 
 
 def read_interactions(
-    path: str,
+    source: Source,
     columns: InteractionColumns = DEFAULT_COLUMNS,
     *,
     time_scale: int = 1,
@@ -137,7 +139,7 @@ def read_interactions(
     have dates and timestamps, which become microseconds.
 
     Args:
-      path: a file.
+      source: a file, or a table with what a Parquet file may hold.
       columns: the names of the columns.
       time_scale: `LogSummary.time_scale` of the log the file belongs to.
       block_bytes: how much of a text file to hold in memory at once.
@@ -151,12 +153,12 @@ def read_interactions(
         or a row has a wrong number of fields, a missing id or event type, one with a line break,
         or a time that is not a number.
     """
-    for block in _checked_blocks(path, columns, block_bytes):
+    for block in _checked_blocks(source, columns, block_bytes):
         try:
             timestamps = _scaled(block.times, time_scale)
         except pa.ArrowInvalid as error:
             raise InteractionsError(
-                f"{path}: `time_scale` should make every time an integer of 64 bits. "
+                f"{name_of(source)}: `time_scale` should make every time an integer of 64 bits. "
                 f"Received: time_scale={time_scale} ({error})."
             ) from error
         arrays, schema = [block.users, block.items, timestamps], INTERACTION_SCHEMA
@@ -189,9 +191,11 @@ def _scaled(times: pa.Array, time_scale: int) -> pa.Array:
     return pc.round(pc.multiply(times, float(time_scale))).cast(pa.int64())
 
 
-def _checked_blocks(path: str, columns: InteractionColumns, block_bytes: int) -> Iterator[_Block]:
+def _checked_blocks(
+    source: Source, columns: InteractionColumns, block_bytes: int
+) -> Iterator[_Block]:
     num_rows = 0
-    for raw in read_blocks(path, columns, block_bytes):
+    for raw in read_blocks(source, columns, block_bytes):
         events = raw.column(3).dictionary_encode() if columns.event else None
         block = _Block(raw.column(0), raw.column(1), _numbers(raw.column(2)), events)
         problem = _first_problem(block, columns)
@@ -199,13 +203,13 @@ def _checked_blocks(path: str, columns: InteractionColumns, block_bytes: int) ->
             row, name, requirement = problem
             received = raw.column(columns.names.index(name))[row].as_py()
             raise InteractionsError(
-                f"{path}, {place_of_row(path, num_rows + row)}: `{name}` should {requirement}. "
+                f"{place_of_row(source, num_rows + row)}: `{name}` should {requirement}. "
                 f"Received: {received!r}."
             )
         num_rows += len(block.times)
         yield block
     if num_rows == 0:
-        raise InteractionsError(f"{path} should hold interactions. Received: no rows.")
+        raise InteractionsError(f"{name_of(source)} should hold interactions. Received: no rows.")
 
 
 def _first_problem(block: _Block, columns: InteractionColumns) -> tuple[int, str, str] | None:

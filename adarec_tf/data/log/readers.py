@@ -1,14 +1,15 @@
-"""Files of raw interaction logs: which there are, and their columns as blocks, unchecked.
+"""Raw interaction logs, files and tables: which there are, and their columns as blocks, unchecked.
 
-CSV and TSV come as text, exactly as written; Parquet and TFRecord as text and numbers. What every
-row must hold is checked in `interactions`, through which the rest of the library reads.
+CSV and TSV come as text, exactly as written; Parquet, TFRecord and tables as text and numbers. What
+every row must hold is checked in `interactions`, through which the rest of the library reads.
 """
 
 import csv
+import ctypes
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.csv
@@ -24,6 +25,8 @@ DELIMITERS = {
 _PARQUET = ".parquet"
 _RECORDS = {".tfrecord": "", ".tfrecord.gz": "GZIP"}
 _DELIMITER_NAMES = {",": "commas", "\t": "tabs"}
+# A file of a log, or a table.
+Source: TypeAlias = str | pa.Table
 
 
 class InteractionsError(ValueError):
@@ -85,13 +88,46 @@ def list_input_files(path: str) -> list[str]:
     return files
 
 
+def to_table(source: Any) -> pa.Table:
+    """A data frame as an Arrow table.
+
+    Args:
+      source: a pyarrow table, a data frame of pandas or polars, or anything that has
+        `__arrow_c_stream__`.
+
+    Raises:
+      InteractionsError: it is none of these, or cannot become a table.
+    """
+    try:
+        if isinstance(source, pa.Table):
+            return source
+        if hasattr(source, "to_arrow"):  # polars, whose stream older readers do not understand
+            return source.to_arrow()
+        if hasattr(source, "__arrow_c_stream__"):
+            pointer = ctypes.pythonapi.PyCapsule_GetPointer
+            pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+            stream = source.__arrow_c_stream__()
+            address = pointer(stream, b"arrow_array_stream")
+            return pa.RecordBatchReader._import_from_c(address).read_all()
+        if hasattr(source, "__dataframe__"):  # pandas before 2.2
+            return pa.Table.from_pandas(source, preserve_index=False)
+    except pa.ArrowException as error:
+        raise InteractionsError(
+            f"`source` should have columns of one type each. Received: {error}."
+        ) from error
+    raise InteractionsError(
+        "`source` should be a path, or a table of pandas, polars or pyarrow. "
+        f"Received: {type(source).__name__}."
+    )
+
+
 def read_blocks(
-    path: str, columns: InteractionColumns, block_bytes: int
+    source: Source, columns: InteractionColumns, block_bytes: int
 ) -> Iterator[pa.RecordBatch]:
     """Reads the columns of one file that matter.
 
     Args:
-      path: a file.
+      source: a file or a table.
       columns: the names of the columns.
       block_bytes: how much of a text file to hold in memory at once.
 
@@ -103,19 +139,33 @@ def read_blocks(
       InteractionsError: the file is missing, broken or of an unknown kind, a column is missing or
         of a wrong type, or a row has a wrong number of fields.
     """
-    extension = _extension(path)
+    if isinstance(source, pa.Table):
+        _check_columns(name_of(source), source.column_names, columns)
+        return _to_batches(name_of(source), columns, source.select(columns.names).to_batches())
+    extension = _extension(source)
     if extension == _PARQUET:
-        return _read_parquet(path, columns)
+        return _read_parquet(source, columns)
     if extension in _RECORDS:
-        return _read_records(path, columns)
-    return _read_text(path, columns, block_bytes)
+        return _read_records(source, columns)
+    return _read_text(source, columns, block_bytes)
 
 
-def place_of_row(path: str, row: int) -> str:
-    """Where to find a row (from 0, the header not counted): `line 7` of a text file, or `row 6`."""
-    if _extension(path) not in DELIMITERS:
-        return f"row {row + 1}"
-    return f"line {next(line for number, (line, _) in enumerate(_rows(path), -1) if number == row)}"
+def place_of_row(source: Source, row: int) -> str:
+    """Where to find a row: the source, and `line 7` of a text file or `row 6`.
+
+    Args:
+      source: a file or a table.
+      row: from 0, a header not counted.
+    """
+    if isinstance(source, pa.Table) or _extension(source) not in DELIMITERS:
+        return f"{name_of(source)}, row {row + 1}"
+    line = next(line for number, (line, _) in enumerate(_rows(source), -1) if number == row)
+    return f"{source}, line {line}"
+
+
+def name_of(source: Source) -> str:
+    """What messages call a source: the path of a file."""
+    return "`source`" if isinstance(source, pa.Table) else source
 
 
 def _extension(path: str) -> str:
@@ -128,12 +178,12 @@ def _extension(path: str) -> str:
     return extension
 
 
-def _check_columns(path: str, found: Sequence[str], columns: InteractionColumns, kind: str) -> None:
-    for name in columns.names:
-        if found.count(name) != 1:
+def _check_columns(name: str, found: Sequence[str], columns: InteractionColumns) -> None:
+    for column in columns.names:
+        if found.count(column) != 1:
             raise InteractionsError(
-                f"{path} ({kind}) should have one column `{name}`. "
-                f"Received the columns: {', '.join(found)}."
+                f"{name} should have one column `{column}`. "
+                f"Received the columns: {', '.join(map(str, found))}."
             )
 
 
@@ -146,7 +196,7 @@ def _read_text(
     extension = _extension(path)
     header = _read_header(path)
     kind = f"separated by {_DELIMITER_NAMES[DELIMITERS[extension]]}, as {extension} files are"
-    _check_columns(path, header, columns, kind)
+    _check_columns(f"{path} ({kind})", header, columns)
     try:
         with _open_text(path) as stream:
             yield from pyarrow.csv.open_csv(
@@ -228,7 +278,7 @@ def _parse_error(
     return InteractionsError(f"{path} should be a table of rows. Received: {error}.")
 
 
-# TFRecord and Parquet files
+# TFRecord and Parquet files, and tables
 
 
 def _read_records(path: str, columns: InteractionColumns) -> Iterator[pa.RecordBatch]:
@@ -237,9 +287,8 @@ def _read_records(path: str, columns: InteractionColumns) -> Iterator[pa.RecordB
     from adarec_tf.data.log.tfrecord_reader import RecordError, read_records
 
     try:
-        for batch in read_records(path, _RECORDS[_extension(path)], columns.names):
-            arrays = dict(zip(columns.names, batch.columns, strict=True))
-            yield _to_batch(path, columns, arrays, arrays[columns.time])
+        batches = read_records(path, _RECORDS[_extension(path)], columns.names)
+        yield from _to_batches(path, columns, batches)
     except RecordError as error:
         raise InteractionsError(f"{path} should {error}") from error
 
@@ -247,42 +296,40 @@ def _read_records(path: str, columns: InteractionColumns) -> Iterator[pa.RecordB
 def _read_parquet(path: str, columns: InteractionColumns) -> Iterator[pa.RecordBatch]:
     try:
         file = pyarrow.parquet.ParquetFile(path)
-        _check_columns(path, file.schema_arrow.names, columns, "Parquet")
+        _check_columns(f"{path} (Parquet)", file.schema_arrow.names, columns)
         # Lists and structs of the columns' names would come back under other names.
-        for batch in file.iter_batches(columns=list(columns.names)):
-            arrays = {name: batch.column(batch.schema.names.index(name)) for name in columns.names}
-            times = _parquet_times(path, columns.time, arrays[columns.time])
-            yield _to_batch(path, columns, arrays, times)
+        yield from _to_batches(path, columns, file.iter_batches(columns=list(columns.names)))
     except (pa.ArrowInvalid, OSError) as error:
         raise InteractionsError(
             f"{path} should be a whole Parquet file. Received: {error}."
         ) from error
 
 
-def _to_batch(
-    path: str, columns: InteractionColumns, arrays: Mapping[str, pa.Array], times: pa.Array
-) -> pa.RecordBatch:
-    """The columns of a block, in the order of `columns.names`."""
-    return pa.RecordBatch.from_arrays(
-        [
-            times if name == columns.time else _to_text(path, name, arrays[name])
-            for name in columns.names
-        ],
-        names=list(columns.names),
-    )
+def _to_batches(
+    name: str, columns: InteractionColumns, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """The columns in the order of `columns.names`, as text and times."""
+    for batch in batches:
+        arrays = [
+            (_to_times if column == columns.time else _to_text)(
+                name, column, batch.column(batch.schema.names.index(column))
+            )
+            for column in columns.names
+        ]
+        yield pa.RecordBatch.from_arrays(arrays, names=list(columns.names))
 
 
-def _to_text(path: str, name: str, ids: pa.Array) -> pa.Array:
+def _to_text(name: str, column: str, ids: pa.Array) -> pa.Array:
     kind = ids.type.value_type if pa.types.is_dictionary(ids.type) else ids.type
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not (is_text or pa.types.is_binary(kind) or pa.types.is_integer(kind)):
         raise InteractionsError(
-            f"{path}: column `{name}` should hold text or whole numbers. Received: {kind}."
+            f"{name}: column `{column}` should hold text or whole numbers. Received: {kind}."
         )
     return ids.cast(kind).cast(pa.string())
 
 
-def _parquet_times(path: str, name: str, times: pa.Array) -> pa.Array:
+def _to_times(name: str, column: str, times: pa.Array) -> pa.Array:
     kind = times.type
     if pa.types.is_integer(kind):
         return times.cast(pa.int64())
@@ -294,5 +341,5 @@ def _parquet_times(path: str, name: str, times: pa.Array) -> pa.Array:
         # Nanoseconds are cut to microseconds: one unit for every file of a log.
         return times.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
     raise InteractionsError(
-        f"{path}: column `{name}` should hold numbers, dates or timestamps. Received: {kind}."
+        f"{name}: column `{column}` should hold numbers, dates or timestamps. Received: {kind}."
     )

@@ -9,10 +9,9 @@ tables are equal files, so that a reference holds when another worker has writte
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import tensorflow as tf
@@ -57,41 +56,14 @@ def write_tables(path: str, tables: Iterable[pa.Table]) -> list[PartRef]:
     return refs
 
 
-def write_parts(path: str, table: pa.Table, parts: np.ndarray, num_parts: int) -> list[PartRef]:
-    """Cuts a table by row into the parts of a file; rows of a part stay in their order.
-
-    Args:
-      path: the file.
-      table: N rows.
-      parts: int [N], in 0..num_parts-1.
-      num_parts: P.
-
-    Returns:
-      P references, also to parts without rows.
-    """
-    # NumPy sorts 16 bits in linear time.
-    kind = np.uint16 if num_parts <= 1 << 16 else np.int64
-    sorted_table = table.take(np.argsort(parts.astype(kind), kind="stable"))
-    lengths = np.bincount(parts, minlength=num_parts)
-    starts = np.cumsum(lengths) - lengths
-    return write_tables(
-        path,
-        (
-            sorted_table.slice(start, length)
-            for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
-        ),
-    )
-
-
-def read_part(ref: PartRef, columns: list[str] | None = None) -> pa.Table:
-    """Reads a part, or some columns of it."""
+def read_part(ref: PartRef) -> pa.Table:
+    """Reads a part."""
     with tf.io.gfile.GFile(ref.path, "rb") as file:
         file.seek(ref.offset)
         data = file.read(ref.num_bytes)
-    table = pa.ipc.open_stream(data).read_all()
-    return table if columns is None else table.select(columns)
+    return pa.ipc.open_stream(data).read_all()
 
 
-def read_parts(refs: Iterable[PartRef]) -> Iterator[pa.Table]:
-    """Reads parts one after the other."""
-    return map(read_part, refs)
+def read_column(ref: PartRef) -> pa.Array:
+    """Reads a part that is one column."""
+    return read_part(ref).column(0).combine_chunks()

@@ -1,7 +1,7 @@
 """The list of the shards of split histories, with a count and a checksum each.
 
-It lies beside the sequences as `shards.json`. Whoever reads a split has its files checked against
-it: a shard that was cut short or changed would otherwise be a smaller or another data set.
+It lies beside the shards as `shards.json`. Whoever reads a split has its files checked against it:
+a shard that was cut short or changed would otherwise be a smaller or another data set.
 """
 
 import hashlib
@@ -13,7 +13,6 @@ from typing import NamedTuple
 import tensorflow as tf
 
 MANIFEST_FILE = "shards.json"
-_READ_BYTES = 16 << 20
 
 
 class Shard(NamedTuple):
@@ -21,7 +20,7 @@ class Shard(NamedTuple):
 
     Attributes:
       name: its path in the directory of the sequences, with forward slashes.
-      num_histories: records in it.
+      num_histories: rows in it.
       sha256: of its bytes, in hex.
     """
 
@@ -30,13 +29,13 @@ class Shard(NamedTuple):
     sha256: str
 
 
-def describe_shard(sequences_dir: str, name: str, num_histories: int) -> Shard:
-    """The entry of a file that was just written."""
-    return Shard(name, num_histories, _sha256(os.path.join(sequences_dir, name)))
-
-
 def write_manifest(sequences_dir: str, shards: Iterable[Shard]) -> None:
-    """Writes `shards.json`: name to count and checksum, by name."""
+    """Writes `shards.json`: name to count and checksum, by name.
+
+    Args:
+      sequences_dir: the directory of the sequences.
+      shards: of all splits.
+    """
     entries = {
         shard.name: {"num_histories": shard.num_histories, "sha256": shard.sha256}
         for shard in sorted(shards)
@@ -45,23 +44,27 @@ def write_manifest(sequences_dir: str, shards: Iterable[Shard]) -> None:
         file.write(json.dumps(entries, indent=2) + "\n")
 
 
-def check_shards(sequences_dir: str, folder: str) -> None:
-    """Checks the files of a folder against the manifest, where there is one.
+def list_shards(sequences_dir: str, folder: str) -> list[Shard]:
+    """The shards of a folder, by name.
 
     Args:
       sequences_dir: the directory of the sequences.
       folder: in it, such as `Split-train`.
 
     Raises:
-      ValueError: a shard is missing, is not listed, or has other bytes than were written.
+      ValueError: there is no manifest, or other files than it lists.
     """
     path = os.path.join(sequences_dir, MANIFEST_FILE)
     if not tf.io.gfile.exists(path):
-        return
+        raise ValueError(
+            f"A sequences directory should hold {MANIFEST_FILE}. Received: none in {sequences_dir}."
+        )
     with tf.io.gfile.GFile(path) as file:
         entries = json.loads(file.read())
-    listed = {name for name in entries if name.startswith(f"{folder}/")}
-    files = tf.io.gfile.glob(os.path.join(sequences_dir, folder, "*.gz"))
+    shards = [Shard(name, **entry) for name, entry in sorted(entries.items())]
+    shards = [shard for shard in shards if shard.name.startswith(f"{folder}/")]
+    listed = {shard.name for shard in shards}
+    files = tf.io.gfile.glob(os.path.join(sequences_dir, folder, "*"))
     found = {f"{folder}/{os.path.basename(name)}" for name in files}
     if found != listed:
         raise ValueError(
@@ -69,18 +72,26 @@ def check_shards(sequences_dir: str, folder: str) -> None:
             f"Received: missing {sorted(listed - found)}, not listed {sorted(found - listed)}. "
             "Write the sequences again."
         )
-    for name in sorted(listed):
-        expected, checksum = entries[name]["sha256"], _sha256(os.path.join(sequences_dir, name))
-        if checksum != expected:
-            raise ValueError(
-                f"{os.path.join(sequences_dir, name)} should have the SHA-256 {expected}, as it "
-                f"was written. Received: {checksum}. Write the sequences again."
-            )
+    return shards
 
 
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
+def read_shard(sequences_dir: str, shard: Shard) -> bytes:
+    """The content of a file, checked.
+
+    Args:
+      sequences_dir: the directory of the sequences.
+      shard: of the manifest.
+
+    Raises:
+      ValueError: the file has other bytes than were written.
+    """
+    path = os.path.join(sequences_dir, shard.name)
     with tf.io.gfile.GFile(path, "rb") as file:
-        while data := file.read(_READ_BYTES):
-            digest.update(data)
-    return digest.hexdigest()
+        content = file.read()
+    checksum = hashlib.sha256(content).hexdigest()
+    if checksum != shard.sha256:
+        raise ValueError(
+            f"{path} should have the SHA-256 {shard.sha256}, as it was written. "
+            f"Received: {checksum}. Write the sequences again."
+        )
+    return content

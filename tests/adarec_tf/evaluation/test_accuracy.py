@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adarec_tf.data.histories.histories import SequenceStatistics
+from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.evaluation.accuracy import Accuracy, measure_accuracy
 from adarec_tf.evaluation.baselines import (
     item_knn_scorer,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adarec_tf.config.evaluation import EvaluationConfig
-from adarec_tf.data.histories.histories import SequenceStatistics
+from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.evaluation.baselines import item_knn_scorer, markov_scorer
 from adarec_tf.evaluation.protocols import evaluate_full, model_scorer

@@ -1,13 +1,18 @@
-import numpy as np
+import pyarrow as pa
 
 from adarec_tf.data.histories.k_core import UserPairs, k_core_filter
 
+SCHEMA = pa.schema([("user", pa.int32()), ("item", pa.int32())])
+
 
 def pairs_of(*users: str) -> UserPairs:
-    """Users and their items, as letters; in blocks of two interactions."""
+    """Users and their items, as letters; in chunks of two interactions."""
     rows = [(user, ord(item) - ord("a")) for user, items in enumerate(users) for item in items]
-    blocks = [np.array(rows[at : at + 2], np.int32).T for at in range(0, len(rows), 2)]
-    return UserPairs(len(users), lambda: [(block[0], block[1]) for block in blocks])
+    chunks = [
+        pa.table([*map(list, zip(*rows[at : at + 2], strict=True))], schema=SCHEMA)
+        for at in range(0, len(rows), 2)
+    ]
+    return UserPairs(len(users), lambda: pa.concat_tables(chunks))
 
 
 # x is rare, so the last user is short; without it c is rare, and without c the user before short.

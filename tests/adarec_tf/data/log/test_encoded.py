@@ -52,3 +52,17 @@ def test_partitions_keep_users_together_and_do_not_change() -> None:
     part = pa.array(keys).slice(3, 3)
     assert encoded.partition_users(part, 8).tolist() == partitions[3:6].tolist()
     assert len(encoded.partition_users(pa.array([], pa.string()), 8)) == 0
+
+
+def test_users_are_cut_into_parts_in_the_order_of_their_rows() -> None:
+    log = as_log([("ann", "b", 1), ("bob", "a", 2), ("zoë", "c", 3), ("ann", "a", 4)])
+    parts = list(encoded.cut_by_user(log, 8))
+    assert [len(part) for part in parts] == [1, 0, 0, 2, 1, 0, 0, 0]
+    assert parts[3]["item_id"].to_pylist() == ["b", "a"]
+    assert all(part.schema.equals(log.schema) for part in parts)
+
+
+def test_the_number_of_partitions_grows_with_the_log() -> None:
+    assert encoded.count_partitions(1) == encoded.count_partitions(8 << 20) == 8
+    assert encoded.count_partitions((8 << 20) + 1) == 9
+    assert encoded.count_partitions(200 << 20) == 200

@@ -7,8 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adarec_tf.config.data import DataConfig
-from adarec_tf.data.histories.history_options import HistoryOptions, shape_histories
-from adarec_tf.data.log.encoded import LOG_SCHEMA, ORDERED_SCHEMA, WEIGHT_FIELD
+from adarec_tf.data.histories.preprocessing import order_part
+from adarec_tf.data.log.encoded import (
+    LOG_SCHEMA,
+    ORDERED_SCHEMA,
+    WEIGHT_FIELD,
+    distinct_keys,
+    encode_items,
+)
 from adarec_tf.data.log.events import NO_EVENTS, EventOptions, resolve_events, select_events
 from tests.adarec_tf.data.coded_rows import EventRow, Row, as_event_log, coded_table
 from tests.references import sequences as reference
@@ -130,22 +136,19 @@ def test_the_heaviest_of_rows_of_one_moment_stays_in_its_place() -> None:
 
 
 def shaped(
-    rows: list[EventRow], repeats: str, weights: dict[str, float], gap: float = 0
+    rows: list[EventRow], repeats: str, weights: dict[str, float], gap: float = 0.0
 ) -> list[Row]:
     """What is left of a log by user, time and arrival."""
     counts = Counter(row[3] for row in rows)
-    options = resolve_events(
-        config(repeats=repeats, **weights), {event: counts[event] for event in weights}
-    )
-    log = coded_table(select_events(as_event_log(rows), options))
-    table, keys, removed = shape_histories(
-        log.interactions, log.user_keys, HistoryOptions(gap, repeats)
-    )
+    settings = config(repeats=repeats, **weights).replace(session_gap_seconds=gap)
+    options = resolve_events(settings, {event: counts[event] for event in weights})
+    log = select_events(as_event_log(rows), options)
+    item_keys = distinct_keys(log["item_id"].chunks)
+    keys, table, removed = order_part(encode_items(log, item_keys), settings, time_scale=1)
     assert table.schema.equals(ORDERED_SCHEMA)
-    num_gone = options.num_removed + log.num_duplicates + sum(removed.values())
-    assert num_gone == len(rows) - len(table)
+    assert options.num_removed + sum(removed.values()) == len(rows) - len(table)
     users = keys.take(table["user"].combine_chunks()).to_pylist()
-    items = log.item_keys.take(table["item"].combine_chunks()).to_pylist()
+    items = item_keys.take(table["item"].combine_chunks()).to_pylist()
     return list(zip(users, items, table["timestamp"].to_pylist(), strict=True))
 
 
@@ -159,7 +162,7 @@ WEIGHTS = st.fixed_dictionaries(
     event_interactions(),
     st.sampled_from(["drop_consecutive", "keep_first", "keep_last"]),
     WEIGHTS,
-    st.sampled_from([0, 2]),
+    st.sampled_from([0.0, 2.0]),
 )
 def test_weighed_repeats_agree_with_the_reference(
     rows: list[EventRow], repeats: str, weights: dict[str, float], gap: float

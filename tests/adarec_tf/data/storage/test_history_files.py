@@ -1,54 +1,138 @@
+import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
+from hypothesis import given, settings
 
-from adarec_tf.data.histories.histories import SPLITS, read_histories
+from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.splits import Splits
-from adarec_tf.data.storage.history_files import write_shard
-from adarec_tf.data.storage.manifest import write_manifest
-from tests.strategies import flat_histories
+from adarec_tf.data.histories.statistics import SequenceStatistics
+from adarec_tf.data.storage import history_files
+from adarec_tf.data.storage.history_files import (
+    SPLITS,
+    read_histories,
+    read_statistics,
+    write_shard,
+    write_statistics,
+)
+from adarec_tf.data.storage.manifest import MANIFEST_FILE, write_manifest
+from tests.strategies import HISTORY_ROWS, flat_histories
+
+
+def without_targets(histories: Histories) -> Histories:
+    return histories._replace(targets=np.zeros(histories.num_users, np.int64))
+
+
+def write(folder: Path, *parts: Histories) -> None:
+    """Shards of these histories, as each split."""
+    for split in SPLITS:
+        (folder / f"Split-{split}").mkdir(parents=True)
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    shards = []
+    for number, part in enumerate(parts):
+        splits = Splits(without_targets(part), part, part)
+        shards += write_shard(str(folder), number, len(parts), splits, str(scratch))
+    scratch.rmdir()  # nothing is left in it
+    write_manifest(str(folder), shards)
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Two shards: of two parts, and of none."""
-    for split in SPLITS:
-        (tmp_path / f"Split-{split}").mkdir()
-    first, second = (flat_histories(rows) for rows in ([[1, 2], [3]], [[4, 5, 6]]))
-    train = first._replace(targets=np.zeros(2, np.int64))
-    parts = [Splits(train, first, first), Splits(second, second, second)]
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    shards = [
-        *write_shard(str(tmp_path), 0, 2, parts, str(scratch)),
-        *write_shard(str(tmp_path), 1, 2, [], str(scratch)),
-    ]
-    scratch.rmdir()  # nothing is left in it
-    write_manifest(str(tmp_path), shards)
-    assert [shard.num_histories for shard in shards] == [3, 3, 3, 0, 0, 0]
+    """Two shards, one of them of nobody."""
+    write(tmp_path, flat_histories([[1, 2], [3], [4, 5, 6]]), flat_histories([]))
     return tmp_path
 
 
-def test_parts_follow_each_other_in_a_shard(directory: Path) -> None:
-    histories = read_histories(str(directory), "train")
-    assert list(histories.item_ids) == [1, 2, 3, 4, 5, 6]
-    assert list(histories.row_splits) == [0, 2, 3, 6]
-    assert list(histories.targets) == [0, 0, 1]
+@settings(deadline=None, max_examples=20)
+@given(HISTORY_ROWS)
+def test_histories_survive_the_disk(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[int]]
+) -> None:
+    histories, folder = flat_histories(rows), tmp_path_factory.mktemp("histories")
+    histories.user_keys[0] = "zoë".encode()
+    write(folder, histories, flat_histories([[7]]))
+    found = read_histories(str(folder), "test")
+    first = found.take(np.arange(len(rows)))
+    for ours, theirs in zip(first, histories, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
+    assert list(found.history(len(rows))) == [7]
+    assert not read_histories(str(folder), "train").targets.any()
+
+
+def test_a_shard_is_a_parquet_file_that_others_can_read(directory: Path) -> None:
+    tables = {
+        split: pyarrow.parquet.read_table(
+            directory / f"Split-{split}" / "part-00000-of-00002.parquet"
+        ).to_pydict()
+        for split in ("train", "valid")
+    }
+    users = {"user_id": [b"u0", b"u1", b"u2"], "history": [[1, 2], [3], [4, 5, 6]]}
+    assert tables == {"train": users, "valid": {**users, "target": [1, 1, 1]}}
+
+
+def test_equal_histories_are_equal_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_files, "_ROW_GROUP", 3)
+    histories = flat_histories([[row, row + 1] for row in range(1, 11)])
+    longer = flat_histories([[9, 9], *([row, row + 1] for row in range(1, 11))])
+    write(tmp_path / "a", histories)
+    rest = longer.take(np.arange(1, 11))._replace(user_keys=histories.user_keys)
+    write(tmp_path / "b", rest)
+    for name in ("Split-train", "Split-test"):
+        [first], [second] = ((tmp_path / side / name).iterdir() for side in "ab")
+        assert first.read_bytes() == second.read_bytes()
+    assert pyarrow.parquet.ParquetFile(first).num_row_groups == 4
 
 
 def test_a_damaged_shard_is_an_error_that_names_it(directory: Path) -> None:
-    shard = directory / "Split-valid" / "part-00000-of-00002.gz"
+    shard = directory / "Split-valid" / "part-00000-of-00002.parquet"
     shard.write_bytes(shard.read_bytes()[:-1])
-    with pytest.raises(
-        ValueError, match=r"Split-valid/part-00000-of-00002\.gz should have the SHA"
-    ):
+    with pytest.raises(ValueError, match=r"part-00000-of-00002\.parquet should have the SHA"):
         read_histories(str(directory), "valid")
     assert read_histories(str(directory), "test").num_users == 3
 
 
+def test_another_number_of_histories_is_an_error(directory: Path) -> None:
+    manifest = directory / MANIFEST_FILE
+    entries = json.loads(manifest.read_text())
+    entries["Split-valid/part-00000-of-00002.parquet"]["num_histories"] = 4
+    manifest.write_text(json.dumps(entries))
+    with pytest.raises(ValueError, match=r"should hold 4 histories\. Received: 3"):
+        read_histories(str(directory), "valid")
+
+
 def test_a_missing_and_an_unknown_shard_are_errors_that_name_them(directory: Path) -> None:
-    shard = directory / "Split-train" / "part-00001-of-00002.gz"
-    shard.rename(shard.with_name("other.gz"))
-    with pytest.raises(ValueError, match=r"missing.*part-00001-of-00002.*not listed.*other\.gz"):
+    shard = directory / "Split-train" / "part-00001-of-00002.parquet"
+    shard.rename(shard.with_name("other.parquet"))
+    with pytest.raises(ValueError, match=r"missing.*part-00001-of-00002.*not listed.*other\."):
         read_histories(str(directory), "train")
+
+
+def test_a_missing_split_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"should hold shards\.json"):
+        read_histories(str(tmp_path), "test")
+    with pytest.raises(ValueError, match="one of train, valid, test"):
+        read_histories(str(tmp_path), "dev")
+
+
+def test_statistics_survive_the_disk_and_are_checked(tmp_path: Path) -> None:
+    statistics = SequenceStatistics(
+        num_users=3,
+        num_items=7,
+        num_interactions=9,
+        removed={"duplicate_interactions": 1},
+        repeat_share=0.25,
+        seen="keep",
+        max_length=5,
+        data_fingerprint="abc",
+    )
+    write_statistics(str(tmp_path), statistics)
+    assert read_statistics(str(tmp_path)) == statistics
+    (tmp_path / "statistics.json").write_text("{}")
+    with pytest.raises(ValueError, match="should have the keys"):
+        read_statistics(str(tmp_path))
+    with pytest.raises(ValueError, match=r"should hold statistics\.json"):
+        read_statistics(str(tmp_path / "nowhere"))

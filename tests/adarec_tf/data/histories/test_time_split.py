@@ -7,10 +7,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adarec_tf.data.histories import global_time_split as time_split
-from adarec_tf.data.histories import splits as sequences
-from adarec_tf.data.histories.global_time_split import GlobalTimeSplit, TimeCuts, split_global_time
 from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.splits import to_histories
+from adarec_tf.data.histories.time_split import (
+    TimeCuts,
+    TimeSplit,
+    find_time_cuts,
+    split_in_time,
+    training_interactions,
+)
 from adarec_tf.data.histories.value_counts import count_values
 from adarec_tf.data.histories.vocabulary import UNKNOWN, ItemVocabulary
 from tests.adarec_tf.data.coded_rows import coded, vocabulary_of
@@ -20,14 +25,15 @@ from tests.strategies import interactions
 Row = tuple[str, str, int]
 
 
-def split(rows: list[Row], cuts: TimeCuts) -> tuple[GlobalTimeSplit, ItemVocabulary]:
+def split(
+    rows: list[Row], cuts: TimeCuts, has_sessions: bool = False
+) -> tuple[TimeSplit, ItemVocabulary]:
     log = coded(rows)
-    training = time_split.training_interactions(log.interactions, cuts)
+    training = training_interactions(log.interactions, cuts, has_sessions)
     vocabulary = vocabulary_of(training, log.item_keys)
-    histories = sequences.to_histories(
-        log.interactions, log.user_keys, vocabulary.encode(log.item_keys)
-    )
-    return split_global_time(histories, log.interactions["timestamp"].to_numpy(), cuts), vocabulary
+    histories = to_histories(log.interactions, log.user_keys, vocabulary.encode(log.item_keys))
+    times = log.interactions["timestamp"].to_numpy()
+    return split_in_time(histories, times, cuts, has_sessions), vocabulary
 
 
 def decoded(histories: Histories, vocabulary: ItemVocabulary) -> dict[str, list[str]]:
@@ -49,7 +55,7 @@ def test_splits_agree_with_the_reference(rows: list[Row], share: float) -> None:
     assume(rows)
     rows = list(dict.fromkeys(rows))  # a log comes without duplicates
     counts = count_values(np.array([time for _, _, time in rows], np.int64))
-    cuts = time_split.find_time_cuts(counts, share)
+    cuts = find_time_cuts(counts, share)
     num_test = math.ceil(share * len(rows) - 1e-9)
     num_valid = math.ceil(2 * share * len(rows) - 1e-9)
     expected = reference.split_in_time(rows, num_valid, num_test)
@@ -106,13 +112,22 @@ def test_who_cannot_be_ranked_is_counted() -> None:
 )
 def test_cuts_leave_at_least_the_shares_behind(times: list[int], valid: int, test: int) -> None:
     counts = count_values(np.array(times, np.int64))
-    cuts = time_split.find_time_cuts(counts, 0.2)
+    cuts = find_time_cuts(counts, 0.2)
     assert cuts == TimeCuts(valid, test)
 
 
-def test_a_split_without_targets_is_refused_with_the_reasons() -> None:
-    rows = [("u", item, time) for time, item in enumerate("aba")]
-    (splits, removed), _ = split(rows, TimeCuts(valid=2, test=2))
-    with pytest.raises(ValueError, match=r"Received: 0 and 1; removed were 0 valid users"):
-        time_split.check_targets_are_left(splits.valid, splits.test, removed)
-    time_split.check_targets_are_left(splits.test, splits.test, removed)
+@settings(deadline=None, max_examples=50)
+@given(interactions(), st.integers(-5, 5), st.integers(0, 5))
+def test_splits_of_sessions_agree_with_the_reference(
+    rows: list[Row], valid: int, length: int
+) -> None:
+    rows = list(dict.fromkeys(rows))  # a log comes without duplicates
+    cuts = TimeCuts(valid, valid + length)
+    (splits, removed), vocabulary = split(rows, cuts, has_sessions=True)
+    expected = reference.split_sessions_in_time(rows, *cuts)
+    assert list(vocabulary.keys) == expected.vocabulary
+    assert decoded(splits.train, vocabulary) == expected.train
+    assert with_targets(splits.valid, vocabulary) == expected.valid
+    assert with_targets(splits.test, vocabulary) == expected.test
+    assert removed == expected.removed
+    assert not splits.train.targets.any()

@@ -1,0 +1,176 @@
+"""What is counted of the preprocessing: sizes, repeats, what the filters removed, a fingerprint."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from adarec_tf.config.data import DataConfig
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+
+_DIGEST_MODULUS = 1 << 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceStatistics:
+    """What the preprocessing found and removed; stored beside the histories.
+
+    Attributes:
+      num_users: histories kept.
+      num_items: items kept; their ids are 1..num_items.
+      num_interactions: interactions kept.
+      removed: filter name to how many it removed; the name says of what.
+      repeat_share: share of the training interactions whose item the user had met before.
+      seen: `exclude` or `keep`: whether items of the history are candidates.
+      max_length: items of a history a model sees.
+      data_fingerprint: hash of the histories, equal for equal content.
+    """
+
+    num_users: int
+    num_items: int
+    num_interactions: int
+    removed: dict[str, int]
+    repeat_share: float
+    seen: str
+    max_length: int
+    data_fingerprint: str
+
+
+def count_part(histories: Histories, train: Histories) -> dict[str, int]:
+    """What is counted of a part of the users; `add_counts` adds up parts.
+
+    Args:
+      histories: the whole histories of these users.
+      train: what is trained on of them.
+    """
+    return {
+        "num_users": histories.num_users,
+        "num_interactions": len(histories.item_ids),
+        "num_training_interactions": len(train.item_ids),
+        "num_repeats": count_repeats(train),
+        "digest": digest_histories(histories),
+    }
+
+
+def add_counts(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Adds up by name what was counted of parts."""
+    total = Counter[str]()
+    for part in parts:
+        total.update(part)
+    return dict(total)
+
+
+def summarize(
+    counts: Mapping[str, int],
+    removed: Mapping[str, int],
+    vocabulary: ItemVocabulary,
+    cuts: tuple[int, ...],
+    config: DataConfig,
+) -> SequenceStatistics:
+    """The statistics of all users.
+
+    Args:
+      counts: `count_part` of all parts, added up.
+      removed: what the filters removed, by name.
+      vocabulary: of the items kept.
+      cuts: the times of a split in time; empty for leave-one-out.
+      config: says what becomes of seen items, and how long the histories of a model are.
+    """
+    num_training = counts.get("num_training_interactions", 0)
+    repeat_share = counts.get("num_repeats", 0) / num_training if num_training else 0.0
+    return SequenceStatistics(
+        num_users=counts.get("num_users", 0),
+        num_items=vocabulary.num_items,
+        num_interactions=counts.get("num_interactions", 0),
+        removed=dict(removed),
+        repeat_share=repeat_share,
+        seen=resolve_seen(config.seen, repeat_share, config.max_repeat_share),
+        max_length=config.max_length,
+        data_fingerprint=data_fingerprint(counts.get("digest", 0), vocabulary, cuts),
+    )
+
+
+def count_repeats(histories: Histories) -> int:
+    """How many items of the histories had occurred before in the same history."""
+    users = np.repeat(np.arange(histories.num_users), histories.lengths)
+    pairs = users * (histories.item_ids.max(initial=0) + 1) + histories.item_ids
+    return len(pairs) - len(np.unique(pairs))
+
+
+def resolve_seen(seen: str, repeat_share: float, max_repeat_share: float) -> str:
+    """Decides whether items of the history are candidates for recommendation.
+
+    Args:
+      seen: `exclude`, `keep`, or `auto`: exclude where users next to never come back to an item.
+      repeat_share: measured on the training interactions.
+      max_repeat_share: `auto` excludes up to this share.
+
+    Returns:
+      `exclude` or `keep`.
+    """
+    if seen != "auto":
+        return seen
+    return "exclude" if repeat_share <= max_repeat_share else "keep"
+
+
+def digest_histories(histories: Histories) -> int:
+    """A hash of histories that does not depend on their order: those of parts add up."""
+    digests = (
+        hashlib.sha256(
+            len(key).to_bytes(8, "little") + key + histories.history(user).tobytes()
+        ).digest()
+        for user, key in enumerate(histories.user_keys)
+    )
+    return sum(int.from_bytes(digest, "little") for digest in digests)
+
+
+def data_fingerprint(digest: int, vocabulary: ItemVocabulary, cuts: tuple[int, ...] = ()) -> str:
+    """SHA-256, in hex, of all histories, the vocabulary their ids stand for, and how they are cut.
+
+    It is equal for equal content, whatever the files, their order and the number of parts.
+
+    Args:
+      digest: `digest_histories` of all histories.
+      vocabulary: of the items.
+      cuts: the times of a split in time.
+    """
+    content = (digest % _DIGEST_MODULUS).to_bytes(32, "little") + "\n".join(
+        vocabulary.keys
+    ).encode()
+    content += "".join(f"\n\n{cut}" for cut in cuts).encode()  # no key holds a line break
+    return hashlib.sha256(content).hexdigest()
+
+
+def check_enough_is_left(
+    statistics: SequenceStatistics, num_valid: int, num_test: int, config: DataConfig
+) -> None:
+    """Refuses a log of which the filters and the split left nothing to learn from.
+
+    Args:
+      statistics: of what is left.
+      num_valid: histories of the validation split.
+      num_test: histories of the test split.
+      config: the filters and the split.
+
+    Raises:
+      ValueError: no user, fewer than two items, or no targets are left.
+    """
+    removed = statistics.removed.items()
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in removed)
+    if statistics.num_users > 0 and (num_valid == 0 or num_test == 0):
+        raise ValueError(
+            "A global time split should leave validation and test targets of users with a history "
+            f"before them. Received: {num_valid} and {num_test}; removed were {counts}. "
+            "Change `test_time_share`, or split with `leave_one_out`."
+        )
+    if statistics.num_users == 0 or statistics.num_items < 2:
+        raise ValueError(
+            "A log should leave at least one user and two items after the filters. "
+            f"Received: {statistics.num_users} users and {statistics.num_items} items; removed "
+            f"were {counts}. Bring a longer log (users need {config.min_user_interactions} "
+            "interactions), or lower `min_user_interactions` (at least 3) or "
+            f"`min_item_interactions` ({config.min_item_interactions})."
+        )

@@ -1,0 +1,72 @@
+import re
+
+import numpy as np
+import pytest
+
+from adarec_tf.config.data import DataConfig
+from adarec_tf.data.histories.statistics import (
+    add_counts,
+    check_enough_is_left,
+    count_part,
+    count_repeats,
+    data_fingerprint,
+    resolve_seen,
+    summarize,
+)
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from tests.strategies import flat_histories
+
+
+def test_repeats_are_counted_within_a_history() -> None:
+    assert count_repeats(flat_histories([[1, 2, 1, 1], [2, 3], []])) == 2
+
+
+def test_seen_items_are_excluded_where_next_to_nobody_repeats() -> None:
+    assert resolve_seen("auto", 0.01, 0.01) == "exclude"
+    assert resolve_seen("auto", 0.02, 0.01) == "keep"
+    assert resolve_seen("keep", 0.0, 0.01) == "keep"
+    assert resolve_seen("exclude", 0.9, 0.01) == "exclude"
+
+
+def test_the_fingerprint_sees_content_and_not_parts() -> None:
+    first = flat_histories([[1, 2, 3], [4, 5, 6]])
+    parts = [count_part(first.take(np.array([row])), first) for row in (1, 0)]
+    whole = count_part(first, first)
+    assert add_counts(parts)["digest"] == whole["digest"]
+    assert add_counts(parts)["num_interactions"] == whole["num_interactions"] == 6
+    other = flat_histories([[1, 3, 2], [4, 5, 6]])
+    assert count_part(other, other)["digest"] != whole["digest"]
+    keys = ItemVocabulary(("a", "b")), ItemVocabulary(("a", "c"))
+    prints = {data_fingerprint(whole["digest"], vocabulary) for vocabulary in keys}
+    prints.add(data_fingerprint(whole["digest"], ItemVocabulary(("a", "b")), (7, 8)))
+    assert len(prints) == 3
+    assert all(re.fullmatch("[0-9a-f]{64}", text) for text in prints)
+
+
+def test_statistics_are_those_of_the_training_histories() -> None:
+    whole, train = flat_histories([[1, 1, 2], [2, 3, 4]]), flat_histories([[1, 1], [2]])
+    vocabulary, config = ItemVocabulary(("a", "b", "c", "d")), DataConfig(max_length=7)
+    found = summarize(count_part(whole, train), {"x": 3}, vocabulary, (), config)
+    assert (found.num_users, found.num_items, found.num_interactions) == (2, 4, 6)
+    assert found.repeat_share == pytest.approx(1 / 3, rel=1e-12)
+    assert (found.seen, found.max_length, found.removed) == ("keep", 7, {"x": 3})
+    nothing = summarize({}, {}, ItemVocabulary(()), (), config)
+    assert (nothing.num_users, nothing.repeat_share) == (0, 0.0)
+
+
+def test_a_log_with_too_little_left_is_refused_with_what_was_removed() -> None:
+    def check(num_users: int, num_items: int, num_valid: int, num_test: int) -> None:
+        vocabulary = ItemVocabulary(tuple("abcdefghi"[:num_items]))
+        statistics = summarize({"num_users": num_users}, removed, vocabulary, (), DataConfig())
+        check_enough_is_left(statistics, num_valid, num_test, DataConfig())
+
+    removed = {"users_with_short_histories": 7}
+    with pytest.raises(ValueError, match=r"0 users and 0 items.*7 users with short histories"):
+        check(0, 0, 0, 0)
+    with pytest.raises(ValueError, match="9 users and 1 items"):
+        check(9, 1, 9, 9)
+    with pytest.raises(ValueError, match=r"Received: 0 and 1; removed were 7 users with short"):
+        check(9, 2, 0, 1)
+    with pytest.raises(ValueError, match=r"Received: 1 and 0; .*`test_time_share`"):
+        check(9, 2, 1, 0)
+    check(1, 2, 1, 1)
