@@ -242,14 +242,17 @@ def serve(
         raise click.UsageError("--workdir, --model-dir and --model-config-file exclude each other.")
     given = {name: value for name, value in options.items() if value not in (None, ())}
     folder = None if model_config_file else model_dir or _pushed_models(workdir)
-    from serving.local_server import ServerOptions, read_models, serve_models, shutdown_event
     from serving.local_server import serve as serve_folder
+    from serving.local_server import serve_models, shutdown_event
+    from serving.model_config import read_model_config_file
+    from serving.server_options import ServerOptions
 
     shutdown_requested = shutdown_event()
     if folder:
         server = serve_folder(folder, model_name or folder.absolute().name, **given)
     else:
-        server = serve_models(read_models(model_config_file or ""), ServerOptions(**given))
+        models = read_model_config_file(Path(model_config_file or ""))
+        server = serve_models(models, ServerOptions(**given))
     with server:
         served = ", ".join(
             f"version {' and '.join(map(str, versions))} as {name!r}"

@@ -9,14 +9,26 @@ are padded on the left with "".
 
 import threading
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.loaded_model import LoadedModel, ModelError, SignatureCall
+from serving.errors import ModelError
+from serving.loaded_model import LoadedModel, SignatureCall
 
 _Outputs = dict[str, Any]
+
+
+@dataclass(eq=False)
+class _Batch:
+    """Requests to be run together, and their answers in the same order."""
+
+    calls: list[SignatureCall] = field(default_factory=list)
+    answers: list[Future[_Outputs]] = field(default_factory=list)
+    num_rows: int = 0
 
 
 class Batcher:
@@ -45,7 +57,14 @@ class Batcher:
         self._num_running: dict[Any, int] = {}
 
     def run(self, model: LoadedModel, call: SignatureCall) -> _Outputs:
-        """The outputs of one request, run with others if that can be.
+        """Runs one request, with others if that can be.
+
+        Args:
+          model: the version that answers.
+          call: the checked request.
+
+        Returns:
+          NumPy values of the outputs wanted, by name.
 
         Raises:
           ModelError: the graph failed on this request.
@@ -58,11 +77,7 @@ class Batcher:
         batch, position = self._join(key, call, num_rows)
         if position == 0:
             self._lead(key, batch, model, batched)
-        batch.is_done.wait()
-        answer = batch.answers[position]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        return batch.answers[position].result()
 
     def _kind(self, call: SignatureCall, batched: frozenset[str]) -> tuple[Any, ...]:
         """Equal for requests that can be joined."""
@@ -76,20 +91,21 @@ class Batcher:
                 kind.append((name, array.shape[1:]))
         return tuple(kind)
 
-    def _join(self, key: Any, call: SignatureCall, num_rows: int) -> "tuple[_Batch, int]":
+    def _join(self, key: Any, call: SignatureCall, num_rows: int) -> tuple[_Batch, int]:
         """Adds a request to the open batch of its kind, or to a new one as the first."""
         with self._changed:
             batch = self._open.get(key)
             if batch is None or batch.num_rows + num_rows > self._max_rows:
                 batch = self._open[key] = _Batch()
             batch.calls.append(call)
+            batch.answers.append(Future())
             batch.num_rows += num_rows
             if batch.num_rows == self._max_rows:
                 del self._open[key]
             self._changed.notify_all()
             return batch, len(batch.calls) - 1
 
-    def _lead(self, key: Any, batch: "_Batch", model: LoadedModel, batched: frozenset[str]) -> None:
+    def _lead(self, key: Any, batch: _Batch, model: LoadedModel, batched: frozenset[str]) -> None:
         """Waits for others, then runs the batch; whatever happens, every request is answered."""
         with self._changed:
             self._changed.wait_for(
@@ -101,11 +117,12 @@ class Batcher:
             self._num_running[key] = self._num_running.get(key, 0) + 1
         try:
             self._report_rows(batch.num_rows)
-            batch.answers = _run_together(model, batch.calls, batched)
+            _answer(model, batch, batched)
         except Exception as error:
-            batch.answers = [error] * len(batch.calls)
+            for answer in batch.answers:
+                if not answer.done():
+                    answer.set_exception(error)
         finally:
-            batch.is_done.set()
             with self._changed:
                 self._num_running[key] -= 1
                 if not self._num_running[key]:
@@ -113,66 +130,51 @@ class Batcher:
                 self._changed.notify_all()
 
 
-class _Batch:
-    """Requests to be run together, and their answers in the same order."""
-
-    def __init__(self) -> None:
-        self.calls: list[SignatureCall] = []
-        self.num_rows = 0
-        self.answers: list[_Outputs | Exception] = []
-        self.is_done = threading.Event()
-
-
 def batched_inputs(signature: meta_graph_pb2.SignatureDef) -> frozenset[str]:
     """Inputs whose first axis is the batch; none if requests cannot be joined and parted again."""
-    if not all(_has_open_first_axis(info) for info in signature.outputs.values()):
+    if not all(map(_has_open_first_axis, signature.outputs.values())):
         return frozenset()
     return frozenset(name for name, info in signature.inputs.items() if _has_open_first_axis(info))
 
 
 def _has_open_first_axis(info: meta_graph_pb2.TensorInfo) -> bool:
-    sizes = [dim.size for dim in info.tensor_shape.dim]
-    return bool(sizes) and sizes[0] == -1
+    return [dim.size for dim in info.tensor_shape.dim][:1] == [-1]
 
 
 def _count_rows(call: SignatureCall, batched: frozenset[str]) -> int:
     """Rows of a request; 0 if its inputs have no batch, or disagree (for the graph to refuse)."""
-    sizes = {array.shape[0] if array.ndim else 0 for array in _select(call, batched)}
+    arrays = [call.inputs[name] for name in batched]
+    sizes = {array.shape[0] if array.ndim else 0 for array in arrays}
     return sizes.pop() if len(sizes) == 1 else 0
 
 
-def _select(call: SignatureCall, names: frozenset[str]) -> list[np.ndarray]:
-    return [call.inputs[name] for name in sorted(names)]
-
-
-def _run_together(
-    model: LoadedModel, calls: Sequence[SignatureCall], batched: frozenset[str]
-) -> list[_Outputs | Exception]:
-    if len(calls) == 1:
-        return _run_alone(model, calls)
-    joined = {name: _join_rows([call.inputs[name] for call in calls]) for name in batched}
-    num_rows = [_count_rows(call, batched) for call in calls]
+def _answer(model: LoadedModel, batch: _Batch, batched: frozenset[str]) -> None:
+    """Runs a batch at once, or one by one where that fails: one's error is not the others'."""
     try:
-        outputs = model.run(calls[0]._replace(inputs={**calls[0].inputs, **joined}))
+        together = _run_together(model, batch, batched)
     except ModelError:
-        return _run_alone(model, calls)  # one request's error is not the others'
-    if any(len(array) != sum(num_rows) for array in outputs.values()):
-        return _run_alone(model, calls)
-    ends = np.cumsum(num_rows)
-    return [
-        {name: array[end - rows : end] for name, array in outputs.items()}
-        for rows, end in zip(num_rows, ends, strict=True)
-    ]
-
-
-def _run_alone(model: LoadedModel, calls: Sequence[SignatureCall]) -> list[_Outputs | Exception]:
-    answers: list[_Outputs | Exception] = []
-    for call in calls:
+        together = []
+    for position, (call, answer) in enumerate(zip(batch.calls, batch.answers, strict=True)):
         try:
-            answers.append(model.run(call))
+            answer.set_result(together[position] if together else model.run(call))
         except ModelError as error:
-            answers.append(error)
-    return answers
+            answer.set_exception(error)
+
+
+def _run_together(model: LoadedModel, batch: _Batch, batched: frozenset[str]) -> list[_Outputs]:
+    """The answers of one run; none for a batch of one, or if the outputs cannot be parted."""
+    if len(batch.calls) == 1:
+        return []
+    first = batch.calls[0]
+    joined = {name: _join_rows([call.inputs[name] for call in batch.calls]) for name in batched}
+    outputs = model.run(first._replace(inputs={**first.inputs, **joined}))
+    if any(len(array) != batch.num_rows for array in outputs.values()):
+        return []
+    ends = np.cumsum([_count_rows(call, batched) for call in batch.calls])
+    return [
+        {name: array[begin:end] for name, array in outputs.items()}
+        for begin, end in zip([0, *ends], ends, strict=False)
+    ]
 
 
 def _join_rows(arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -180,7 +182,7 @@ def _join_rows(arrays: Sequence[np.ndarray]) -> np.ndarray:
     if len({array.shape[1:] for array in arrays}) == 1:
         return np.concatenate(arrays)
     width = max(array.shape[1] for array in arrays)
-    joined = np.full((sum(len(array) for array in arrays), width), b"", dtype=object)
+    joined = np.full((sum(map(len, arrays)), width), b"", dtype=object)
     end = 0
     for array in arrays:
         joined[end : end + len(array), width - array.shape[1] :] = array

@@ -19,11 +19,13 @@ class RecommendError(RuntimeError):
 
     Attributes:
       code: name of the gRPC status code; INVALID_ARGUMENT for what was refused before sending.
+      details: what the server, or gRPC, said in its own words.
     """
 
-    def __init__(self, message: str, code: str = "INVALID_ARGUMENT") -> None:
+    def __init__(self, message: str, code: str = "INVALID_ARGUMENT", details: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.details = details
 
 
 class RecommendedItem(NamedTuple):

@@ -190,6 +190,15 @@ class RecommendClient(ClientBase):
         """
         return self._ask(messages.GetModelStatusRequest(), calls.read_statuses)
 
+    def predict(self, request: Any) -> Any:
+        """Sends a PredictRequest of `serving.messages` as it is; returns its PredictResponse.
+
+        Raises:
+          RecommendError: the server did not answer.
+        """
+        [response] = self._ask(request, lambda response: [response])
+        return response
+
     def close(self) -> None:
         """Closes the connections."""
         for channel in self._channels:

@@ -10,7 +10,7 @@ import grpc
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.loaded_model import ModelError
+from serving.errors import ModelError
 
 # Not for requests: what loading runs.
 _INITIALIZATION = "__saved_model_init_op"

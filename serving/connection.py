@@ -102,33 +102,6 @@ def read_credentials(
     return grpc.ssl_channel_credentials(ca, key, cert)
 
 
-def open_channels(
-    module: Any, target: str, num_connections: int, credentials: grpc.ChannelCredentials | None
-) -> list[Any]:
-    """Opens channels to a server, each with a connection of its own.
-
-    Args:
-      module: `grpc`, or `grpc.aio` for asyncio.
-      target: "host:port" of the server.
-      num_connections: how many.
-      credentials: for TLS; None for plain text.
-
-    Raises:
-      RecommendError: an argument is out of range.
-    """
-    if not target:
-        raise RecommendError("`target` should be the host:port of a model server.")
-    if type(num_connections) is not int or num_connections < 1:
-        raise RecommendError(
-            f"`num_connections` should be a positive integer. Received: {num_connections!r}."
-        )
-    if credentials is None:
-        return [module.insecure_channel(target, options=_OPTIONS) for _ in range(num_connections)]
-    return [
-        module.secure_channel(target, credentials, options=_OPTIONS) for _ in range(num_connections)
-    ]
-
-
 class ClientBase:
     """What the two clients share: channels, the model's name, and the time limit of a call."""
 
@@ -142,11 +115,17 @@ class ClientBase:
         num_connections: int = 1,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
+        if not target:
+            raise RecommendError("`target` should be the host:port of a model server.")
         if not model_name:
             raise RecommendError("`model_name` should not be empty.")
-        self._channels = open_channels(self._grpc, target, num_connections, credentials)
+        if type(num_connections) is not int or num_connections < 1:
+            raise RecommendError(
+                f"`num_connections` should be a positive integer. Received: {num_connections!r}."
+            )
         self._target, self._model_name, self._timeout_s = target, model_name, timeout_s
         self._checked_timeout(None)
+        self._channels = [self._open_channel(credentials) for _ in range(num_connections)]
         predict_methods = [
             channel.unary_unary(
                 messages.PREDICT,
@@ -161,6 +140,11 @@ class ClientBase:
             request_serializer=messages.GetModelStatusRequest.SerializeToString,
             response_deserializer=messages.GetModelStatusResponse.FromString,
         )
+
+    def _open_channel(self, credentials: grpc.ChannelCredentials | None) -> Any:
+        if credentials is None:
+            return self._grpc.insecure_channel(self._target, options=_OPTIONS)
+        return self._grpc.secure_channel(self._target, credentials, options=_OPTIONS)
 
     def _start(self, request: Any, limit_s: float) -> Any:
         """Sends a request; returns the response, or for asyncio an awaitable of it."""
@@ -178,14 +162,14 @@ class ClientBase:
 
     def _explain(self, error: Any, limit_s: float, is_connected: bool) -> RecommendError:
         """One sentence and what to do next, for a failed call."""
-        code = error.code()
+        code, details = error.code(), " ".join((error.details() or "").split())
         if code == grpc.StatusCode.DEADLINE_EXCEEDED and not is_connected:
             code = grpc.StatusCode.UNAVAILABLE  # the deadline fell between two attempts to connect
         message = _EXPLANATIONS.get(code, _OTHER_EXPLANATION).format(
             target=self._target,
             model_name=self._model_name,
             limit_s=limit_s,
-            details=error.details(),
+            details=details,
             code=code.name,
         )
-        return RecommendError(message, code.name)
+        return RecommendError(message, code.name, details)

@@ -1,10 +1,10 @@
 """One version of a model in memory: loading a SavedModel and answering its signatures.
 
-It is run by a session, as TensorFlow Serving does it, not by `tf.saved_model.load`: on Python 3.11
-and later every tensor that TensorFlow 2.16 makes of a request's values leaves some 340 bytes behind
-(tensorflow/tensorflow#62551), and a session, which takes NumPy values as they are, also answers
-sooner. A small model runs on the thread that asks: handing hundreds of tiny operations from thread
-to thread costs more than they do. Matrix products use all cores all the same.
+It is run by a `tf.Session`, as TensorFlow Serving does it, not by `tf.saved_model.load`: on Python
+3.11 and later every tensor that TensorFlow 2.16 makes of a request's values leaves some 340 bytes
+behind (tensorflow/tensorflow#62551), and a `tf.Session`, which takes NumPy values as they are, also
+answers sooner. A small model runs on the thread that asks: handing hundreds of tiny operations from
+thread to thread costs more than they do. Matrix products use all cores all the same.
 
 Requests and answers are TensorProtos, and whatever goes wrong is a `ModelError` with the status
 code TensorFlow Serving gives in that case. Which version is served is decided in `model_versions`.
@@ -12,7 +12,7 @@ code TensorFlow Serving gives in that case. Which version is served is decided i
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +21,13 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 # Not `tf.compat.v1.saved_model.load`, which is this and a line on the screen.
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
+from tensorflow_serving.apis import predict_pb2
+
+from serving.errors import ModelError, invalid_argument
 
 # Values of all inputs to values of all outputs, by name.
 Function = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
@@ -37,6 +40,9 @@ MAX_TENSOR_ELEMENTS = 2**24
 
 # A model of as many bytes of variables has operations worth a thread of their own.
 _MIN_PARALLEL_BYTES = 2**24
+
+# What the loader says where no graph is tagged for serving, or no files of variables are there.
+_NOT_THERE = ("MetaGraphDef associated with tags", "not a valid checkpoint")
 
 _STATUS_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -51,20 +57,6 @@ _VALUE_FIELDS = {
 }
 
 logger = logging.getLogger(__name__)
-
-
-class ModelError(Exception):
-    """A model that cannot be loaded, or a request it cannot answer.
-
-    Args:
-      code: gRPC status the server reports.
-      message: one line for the person who asks.
-    """
-
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 class SignatureCall(NamedTuple):
@@ -100,32 +92,17 @@ class LoadedModel:
         self.signature_defs = dict(signature_defs)
         self._functions = dict(functions)
 
-    def predict(
-        self,
-        signature_name: str,
-        inputs: Mapping[str, tensor_pb2.TensorProto],
-        output_filter: Sequence[str] = (),
-    ) -> dict[str, tensor_pb2.TensorProto]:
+    def predict(self, request: predict_pb2.PredictRequest) -> dict[str, tensor_pb2.TensorProto]:
         """Checks a request, runs it and encodes the answer; see `check` and `run`."""
-        return encode_outputs(self.run(self.check(signature_name, inputs, output_filter)))
+        return encode_outputs(self.run(self.check(request)))
 
-    def check(
-        self,
-        signature_name: str,
-        inputs: Mapping[str, tensor_pb2.TensorProto],
-        output_filter: Sequence[str] = (),
-    ) -> SignatureCall:
-        """Decodes a request.
-
-        Args:
-          signature_name: key of a signature; "" means `serving_default`.
-          inputs: one TensorProto per input of the signature, by name; nothing is cast.
-          output_filter: names of the outputs wanted; empty means all.
+    def check(self, request: predict_pb2.PredictRequest) -> SignatureCall:
+        """Decodes a request; nothing is cast, and no signature's name is `serving_default`.
 
         Raises:
           ModelError: unknown signature, or inputs or outputs that do not fit it.
         """
-        name = signature_name or DEFAULT_SIGNATURE
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         if name not in self._functions:
             raise ModelError(
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -133,10 +110,12 @@ class LoadedModel:
                 f"Known: {', '.join(sorted(self._functions))}.",
             )
         signature = self.signature_defs[name]
-        _check_input_names(signature, inputs)
-        wanted = _select_outputs(signature, output_filter)
-        arrays = {key: _decode(key, signature, proto) for key, proto in inputs.items()}
-        return SignatureCall(name, arrays, wanted)
+        _check_input_names(signature, request.inputs)
+        _check_output_filter(signature, request.output_filter)
+        arrays = {
+            key: _decode(key, signature.inputs[key], proto) for key, proto in request.inputs.items()
+        }
+        return SignatureCall(name, arrays, list(request.output_filter or signature.outputs))
 
     def run(self, call: SignatureCall) -> dict[str, Any]:
         """Runs one signature.
@@ -165,40 +144,35 @@ def load_model(path: Path, version: int) -> LoadedModel:
     Raises:
       ModelError: with the code TensorFlow Serving reports for the same broken folder.
     """
-    signature_defs = _read_signature_defs(path)
+    if not path.is_dir():
+        raise ModelError(grpc.StatusCode.FAILED_PRECONDITION, f"{path} should be a folder.")
+    if not (path / "saved_model.pb").exists():
+        raise ModelError(grpc.StatusCode.NOT_FOUND, f"{path} has no saved_model.pb.")
+    # It owns the variables and tables, and lives as long as a function of it.
+    tf_session = tf.compat.v1.Session(graph=tf.Graph())
     try:
-        functions = _load_functions(path)
+        meta_graph = SavedModelLoader(str(path)).load(tf_session, [tf.saved_model.SERVING])
+        is_small = _checked_variable_bytes(tf_session) < _MIN_PARALLEL_BYTES
+        functions = {
+            name: _function(tf_session, signature, is_small)
+            for name, signature in meta_graph.signature_def.items()
+            if not name.startswith("__saved_model")  # what initializes it
+        }
     except Exception as error:
         # The loader raises many unrelated types (OSError, IndexError, OpError, ...). Whichever it
         # is, the version is unusable and the reason belongs in its status.
         logger.debug("Loading %s failed.", path, exc_info=True)
-        message = f"Cannot load {path}: {_on_one_line(str(error))}"
-        raise ModelError(_load_error_code(error), message) from error
-    return LoadedModel(version, functions, signature_defs)
+        raise _load_error(path, error) from error
+    return LoadedModel(version, functions, meta_graph.signature_def)
 
 
-def _load_functions(path: Path) -> dict[str, Function]:
-    """The signatures of a SavedModel as functions of NumPy values; they share one session.
-
-    The session owns the variables and tables, and lives as long as a function of it.
-    """
-    session = tf.compat.v1.Session(graph=tf.Graph())
-    meta_graph = SavedModelLoader(str(path)).load(session, [tf.saved_model.SERVING])
-    is_small = _checked_variable_bytes(session) < _MIN_PARALLEL_BYTES
-    return {
-        name: _function(session, signature, is_small)
-        for name, signature in meta_graph.signature_def.items()
-        if not name.startswith("__saved_model")  # what initializes it
-    }
-
-
-def _checked_variable_bytes(session: tf.compat.v1.Session) -> int:
+def _checked_variable_bytes(tf_session: tf.compat.v1.Session) -> int:
     """Bytes of all variables, whose shapes should be the graph's: restoring takes what is there."""
-    handles = [op for op in session.graph.get_operations() if op.type == "VarHandleOp"]
-    with session.graph.as_default():
+    handles = [op for op in tf_session.graph.get_operations() if op.type == "VarHandleOp"]
+    with tf_session.graph.as_default():
         shapes = [tf.raw_ops.VariableShape(input=handle.outputs[0]) for handle in handles]
     num_bytes = 0
-    for handle, shape in zip(handles, session.run(shapes), strict=True):
+    for handle, shape in zip(handles, tf_session.run(shapes), strict=True):
         stated = tf.TensorShape(handle.get_attr("shape"))
         if not stated.is_compatible_with(shape.tolist()):
             raise ValueError(
@@ -210,7 +184,7 @@ def _checked_variable_bytes(session: tf.compat.v1.Session) -> int:
 
 
 def _function(
-    session: tf.compat.v1.Session, signature: meta_graph_pb2.SignatureDef, is_small: bool
+    tf_session: tf.compat.v1.Session, signature: meta_graph_pb2.SignatureDef, is_small: bool
 ) -> Function:
     input_names, output_names = list(signature.inputs), list(signature.outputs)
     options = config_pb2.CallableOptions(
@@ -220,7 +194,7 @@ def _function(
     if is_small:
         options.run_options.inter_op_thread_pool = -1  # the caller's thread
     # `make_callable` takes the way of `run`, which costs more than many a model.
-    run = session._make_callable_from_options(options)
+    run = tf_session._make_callable_from_options(options)
 
     def function(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
         values = run(*(inputs[name] for name in input_names))
@@ -229,104 +203,73 @@ def _function(
     return function
 
 
-def _read_signature_defs(path: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
-    """Signatures of the graph tagged for serving, read without building the graph."""
-    if not path.is_dir():
-        raise ModelError(grpc.StatusCode.FAILED_PRECONDITION, f"{path} should be a folder.")
-    try:
-        saved_model = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
-    except FileNotFoundError as error:
-        raise ModelError(grpc.StatusCode.NOT_FOUND, f"{path} has no saved_model.pb.") from error
-    except OSError as error:
-        raise ModelError(grpc.StatusCode.UNKNOWN, f"Cannot read {path}: {error}") from error
-    except DecodeError as error:
-        message = f"{path / 'saved_model.pb'} is damaged: it is not a SavedModel."
-        raise ModelError(grpc.StatusCode.DATA_LOSS, message) from error
-    for meta_graph in saved_model.meta_graphs:
-        if set(meta_graph.meta_info_def.tags) == {tf.saved_model.SERVING}:
-            return dict(meta_graph.signature_def)
-    message = f"{path / 'saved_model.pb'} has no graph tagged {tf.saved_model.SERVING!r}."
-    raise ModelError(grpc.StatusCode.NOT_FOUND, message)
-
-
 def _on_one_line(message: str) -> str:
     """What a graph reports, without the preamble and the node TensorFlow puts around it."""
-    reported = message.rpartition("<stack traces unavailable>")[2].partition("[[{{node")[0]
+    reported = message.rpartition("<stack traces unavailable>")[2].partition("[[{{")[0]
     return " ".join(reported.split())
 
 
-def _load_error_code(error: Exception) -> grpc.StatusCode:
+def _load_error(path: Path, error: Exception) -> ModelError:
+    """What the loader raised, with the code TensorFlow Serving reports."""
+    message = str(error)
+    code = grpc.StatusCode.UNKNOWN
     if isinstance(error, tf.errors.OpError):
-        return _STATUS_BY_NUMBER[error.error_code]
-    if isinstance(error, FileNotFoundError) or "not a valid checkpoint" in str(error):
-        return grpc.StatusCode.NOT_FOUND  # the latter: no files of variables
-    if isinstance(error, IndexError):  # how TensorFlow's OUT_OF_RANGE arrives: a truncated file
-        return grpc.StatusCode.OUT_OF_RANGE
-    return grpc.StatusCode.UNKNOWN
+        code = _STATUS_BY_NUMBER[error.error_code]
+    elif isinstance(error.__cause__, DecodeError):
+        code, message = grpc.StatusCode.DATA_LOSS, "saved_model.pb is damaged: no SavedModel."
+    elif isinstance(error, FileNotFoundError) or any(part in message for part in _NOT_THERE):
+        code = grpc.StatusCode.NOT_FOUND
+    elif isinstance(error, IndexError):  # how TensorFlow's OUT_OF_RANGE arrives: a truncated file
+        code = grpc.StatusCode.OUT_OF_RANGE
+    return ModelError(code, f"Cannot load {path}: {_on_one_line(message)}")
 
 
-def _check_input_names(
-    signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, tensor_pb2.TensorProto]
-) -> None:
+def _check_input_names(signature: meta_graph_pb2.SignatureDef, inputs: Collection[str]) -> None:
     missing = sorted(set(signature.inputs) - set(inputs))
     extra = sorted(set(inputs) - set(signature.inputs))
     if missing or extra:
-        raise ModelError(
-            grpc.StatusCode.INVALID_ARGUMENT,
+        raise invalid_argument(
             f"Inputs should be {', '.join(sorted(signature.inputs))}. "
-            f"Missing: {', '.join(missing) or 'none'}. Extra: {', '.join(extra) or 'none'}.",
+            f"Missing: {', '.join(missing) or 'none'}. Extra: {', '.join(extra) or 'none'}."
         )
 
 
-def _select_outputs(
-    signature: meta_graph_pb2.SignatureDef, output_filter: Sequence[str]
-) -> list[str]:
-    for position, name in enumerate(output_filter):
-        if name not in signature.outputs or name in output_filter[:position]:
-            raise ModelError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"`output_filter` should name outputs of the signature, each once: "
-                f"{', '.join(sorted(signature.outputs))}. Received: {', '.join(output_filter)}.",
-            )
-    return list(output_filter or signature.outputs)
+def _check_output_filter(signature: meta_graph_pb2.SignatureDef, names: Sequence[str]) -> None:
+    if not set(names) <= set(signature.outputs) or len(set(names)) < len(names):
+        raise invalid_argument(
+            "`output_filter` should name outputs of the signature, each once: "
+            f"{', '.join(sorted(signature.outputs))}. Received: {', '.join(names)}."
+        )
 
 
 def _decode(
-    name: str, signature: meta_graph_pb2.SignatureDef, proto: tensor_pb2.TensorProto
+    name: str, expected: meta_graph_pb2.TensorInfo, proto: tensor_pb2.TensorProto
 ) -> np.ndarray:
     """The values of one input."""
-    expected = signature.inputs[name]
     if proto.dtype != expected.dtype:
-        raise ModelError(
-            grpc.StatusCode.INVALID_ARGUMENT,
+        raise invalid_argument(
             f"Input {name!r} should be {_dtype_name(expected.dtype)}. "
-            f"Received: {_dtype_name(proto.dtype)}.",
+            f"Received: {_dtype_name(proto.dtype)}."
         )
     sizes = [dim.size for dim in proto.tensor_shape.dim]
     wanted = [dim.size for dim in expected.tensor_shape.dim]
-    if not expected.tensor_shape.unknown_rank and not _fits(sizes, wanted):
-        raise ModelError(
-            grpc.StatusCode.INVALID_ARGUMENT,
+    fits = len(sizes) == len(wanted) and all(map(lambda s, w: w in (-1, s), sizes, wanted))
+    if not fits and not expected.tensor_shape.unknown_rank:
+        raise invalid_argument(
             f"Input {name!r} should have the shape {wanted}, where -1 is any size. "
-            f"Received: {sizes}.",
+            f"Received: {sizes}."
         )
     if min(sizes, default=0) < 0 or math.prod(sizes) > MAX_TENSOR_ELEMENTS:
-        raise ModelError(
-            grpc.StatusCode.INVALID_ARGUMENT,
+        raise invalid_argument(
             f"Input {name!r} should have at most {MAX_TENSOR_ELEMENTS} elements. "
-            f"Received: shape {sizes}.",
+            f"Received: shape {sizes}."
         )
     try:
         return tf.make_ndarray(proto)
     except (TypeError, ValueError) as error:
-        message = f"Input {name!r} should hold the values of its shape {sizes}: {error}"
-        raise ModelError(grpc.StatusCode.INVALID_ARGUMENT, message) from error
-
-
-def _fits(sizes: Sequence[int], wanted: Sequence[int]) -> bool:
-    return len(sizes) == len(wanted) and all(
-        size == other or other == -1 for size, other in zip(sizes, wanted, strict=True)
-    )
+        raise invalid_argument(
+            f"Input {name!r} should hold the values of its shape {sizes}: {error}"
+        ) from error
 
 
 def _dtype_name(dtype: int) -> str:
@@ -336,19 +279,18 @@ def _dtype_name(dtype: int) -> str:
 
 
 def encode_outputs(outputs: Mapping[str, Any]) -> dict[str, tensor_pb2.TensorProto]:
-    """Output name to TensorProto, of what `LoadedModel.run` gave."""
-    return {name: _encode(array) for name, array in outputs.items()}
+    """Output name to TensorProto, in typed fields, of the values that `LoadedModel.run` gave."""
+    return {name: _encode(value) for name, value in outputs.items()}
 
 
-def _encode(array: Any) -> tensor_pb2.TensorProto:
-    """TensorProto in typed fields of what `Tensor.numpy()` gave: NumPy values or bytes."""
-    values = np.asarray(array, dtype=object) if isinstance(array, bytes) else np.asarray(array)
-    dtype = tf.dtypes.as_dtype(values.dtype).as_datatype_enum
+def _encode(value: Any) -> tensor_pb2.TensorProto:
+    array = np.asarray(value, dtype=object) if isinstance(value, bytes) else np.asarray(value)
+    dtype = tf.dtypes.as_dtype(array.dtype).as_datatype_enum
     if dtype not in _VALUE_FIELDS:
-        return tf.make_tensor_proto(values)
+        return tf.make_tensor_proto(array)
     proto = tensor_pb2.TensorProto(dtype=dtype)
     proto.tensor_shape.SetInParent()
-    for size in values.shape:
+    for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
-    getattr(proto, _VALUE_FIELDS[dtype]).extend(values.ravel().tolist())
+    getattr(proto, _VALUE_FIELDS[dtype]).extend(array.ravel().tolist())
     return proto

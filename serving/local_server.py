@@ -15,23 +15,24 @@ from concurrent import futures
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from wsgiref.simple_server import WSGIServer
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from prometheus_client import start_http_server
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from serving.batching import Batcher
-from serving.drain import DrainGate
-from serving.limits import parse_limits
-from serving.loaded_model import LoadedModel, ModelError
-from serving.metrics import MetricsPort, ServerMetrics
-from serving.model_config import ModelConfig, read_model_config_file
-from serving.request_observer import RequestObserver, open_access_log
+from serving.errors import ServingError
+from serving.interceptors import RequestInterceptor, open_access_log
+from serving.limits import Limits
+from serving.loaded_model import LoadedModel
+from serving.metrics import ServerMetrics
+from serving.model_config import ModelConfig
 from serving.served_models import ServedModels
-from serving.server_options import ServerOptions, ServingError
+from serving.server_options import ServerOptions
 from serving.services import ModelService, PredictionService, Runner
-from serving.tls import server_credentials
 
 _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 # TensorFlow Serving registers the short names; gRPC's own convention is the full ones.
@@ -55,13 +56,13 @@ class LocalServer:
         self._models = models
         self._options = options
         self._metrics = ServerMetrics(models)
-        self._gate = DrainGate()
         self._health = health.HealthServicer()
-        self._access_log = _open_access_log(options)
+        self._access_log = open_access_log(options.access_log)
+        self._interceptor = RequestInterceptor(self._metrics, self._access_log)
         self._grpc_server = self._build_grpc_server()
         self.port = _bind(self._grpc_server, options)
         self.address = _join_address(options.host, self.port)
-        self._metrics_port = _open_metrics_port(self._metrics, options)
+        self._metrics_port = self._open_metrics_port()
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="model-versions", daemon=True)
         for name in _HEALTH_NAMES:
@@ -78,11 +79,12 @@ class LocalServer:
         """Refuses new requests, answers the accepted ones, and returns when that is done."""
         self._stopping.set()
         self._health.enter_graceful_shutdown()
-        self._gate.close()
+        self._interceptor.close()
         self._grpc_server.stop(self._options.drain_s).wait()
         self._watcher.join()
         if self._metrics_port:
-            self._metrics_port.close()
+            self._metrics_port.shutdown()
+            self._metrics_port.server_close()
         for handler in self._access_log.handlers:
             handler.close()
 
@@ -90,7 +92,7 @@ class LocalServer:
         options = self._options
         server = grpc.server(
             futures.ThreadPoolExecutor(options.num_threads, thread_name_prefix="serving"),
-            interceptors=[self._gate, RequestObserver(self._metrics, self._access_log)],
+            interceptors=[self._interceptor],
             maximum_concurrent_rpcs=options.max_concurrent_requests,
             options=[
                 ("grpc.max_receive_message_length", options.max_message_bytes),
@@ -101,13 +103,25 @@ class LocalServer:
             ],
         )
         run = _choose_runner(options, self._metrics)
-        predictions = PredictionService(self._models, run, parse_limits(options.limits))
+        predictions = PredictionService(self._models, run, Limits(options.limits))
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
             ModelService(self._models), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection([*_SERVICES, reflection.SERVICE_NAME], server)
+        return server
+
+    def _open_metrics_port(self) -> WSGIServer | None:
+        host, port = self._options.host, self._options.metrics_port
+        if not port:
+            return None
+        try:
+            server, _ = start_http_server(port, host, self._metrics.registry)
+        except OSError as error:
+            raise ServingError(
+                f"Cannot listen on {host}:{port} for metrics: {error}. Choose another port."
+            ) from error
         return server
 
     def _watch(self) -> None:
@@ -140,7 +154,7 @@ def serve(
     """
     if not model_name:
         raise ServingError("`model_name` should not be empty.")
-    config = ModelConfig(model_name, Path(model_dir).absolute())
+    config = ModelConfig(name=model_name, base_path=str(Path(model_dir).absolute()))
     return serve_models([config], ServerOptions(**options))
 
 
@@ -158,23 +172,8 @@ def serve_models(configs: Sequence[ModelConfig], options: ServerOptions) -> Loca
       ServingError: a model cannot be served, or the address cannot be bound.
     """
     models = ServedModels(options.poll_interval_s)
-    try:
-        models.start(configs)
-    except ModelError as error:
-        raise ServingError(error.message) from error
+    models.start(configs)
     return LocalServer(models, options)
-
-
-def read_models(config_file: str | os.PathLike[str]) -> list[ModelConfig]:
-    """The models of a file in the stock server's format (`--model_config_file`).
-
-    Raises:
-      ServingError: the file cannot be read, or a model in it is not allowed.
-    """
-    try:
-        return read_model_config_file(Path(config_file))
-    except ModelError as error:
-        raise ServingError(error.message) from error
 
 
 def shutdown_event() -> threading.Event:
@@ -200,7 +199,7 @@ def _choose_runner(options: ServerOptions, metrics: ServerMetrics) -> Runner:
         options.batch_rows,
         options.batch_wait_ms / 1000,
         options.batch_padded_inputs,
-        metrics.count_batch,
+        metrics.batch_rows.observe,
     )
     return batcher.run
 
@@ -209,7 +208,7 @@ def _bind(server: grpc.Server, options: ServerOptions) -> int:
     address = _join_address(options.host, options.port)
     try:
         if options.tls_cert:
-            return int(server.add_secure_port(address, server_credentials(options)))
+            return int(server.add_secure_port(address, _credentials(options)))
         return int(server.add_insecure_port(address))
     except RuntimeError as error:
         raise ServingError(
@@ -219,24 +218,13 @@ def _bind(server: grpc.Server, options: ServerOptions) -> int:
         ) from error
 
 
-def _open_metrics_port(metrics: ServerMetrics, options: ServerOptions) -> MetricsPort | None:
-    if not options.metrics_port:
-        return None
+def _credentials(options: ServerOptions) -> grpc.ServerCredentials:
     try:
-        return MetricsPort(metrics, options.host, options.metrics_port)
+        key, cert = Path(options.tls_key).read_bytes(), Path(options.tls_cert).read_bytes()
+        ca = Path(options.tls_client_ca).read_bytes() if options.tls_client_ca else None
     except OSError as error:
-        raise ServingError(
-            f"Cannot listen on {options.host}:{options.metrics_port} for metrics: {error}. Choose "
-            "another port."
-        ) from error
-
-
-def _open_access_log(options: ServerOptions) -> logging.Logger:
-    try:
-        return open_access_log(options.access_log)
-    except OSError as error:
-        message = f"The access log should be a file that can be written: {error}"
-        raise ServingError(message) from error
+        raise ServingError(f"The file for TLS should be readable: {error}") from error
+    return grpc.ssl_server_credentials([(key, cert)], ca, require_client_auth=ca is not None)
 
 
 def _join_address(host: str, port: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -18,52 +18,36 @@ class ServerMetrics:
 
     Args:
       models: whose versions are told.
+
+    Attributes:
+      requests: requests answered, by method and status code.
+      seconds: from a thread taking up a request to its answer, by method.
+      batch_rows: rows (histories) of each batched run of a model.
+      in_progress: requests that a thread works on.
     """
 
     def __init__(self, models: ServedModels) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
+        self.requests = Counter(
             "adarec_requests", "Requests answered.", ["method", "code"], registry=self.registry
         )
-        self._seconds = Histogram(
+        self.seconds = Histogram(
             "adarec_request_seconds",
             "From a thread taking up a request to its answer.",
             ["method"],
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._rows = Histogram(
+        self.batch_rows = Histogram(
             "adarec_batch_rows",
             "Rows (histories) of one batched run of a model.",
             buckets=_ROWS,
             registry=self.registry,
         )
-        self._in_progress = Gauge(
-            "adarec_requests_in_progress",
-            "Requests a thread works on.",
-            registry=self.registry,
+        self.in_progress = Gauge(
+            "adarec_requests_in_progress", "Requests a thread works on.", registry=self.registry
         )
         self.registry.register(_Versions(models))
-
-    def count_begun(self) -> None:
-        """A thread has taken up a request."""
-        self._in_progress.inc()
-
-    def count_answered(self, method: str, code: str, seconds: float) -> None:
-        """A request has been answered.
-
-        Args:
-          method: its short name, such as Predict.
-          code: name of the status it was answered with.
-          seconds: how long it took.
-        """
-        self._in_progress.dec()
-        self._requests.labels(method, code).inc()
-        self._seconds.labels(method).observe(seconds)
-
-    def count_batch(self, num_rows: int) -> None:
-        """A batched run of a model begins."""
-        self._rows.observe(num_rows)
 
 
 class _Versions(Collector):
@@ -80,25 +64,3 @@ class _Versions(Collector):
             for version in versions:
                 family.add_metric([name, str(version)], 1)
         yield family
-
-
-class MetricsPort:
-    """Serves metrics over HTTP (any path) until it is closed.
-
-    Args:
-      metrics: what is served.
-      host: address to listen on.
-      port: port to listen on.
-
-    Raises:
-      OSError: the address cannot be bound.
-    """
-
-    def __init__(self, metrics: ServerMetrics, host: str, port: int) -> None:
-        self._server, self._thread = start_http_server(port, host, metrics.registry)
-
-    def close(self) -> None:
-        """Frees the port."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

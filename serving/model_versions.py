@@ -20,9 +20,10 @@ import grpc
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from serving.compatibility import check_replaces
-from serving.loaded_model import LoadedModel, ModelError, load_model
-from serving.model_config import NEWEST_VERSION, VersionPolicy
-from serving.warm_up import warm_up
+from serving.errors import ModelError
+from serving.loaded_model import LoadedModel, load_model
+from serving.model_config import ModelConfig, allowed_versions
+from serving.warmup_requests import replay_warmup_requests
 
 # How long a folder that does not load may still be in the making: the real server's five retries,
 # a minute apart.
@@ -53,7 +54,7 @@ def load_and_warm_up(path: Path, version: int) -> LoadedModel:
       ModelError: the version cannot be served.
     """
     model = load_model(path, version)
-    warm_up(model, path)
+    replay_warmup_requests(model, path)
     return model
 
 
@@ -73,22 +74,16 @@ class ModelVersions:
     """The versions of one model. `refresh` is for one thread, everything else for any.
 
     Args:
-      model_name: only used in messages.
-      model_dir: base folder with one numbered folder per version.
+      config: name, folder, policy and labels; may be replaced before a `refresh`.
       load: makes a served model of a version's folder, or raises `ModelError`.
-      policy: which versions are served; may be replaced before a `refresh`.
     """
 
     def __init__(
         self,
-        model_name: str,
-        model_dir: Path,
+        config: ModelConfig,
         load: Callable[[Path, int], LoadedModel] = load_and_warm_up,
-        policy: VersionPolicy = NEWEST_VERSION,
     ) -> None:
-        self.policy = policy
-        self._model_name = model_name
-        self._model_dir = model_dir
+        self.config = config
         self._load = load
         self._lock = Lock()
         self._served: dict[int, _Served] = {}
@@ -118,12 +113,15 @@ class ModelVersions:
         Raises:
           OSError: the folder cannot be listed; what is served does not change.
         """
-        found = find_versions(self._model_dir)
+        found = find_versions(Path(self.config.base_path))
         for version in set(self._attempts) - set(found):
             self._give_up(version)
         wanted: list[int] = []
-        for version in self.policy.candidates(set(found) - self._given_up):
-            if self.policy.is_enough(len(wanted)):
+        allowed, num_wanted = allowed_versions(
+            self.config.model_version_policy, set(found) - self._given_up
+        )
+        for version in allowed:
+            if len(wanted) == num_wanted:
                 break
             if version in self.available_versions or self._try_to_load(version, found[version]):
                 wanted.append(version)
@@ -144,7 +142,7 @@ class ModelVersions:
             served = self._served.get(max(self._served, default=0) if version is None else version)
             if served is None:
                 asked = "latest" if version is None else version
-                message = f"Servable not found for request: {self._model_name}, version {asked}."
+                message = f"Servable not found for request: {self.config.name}, version {asked}."
                 raise ModelError(grpc.StatusCode.NOT_FOUND, message)
             served.num_requests += 1
         try:
@@ -163,7 +161,7 @@ class ModelVersions:
         with self._lock:
             known = sorted(self._statuses, reverse=True) if version is None else [version]
             if version is not None and version not in self._statuses:
-                message = f"Could not find version {version} of model {self._model_name}."
+                message = f"Could not find version {version} of model {self.config.name}."
                 raise ModelError(grpc.StatusCode.NOT_FOUND, message)
             return [self._statuses[number] for number in known]
 
@@ -191,7 +189,7 @@ class ModelVersions:
         return True
 
     def _check_replaces_served(self, model: LoadedModel) -> None:
-        """Of newer versions alone: who goes back to an older one wants its signatures."""
+        """Checks newer versions alone: who goes back to an older one wants its signatures."""
         if self.current_version is not None and model.version > self.current_version:
             with self.lease() as served:
                 check_replaces(model.signature_defs, served.signature_defs)
@@ -201,7 +199,7 @@ class ModelVersions:
         with self._lock:
             self._served[model.version] = _Served(model)
             self._set_status(model.version, ModelVersionStatus.AVAILABLE)
-        logger.info("Serving model=%s version=%d", self._model_name, model.version)
+        logger.info("Serving model=%s version=%d", self.config.name, model.version)
 
     def _retire(self, versions: set[int]) -> None:
         """Sends no new request there; those under way end with the model they have."""
@@ -217,7 +215,7 @@ class ModelVersions:
         with self._lock:
             self._set_status(version, ModelVersionStatus.END, error)
         logger.warning(
-            "Cannot serve model=%s version=%d: %s", self._model_name, version, error.message
+            "Cannot serve model=%s version=%d: %s", self.config.name, version, error.message
         )
 
     def _mark_if_unloaded(self, served: _Served) -> None:

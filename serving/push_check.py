@@ -6,33 +6,23 @@ AVAILABLE proves nothing: one without its variables is, too, and then fails ever
 """
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
-import tensorflow as tf
-from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import (
-    get_model_status_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_log_pb2,
-    prediction_service_pb2_grpc,
-)
 
-from serving.calls import RecommendError
-from serving.connection import open_channels, read_credentials
-from serving.warm_up import WARM_UP_FILE
+from serving.client import RecommendClient, RecommendError
+from serving.connection import read_credentials
+from serving.errors import ModelError
+from serving.messages import PredictRequest
+from serving.warmup_requests import read_warmup_requests
 
 MAX_REQUESTS = 10
 _REQUEST_TIMEOUT_S = 10.0
 _LOOK_INTERVAL_S = 0.2
-_State = get_model_status_pb2.ModelVersionStatus
-
-# What a server answers that is starting, or has not yet looked at the folder.
-_NOT_YET = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND)
 
 
 class PushCheckError(RuntimeError):
@@ -47,116 +37,77 @@ def check_push(
     time_limit_s: float,
     credentials: grpc.ChannelCredentials | None = None,
 ) -> int:
-    """Waits for a version and sends it real requests.
+    """Waits for a version and sends it real requests, the first of the bundle's warm-up file.
 
     Args:
       server: HOST:PORT of the running server.
       model_name: name the model is served under.
       version: the version that has to answer.
       bundle: its folder, with warm-up requests.
-      time_limit_s: seconds for everything.
+      time_limit_s: seconds until the version has to be available.
       credentials: for TLS; None for plain text.
 
     Returns:
       Number of requests answered.
 
     Raises:
-      PushCheckError: the version failed to load, did not appear in time, or did not answer.
+      PushCheckError: the bundle has no requests; or the version failed to load, did not appear in
+        time, or did not answer.
     """
-    requests = read_warm_up_requests(bundle)
-    deadline_s = time.monotonic() + time_limit_s
-    [opened] = open_channels(grpc, server, 1, credentials)
-    with opened as channel:
-        models = model_service_pb2_grpc.ModelServiceStub(channel)
-        predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        _wait_until_available(models, server, model_name, version, deadline_s)
+    try:
+        requests = list(itertools.islice(read_warmup_requests(bundle), MAX_REQUESTS))
+    except ModelError as error:
+        raise PushCheckError(error.message) from error
+    if not requests:
+        raise PushCheckError(f"{bundle} should bring at least one warm-up request.")
+    with RecommendClient(server, model_name, _REQUEST_TIMEOUT_S, credentials=credentials) as client:
+        seen = _wait_until_available(client, version, time.monotonic() + time_limit_s)
+        if seen:
+            raise PushCheckError(
+                f"The server at {server} should serve version {version} of {model_name!r} within "
+                f"the time limit; {seen}."
+            )
         for position, request in enumerate(requests):
-            request.model_spec.name = model_name
-            request.model_spec.version.value = version
-            _ask(predictions, request, position)
+            _ask(client, PredictRequest.FromString(request.SerializeToString()), version, position)
     return len(requests)
 
 
-def read_warm_up_requests(bundle: Path) -> list[predict_pb2.PredictRequest]:
-    """The first requests of a bundle's warm-up file, at most `MAX_REQUESTS`.
-
-    Raises:
-      PushCheckError: there are none, or the file is damaged.
-    """
-    file = bundle / WARM_UP_FILE
-    requests = []
-    try:
-        for record in tf.data.TFRecordDataset(str(file)).take(MAX_REQUESTS).as_numpy_iterator():
-            log = prediction_log_pb2.PredictionLog.FromString(record)
-            requests.append(log.predict_log.request)
-    except (tf.errors.OpError, DecodeError) as error:
-        raise PushCheckError(f"{file} should hold warm-up requests: {error}") from error
-    if not requests:
-        raise PushCheckError(f"{file} should hold at least one warm-up request.")
-    return requests
-
-
-def _wait_until_available(
-    models: model_service_pb2_grpc.ModelServiceStub,
-    server: str,
-    model_name: str,
-    version: int,
-    deadline_s: float,
-) -> None:
-    request = get_model_status_pb2.GetModelStatusRequest()
-    request.model_spec.name = model_name
-    request.model_spec.version.value = version
+def _wait_until_available(client: RecommendClient, version: int, deadline_s: float) -> str:
+    """Returns "" once the version is available, and at the deadline what was seen instead."""
     seen = "it has not looked at the folder, or watches another one"
     while time.monotonic() < deadline_s:
         try:
-            [status] = models.GetModelStatus(
-                request, timeout=_REQUEST_TIMEOUT_S
-            ).model_version_status
-        except grpc.RpcError as error:
-            if error.code() not in _NOT_YET:
-                raise PushCheckError(_describe("The status", error)) from error
-            if error.code() == grpc.StatusCode.UNAVAILABLE:
-                seen = f"no server answers there ({_on_one_line(error)}); see its TLS and yours"
-        else:
-            if status.state == _State.AVAILABLE:
-                return
-            seen = f"its state is {_State.State.Name(status.state)}"
-            if status.state == _State.END:
-                raise PushCheckError(
-                    f"The server does not serve version {version}: "
-                    f"{status.status.error_message or 'it was unloaded'}"
-                )
+            status = next((s for s in client.model_status() if s.version == version), None)
+        except RecommendError as error:
+            # A server that is starting, or has not yet looked at the folder, says so.
+            if error.code not in ("UNAVAILABLE", "NOT_FOUND"):
+                raise PushCheckError(str(error)) from error
+            if error.code == "UNAVAILABLE":
+                seen = f"no server answers there ({error.details}); see its TLS and yours"
+            status = None
+        if status and status.state == "AVAILABLE":
+            return ""
+        if status and status.state == "END":
+            reason = status.error_message or "it was unloaded"
+            raise PushCheckError(f"The server does not serve version {version}: {reason}")
+        if status:
+            seen = f"its state is {status.state}"
         time.sleep(_LOOK_INTERVAL_S)
-    raise PushCheckError(
-        f"The server at {server} should serve version {version} of {model_name!r} within the time "
-        f"limit; {seen}."
-    )
+    return seen
 
 
-def _ask(
-    predictions: prediction_service_pb2_grpc.PredictionServiceStub,
-    request: predict_pb2.PredictRequest,
-    position: int,
-) -> None:
+def _ask(client: RecommendClient, request: PredictRequest, version: int, position: int) -> None:
+    request.model_spec.version.value = version
     try:
-        response = predictions.Predict(request, timeout=_REQUEST_TIMEOUT_S)
-    except grpc.RpcError as error:
-        raise PushCheckError(_describe(f"Request {position}", error)) from error
+        response = client.predict(request)
+    except RecommendError as error:
+        raise PushCheckError(f"Request {position} failed: {error}") from error
     answered_by = response.model_spec.version.value
-    if answered_by != request.model_spec.version.value or not response.outputs:
+    if answered_by != version or not response.outputs:
         raise PushCheckError(
-            f"Request {position} should be answered by version "
-            f"{request.model_spec.version.value} with outputs. Received: version {answered_by}, "
-            f"outputs {sorted(response.outputs)}."
+            f"Request {position} should be answered by version {version} with outputs. Received: "
+            f"version {answered_by}, outputs {sorted(response.outputs)}."
         )
-
-
-def _describe(what: str, error: grpc.RpcError) -> str:
-    return f"{what} failed with {error.code().name}: {_on_one_line(error)}"
-
-
-def _on_one_line(error: grpc.RpcError) -> str:
-    return " ".join((error.details() or "").split())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -170,17 +121,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tls-ca", default="", help="connect with TLS, trusting this PEM file")
     parser.add_argument("--tls-cert", default="", help="PEM file: a certificate of one's own")
     parser.add_argument("--tls-key", default="", help="PEM file")
-    args = parser.parse_args(argv)
+    args = vars(parser.parse_args(argv))
+    tls = {name: args.pop(name) for name in ("tls_ca", "tls_cert", "tls_key")}
     try:
-        credentials = read_credentials(args.tls_ca, args.tls_cert, args.tls_key)
-        num_answered = check_push(
-            *(args.server, args.model_name, args.version, args.bundle, args.time_limit_s),
-            credentials,
-        )
+        num_answered = check_push(**args, credentials=read_credentials(**tls))
     except (PushCheckError, RecommendError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    print(f"Version {args.version} answered {num_answered} requests.")
+    print(f"Version {args['version']} answered {num_answered} requests.")
     return 0
 
 

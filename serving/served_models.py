@@ -10,20 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
 
 import grpc
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
-from serving.loaded_model import LoadedModel, ModelError
+from serving.errors import ModelError, invalid_argument
+from serving.loaded_model import LoadedModel
 from serving.model_config import ModelConfig
 from serving.model_versions import ModelVersions, load_and_warm_up
-
-
-class _Model(NamedTuple):
-    config: ModelConfig
-    versions: ModelVersions
 
 
 class ServedModels:
@@ -43,14 +38,14 @@ class ServedModels:
         self._poll_interval_s = poll_interval_s
         self._load = load
         # Replaced as a whole, never changed, so that reading needs no lock.
-        self._models: Mapping[str, _Model] = {}
+        self._models: Mapping[str, ModelVersions] = {}
         # Loading is for one thread at a time: the watcher's, or that of a request for a new list.
         self._loading = Lock()
 
     @property
     def available_versions(self) -> dict[str, list[int]]:
         """The versions that answer requests, oldest first, by model name."""
-        return {name: model.versions.available_versions for name, model in self._models.items()}
+        return {name: model.available_versions for name, model in self._models.items()}
 
     def refresh(self) -> list[OSError]:
         """Looks at every model's folder once; returns what kept it from looking."""
@@ -58,7 +53,7 @@ class ServedModels:
         with self._loading:
             for model in self._models.values():
                 try:
-                    model.versions.refresh()
+                    model.refresh()
                 except OSError as error:
                     errors.append(error)
         return errors
@@ -73,10 +68,10 @@ class ServedModels:
           ModelError: as `reload`; labels may name versions that this call loads.
         """
         with self._loading:
-            models = {config.name: self._prepare(config) for config in configs}
+            models = {config.name: ModelVersions(config, self._load) for config in configs}
             for model in models.values():
                 self._load_first_version(model)
-                _check_labels(model)
+                _check_labels(model.config, model.available_versions)
             self._models = models
 
     def reload(self, configs: Sequence[ModelConfig]) -> None:
@@ -90,17 +85,16 @@ class ServedModels:
             NOT_FOUND, a missing folder; UNKNOWN, a new model of which no version loads.
         """
         with self._loading:
-            models = {config.name: self._prepare(config) for config in configs}
+            models = {config.name: self._loaded(config) for config in configs}
+            for config in configs:
+                _check_labels(config, models[config.name].available_versions)
             for model in models.values():
-                _check_labels(model)
-            known = [model.versions for model in self._models.values()]
-            for model in models.values():
-                if model.versions not in known:
+                if model not in self._models.values():
                     self._load_first_version(model)
-            for model in models.values():
-                model.versions.policy = model.config.policy
+            for config in configs:
+                models[config.name].config = config
                 with contextlib.suppress(OSError):  # the watcher looks again, and reports it
-                    model.versions.refresh()
+                    models[config.name].refresh()
             self._models = models
 
     @contextlib.contextmanager
@@ -115,7 +109,7 @@ class ServedModels:
             the version is not being served.
         """
         model = self._find(spec)
-        with model.versions.lease(_requested_version(spec, model.config)) as loaded:
+        with model.lease(_requested_version(spec, model.config)) as loaded:
             yield loaded
 
     def statuses(self, spec: model_pb2.ModelSpec) -> list[ModelVersionStatus]:
@@ -125,11 +119,11 @@ class ServedModels:
           ModelError: as `lease`.
         """
         model = self._find(spec)
-        return model.versions.statuses(_requested_version(spec, model.config))
+        return model.statuses(_requested_version(spec, model.config))
 
-    def _find(self, spec: model_pb2.ModelSpec) -> _Model:
+    def _find(self, spec: model_pb2.ModelSpec) -> ModelVersions:
         if not spec.name:
-            raise ModelError(grpc.StatusCode.INVALID_ARGUMENT, "`model_spec` should name a model.")
+            raise invalid_argument("`model_spec` should name a model.")
         models = self._models
         if spec.name not in models:
             raise ModelError(
@@ -139,17 +133,16 @@ class ServedModels:
             )
         return models[spec.name]
 
-    def _prepare(self, config: ModelConfig) -> _Model:
-        """The model as it will be, with the versions it has already."""
+    def _loaded(self, config: ModelConfig) -> ModelVersions:
+        """The versions that the model has already; none if its name or folder is new."""
         old = self._models.get(config.name)
-        if old and old.config.base_path == config.base_path:
-            return _Model(config, old.versions)
-        versions = ModelVersions(config.name, config.base_path, self._load, config.policy)
-        return _Model(config, versions)
+        if old and Path(old.config.base_path) == Path(config.base_path):
+            return old
+        return ModelVersions(config, self._load)
 
-    def _load_first_version(self, model: _Model) -> None:
+    def _load_first_version(self, model: ModelVersions) -> None:
         """Loads what the policy wants; at least one version has to load."""
-        name, folder, versions = model.config.name, model.config.base_path, model.versions
+        name, folder = model.config.name, Path(model.config.base_path)
         if not folder.is_dir():
             raise ModelError(
                 grpc.StatusCode.NOT_FOUND,
@@ -157,15 +150,25 @@ class ServedModels:
                 "which is not a folder. Push a model there with `adarec run` first.",
             )
         try:
-            versions.refresh()
-            while not versions.available_versions and versions.is_waiting_for_a_copy:
+            model.refresh()
+            while not model.available_versions and model.is_waiting_for_a_copy:
                 time.sleep(self._poll_interval_s)
-                versions.refresh()
+                model.refresh()
         except OSError as error:
             message = f"The folder of the model {name!r} should be readable: {error}"
             raise ModelError(grpc.StatusCode.UNKNOWN, message) from error
-        if not versions.available_versions:
-            raise ModelError(grpc.StatusCode.UNKNOWN, _why_nothing_loads(model))
+        if model.available_versions:
+            return
+        message = (
+            f"The folder of the model {name!r} should hold a folder with a number for a name that "
+            f"its policy allows, and {folder} has none. Push a model there with `adarec run` first."
+        )
+        if failed := model.statuses():
+            message = (
+                f"No version in {folder} can be served; the newest one failed with: "
+                f"{failed[0].status.error_message} Push a new version."
+            )
+        raise ModelError(grpc.StatusCode.UNKNOWN, message)
 
 
 def _requested_version(spec: model_pb2.ModelSpec, config: ModelConfig) -> int | None:
@@ -174,37 +177,21 @@ def _requested_version(spec: model_pb2.ModelSpec, config: ModelConfig) -> int | 
         case "version":
             return spec.version.value
         case "version_label":
-            if spec.version_label not in config.labels:
-                raise ModelError(
-                    grpc.StatusCode.INVALID_ARGUMENT,
+            if spec.version_label not in config.version_labels:
+                raise invalid_argument(
                     f"Unrecognized servable version label: {spec.version_label}. "
-                    f"Known: {', '.join(sorted(config.labels)) or 'none'}.",
+                    f"Known: {', '.join(sorted(config.version_labels)) or 'none'}."
                 )
-            return config.labels[spec.version_label]
+            return config.version_labels[spec.version_label]
         case _:
             return None
 
 
-def _why_nothing_loads(model: _Model) -> str:
-    failed = model.versions.statuses()
-    if not failed:
-        return (
-            f"The folder of the model {model.config.name!r} should hold a folder with a number for "
-            f"a name that its policy allows, and {model.config.base_path} has none. Push a model "
-            "there with `adarec run` first."
-        )
-    return (
-        f"No version in {model.config.base_path} can be served; the newest one failed with: "
-        f"{failed[0].status.error_message} Push a new version."
-    )
-
-
-def _check_labels(model: _Model) -> None:
-    available = model.versions.available_versions
-    for label, version in model.config.labels.items():
+def _check_labels(config: ModelConfig, available: Sequence[int]) -> None:
+    for label, version in config.version_labels.items():
         if version not in available:
             raise ModelError(
                 grpc.StatusCode.FAILED_PRECONDITION,
-                f"The label {label!r} should name a version of {model.config.name!r} that is "
-                f"available: {available}. Received: {version}.",
+                f"The label {label!r} should name a version of {config.name!r} that is available: "
+                f"{available}. Received: {version}.",
             )

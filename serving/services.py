@@ -3,8 +3,9 @@
 Methods that are not here (Classify, Regress, MultiInference) answer UNIMPLEMENTED.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import grpc
 from tensorflow_serving.apis import (
@@ -17,8 +18,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.limits import check_sizes, check_values
-from serving.loaded_model import LoadedModel, ModelError, SignatureCall, encode_outputs
+from serving.errors import ModelError, invalid_argument
+from serving.limits import Limits
+from serving.loaded_model import LoadedModel, SignatureCall, encode_outputs
 from serving.model_config import read_model_configs
 from serving.served_models import ServedModels
 
@@ -26,6 +28,20 @@ _METADATA_FIELD = "signature_def"
 
 # Runs a model on a checked request: output name to value.
 Runner = Callable[[LoadedModel, SignatureCall], dict[str, Any]]
+_Method = Callable[[Any, Any, grpc.ServicerContext], Any]
+
+
+def _answers_errors(method: _Method) -> _Method:
+    """Turns a ModelError into the status that the caller gets."""
+
+    @functools.wraps(method)
+    def answer(service: Any, request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return method(service, request, context)
+        except ModelError as error:
+            context.abort(error.code, error.message)
+
+    return answer
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -34,63 +50,44 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     Args:
       models: where a request finds its model.
       run: runs a model on a checked request.
-      limits: of inputs, as `parse_limits` gives them.
+      limits: of inputs.
     """
 
-    def __init__(
-        self,
-        models: ServedModels,
-        run: Runner,
-        limits: Mapping[str, Sequence[int]],
-    ) -> None:
+    def __init__(self, models: ServedModels, run: Runner, limits: Limits) -> None:
         self._models = models
         self._run = run
         self._limits = limits
 
+    @_answers_errors
     def Predict(  # noqa: N802 - the API names it
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
         """Runs a signature of the model."""
-        try:
-            _check_deadline(context)
-            check_sizes(request.inputs, self._limits)
-            with self._models.lease(request.model_spec) as model:
-                call = model.check(
-                    request.model_spec.signature_name,
-                    dict(request.inputs),
-                    list(request.output_filter),
-                )
-                check_values(call.inputs, self._limits)
-                outputs = self._run(model, call)
-            return predict_pb2.PredictResponse(
-                model_spec=_answered_by(
-                    request.model_spec.name, model.version, call.signature_name
-                ),
-                outputs=encode_outputs(outputs),
-            )
-        except ModelError as error:
-            _abort(context, error)
+        remaining_s: Any = context.time_remaining()
+        if remaining_s is not None and remaining_s <= 0:
+            # The caller stopped waiting while the request was queued.
+            raise ModelError(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed in the queue.")
+        self._limits.check_sizes(request.inputs)
+        with self._models.lease(request.model_spec) as model:
+            call = model.check(request)
+            self._limits.check_values(call.inputs)
+            outputs = self._run(model, call)
+        spec = _answered_by(request.model_spec.name, model.version, call.signature_name)
+        return predict_pb2.PredictResponse(model_spec=spec, outputs=encode_outputs(outputs))
 
+    @_answers_errors
     def GetModelMetadata(  # noqa: N802 - the API names it
-        self,
-        request: get_model_metadata_pb2.GetModelMetadataRequest,
-        context: grpc.ServicerContext,
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """Describes the signatures of the model."""
-        try:
-            if list(request.metadata_field) != [_METADATA_FIELD]:
-                raise ModelError(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    f"`metadata_field` should be {_METADATA_FIELD!r}. "
-                    f"Received: {list(request.metadata_field)}.",
-                )
-            with self._models.lease(request.model_spec) as model:
-                spec = _answered_by(request.model_spec.name, model.version)
-                signatures = get_model_metadata_pb2.SignatureDefMap(
-                    signature_def=model.signature_defs
-                )
-        except ModelError as error:
-            _abort(context, error)
+        if list(request.metadata_field) != [_METADATA_FIELD]:
+            raise invalid_argument(
+                f"`metadata_field` should be {_METADATA_FIELD!r}. "
+                f"Received: {list(request.metadata_field)}."
+            )
+        with self._models.lease(request.model_spec) as model:
+            spec = _answered_by(request.model_spec.name, model.version)
+            signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=model.signature_defs)
         response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=spec)
         response.metadata[_METADATA_FIELD].Pack(signatures)
         return response
@@ -106,41 +103,24 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, models: ServedModels) -> None:
         self._models = models
 
+    @_answers_errors
     def GetModelStatus(  # noqa: N802 - the API names it
         self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """Tells the state of one version, or of all versions seen so far."""
-        try:
-            return get_model_status_pb2.GetModelStatusResponse(
-                model_version_status=self._models.statuses(request.model_spec)
-            )
-        except ModelError as error:
-            _abort(context, error)
+        statuses = self._models.statuses(request.model_spec)
+        return get_model_status_pb2.GetModelStatusResponse(model_version_status=statuses)
 
+    @_answers_errors
     def HandleReloadConfigRequest(  # noqa: N802 - the API names it
         self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
     ) -> model_management_pb2.ReloadConfigResponse:
         """Replaces the list of models; answers when they are loaded, or changes nothing."""
-        try:
-            self._models.reload(read_model_configs(request.config))
-        except ModelError as error:
-            _abort(context, error)
+        self._models.reload(read_model_configs(request.config))
         return model_management_pb2.ReloadConfigResponse()
 
 
 def _answered_by(model_name: str, version: int, signature_name: str = "") -> model_pb2.ModelSpec:
-    spec = model_pb2.ModelSpec(name=model_name, signature_name=signature_name)
-    spec.version.value = version
-    return spec
-
-
-def _check_deadline(context: grpc.ServicerContext) -> None:
-    """Spares the work for a caller who stopped waiting while the request was queued."""
-    remaining_s: Any = context.time_remaining()
-    if remaining_s is not None and remaining_s <= 0:
-        raise ModelError(grpc.StatusCode.DEADLINE_EXCEEDED, "The deadline passed in the queue.")
-
-
-def _abort(context: grpc.ServicerContext, error: ModelError) -> NoReturn:
-    context.abort(error.code, error.message)
-    raise AssertionError("`context.abort` always raises.")
+    return model_pb2.ModelSpec(
+        name=model_name, version={"value": version}, signature_name=signature_name
+    )

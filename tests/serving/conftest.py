@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from serving.warm_up import WARM_UP_FILE
+from serving.warmup_requests import WARMUP_FILE
 
 NUM_ITEMS = 8
 
@@ -101,8 +101,8 @@ def write_warm_up() -> Callable[[Path, list[predict_pb2.PredictRequest]], None]:
     """Puts warm-up requests into a bundle."""
 
     def write(path: Path, requests: list[predict_pb2.PredictRequest]) -> None:
-        (path / WARM_UP_FILE).parent.mkdir()
-        with tf.io.TFRecordWriter(str(path / WARM_UP_FILE)) as writer:
+        (path / WARMUP_FILE).parent.mkdir()
+        with tf.io.TFRecordWriter(str(path / WARMUP_FILE)) as writer:
             for request in requests:
                 log = prediction_log_pb2.PredictionLog()
                 log.predict_log.request.CopyFrom(request)

@@ -7,7 +7,8 @@ import pytest
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.batching import Batcher, batched_inputs
-from serving.loaded_model import LoadedModel, ModelError, SignatureCall, load_model
+from serving.errors import ModelError
+from serving.loaded_model import LoadedModel, SignatureCall, load_model
 
 LONG_S = 60.0  # a bound no test waits for
 

@@ -4,7 +4,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.compatibility import check_replaces
-from serving.loaded_model import ModelError
+from serving.errors import ModelError
 
 INPUTS = {"history": ("DT_STRING", 2), "k": ("DT_INT32", 0)}
 OUTPUTS = {"item_ids": ("DT_STRING", 2), "scores": ("DT_FLOAT", 2)}

@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.limits import check_sizes, check_values, parse_limits
-from serving.loaded_model import ModelError
+from serving.errors import ModelError
+from serving.limits import Limits
 
 
 def test_limits_are_parsed():
-    limits = parse_limits(["history=1024x10000", "k=100"])
-    assert limits == {"history": (1024, 10000), "k": (100,)}
+    limits = Limits(["history=1024x10000", "k=100"])
+    assert limits.largest == {"history": [1024, 10000], "k": [100]}
 
 
 @pytest.mark.parametrize(
@@ -17,12 +17,12 @@ def test_limits_are_parsed():
 )
 def test_a_limit_of_another_form_is_refused(texts):
     with pytest.raises(ValueError, match=f"Received: '{texts[-1]}'"):
-        parse_limits(texts)
+        Limits(texts)
 
 
 @pytest.mark.parametrize("shape", [[2, 3], [0, 3], [2], []])
 def test_inputs_within_the_limits_pass(shape):
-    check_sizes({"history": tf.make_tensor_proto(np.zeros(shape))}, {"history": (2, 3)})
+    Limits(["history=2x3"]).check_sizes({"history": tf.make_tensor_proto(np.zeros(shape))})
 
 
 @pytest.mark.parametrize("shape", [[3, 1], [1, 4], [3], [1, 4, 1]])
@@ -32,14 +32,14 @@ def test_inputs_beyond_the_limits_are_refused(shape):
         "history": tf.make_tensor_proto(np.zeros(shape)),
     }
     with pytest.raises(ModelError, match="should be at most 2 x 3") as failure:
-        check_sizes(inputs, {"history": (2, 3)})
+        Limits(["history=2x3"]).check_sizes(inputs)
     assert failure.value.code == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_values_are_limited_where_they_are_single_numbers():
-    limits = {"k": (10,)}
+    limits = Limits(["k=10"])
     for value in (np.int32(10), np.array(-3), np.array([11, 12]), np.array(b"text", object)):
-        check_values({"k": value, "other": np.int32(99)}, limits)
+        limits.check_values({"k": value, "other": np.int32(99)})
     with pytest.raises(ModelError, match=r"'k' should be at most 10\. Received: 11\.") as failure:
-        check_values({"k": np.array(11, np.int32)}, limits)
+        limits.check_values({"k": np.array(11, np.int32)})
     assert failure.value.code == grpc.StatusCode.INVALID_ARGUMENT

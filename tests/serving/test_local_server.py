@@ -14,7 +14,8 @@ import pytest
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from serving.client import RecommendClient, RecommendError
-from serving.local_server import ServingError, serve
+from serving.errors import ServingError
+from serving.local_server import serve
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,9 +137,9 @@ def test_a_stopped_server_frees_its_port_and_refuses_requests(tmp_path, publish)
     [
         ({"model_name": ""}, "`model_name` should not be empty"),
         ({"port": 70000}, "Received: port=70000"),
-        ({"poll_interval_s": 0.0}, "`poll_interval_s` should be positive"),
-        ({"max_threads": 0}, "`max_threads` should be positive"),
-        ({"drain_s": -1.0}, "`drain_s` should be at least 0"),
+        ({"poll_interval_s": 0.0}, "`poll_interval_s` should be greater than 0"),
+        ({"max_threads": 0}, "`max_threads` should be greater than 0"),
+        ({"drain_s": -1.0}, "`drain_s` should be greater than or equal to 0"),
     ],
 )
 def test_bad_arguments_are_refused(tmp_path, arguments, message):

@@ -1,47 +1,38 @@
-from pathlib import Path
-
 import grpc
 import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.loaded_model import ModelError
-from serving.model_config import (
-    ModelConfig,
-    VersionPolicy,
-    read_model_config_file,
-    read_model_configs,
-)
+from serving.errors import ModelError
+from serving.model_config import allowed_versions, read_model_config_file, read_model_configs
 
 STUDENT = 'name: "student" base_path: "/models/student" model_platform: "tensorflow"'
 
 
-def read(*models: str) -> list[ModelConfig]:
+def read(*models: str) -> list[model_server_config_pb2.ModelConfig]:
     text = "".join(f"config {{ {model} }}" for model in models)
     message = model_server_config_pb2.ModelServerConfig()
     return read_model_configs(text_format.Parse(f"model_config_list {{ {text} }}", message))
 
 
 @pytest.mark.parametrize(
-    ("text", "policy"),
+    ("policy", "versions", "num_wanted"),
     [
-        ("", VersionPolicy(receptive_field=1)),
-        ("model_version_policy { latest {} }", VersionPolicy(receptive_field=1)),
-        ("model_version_policy { latest { num_versions: 3 } }", VersionPolicy(receptive_field=3)),
-        ("model_version_policy { all {} }", VersionPolicy(receptive_field=0)),
-        (
-            "model_version_policy { specific { versions: 2 versions: 5 } }",
-            VersionPolicy(receptive_field=0, versions=frozenset({2, 5})),
-        ),
+        ("", [7, 5, 2], 1),
+        ("model_version_policy { latest {} }", [7, 5, 2], 1),
+        ("model_version_policy { latest { num_versions: 2 } }", [7, 5, 2], 2),
+        ("model_version_policy { all {} }", [7, 5, 2], 3),
+        ("model_version_policy { specific { versions: 2 versions: 5 versions: 9 } }", [5, 2], 2),
     ],
 )
-def test_policies_are_read(text, policy):
-    assert read(f"{STUDENT} {text}") == [ModelConfig("student", Path("/models/student"), policy)]
+def test_a_policy_says_which_versions_are_wanted(policy, versions, num_wanted):
+    [config] = read(f"{STUDENT} {policy}")
+    assert allowed_versions(config.model_version_policy, {2, 7, 5}) == (versions, num_wanted)
 
 
 def test_labels_are_read():
     [config] = read(f'{STUDENT} version_labels {{ key: "stable" value: 4 }}')
-    assert config.labels == {"stable": 4}
+    assert config.version_labels == {"stable": 4}
 
 
 def test_a_list_may_be_empty():

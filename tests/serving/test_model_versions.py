@@ -7,8 +7,9 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from serving import model_versions
-from serving.loaded_model import LoadedModel, ModelError
-from serving.model_config import VersionPolicy
+from serving.errors import ModelError
+from serving.loaded_model import LoadedModel
+from serving.model_config import ModelConfig
 from serving.model_versions import ModelVersions, find_versions
 
 State = ModelVersionStatus
@@ -38,7 +39,7 @@ def loader() -> FileLoader:
 
 @pytest.fixture
 def versions(tmp_path, loader) -> ModelVersions:
-    return ModelVersions("student", tmp_path, loader)
+    return ModelVersions(ModelConfig(name="student", base_path=str(tmp_path)), loader)
 
 
 def add(folder: Path, version: int, *files: str) -> Path:
@@ -206,8 +207,11 @@ def test_the_status_of_an_unknown_version_is_not_found(versions):
     assert failure.value.code == grpc.StatusCode.NOT_FOUND
 
 
-def refreshed(versions: ModelVersions, policy: VersionPolicy) -> list[int]:
-    versions.policy = policy
+def refreshed(versions: ModelVersions, **policy: dict) -> list[int]:
+    versions.config.model_version_policy.Clear()
+    versions.config.model_version_policy.MergeFrom(
+        ModelConfig(model_version_policy=policy).model_version_policy
+    )
     versions.refresh()
     return versions.available_versions
 
@@ -215,10 +219,10 @@ def refreshed(versions: ModelVersions, policy: VersionPolicy) -> list[int]:
 def test_a_policy_says_which_versions_are_served(tmp_path, versions):
     for version in (1, 2, 3, 4):
         add(tmp_path, version, "complete")
-    assert refreshed(versions, VersionPolicy()) == [4]
-    assert refreshed(versions, VersionPolicy(receptive_field=2)) == [3, 4]
-    assert refreshed(versions, VersionPolicy(receptive_field=0)) == [1, 2, 3, 4]
-    assert refreshed(versions, VersionPolicy(0, frozenset({1, 3}))) == [1, 3]
+    assert refreshed(versions) == [4]
+    assert refreshed(versions, latest={"num_versions": 2}) == [3, 4]
+    assert refreshed(versions, all={}) == [1, 2, 3, 4]
+    assert refreshed(versions, specific={"versions": [1, 3]}) == [1, 3]
     assert states(versions) == {
         4: State.END,
         3: State.AVAILABLE,
@@ -233,22 +237,21 @@ def test_a_policy_says_which_versions_are_served(tmp_path, versions):
 
 def test_a_policy_that_allows_nothing_that_exists_changes_nothing(tmp_path, versions):
     add(tmp_path, 1, "complete")
-    assert refreshed(versions, VersionPolicy()) == [1]
-    assert refreshed(versions, VersionPolicy(0, frozenset({7}))) == [1]
+    assert refreshed(versions) == [1]
+    assert refreshed(versions, specific={"versions": [7]}) == [1]
 
 
 def test_a_broken_version_does_not_count_among_the_latest(tmp_path, versions):
     for version in (1, 2, 4):
         add(tmp_path, version, "complete")
     add(tmp_path, 3)
-    assert refreshed(versions, VersionPolicy(receptive_field=2)) == [2, 4]
+    assert refreshed(versions, latest={"num_versions": 2}) == [2, 4]
 
 
 def test_versions_retire_one_by_one_as_newer_ones_come(tmp_path, versions):
     for version in (1, 2):
         add(tmp_path, version, "complete")
-    versions.policy = VersionPolicy(receptive_field=2)
-    versions.refresh()
+    assert refreshed(versions, latest={"num_versions": 2}) == [1, 2]
     with versions.lease(1) as oldest:
         add(tmp_path, 3, "complete")
         versions.refresh()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving.local_server import serve
-from serving.push_check import PushCheckError, check_push, main, read_warm_up_requests
+from serving.push_check import PushCheckError, check_push, main
 
 LONG_S = 60.0
 
@@ -51,7 +51,7 @@ def test_a_version_that_fails_a_request_fails(
     shutil.rmtree(bundle / "assets.extra")
     write_warm_up(bundle, [predict_request([["broken"]])])
     with pytest.raises(
-        PushCheckError, match=r"Request 0 failed with INVALID_ARGUMENT: .*A broken item"
+        PushCheckError, match=r"Request 0 failed: .*A broken item.*\(INVALID_ARGUMENT\)"
     ):
         check_push(server.address, "student", 1, bundle, LONG_S)
 
@@ -101,9 +101,9 @@ def test_files_for_tls_are_readable_and_complete(options, message, tmp_path, cap
 
 def test_a_bundle_without_requests_is_refused(publish, tmp_path, write_warm_up, capsys):
     bundle = publish(tmp_path, 1)
-    with pytest.raises(PushCheckError, match="should hold warm-up requests"):
-        read_warm_up_requests(bundle)
+    with pytest.raises(PushCheckError, match="should be a TFRecord file of PredictionLog"):
+        check_push("x:1", "student", 1, bundle, LONG_S)
     write_warm_up(bundle, [])
     arguments = ["--server", "x:1", "--version", "1", "--bundle", str(bundle)]
     assert main(arguments) == 1
-    assert "should hold at least one warm-up request" in capsys.readouterr().err
+    assert "should bring at least one warm-up request" in capsys.readouterr().err

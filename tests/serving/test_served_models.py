@@ -5,11 +5,12 @@ import grpc
 import pytest
 from tensorflow_serving.apis import model_pb2
 
-from serving.loaded_model import LoadedModel, ModelError
-from serving.model_config import ModelConfig, VersionPolicy
+from serving.errors import ModelError
+from serving.loaded_model import LoadedModel
+from serving.model_config import ModelConfig
 from serving.served_models import ServedModels
 
-ALL = VersionPolicy(receptive_field=0)
+ALL = {"all": {}}
 
 
 class CountingLoader:
@@ -36,8 +37,19 @@ def models(tmp_path, loader) -> ServedModels:
     for folder in ("a/1", "a/2", "b/1"):
         (tmp_path / folder).mkdir(parents=True)
     served = ServedModels(0.01, loader)
-    served.start([ModelConfig("a", tmp_path / "a")])
+    served.start([config("a", tmp_path / "a")])
     return served
+
+
+def config(
+    name: str, folder: Path, policy: dict | None = None, labels: dict[str, int] | None = None
+) -> ModelConfig:
+    return ModelConfig(
+        name=name,
+        base_path=str(folder),
+        model_version_policy=policy,
+        version_labels=labels,
+    )
 
 
 def spec(name: str, version: int = 0, label: str = "") -> model_pb2.ModelSpec:
@@ -56,8 +68,8 @@ def code_of(models: ServedModels, asked: model_pb2.ModelSpec) -> grpc.StatusCode
 
 
 def test_a_request_finds_its_model_by_name_version_or_label(tmp_path, models):
-    models.reload([ModelConfig("a", tmp_path / "a", ALL)])
-    models.reload([ModelConfig("a", tmp_path / "a", ALL, {"stable": 1})])
+    models.reload([config("a", tmp_path / "a", ALL)])
+    models.reload([config("a", tmp_path / "a", ALL, {"stable": 1})])
     for asked, version in [(spec("a"), 2), (spec("a", 1), 1), (spec("a", label="stable"), 1)]:
         with models.lease(asked) as model:
             assert model.version == version
@@ -69,10 +81,10 @@ def test_a_request_finds_its_model_by_name_version_or_label(tmp_path, models):
 
 
 def test_a_new_list_replaces_the_old_one_and_keeps_what_is_loaded(tmp_path, models, loader):
-    models.reload([ModelConfig("a", tmp_path / "a"), ModelConfig("b", tmp_path / "b")])
+    models.reload([config("a", tmp_path / "a"), config("b", tmp_path / "b")])
     assert models.available_versions == {"a": [2], "b": [1]}
     assert loader.loaded == ["a/2", "b/1"]
-    models.reload([ModelConfig("b", tmp_path / "b")])
+    models.reload([config("b", tmp_path / "b")])
     assert models.available_versions == {"b": [1]}
     assert loader.loaded == ["a/2", "b/1"]
     models.reload([])
@@ -80,18 +92,18 @@ def test_a_new_list_replaces_the_old_one_and_keeps_what_is_loaded(tmp_path, mode
 
 
 def test_the_same_name_in_another_folder_is_another_model(tmp_path, models):
-    models.reload([ModelConfig("a", tmp_path / "b")])
+    models.reload([config("a", tmp_path / "b")])
     assert models.available_versions == {"a": [1]}
 
 
 def test_a_removed_model_answers_the_requests_it_has(tmp_path, models):
     with models.lease(spec("a")) as model:
-        models.reload([ModelConfig("b", tmp_path / "b")])
+        models.reload([config("b", tmp_path / "b")])
         assert model.version == 2
 
 
 def test_refresh_looks_at_every_folder(tmp_path, models):
-    models.reload([ModelConfig("a", tmp_path / "a"), ModelConfig("b", tmp_path / "b")])
+    models.reload([config("a", tmp_path / "a"), config("b", tmp_path / "b")])
     shutil.rmtree(tmp_path / "a")
     (tmp_path / "b" / "2").mkdir()
     [error] = models.refresh()
@@ -103,14 +115,14 @@ def test_a_list_that_cannot_be_served_changes_nothing(tmp_path, models):
     (tmp_path / "c").mkdir()
     (tmp_path / "d" / "1").mkdir(parents=True)
     (tmp_path / "d" / "1" / "broken").touch()
-    a = ModelConfig("a", tmp_path / "a", ALL)
+    a = config("a", tmp_path / "a", ALL)
     for refused, code, message in [
-        (ModelConfig("x", tmp_path / "x"), grpc.StatusCode.NOT_FOUND, "is not a folder"),
-        (ModelConfig("c", tmp_path / "c"), grpc.StatusCode.UNKNOWN, "has none. Push"),
-        (ModelConfig("d", tmp_path / "d"), grpc.StatusCode.UNKNOWN, "It is broken."),
+        (config("x", tmp_path / "x"), grpc.StatusCode.NOT_FOUND, "is not a folder"),
+        (config("c", tmp_path / "c"), grpc.StatusCode.UNKNOWN, "has none. Push"),
+        (config("d", tmp_path / "d"), grpc.StatusCode.UNKNOWN, "It is broken."),
         # As in the real server, labels are for what is available before the new list.
         (
-            ModelConfig("b", tmp_path / "b", labels={"stable": 1}),
+            config("b", tmp_path / "b", labels={"stable": 1}),
             grpc.StatusCode.FAILED_PRECONDITION,
             "'stable' should name a version of 'b' that is available",
         ),
@@ -123,8 +135,8 @@ def test_a_list_that_cannot_be_served_changes_nothing(tmp_path, models):
 
 def test_labels_of_the_first_list_are_for_what_it_loads(tmp_path, models, loader):
     served = ServedModels(0.01, loader)
-    served.start([ModelConfig("a", tmp_path / "a", ALL, {"stable": 1})])
+    served.start([config("a", tmp_path / "a", ALL, {"stable": 1})])
     with served.lease(spec("a", label="stable")) as model:
         assert model.version == 1
     with pytest.raises(ModelError, match="that is available"):
-        ServedModels(0.01, loader).start([ModelConfig("a", tmp_path / "a", labels={"old": 1})])
+        ServedModels(0.01, loader).start([config("a", tmp_path / "a", labels={"old": 1})])

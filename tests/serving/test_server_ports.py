@@ -10,7 +10,9 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from serving.local_server import ServingError, read_models, serve, serve_models
+from serving.errors import ServingError
+from serving.local_server import serve, serve_models
+from serving.model_config import read_model_config_file
 from serving.server_options import ServerOptions
 
 
@@ -126,10 +128,10 @@ def test_models_and_policies_come_from_a_file(model_dir, bundle, tmp_path):
           model_version_policy {{ all {{}} }}
         }} }}'''
     )
-    with serve_models(read_models(config_file), ServerOptions(port=0)) as server:
+    with serve_models(read_model_config_file(config_file), ServerOptions(port=0)) as server:
         assert server.available_versions == {"student": [2, 3]}
     with pytest.raises(ServingError, match="nowhere"):
-        read_models(tmp_path / "nowhere")
+        read_model_config_file(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("asks_clients", [False, True])

@@ -3,10 +3,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving import warm_up as warm_up_module
-from serving.loaded_model import ModelError
+from serving import warmup_requests
+from serving.errors import ModelError
 from serving.model_versions import load_and_warm_up
-from serving.warm_up import WARM_UP_FILE, warm_up
+from serving.warmup_requests import WARMUP_FILE, replay_warmup_requests
 
 
 def predict_log(item_id: str) -> bytes:
@@ -20,8 +20,8 @@ def predict_log(item_id: str) -> bytes:
 
 
 def write_records(path, records) -> None:
-    (path / WARM_UP_FILE).parent.mkdir()
-    with tf.io.TFRecordWriter(str(path / WARM_UP_FILE)) as writer:
+    (path / WARMUP_FILE).parent.mkdir()
+    with tf.io.TFRecordWriter(str(path / WARMUP_FILE)) as writer:
         for record in records:
             writer.write(record)
 
@@ -33,9 +33,9 @@ def path(tmp_path, publish):
 
 def test_recorded_requests_are_answered(path):
     model = load_and_warm_up(path, 1)
-    assert warm_up(model, path) == 0
+    assert replay_warmup_requests(model, path) == 0
     write_records(path, [predict_log("i1"), predict_log("i2")])
-    assert warm_up(model, path) == 2
+    assert replay_warmup_requests(model, path) == 2
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_a_bad_record_fails_the_load(path, records, code):
 
 
 def test_a_file_that_is_no_tfrecord_fails_the_load(path):
-    (path / WARM_UP_FILE).parent.mkdir()
-    (path / WARM_UP_FILE).write_bytes(b"anything but records")
+    (path / WARMUP_FILE).parent.mkdir()
+    (path / WARMUP_FILE).write_bytes(b"anything but records")
     with pytest.raises(ModelError, match="should be a TFRecord file"):
         load_and_warm_up(path, 1)
 
 
 def test_too_many_records_fail_the_load(path, monkeypatch):
-    monkeypatch.setattr(warm_up_module, "MAX_WARM_UP_RECORDS", 2)
+    monkeypatch.setattr(warmup_requests, "MAX_WARMUP_RECORDS", 2)
     write_records(path, [predict_log("i1")] * 3)
     with pytest.raises(ModelError, match="at most 2 records"):
         load_and_warm_up(path, 1)

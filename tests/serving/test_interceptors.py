@@ -6,13 +6,15 @@ from concurrent import futures
 import grpc
 import pytest
 
-from serving import drain
-from serving.drain import DrainGate
+from serving import interceptors
+from serving.interceptors import RequestInterceptor, open_access_log
+from serving.metrics import ServerMetrics
+from serving.served_models import ServedModels
 
 
 @pytest.fixture
-def gate() -> DrainGate:
-    return DrainGate()
+def gate() -> RequestInterceptor:
+    return RequestInterceptor(ServerMetrics(ServedModels(1.0)), open_access_log(""))
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def test_a_closed_gate_refuses_the_api_and_nothing_else(channel, gate):
 
 
 def test_closing_waits_for_callers_to_notice_but_not_for_ever(channel, gate, monkeypatch):
-    monkeypatch.setattr(drain, "_QUIET_S", 0.5)
+    monkeypatch.setattr(interceptors, "_QUIET_S", 0.5)
     say = channel.unary_unary("/tensorflow.serving.Echo/Say")
     say(b"a", timeout=5)  # connecting may take longer than a quiet moment
     closed = threading.Thread(target=gate.close)
