@@ -102,7 +102,14 @@ class LocalServer:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        run = _choose_runner(options, self._metrics)
+        run: Runner = LoadedModel.run
+        if options.batch_rows:
+            run = Batcher(
+                options.batch_rows,
+                options.batch_wait_ms / 1000,
+                options.batch_padded_inputs,
+                self._metrics.batch_rows.observe,
+            ).run
         predictions = PredictionService(self._models, run, Limits(options.limits))
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
@@ -190,18 +197,6 @@ def shutdown_event() -> threading.Event:
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, request_shutdown)
     return event
-
-
-def _choose_runner(options: ServerOptions, metrics: ServerMetrics) -> Runner:
-    if not options.batch_rows:
-        return LoadedModel.run
-    batcher = Batcher(
-        options.batch_rows,
-        options.batch_wait_ms / 1000,
-        options.batch_padded_inputs,
-        metrics.batch_rows.observe,
-    )
-    return batcher.run
 
 
 def _bind(server: grpc.Server, options: ServerOptions) -> int:

@@ -89,7 +89,6 @@ class ModelVersions:
         self._served: dict[int, _Served] = {}
         self._statuses: dict[int, ModelVersionStatus] = {}
         self._attempts: dict[int, _FailedAttempt] = {}
-        self._given_up: set[int] = set()
 
     @property
     def current_version(self) -> int | None:
@@ -116,9 +115,10 @@ class ModelVersions:
         found = find_versions(Path(self.config.base_path))
         for version in set(self._attempts) - set(found):
             self._give_up(version)
+        given_up = {number for number, status in self._statuses.items() if status.status.error_code}
         wanted: list[int] = []
         allowed, num_wanted = allowed_versions(
-            self.config.model_version_policy, set(found) - self._given_up
+            self.config.model_version_policy, set(found) - given_up
         )
         for version in allowed:
             if len(wanted) == num_wanted:
@@ -159,11 +159,12 @@ class ModelVersions:
           ModelError: NOT_FOUND, no such version.
         """
         with self._lock:
-            known = sorted(self._statuses, reverse=True) if version is None else [version]
-            if version is not None and version not in self._statuses:
-                message = f"Could not find version {version} of model {self.config.name}."
-                raise ModelError(grpc.StatusCode.NOT_FOUND, message)
-            return [self._statuses[number] for number in known]
+            if version is None:
+                return [self._statuses[number] for number in sorted(self._statuses, reverse=True)]
+            if version in self._statuses:
+                return [self._statuses[version]]
+        message = f"Could not find version {version} of model {self.config.name}."
+        raise ModelError(grpc.StatusCode.NOT_FOUND, message)
 
     def _try_to_load(self, version: int, path: Path) -> bool:
         """Loads and serves a version unless it failed before and has not changed since."""
@@ -179,27 +180,20 @@ class ModelVersions:
             self._set_status(version, ModelVersionStatus.LOADING)
         try:
             model = self._load(path, version)
-            self._check_replaces_served(model)
+            # Newer versions alone: who goes back to an older one wants its signatures.
+            if self.current_version is not None and version > self.current_version:
+                with self.lease() as served:
+                    check_replaces(model.signature_defs, served.signature_defs)
         except ModelError as error:
             first_tried_s = attempt.first_tried_s if attempt else time.monotonic()
             self._attempts[version] = _FailedAttempt(first_tried_s, contents, error)
             return False
         self._attempts.pop(version, None)
-        self._serve(model)
-        return True
-
-    def _check_replaces_served(self, model: LoadedModel) -> None:
-        """Checks newer versions alone: who goes back to an older one wants its signatures."""
-        if self.current_version is not None and model.version > self.current_version:
-            with self.lease() as served:
-                check_replaces(model.signature_defs, served.signature_defs)
-
-    def _serve(self, model: LoadedModel) -> None:
-        """Sends new requests to `model` as well, and those for the newest only if it is that."""
         with self._lock:
-            self._served[model.version] = _Served(model)
-            self._set_status(model.version, ModelVersionStatus.AVAILABLE)
-        logger.info("Serving model=%s version=%d", self.config.name, model.version)
+            self._served[version] = _Served(model)
+            self._set_status(version, ModelVersionStatus.AVAILABLE)
+        logger.info("Serving model=%s version=%d", self.config.name, version)
+        return True
 
     def _retire(self, versions: set[int]) -> None:
         """Sends no new request there; those under way end with the model they have."""
@@ -211,7 +205,6 @@ class ModelVersions:
 
     def _give_up(self, version: int) -> None:
         error = self._attempts.pop(version).error
-        self._given_up.add(version)
         with self._lock:
             self._set_status(version, ModelVersionStatus.END, error)
         logger.warning(

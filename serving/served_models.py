@@ -88,13 +88,14 @@ class ServedModels:
             models = {config.name: self._loaded(config) for config in configs}
             for config in configs:
                 _check_labels(config, models[config.name].available_versions)
-            for model in models.values():
-                if model not in self._models.values():
-                    self._load_first_version(model)
+            new = [model for model in models.values() if model not in self._models.values()]
+            for model in new:
+                self._load_first_version(model)
             for config in configs:
-                models[config.name].config = config
-                with contextlib.suppress(OSError):  # the watcher looks again, and reports it
-                    models[config.name].refresh()
+                if (model := models[config.name]) not in new:
+                    model.config = config
+                    with contextlib.suppress(OSError):  # the watcher looks again, and reports it
+                        model.refresh()
             self._models = models
 
     @contextlib.contextmanager

@@ -4,14 +4,12 @@ import os
 from typing import Annotated, Any, Self
 
 import pydantic
-from pydantic import Field
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from serving.errors import ServingError
 from serving.limits import Limits
 
-_Port = Annotated[int, Field(ge=0, le=65535)]
-_PositiveInt = Annotated[int, Field(gt=0)]
-_PositiveFloat = Annotated[float, Field(gt=0)]
+_Port = Annotated[int, pydantic.Field(ge=0, le=65535)]
 
 
 class ServerOptions(pydantic.BaseModel):
@@ -21,48 +19,40 @@ class ServerOptions(pydantic.BaseModel):
       ServingError: a value is not allowed.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every one.")
-    port: _Port = Field(8500, description="Port to listen on; 0 takes any free one.")
-    poll_interval_s: _PositiveFloat = Field(
-        1.0, description="Seconds between two looks at the models' folders."
-    )
-    max_threads: _PositiveInt = Field(
-        4 * (os.cpu_count() or 1),
-        description="Requests answered at once; others wait. TensorFlow Serving's default.",
-    )
-    max_concurrent_requests: _PositiveInt = Field(
-        1000, description="Requests answered or waiting; others are refused, and clients retry."
-    )
-    max_message_bytes: _PositiveInt = Field(
-        64 * 2**20, description="Largest size of a request and of an answer."
-    )
-    limits: tuple[str, ...] = Field(
-        ("history=1024x10000", "k=10000"),
-        description="Largest sizes of inputs and values of scalars; other inputs have no limit.",
-    )
-    batch_rows: int = Field(
-        0, ge=0, description="Rows (histories) of concurrent requests that one run may take."
-    )
-    batch_wait_ms: _PositiveFloat = Field(
-        2.0, description="Milliseconds a request waits for others while the model is busy."
-    )
-    batch_padded_inputs: tuple[str, ...] = Field(
-        ("history",), description='Inputs padded with "" on the left to be run together.'
-    )
-    metrics_port: _Port = Field(0, description="Port for Prometheus, over HTTP.")
-    access_log: str = Field(
-        "", description='File of one JSON object a request; "-" is standard output.'
-    )
-    tls_cert: str = Field("", description="PEM file: the certificate chain, to serve with TLS.")
-    tls_key: str = Field("", description="PEM file: the key of the certificate.")
-    tls_client_ca: str = Field(
-        "", description="PEM file: who signs the certificates that clients have to show."
-    )
-    drain_s: float = Field(
-        30.0, ge=0, description="Seconds a stopping server gives requests; 0 cancels them."
-    )
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 is every one."""
+    port: _Port = 8500
+    """Port to listen on; 0 takes any free one."""
+    poll_interval_s: PositiveFloat = 1.0
+    """Seconds between two looks at the models' folders."""
+    max_threads: PositiveInt = 4 * (os.cpu_count() or 1)
+    """Requests answered at once, by default as many as TensorFlow Serving; more of them wait."""
+    max_concurrent_requests: PositiveInt = 1000
+    """Requests answered or waiting; more of them are refused, and clients ask again."""
+    max_message_bytes: PositiveInt = 64 * 2**20
+    """Largest size of a request, and of an answer."""
+    limits: tuple[str, ...] = ("history=1024x10000", "k=10000")
+    """Largest sizes of inputs and values of scalars; inputs of other names pass."""
+    batch_rows: NonNegativeInt = 0
+    """Rows (histories) of concurrent requests that one run of the model takes at most."""
+    batch_wait_ms: PositiveFloat = 2.0
+    """Milliseconds that a request waits for others while the model is busy."""
+    batch_padded_inputs: tuple[str, ...] = ("history",)
+    """Inputs that are padded with "" on the left to be run together."""
+    metrics_port: _Port = 0
+    """Port of metrics for Prometheus, over HTTP."""
+    access_log: str = ""
+    """File that gets one JSON object a request; "-" is standard output."""
+    tls_cert: str = ""
+    """PEM file of the certificate chain, to serve with TLS."""
+    tls_key: str = ""
+    """PEM file of the certificate's key."""
+    tls_client_ca: str = ""
+    """PEM file of who signs the certificates that clients have to show."""
+    drain_s: NonNegativeFloat = 30.0
+    """Seconds that a stopping server leaves to requests under way; 0 cancels them."""
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -94,8 +84,7 @@ def _first_problem(error: pydantic.ValidationError) -> str:
     problem = error.errors()[0]
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
-    name, received = str(problem["loc"][0]), problem["input"]
-    requirement = problem["msg"].removeprefix("Input should be ")
+    name, requirement = str(problem["loc"][0]), problem["msg"].removeprefix("Input should be ")
     if problem["type"] == "extra_forbidden":
         requirement = f"an option of the server: {', '.join(ServerOptions.model_fields)}"
-    return f"`{name}` should be {requirement}. Received: {name}={received!r}."
+    return f"`{name}` should be {requirement}. Received: {name}={problem['input']!r}."

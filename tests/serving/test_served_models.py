@@ -91,6 +91,15 @@ def test_a_new_list_replaces_the_old_one_and_keeps_what_is_loaded(tmp_path, mode
     assert code_of(models, spec("b")) == grpc.StatusCode.NOT_FOUND
 
 
+def test_a_version_of_a_new_model_that_is_in_the_making_is_not_given_up(tmp_path, models):
+    for folder in ("c/1", "c/2/broken"):
+        (tmp_path / folder).mkdir(parents=True)
+    models.reload([config("c", tmp_path / "c")])
+    [making, available] = models.statuses(spec("c"))
+    assert (making.version, making.state) == (2, making.LOADING)
+    assert (available.version, available.state) == (1, available.AVAILABLE)
+
+
 def test_the_same_name_in_another_folder_is_another_model(tmp_path, models):
     models.reload([config("a", tmp_path / "b")])
     assert models.available_versions == {"a": [1]}

@@ -9,6 +9,10 @@ def test_a_batch_has_a_thread_for_each_request():
     assert ServerOptions(max_threads=4).num_threads == 4
 
 
+def test_every_option_is_described():
+    assert all(field.description for field in ServerOptions.model_fields.values())
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +12,8 @@ from serving.validation import (
     read_requests,
     validate_bundle,
 )
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -27,11 +32,6 @@ def run(bundle, requests, output, *more) -> int:
     return main([*files, *more])
 
 
-@pytest.fixture(autouse=True)
-def _own_signal_handlers(monkeypatch):
-    monkeypatch.setattr("serving.validation.signal.signal", lambda signum, handler: None)
-
-
 def test_a_good_bundle_is_served_asked_and_stopped(bundle, requests_file, tmp_path):
     output = tmp_path / "answers.json"
     assert run(bundle(0), requests_file, output) == 0
@@ -41,7 +41,6 @@ def test_a_good_bundle_is_served_asked_and_stopped(bundle, requests_file, tmp_pa
     ]
 
 
-@pytest.mark.slow
 def test_a_broken_bundle_fails_with_the_servers_reason(requests_file, tmp_path, capsys):
     (tmp_path / "bundle").mkdir()
     output = tmp_path / "answers.json"
@@ -52,7 +51,6 @@ def test_a_broken_bundle_fails_with_the_servers_reason(requests_file, tmp_path, 
     assert not output.exists()
 
 
-@pytest.mark.slow
 def test_a_failing_request_is_named(bundle):
     requests = [RecommendRequest(["i1"], 1, True), RecommendRequest(["broken"], 1, True)]
     with pytest.raises(
@@ -61,9 +59,15 @@ def test_a_failing_request_is_named(bundle):
         validate_bundle(bundle(0), requests)
 
 
-def test_the_time_limit_ends_the_server(bundle, requests_file):
-    with pytest.raises(ValidationError, match="did not start within the time limit"):
-        validate_bundle(bundle(0), read_requests(requests_file), time_limit_s=0.1)
+def test_the_time_limit_ends_the_process(bundle, requests_file, tmp_path):
+    command = [sys.executable, "-m", "serving.validation", "--bundle", str(bundle(0))]
+    command += ["--requests", str(requests_file), "--output", str(tmp_path / "answers.json")]
+    done = subprocess.run(
+        [*command, "--time-limit-s", "0.01"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: The bundle should be loaded, answer and")
+    assert not (tmp_path / "answers.json").exists()
 
 
 def test_a_missing_bundle_is_refused(requests_file, tmp_path, capsys):
