@@ -3,15 +3,14 @@
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, cast
 
 import grpc
 
 from serving.client import RecommendClient
-from serving.connection import CONNECTED_TIMEOUT_S, ClientBase
+from serving.connection import CONNECTED_TIMEOUT_S, ClientBase, Read, Result
 
 Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 
 
 def _awaited(
@@ -32,16 +31,6 @@ class AsyncRecommendClient(ClientBase):
     """A connection to a model server, for one event loop, with the methods of `RecommendClient`.
 
     Make it inside of the loop that uses it, and close it there.
-
-    Args:
-      target: "host:port" of the server.
-      model_name: name the model is served under.
-      timeout_s: time limit of one call in seconds, retries included.
-      num_connections: calls take turns on so many connections.
-      credentials: for TLS, from `grpc.ssl_channel_credentials`; None for plain text.
-
-    Raises:
-      RecommendError: an argument is out of range.
     """
 
     _grpc = grpc.aio
@@ -64,11 +53,7 @@ class AsyncRecommendClient(ClientBase):
         await self.close()
 
     async def _ask(
-        self,
-        request: Any,
-        read: Callable[[Any], list[Result]],
-        num_rows: int = 1,
-        timeout_s: float | None = None,
+        self, request: Any, read: Read[Result], num_rows: int = 1, timeout_s: float | None = None
     ) -> list[Result]:
         if num_rows == 0:
             return []

@@ -1,10 +1,8 @@
 """Request batching: concurrent requests of one kind become one run of the model.
 
-A request waits only while another run of its kind is under way, and never longer than a bound, so
-that one caller alone loses nothing. Requests are of one kind if model, version, signature and
-outputs are the same, their scalars (`k`, `exclude_seen`) are equal, and their other inputs can be
-joined along the first axis. Inputs that are named as such (`history`) may differ in length: they
-are padded on the left with "".
+A request waits only while another run of its kind is under way, so that one caller alone loses
+nothing. Requests are of one kind if model, version, signature and outputs are the same, their
+scalars (`k`, `exclude_seen`) are equal, and their other inputs can be joined along the first axis.
 """
 
 import threading
@@ -37,7 +35,8 @@ class Batcher:
     Args:
       max_rows: rows (histories) of one run at most; a request with as many or more runs alone.
       max_wait_s: how long a request waits at most for others to join it.
-      padded_inputs: names of string inputs [B, N] to which padding means nothing.
+      padded_inputs: names of string inputs [B, N] that may differ in N: they are padded on the left
+        with "", which should mean nothing to the model.
       report_rows: told the rows of every run.
     """
 
@@ -57,14 +56,11 @@ class Batcher:
         self._num_running: dict[Any, int] = {}
 
     def run(self, model: LoadedModel, call: SignatureCall) -> _Outputs:
-        """Runs one request, with others if that can be.
+        """Does what `model.run(call)` does, for several requests at once if that can be.
 
         Args:
           model: the version that answers.
           call: the checked request.
-
-        Returns:
-          NumPy values of the outputs wanted, by name.
 
         Raises:
           ModelError: the graph failed on this request.

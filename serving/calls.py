@@ -3,6 +3,7 @@
 Arguments are checked here, since TensorFlow Serving checks names and types of inputs only.
 """
 
+import struct
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -60,16 +61,22 @@ def encode_k(k: int) -> Any:
     """TensorProto int32 [] of a number of items wanted."""
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= _MAX_K:
         raise RecommendError(f"`k` should be a positive integer. Received: k={k!r}.")
-    return messages.int32_scalar(k)
+    return messages.tensor(messages.DT_INT32, int_val=[k])
 
 
 def encode_rows(name: str, rows: Rows) -> Any:
-    """TensorProto string [N, M] of rows of item ids; the name is the argument's, for errors."""
+    """TensorProto string [N, M] of rows of item ids, padded with "" on the left; M is >= 1.
+
+    Args:
+      name: the argument's, for errors.
+      rows: item ids.
+    """
     if isinstance(rows, str) or not isinstance(rows, Sequence):
         raise RecommendError(f"`{name}` should be a sequence of {name}. Received: {rows!r:.80}.")
-    return messages.string_matrix(
-        [encode_row(f"{name}[{position}]", row) for position, row in enumerate(rows)]
-    )
+    encoded = [encode_row(f"{name}[{position}]", row) for position, row in enumerate(rows)]
+    width = max([1, *map(len, encoded)])
+    padded = [key for row in encoded for key in [*[b""] * (width - len(row)), *row]]
+    return messages.tensor(messages.DT_STRING, len(rows), width, string_val=padded)
 
 
 def encode_row(name: str, row: Sequence[str]) -> list[bytes]:
@@ -116,7 +123,8 @@ def encode_sessions(sessions: Sequence[bytes], num_items: int) -> Any:
             "`sessions` should be empty or what an earlier step gave. "
             f"Received: sizes {sorted(sizes)}."
         )
-    return messages.float_matrix([row or bytes(size) for row in sessions])
+    content = b"".join(row or bytes(size) for row in sessions)
+    return messages.tensor(messages.DT_FLOAT, num_items, size // 4, tensor_content=content)
 
 
 def check_num_rows(name: str, rows: Rows, allowed: Collection[int]) -> None:
@@ -144,43 +152,48 @@ def read_statuses(response: Any) -> list[VersionStatus]:
 
 def read_items(response: Any, num_histories: int) -> list[list[RecommendedItem]]:
     """The items recommended for each history, best first."""
-    item_ids = read_matrix(response, "item_ids", num_histories)
-    scores = read_matrix(response, "scores", num_histories)
-    if item_ids.shape != scores.shape:
+    item_ids = read_rows(response, "item_ids", num_histories)
+    scores = read_rows(response, "scores", num_histories)
+    if [len(row) for row in item_ids] != [len(row) for row in scores]:
         raise RecommendError(
-            "The model should answer with item_ids and scores of one shape. "
-            f"Received: {item_ids.shape} and {scores.shape}.",
+            "The model should answer with as many scores as item_ids. "
+            f"Received: {len(scores[0])} and {len(item_ids[0])} a history.",
             "INTERNAL",
         )
     # An empty id fills a row whose candidates ran out.
     return [
-        [
-            RecommendedItem(item_id.decode(), score)
-            for item_id, score in zip(row_ids, row_scores, strict=True)
-            if item_id
-        ]
-        for row_ids, row_scores in zip(item_ids.rows(), scores.rows(), strict=True)
+        [RecommendedItem(item.decode(), score) for item, score in zip(*rows, strict=True) if item]
+        for rows in zip(item_ids, scores, strict=True)
     ]
 
 
-def read_matrix(response: Any, name: str, num_rows: int) -> messages.Tensor:
-    """An output with a row for each history."""
+def read_sessions(response: Any, num_items: int) -> list[SessionAnswer]:
+    """The recommendations for each session, and what it has become."""
+    answers = read_items(response, num_items)
+    rows = read_rows(response, "session", num_items)
+    sessions = [struct.pack(f"<{len(row)}f", *row) for row in rows]
+    return list(map(SessionAnswer, answers, sessions))
+
+
+def read_rows(response: Any, name: str, num_rows: int) -> list[Sequence[Any]]:
+    """An output with a row for each history: item ids in UTF-8, or numbers.
+
+    Args:
+      response: a PredictResponse.
+      name: the output's.
+      num_rows: how many histories there were.
+
+    Raises:
+      RecommendError: the output is missing, or is another tensor.
+    """
     if name not in response.outputs:
         raise RecommendError(
             f"The model should answer with {name}. Received: "
             f"{', '.join(sorted(response.outputs))}. Serve a model pushed by `adarec run`.",
             "INTERNAL",
         )
+    dtype = messages.DT_STRING if name == "item_ids" else messages.DT_FLOAT
     try:
-        tensor = messages.read_tensor(response.outputs[name])
+        return messages.read_matrix(response.outputs[name], dtype, num_rows)
     except ValueError as error:
         raise RecommendError(f"The model's {name} cannot be read: {error}", "INTERNAL") from error
-    is_string = name == "item_ids"
-    if len(tensor.shape) != 2 or tensor.shape[0] != num_rows or tensor.is_string != is_string:
-        raise RecommendError(
-            f"The model should answer with {name} of shape [{num_rows}, K], as "
-            f"{'strings' if is_string else 'numbers'}. Received: {tensor.shape}, as "
-            f"{'strings' if tensor.is_string else 'numbers'}.",
-            "INTERNAL",
-        )
-    return tensor

@@ -9,28 +9,19 @@ import argparse
 import csv
 import functools
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import grpc
 
-from serving import calls, messages
-from serving.calls import (
-    RecommendedItem,
-    RecommendError,
-    Rows,
-    SessionAnswer,
-    VersionStatus,
-    predict_request,
-)
-from serving.connection import CONNECTED_TIMEOUT_S, ClientBase, read_credentials
+from serving import calls, connection, messages
+from serving.calls import RecommendedItem, RecommendError, Rows, SessionAnswer, VersionStatus
+from serving.connection import Read, Result
 
 __all__ = ["RecommendClient", "RecommendError", "RecommendedItem", "SessionAnswer", "VersionStatus"]
 
-Result = TypeVar("Result")
 
-
-class RecommendClient(ClientBase):
+class RecommendClient(connection.ClientBase):
     """A connection to a model server. Safe to use from several threads; close it after use.
 
     A call that meets UNAVAILABLE or RESOURCE_EXHAUSTED is repeated with growing pauses, within its
@@ -39,17 +30,6 @@ class RecommendClient(ClientBase):
 
     Histories are raw item ids, most recent last; lengths may differ. "" is padding, ids the model
     does not know are ignored. A batch in one call costs less than as many calls.
-
-    Args:
-      target: "host:port" of the server.
-      model_name: name the model is served under.
-      timeout_s: time limit of one call in seconds, retries included.
-      num_connections: calls take turns on so many connections. One carries many calls at once; more
-        help where one thread of gRPC is the limit.
-      credentials: for TLS, from `grpc.ssl_channel_credentials`; None for plain text.
-
-    Raises:
-      RecommendError: an argument is out of range.
     """
 
     def recommend(
@@ -84,20 +64,16 @@ class RecommendClient(ClientBase):
         inputs = {
             "history": calls.encode_rows("histories", histories),
             "k": calls.encode_k(k),
-            "exclude_seen": messages.bool_scalar(exclude_seen),
+            "exclude_seen": messages.tensor(messages.DT_BOOL, bool_val=[exclude_seen]),
         }
         if len(allowed) or len(denied):
             signature = "recommend_filtered"
             inputs |= calls.encode_filters(allowed, denied, num_histories)
         read = functools.partial(calls.read_items, num_histories=num_histories)
-        return self._ask(predict_request(signature, inputs), read, num_histories, timeout_s)
+        return self._ask(calls.predict_request(signature, inputs), read, num_histories, timeout_s)
 
     def score(
-        self,
-        histories: Rows,
-        candidates: Rows,
-        *,
-        timeout_s: float | None = None,
+        self, histories: Rows, candidates: Rows, *, timeout_s: float | None = None
     ) -> list[list[float]]:
         """Scores given items, as they are scored in a recommendation.
 
@@ -120,10 +96,10 @@ class RecommendClient(ClientBase):
         counts *= num_histories if len(counts) == 1 else 1
 
         def read(response: Any) -> list[list[float]]:
-            rows = calls.read_matrix(response, "scores", num_histories).rows()
+            rows = calls.read_rows(response, "scores", num_histories)
             return [list(row[len(row) - n :]) for row, n in zip(rows, counts, strict=True)]
 
-        return self._ask(predict_request("score", inputs), read, num_histories, timeout_s)
+        return self._ask(calls.predict_request("score", inputs), read, num_histories, timeout_s)
 
     def embed(self, histories: Rows, *, timeout_s: float | None = None) -> list[list[float]]:
         """User vectors, whose products with the rows of the item table are scores.
@@ -138,10 +114,9 @@ class RecommendClient(ClientBase):
         inputs = {"history": calls.encode_rows("histories", histories)}
 
         def read(response: Any) -> list[list[float]]:
-            vectors = calls.read_matrix(response, "user_vector", len(histories))
-            return [list(row) for row in vectors.rows()]
+            return [list(row) for row in calls.read_rows(response, "user_vector", len(histories))]
 
-        return self._ask(predict_request("embed", inputs), read, len(histories), timeout_s)
+        return self._ask(calls.predict_request("embed", inputs), read, len(histories), timeout_s)
 
     def step(
         self,
@@ -167,20 +142,17 @@ class RecommendClient(ClientBase):
         Returns:
           For each session its recommendations, and the bytes that the next step takes.
         """
+        keys = calls.encode_row("items", items)
         inputs = {
-            "item": messages.string_vector(calls.encode_row("items", items)),
+            "item": messages.tensor(messages.DT_STRING, len(keys), string_val=keys),
             "session": calls.encode_sessions(sessions, len(items)),
             "k": calls.encode_k(k),
             "denied": calls.encode_rows("denied", denied or [[""]]),
         }
         calls.check_num_rows("denied", denied, {0, 1, len(items)})
 
-        def read(response: Any) -> list[SessionAnswer]:
-            answers = calls.read_items(response, len(items))
-            rows = calls.read_matrix(response, "session", len(items)).rows()
-            return list(map(SessionAnswer, answers, map(messages.float_bytes, rows)))
-
-        return self._ask(predict_request("step", inputs), read, len(items), timeout_s)
+        read = functools.partial(calls.read_sessions, num_items=len(items))
+        return self._ask(calls.predict_request("step", inputs), read, len(items), timeout_s)
 
     def model_status(self) -> list[VersionStatus]:
         """States of the versions the server knows, newest first.
@@ -211,11 +183,7 @@ class RecommendClient(ClientBase):
         self.close()
 
     def _ask(
-        self,
-        request: Any,
-        read: Callable[[Any], list[Result]],
-        num_rows: int = 1,
-        timeout_s: float | None = None,
+        self, request: Any, read: Read[Result], num_rows: int = 1, timeout_s: float | None = None
     ) -> list[Result]:
         if num_rows == 0:
             return []
@@ -229,7 +197,7 @@ class RecommendClient(ClientBase):
     def _is_connected(self) -> bool:
         ready = grpc.channel_ready_future(self._channels[0])
         try:
-            ready.result(timeout=CONNECTED_TIMEOUT_S)
+            ready.result(timeout=connection.CONNECTED_TIMEOUT_S)
         except grpc.FutureTimeoutError:
             ready.cancel()
             return False
@@ -266,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         history = parse_history(args.history)
-        credentials = read_credentials(args.tls_ca, args.tls_cert, args.tls_key)
+        credentials = connection.read_credentials(args.tls_ca, args.tls_cert, args.tls_key)
         with RecommendClient(
             args.server, args.model_name, args.timeout_s, credentials=credentials
         ) as client:

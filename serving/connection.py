@@ -2,13 +2,17 @@
 
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
 from serving import messages
 from serving.calls import RecommendError
+
+Result = TypeVar("Result")
+Read = Callable[[Any], list[Result]]  # what a caller gets of a response
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 CONNECTED_TIMEOUT_S = 0.2  # an open connection is seen at once
@@ -16,20 +20,14 @@ CONNECTED_TIMEOUT_S = 0.2  # an open connection is seen at once
 # A server that restarts answers UNAVAILABLE, one whose threads are all taken RESOURCE_EXHAUSTED:
 # neither has begun the request. Anything else may be the request's own fault, and is not retried.
 # gRPC retries within the deadline of the call and allows five attempts at most.
-_RETRIES = {
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
-            },
-        }
-    ]
+_RETRY_POLICY = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "2s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
 }
+_RETRIES = {"methodConfig": [{"name": [{}], "retryPolicy": _RETRY_POLICY}]}
 _OPTIONS = [
     # gRPC's own receive limit of 4 MiB is soon reached by a batch of long lists.
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -43,8 +41,7 @@ _OPTIONS = [
 ]
 _EXPLANATIONS = {
     grpc.StatusCode.UNAVAILABLE: (
-        "No model server answers at {target}. Start it with `adarec serve`, or give the address "
-        "of a running one."
+        "No model server answers at {target}. Start it with `adarec serve` or give another address."
     ),
     grpc.StatusCode.DEADLINE_EXCEEDED: (
         "The model server at {target} did not answer within {limit_s:g} s. Raise the timeout or "
@@ -55,16 +52,14 @@ _EXPLANATIONS = {
         "later or send fewer histories at once."
     ),
     grpc.StatusCode.NOT_FOUND: (
-        "The model server at {target} has no model {model_name!r} to ask. Give the name it is "
-        "served under."
+        "The model server at {target} has no model {model_name!r}. Give the name it is served by."
     ),
     grpc.StatusCode.FAILED_PRECONDITION: (
         "The model {model_name!r} at {target} cannot do this: {details}. Serve a model pushed by "
         "this version of `adarec run`; sessions need a student."
     ),
     grpc.StatusCode.UNIMPLEMENTED: (
-        "The server at {target} does not speak the TensorFlow Serving API. Give the gRPC port of "
-        "a model server."
+        "The server at {target} should speak TensorFlow Serving's API. Give a model server's port."
     ),
 }
 _OTHER_EXPLANATION = "The model server at {target} refused: {details} ({code})."
@@ -81,7 +76,7 @@ def read_credentials(
       tls_key: its key.
 
     Returns:
-      What `open_channels` takes: None for plain text.
+      What the clients take: None for plain text.
 
     Raises:
       RecommendError: a file cannot be read, or one is missing.
@@ -115,31 +110,46 @@ class ClientBase:
         num_connections: int = 1,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        if not target:
+        """Opens connections to a server.
+
+        Args:
+          target: "host:port" of the server.
+          model_name: name the model is served under.
+          timeout_s: time limit of one call in seconds, retries included.
+          num_connections: calls take turns on so many connections. One carries many calls at once;
+            more help where one thread of gRPC is the limit.
+          credentials: for TLS, from `grpc.ssl_channel_credentials`; None for plain text.
+
+        Raises:
+          RecommendError: an argument is out of range.
+        """
+        self._target, self._model_name, self._timeout_s = target, model_name, timeout_s
+        self._check_arguments(num_connections)
+        self._channels = [self._open_channel(credentials) for _ in range(num_connections)]
+        self._methods = {
+            request: itertools.cycle(
+                [
+                    channel.unary_unary(
+                        path,
+                        request_serializer=request.SerializeToString,
+                        response_deserializer=response.FromString,
+                    )
+                    for channel in self._channels
+                ]
+            )
+            for request, (path, response) in messages.METHODS.items()
+        }
+
+    def _check_arguments(self, num_connections: int) -> None:
+        if not self._target:
             raise RecommendError("`target` should be the host:port of a model server.")
-        if not model_name:
+        if not self._model_name:
             raise RecommendError("`model_name` should not be empty.")
         if type(num_connections) is not int or num_connections < 1:
             raise RecommendError(
                 f"`num_connections` should be a positive integer. Received: {num_connections!r}."
             )
-        self._target, self._model_name, self._timeout_s = target, model_name, timeout_s
         self._checked_timeout(None)
-        self._channels = [self._open_channel(credentials) for _ in range(num_connections)]
-        predict_methods = [
-            channel.unary_unary(
-                messages.PREDICT,
-                request_serializer=messages.PredictRequest.SerializeToString,
-                response_deserializer=messages.PredictResponse.FromString,
-            )
-            for channel in self._channels
-        ]
-        self._predict_methods = itertools.cycle(predict_methods)
-        self._status_method = self._channels[0].unary_unary(
-            messages.GET_MODEL_STATUS,
-            request_serializer=messages.GetModelStatusRequest.SerializeToString,
-            response_deserializer=messages.GetModelStatusResponse.FromString,
-        )
 
     def _open_channel(self, credentials: grpc.ChannelCredentials | None) -> Any:
         if credentials is None:
@@ -148,10 +158,8 @@ class ClientBase:
 
     def _start(self, request: Any, limit_s: float) -> Any:
         """Sends a request; returns the response, or for asyncio an awaitable of it."""
-        is_status = isinstance(request, messages.GetModelStatusRequest)
         request.model_spec.name = self._model_name
-        method = self._status_method if is_status else next(self._predict_methods)
-        return method(request, timeout=limit_s)
+        return next(self._methods[type(request)])(request, timeout=limit_s)
 
     def _checked_timeout(self, timeout_s: float | None) -> float:
         """The time limit of a call in seconds: its own, or the client's."""

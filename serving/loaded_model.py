@@ -3,11 +3,7 @@
 It is run by a `tf.Session`, as TensorFlow Serving does it, not by `tf.saved_model.load`: on Python
 3.11 and later every tensor that TensorFlow 2.16 makes of a request's values leaves some 340 bytes
 behind (tensorflow/tensorflow#62551), and a `tf.Session`, which takes NumPy values as they are, also
-answers sooner. A small model runs on the thread that asks: handing hundreds of tiny operations from
-thread to thread costs more than they do. Matrix products use all cores all the same.
-
-Requests and answers are TensorProtos, and whatever goes wrong is a `ModelError` with the status
-code TensorFlow Serving gives in that case. Which version is served is decided in `model_versions`.
+answers sooner. Whatever goes wrong is a `ModelError` with TensorFlow Serving's status code.
 """
 
 import logging
@@ -32,13 +28,12 @@ from serving.errors import ModelError, invalid_argument
 # Values of all inputs to values of all outputs, by name.
 Function = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
 
-DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-
 # A TensorProto may state a huge shape and give one value, which decoding then repeats. 16 Mi
 # elements are beyond anything a message of the largest accepted size could spell out.
 MAX_TENSOR_ELEMENTS = 2**24
 
-# A model of as many bytes of variables has operations worth a thread of their own.
+# A smaller model runs on the thread that asks: handing hundreds of tiny operations from thread to
+# thread costs more than they do. Matrix products use all cores all the same.
 _MIN_PARALLEL_BYTES = 2**24
 
 # What the loader says where no graph is tagged for serving, or no files of variables are there.
@@ -60,13 +55,7 @@ logger = logging.getLogger(__name__)
 
 
 class SignatureCall(NamedTuple):
-    """A request that fits a signature.
-
-    Attributes:
-      signature_name: key of the signature.
-      inputs: one array per input of the signature, by name.
-      outputs: names of the outputs wanted.
-    """
+    """A request that fits a signature: all its inputs, and the names of the outputs wanted."""
 
     signature_name: str
     inputs: dict[str, np.ndarray]
@@ -92,17 +81,13 @@ class LoadedModel:
         self.signature_defs = dict(signature_defs)
         self._functions = dict(functions)
 
-    def predict(self, request: predict_pb2.PredictRequest) -> dict[str, tensor_pb2.TensorProto]:
-        """Checks a request, runs it and encodes the answer; see `check` and `run`."""
-        return encode_outputs(self.run(self.check(request)))
-
     def check(self, request: predict_pb2.PredictRequest) -> SignatureCall:
         """Decodes a request; nothing is cast, and no signature's name is `serving_default`.
 
         Raises:
           ModelError: unknown signature, or inputs or outputs that do not fit it.
         """
-        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        name = request.model_spec.signature_name or "serving_default"
         if name not in self._functions:
             raise ModelError(
                 grpc.StatusCode.FAILED_PRECONDITION,

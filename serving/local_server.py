@@ -6,7 +6,6 @@ has accepted and exits with 0. It offers PredictionService (Predict, GetModelMet
 their own metrics for Prometheus.
 """
 
-import logging
 import os
 import signal
 import threading
@@ -25,20 +24,16 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from serving.batching import Batcher
 from serving.errors import ServingError
-from serving.interceptors import RequestInterceptor, open_access_log
-from serving.limits import Limits
+from serving.interceptors import RequestInterceptor, ServerMetrics, open_access_log
 from serving.loaded_model import LoadedModel
-from serving.metrics import ServerMetrics
 from serving.model_config import ModelConfig
 from serving.served_models import ServedModels
-from serving.server_options import ServerOptions
+from serving.server_options import Limits, ServerOptions
 from serving.services import ModelService, PredictionService, Runner
 
 _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 # TensorFlow Serving registers the short names; gRPC's own convention is the full ones.
 _HEALTH_NAMES = ("", "PredictionService", "ModelService", *_SERVICES)
-
-logger = logging.getLogger(__name__)
 
 
 class LocalServer:
@@ -133,8 +128,7 @@ class LocalServer:
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._options.poll_interval_s):
-            for error in self._models.refresh():
-                logger.warning("Cannot look for new versions, the old ones stay: %s", error)
+            self._models.refresh()
 
     def __enter__(self) -> "LocalServer":
         return self

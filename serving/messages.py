@@ -5,10 +5,9 @@ fields a client reads and writes are declared once more, in a descriptor pool of
 both can live in one process. On the wire they are the same messages; a test compares the numbers.
 """
 
-import math
 import struct
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -35,7 +34,6 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
         "float_val": (5, "[float]"),
         "int_val": (7, "[int32]"),
         "string_val": (8, "[bytes]"),
-        "int64_val": (10, "[int64]"),
         "bool_val": (11, "[bool]"),
     },
     "Int64Value": {"value": (1, "int64")},
@@ -63,10 +61,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
 STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 
 # Numbers of TensorFlow's DataType.
-_FLOAT, _INT32, _STRING, _BOOL = 1, 3, 7, 10
-
-PREDICT = "/tensorflow.serving.PredictionService/Predict"
-GET_MODEL_STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+DT_FLOAT, DT_INT32, DT_STRING, DT_BOOL = 1, 3, 7, 10
 
 
 def _message_classes() -> dict[str, Any]:
@@ -109,78 +104,52 @@ PredictResponse: Any = _CLASSES["PredictResponse"]
 GetModelStatusRequest: Any = _CLASSES["GetModelStatusRequest"]
 GetModelStatusResponse: Any = _CLASSES["GetModelStatusResponse"]
 
-
-class Tensor(NamedTuple):
-    """A decoded tensor: its shape and its values in row-major order, bytes or floats."""
-
-    shape: tuple[int, ...]
-    values: Sequence[Any]
-    is_string: bool
-
-    def rows(self) -> list[Sequence[Any]]:
-        """The values of a matrix, a row each."""
-        num_rows, width = self.shape
-        return [self.values[width * row : width * (row + 1)] for row in range(num_rows)]
+# Request to the path it is sent to, and its response.
+METHODS = {
+    PredictRequest: ("/tensorflow.serving.PredictionService/Predict", PredictResponse),
+    GetModelStatusRequest: (
+        "/tensorflow.serving.ModelService/GetModelStatus",
+        GetModelStatusResponse,
+    ),
+}
 
 
-def int32_scalar(value: int) -> Any:
-    """TensorProto int32 []."""
-    return _tensor(_INT32, int_val=[value])
+def tensor(dtype: int, *sizes: int, **values: Any) -> Any:
+    """A TensorProto.
 
-
-def bool_scalar(value: bool) -> Any:
-    """TensorProto bool []."""
-    return _tensor(_BOOL, bool_val=[value])
-
-
-def string_vector(values: Sequence[bytes]) -> Any:
-    """TensorProto string [N]."""
-    return _tensor(_STRING, len(values), string_val=values)
-
-
-def string_matrix(rows: Sequence[Sequence[bytes]]) -> Any:
-    """TensorProto string [N, M] of rows of any lengths, padded with "" on the left; M is >= 1."""
-    width = max([1, *map(len, rows)])
-    padded = [value for row in rows for value in [*[b""] * (width - len(row)), *row]]
-    return _tensor(_STRING, len(rows), width, string_val=padded)
-
-
-def float_matrix(rows: Sequence[bytes]) -> Any:
-    """TensorProto float32 [N, M] of rows that are little-endian float32, all of one length."""
-    width = len(rows[0]) // 4 if rows else 0
-    return _tensor(_FLOAT, len(rows), width, tensor_content=b"".join(rows))
-
-
-def float_bytes(values: Sequence[float]) -> bytes:
-    """Little-endian float32 of numbers."""
-    return struct.pack(f"<{len(values)}f", *values)
-
-
-def read_tensor(proto: Any) -> Tensor:
-    """Decodes a float32 or string TensorProto.
-
-    Raises:
-      ValueError: it is of another type, or does not hold the values of its shape.
+    Args:
+      dtype: number of TensorFlow's DataType.
+      *sizes: its shape; none is a scalar.
+      **values: the field that fits the type, with the values in row-major order.
     """
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    content = proto.tensor_content
-    if proto.dtype == _STRING:
-        values: Sequence[Any] = proto.string_val
-    elif proto.dtype == _FLOAT and len(content) % 4 == 0:
-        values = struct.unpack(f"<{len(content) // 4}f", content) or proto.float_val
-    else:
-        raise ValueError(
-            "A tensor should be float32 or string. "
-            f"Received: type {proto.dtype} and {len(content)} bytes."
-        )
-    size = math.prod(shape)
-    if len(values) == 1 and size > 1:  # one value may stand for equal ones
-        values = list(values) * size
-    if min(shape, default=0) < 0 or len(values) != size:
-        raise ValueError(f"A tensor of shape {shape} should hold {size} values: {len(values)}.")
-    return Tensor(shape, values, proto.dtype == _STRING)
-
-
-def _tensor(dtype: int, *sizes: int, **values: Any) -> Any:
     shape = {"dim": [{"size": size} for size in sizes]}
     return TensorProto(dtype=dtype, tensor_shape=shape, **values)
+
+
+def read_matrix(proto: Any, dtype: int, num_rows: int) -> list[Sequence[Any]]:
+    """Rows of bytes or floats of a TensorProto.
+
+    Args:
+      proto: a TensorProto [N, M].
+      dtype: what it should hold: DT_STRING or DT_FLOAT.
+      num_rows: what N should be.
+
+    Raises:
+      ValueError: it is of another type or shape, or does not hold the values of its shape.
+    """
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    is_string = dtype == DT_STRING
+    if proto.dtype != dtype or len(shape) != 2 or shape[0] != num_rows:
+        raise ValueError(
+            f"A tensor should hold {'strings' if is_string else 'float32 numbers'} in the shape "
+            f"[{num_rows}, K]. Received: DataType {proto.dtype} in the shape {shape}."
+        )
+    width, size = shape[1], num_rows * shape[1]
+    values: Sequence[Any] = proto.string_val if is_string else proto.float_val
+    if proto.tensor_content and len(proto.tensor_content) == 4 * size:
+        values = struct.unpack(f"<{size}f", proto.tensor_content)
+    if len(values) == 1:  # one value may stand for equal ones
+        values = list(values) * size
+    if len(values) != size:
+        raise ValueError(f"The shape {shape} should have {size} values. Received: {len(values)}.")
+    return [values[width * row : width * (row + 1)] for row in range(num_rows)]

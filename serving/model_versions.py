@@ -10,16 +10,17 @@ folder was emptied, this one keeps serving it.
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
 import grpc
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
-from serving.compatibility import check_replaces
 from serving.errors import ModelError
 from serving.loaded_model import LoadedModel, load_model
 from serving.model_config import ModelConfig, allowed_versions
@@ -29,6 +30,7 @@ from serving.warmup_requests import replay_warmup_requests
 # a minute apart.
 COPY_TIME_LIMIT_S = 300.0
 _MAX_VERSION = 2**63 - 1
+_INITIALIZATION = "__saved_model_init_op"  # not for requests: what loading runs
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +41,11 @@ def find_versions(model_dir: Path) -> dict[int, Path]:
     Raises:
       OSError: the folder cannot be listed.
     """
-    numbered = {
+    return {
         int(path.name): path
         for path in sorted(model_dir.iterdir())
-        if path.name.isascii() and path.name.isdigit()
+        if path.name.isascii() and path.name.isdigit() and int(path.name) <= _MAX_VERSION
     }
-    return {number: path for number, path in numbered.items() if number <= _MAX_VERSION}
 
 
 def load_and_warm_up(path: Path, version: int) -> LoadedModel:
@@ -74,14 +75,12 @@ class ModelVersions:
     """The versions of one model. `refresh` is for one thread, everything else for any.
 
     Args:
-      config: name, folder, policy and labels; may be replaced before a `refresh`.
+      config: of the model; may be replaced before a `refresh`.
       load: makes a served model of a version's folder, or raises `ModelError`.
     """
 
     def __init__(
-        self,
-        config: ModelConfig,
-        load: Callable[[Path, int], LoadedModel] = load_and_warm_up,
+        self, config: ModelConfig, load: Callable[[Path, int], LoadedModel] = load_and_warm_up
     ) -> None:
         self.config = config
         self._load = load
@@ -125,8 +124,12 @@ class ModelVersions:
                 break
             if version in self.available_versions or self._try_to_load(version, found[version]):
                 wanted.append(version)
-        if wanted:
-            self._retire(set(self.available_versions) - set(wanted))
+        # The others get no new request; those under way end with the model they have.
+        retired = set(self.available_versions) - set(wanted) if wanted else set()
+        with self._lock:
+            for version in retired:
+                self._set_status(version, ModelVersionStatus.UNLOADING)
+                self._mark_if_unloaded(self._served.pop(version))
 
     @contextlib.contextmanager
     def lease(self, version: int | None = None) -> Iterator[LoadedModel]:
@@ -195,14 +198,6 @@ class ModelVersions:
         logger.info("Serving model=%s version=%d", self.config.name, version)
         return True
 
-    def _retire(self, versions: set[int]) -> None:
-        """Sends no new request there; those under way end with the model they have."""
-        with self._lock:
-            for version in versions:
-                served = self._served.pop(version)
-                self._set_status(version, ModelVersionStatus.UNLOADING)
-                self._mark_if_unloaded(served)
-
     def _give_up(self, version: int) -> None:
         error = self._attempts.pop(version).error
         with self._lock:
@@ -235,3 +230,55 @@ def _list_contents(path: Path) -> frozenset[tuple[str, int, int]]:
             details = entry.stat()
             contents.add((str(entry), details.st_size, details.st_mtime_ns))
     return frozenset(contents)
+
+
+def check_replaces(
+    new: Mapping[str, meta_graph_pb2.SignatureDef], old: Mapping[str, meta_graph_pb2.SignatureDef]
+) -> None:
+    """Checks that requests to every old signature can be asked of the new ones.
+
+    A SavedModel of another schema loads, and then fails every request. The real server would serve
+    it; this one keeps the old version and says why in the new one's status.
+
+    Inputs have to be the same in name, dtype and rank; no output may be missing or of another dtype
+    or rank. More outputs and more signatures are fine. No signature is exempt. `step`, say, is
+    there for students alone, and a teacher in a student's place would fail every session: whoever
+    wants that says so by a restart or another name.
+
+    Args:
+      new: signatures of a version that would be served.
+      old: signatures of the version it replaces.
+
+    Raises:
+      ModelError: FAILED_PRECONDITION, with what differs and what to do.
+    """
+    new_names = sorted(set(new) - {_INITIALIZATION})
+    for name in sorted(set(old) - {_INITIALIZATION}):
+        given = new.get(name, meta_graph_pb2.SignatureDef())
+        inputs, outputs = _describe(given.inputs), _describe(given.outputs)
+        wanted, wanted_outputs = _describe(old[name].inputs), _describe(old[name].outputs)
+        if name in new and inputs == wanted and set(wanted_outputs) <= set(outputs):
+            continue
+        received = f"inputs {_list(inputs)}, outputs {_list(outputs)}"
+        if name not in new:
+            received = f"signatures {_list(new_names)}"
+        raise ModelError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f"The signature {name!r} should answer the requests of the version being served: "
+            f"inputs {_list(wanted)}, outputs {_list(wanted_outputs)}. Received: {received}. Push "
+            "a model that answers them, serve this one under another name, or, once no client "
+            f"asks {name!r} any more, start the server anew.",
+        )
+
+
+def _describe(tensors: Mapping[str, meta_graph_pb2.TensorInfo]) -> list[str]:
+    """Name, dtype and rank of each, such as `history string[?, ?]`, in alphabetical order."""
+    return sorted(
+        f"{name} {types_pb2.DataType.Name(info.dtype).removeprefix('DT_').lower()}"
+        f"[{', '.join('?' for _ in info.tensor_shape.dim)}]"
+        for name, info in tensors.items()
+    )
+
+
+def _list(parts: Sequence[str]) -> str:
+    return ", ".join(parts) or "none"

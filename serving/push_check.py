@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -54,49 +55,54 @@ def check_push(
       PushCheckError: the bundle has no requests; or the version failed to load, did not appear in
         time, or did not answer.
     """
-    try:
-        requests = list(itertools.islice(read_warmup_requests(bundle), MAX_REQUESTS))
-    except ModelError as error:
-        raise PushCheckError(error.message) from error
-    if not requests:
-        raise PushCheckError(f"{bundle} should bring at least one warm-up request.")
+    requests = _first_requests(bundle)
+    deadline_s = time.monotonic() + time_limit_s
     with RecommendClient(server, model_name, _REQUEST_TIMEOUT_S, credentials=credentials) as client:
-        seen = _wait_until_available(client, version, time.monotonic() + time_limit_s)
+        seen = _wait_until_available(client, version, deadline_s)
         if seen:
             raise PushCheckError(
                 f"The server at {server} should serve version {version} of {model_name!r} within "
                 f"the time limit; {seen}."
             )
         for position, request in enumerate(requests):
-            _ask(client, PredictRequest.FromString(request.SerializeToString()), version, position)
+            _ask(client, request, version, position)
     return len(requests)
+
+
+def _first_requests(bundle: Path) -> list[Any]:
+    try:
+        requests = list(itertools.islice(read_warmup_requests(bundle), MAX_REQUESTS))
+    except ModelError as error:
+        raise PushCheckError(error.message) from error
+    if not requests:
+        raise PushCheckError(f"{bundle} should bring at least one warm-up request.")
+    return [PredictRequest.FromString(request.SerializeToString()) for request in requests]
 
 
 def _wait_until_available(client: RecommendClient, version: int, deadline_s: float) -> str:
     """Returns "" once the version is available, and at the deadline what was seen instead."""
     seen = "it has not looked at the folder, or watches another one"
     while time.monotonic() < deadline_s:
+        statuses = {}
         try:
-            status = next((s for s in client.model_status() if s.version == version), None)
+            statuses = {status.version: status for status in client.model_status()}
         except RecommendError as error:
-            # A server that is starting, or has not yet looked at the folder, says so.
-            if error.code not in ("UNAVAILABLE", "NOT_FOUND"):
-                raise PushCheckError(str(error)) from error
             if error.code == "UNAVAILABLE":
                 seen = f"no server answers there ({error.details}); see its TLS and yours"
-            status = None
-        if status and status.state == "AVAILABLE":
-            return ""
-        if status and status.state == "END":
-            reason = status.error_message or "it was unloaded"
-            raise PushCheckError(f"The server does not serve version {version}: {reason}")
-        if status:
+            elif error.code != "NOT_FOUND":  # which it is until the server looks at the folder
+                raise PushCheckError(str(error)) from error
+        if status := statuses.get(version):
+            if status.state == "AVAILABLE":
+                return ""
+            if status.state == "END":
+                reason = status.error_message or "it was unloaded"
+                raise PushCheckError(f"The server does not serve version {version}: {reason}")
             seen = f"its state is {status.state}"
         time.sleep(_LOOK_INTERVAL_S)
     return seen
 
 
-def _ask(client: RecommendClient, request: PredictRequest, version: int, position: int) -> None:
+def _ask(client: RecommendClient, request: Any, version: int, position: int) -> None:
     request.model_spec.version.value = version
     try:
         response = client.predict(request)

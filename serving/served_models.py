@@ -5,9 +5,10 @@ missing, a new model of which no version loads) changes nothing here. The real s
 missing folder for ever, and drops the old list before it knows the new one.
 """
 
-import contextlib
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
 
@@ -20,20 +21,20 @@ from serving.loaded_model import LoadedModel
 from serving.model_config import ModelConfig
 from serving.model_versions import ModelVersions, load_and_warm_up
 
+logger = logging.getLogger(__name__)
+
 
 class ServedModels:
     """All models of a server. Safe to use from several threads.
 
     Args:
       poll_interval_s: seconds between two looks at a new model's folder while its first version
-        does not load but may still be being copied.
+        may still be in the making.
       load: makes a served model of a version's folder, or raises `ModelError`.
     """
 
     def __init__(
-        self,
-        poll_interval_s: float,
-        load: Callable[[Path, int], LoadedModel] = load_and_warm_up,
+        self, poll_interval_s: float, load: Callable[[Path, int], LoadedModel] = load_and_warm_up
     ) -> None:
         self._poll_interval_s = poll_interval_s
         self._load = load
@@ -47,25 +48,18 @@ class ServedModels:
         """The versions that answer requests, oldest first, by model name."""
         return {name: model.available_versions for name, model in self._models.items()}
 
-    def refresh(self) -> list[OSError]:
-        """Looks at every model's folder once; returns what kept it from looking."""
-        errors = []
+    def refresh(self) -> None:
+        """Looks at every model's folder once."""
         with self._loading:
             for model in self._models.values():
-                try:
-                    model.refresh()
-                except OSError as error:
-                    errors.append(error)
-        return errors
+                _refresh(model)
 
     def start(self, configs: Sequence[ModelConfig]) -> None:
-        """Serves the first list of models.
-
-        Args:
-          configs: the list, names unique.
+        """Serves the first list of models, whose labels may name versions that this call loads.
 
         Raises:
-          ModelError: as `reload`; labels may name versions that this call loads.
+          ModelError: FAILED_PRECONDITION, a label for a version that is not available; NOT_FOUND, a
+            missing folder; UNKNOWN, a model of which no version loads.
         """
         with self._loading:
             models = {config.name: ModelVersions(config, self._load) for config in configs}
@@ -76,9 +70,6 @@ class ServedModels:
 
     def reload(self, configs: Sequence[ModelConfig]) -> None:
         """Replaces the list of models; those under the same name and folder stay loaded.
-
-        Args:
-          configs: the new list, names unique.
 
         Raises:
           ModelError: FAILED_PRECONDITION, a label for a version that was not available before;
@@ -94,35 +85,31 @@ class ServedModels:
             for config in configs:
                 if (model := models[config.name]) not in new:
                     model.config = config
-                    with contextlib.suppress(OSError):  # the watcher looks again, and reports it
-                        model.refresh()
+                    _refresh(model)
             self._models = models
 
-    @contextlib.contextmanager
-    def lease(self, spec: model_pb2.ModelSpec) -> Iterator[LoadedModel]:
+    def lease(self, spec: model_pb2.ModelSpec) -> AbstractContextManager[LoadedModel]:
         """Holds the model a request asks for: it is not unloaded before the block ends.
-
-        Args:
-          spec: name, and version, label or neither for the newest.
 
         Raises:
           ModelError: INVALID_ARGUMENT, no name or an unknown label; NOT_FOUND, no such model, or
             the version is not being served.
         """
-        model = self._find(spec)
-        with model.lease(_requested_version(spec, model.config)) as loaded:
-            yield loaded
+        model, version = self._find(spec)
+        return model.lease(version)
 
     def statuses(self, spec: model_pb2.ModelSpec) -> list[ModelVersionStatus]:
         """State of every version of a model seen so far, newest first, or of the one asked for.
 
         Raises:
-          ModelError: as `lease`.
+          ModelError: INVALID_ARGUMENT, no name or an unknown label; NOT_FOUND, no such model or
+            version.
         """
-        model = self._find(spec)
-        return model.statuses(_requested_version(spec, model.config))
+        model, version = self._find(spec)
+        return model.statuses(version)
 
-    def _find(self, spec: model_pb2.ModelSpec) -> ModelVersions:
+    def _find(self, spec: model_pb2.ModelSpec) -> tuple[ModelVersions, int | None]:
+        """The model asked for, and its version's number; None for the newest."""
         if not spec.name:
             raise invalid_argument("`model_spec` should name a model.")
         models = self._models
@@ -132,7 +119,17 @@ class ServedModels:
                 f"Servable not found for request: {spec.name}. "
                 f"This server has: {', '.join(sorted(models)) or 'no model'}.",
             )
-        return models[spec.name]
+        model, label = models[spec.name], spec.version_label
+        if spec.HasField("version"):
+            return model, spec.version.value
+        if not spec.HasField("version_label"):
+            return model, None
+        if label not in model.config.version_labels:
+            raise invalid_argument(
+                f"Unrecognized servable version label: {label}. "
+                f"Known: {', '.join(sorted(model.config.version_labels)) or 'none'}."
+            )
+        return model, model.config.version_labels[label]
 
     def _loaded(self, config: ModelConfig) -> ModelVersions:
         """The versions that the model has already; none if its name or folder is new."""
@@ -172,20 +169,11 @@ class ServedModels:
         raise ModelError(grpc.StatusCode.UNKNOWN, message)
 
 
-def _requested_version(spec: model_pb2.ModelSpec, config: ModelConfig) -> int | None:
-    """The version's number, None for the newest."""
-    match spec.WhichOneof("version_choice"):
-        case "version":
-            return spec.version.value
-        case "version_label":
-            if spec.version_label not in config.version_labels:
-                raise invalid_argument(
-                    f"Unrecognized servable version label: {spec.version_label}. "
-                    f"Known: {', '.join(sorted(config.version_labels)) or 'none'}."
-                )
-            return config.version_labels[spec.version_label]
-        case _:
-            return None
+def _refresh(model: ModelVersions) -> None:
+    try:
+        model.refresh()
+    except OSError as error:
+        logger.warning("Cannot look for new versions, the old ones stay: %s", error)
 
 
 def _check_labels(config: ModelConfig, available: Sequence[int]) -> None:

@@ -19,10 +19,10 @@ from tensorflow_serving.apis import (
 )
 
 from serving.errors import ModelError, invalid_argument
-from serving.limits import Limits
 from serving.loaded_model import LoadedModel, SignatureCall, encode_outputs
 from serving.model_config import read_model_configs
 from serving.served_models import ServedModels
+from serving.server_options import Limits
 
 _METADATA_FIELD = "signature_def"
 
@@ -72,7 +72,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             call = model.check(request)
             self._limits.check_values(call.inputs)
             outputs = self._run(model, call)
-        spec = _answered_by(request.model_spec.name, model.version, call.signature_name)
+        spec = model_pb2.ModelSpec(
+            name=request.model_spec.name,
+            version={"value": model.version},
+            signature_name=call.signature_name,
+        )
         return predict_pb2.PredictResponse(model_spec=spec, outputs=encode_outputs(outputs))
 
     @_answers_errors
@@ -86,9 +90,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 f"Received: {list(request.metadata_field)}."
             )
         with self._models.lease(request.model_spec) as model:
-            spec = _answered_by(request.model_spec.name, model.version)
+            name, version = request.model_spec.name, {"value": model.version}
             signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=model.signature_defs)
-        response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=spec)
+        response = get_model_metadata_pb2.GetModelMetadataResponse(
+            model_spec={"name": name, "version": version}
+        )
         response.metadata[_METADATA_FIELD].Pack(signatures)
         return response
 
@@ -118,9 +124,3 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         """Replaces the list of models; answers when they are loaded, or changes nothing."""
         self._models.reload(read_model_configs(request.config))
         return model_management_pb2.ReloadConfigResponse()
-
-
-def _answered_by(model_name: str, version: int, signature_name: str = "") -> model_pb2.ModelSpec:
-    return model_pb2.ModelSpec(
-        name=model_name, version={"value": version}, signature_name=signature_name
-    )

@@ -1,9 +1,8 @@
 """Trying a bundle before it is pushed: a server of its own, real requests, a clean stop.
 
 `python -m serving.validation --bundle DIR --requests requests.json --output answers.json` serves
-the bundle on a free port of this process, asks it through `RecommendClient`, and writes the
-answers. Whether they are the right answers is for the caller to judge. A bundle that ends the
-process ends no other: callers run this in a process of its own.
+the bundle, asks it through `RecommendClient`, and writes the answers; whether they are right is for
+the caller to judge. It is run in a process of its own, which a bad bundle may end.
 """
 
 import argparse

@@ -1,8 +1,7 @@
 """The requests that a bundle brings: a served version answers them before anybody else's.
 
 The first call of a graph is slow, and a graph that cannot answer its own example should not
-replace one that can. The file and its limit are TensorFlow Serving's; there too a bad record fails
-the load.
+replace one that can. TensorFlow Serving reads the same file; there too a bad record fails the load.
 """
 
 from collections.abc import Iterator
@@ -39,27 +38,19 @@ def read_warmup_requests(bundle: Path) -> Iterator[predict_pb2.PredictRequest]:
         raise ModelError(grpc.StatusCode.DATA_LOSS, message) from error
 
 
-def replay_warmup_requests(model: LoadedModel, bundle: Path) -> int:
-    """Sends the recorded requests of a bundle to the model.
+def replay_warmup_requests(model: LoadedModel, bundle: Path) -> None:
+    """Has the model answer the recorded requests of its bundle.
 
     Args:
       model: the model loaded from the bundle.
-      bundle: its folder; without a warm-up file nothing is sent.
-
-    Returns:
-      Number of requests answered.
+      bundle: its folder; without a warm-up file nothing is asked.
 
     Raises:
       ModelError: the file is damaged or too long, or the model fails on a request.
     """
-    if not (bundle / WARMUP_FILE).exists():
-        return 0
-    num_answered = 0
-    for request in read_warmup_requests(bundle):
-        if num_answered == MAX_WARMUP_RECORDS:
-            raise invalid_argument(
-                f"{bundle / WARMUP_FILE} should hold at most {MAX_WARMUP_RECORDS} records."
-            )
-        model.predict(request)
-        num_answered += 1
-    return num_answered
+    file = bundle / WARMUP_FILE
+    requests = read_warmup_requests(bundle) if file.exists() else ()
+    for position, request in enumerate(requests):
+        if position == MAX_WARMUP_RECORDS:
+            raise invalid_argument(f"{file} should hold at most {MAX_WARMUP_RECORDS} records.")
+        model.run(model.check(request))

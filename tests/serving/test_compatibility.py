@@ -3,8 +3,8 @@ import pytest
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.compatibility import check_replaces
 from serving.errors import ModelError
+from serving.model_versions import check_replaces
 
 INPUTS = {"history": ("DT_STRING", 2), "k": ("DT_INT32", 0)}
 OUTPUTS = {"item_ids": ("DT_STRING", 2), "scores": ("DT_FLOAT", 2)}

@@ -7,8 +7,7 @@ import grpc
 import pytest
 
 from serving import interceptors
-from serving.interceptors import RequestInterceptor, open_access_log
-from serving.metrics import ServerMetrics
+from serving.interceptors import RequestInterceptor, ServerMetrics, open_access_log
 from serving.served_models import ServedModels
 
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from serving.errors import ModelError
-from serving.limits import Limits
+from serving.server_options import Limits
 
 
 def test_limits_are_parsed():

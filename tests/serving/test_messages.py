@@ -12,7 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2, predict_pb2, status_pb2
 
-from serving import messages
+from serving import calls, messages
 from serving.messages import TensorProto
 
 ROOT = Path(__file__).parents[2]
@@ -74,43 +74,46 @@ def as_proto(value: object) -> TensorProto:
 
 
 def test_what_a_client_writes_is_what_tensorflow_reads() -> None:
-    assert as_array(messages.int32_scalar(7)) == np.int32(7)
-    assert as_array(messages.int32_scalar(7)).shape == ()
-    assert as_array(messages.bool_scalar(False)) == np.bool_(False)
-    assert as_array(messages.string_vector([b"a", b""])).tolist() == [b"a", b""]
-    matrix = as_array(messages.string_matrix([[b"a"], [], [b"b", "é".encode()]]))
+    assert as_array(calls.encode_k(7)) == np.int32(7)
+    assert as_array(calls.encode_k(7)).shape == ()
+    matrix = as_array(calls.encode_rows("histories", [["a"], [], ["b", "é"]]))
     assert matrix.tolist() == [[b"", b"a"], [b"", b""], [b"b", "é".encode()]]
-    assert as_array(messages.string_matrix([[], []])).shape == (2, 1)
-    rows = [messages.float_bytes([1.5, -2.0]), messages.float_bytes([0.1, 3.0])]
-    np.testing.assert_array_equal(
-        as_array(messages.float_matrix(rows)), np.array([[1.5, -2.0], [0.1, 3.0]], np.float32)
-    )
-    assert as_array(messages.float_matrix([b"", b""])).shape == (2, 0)
+    assert as_array(calls.encode_rows("histories", [[], []])).shape == (2, 1)
+    session = np.array([1.5, 0.1], np.float32)
+    sessions = as_array(calls.encode_sessions([session.tobytes(), b""], 2))
+    np.testing.assert_array_equal(sessions, [session, [0, 0]])
+    assert as_array(calls.encode_sessions([b"", b""], 2)).shape == (2, 0)
 
 
 @pytest.mark.parametrize("value", [[[1.5, 2.5, 0.1]], [[2.0, 2.0]], [["a", "é"]], [["", ""]]])
 def test_what_tensorflow_writes_is_what_a_client_reads(value: list) -> None:
-    tensor = messages.read_tensor(as_proto(value))
-    assert tensor.shape == (1, len(value[0]))
-    [row] = tensor.rows()
-    expected = np.array(value[0], np.float32 if isinstance(value[0][0], float) else None)
+    is_number = isinstance(value[0][0], float)
+    [row] = messages.read_matrix(
+        as_proto(value), messages.DT_FLOAT if is_number else messages.DT_STRING, 1
+    )
+    expected = np.array(value[0], np.float32 if is_number else None)
     decoded = [item.decode() if isinstance(item, bytes) else item for item in row]
     np.testing.assert_array_equal(decoded, expected)
 
 
 def test_rows_are_cut_where_the_shape_says() -> None:
-    tensor = messages.read_tensor(as_proto(np.arange(6, dtype=np.float32).reshape(3, 2)))
-    assert [list(row) for row in tensor.rows()] == [[0, 1], [2, 3], [4, 5]]
+    proto = as_proto(np.arange(6, dtype=np.float32).reshape(3, 2))
+    rows = messages.read_matrix(proto, messages.DT_FLOAT, 3)
+    assert [list(row) for row in rows] == [[0, 1], [2, 3], [4, 5]]
 
 
 @pytest.mark.parametrize(
     ("proto", "message"),
     [
-        (TensorProto(dtype=9), "float32 or string"),
-        (TensorProto(dtype=1, tensor_shape={"dim": [{"size": 3}]}, float_val=[1, 2]), "3 values"),
-        (TensorProto(dtype=7, tensor_shape={"dim": [{"size": -1}]}), "values"),
+        (TensorProto(dtype=9), "float32 numbers in the shape .* DataType 9"),
+        (as_proto([1.0, 2.0]), r"in the shape \[2, K\]"),
+        (as_proto([[1.0]] * 3), r"in the shape \[2, K\]"),
+        (as_proto([["a"], ["b"]]), "DataType 7"),
+        (messages.tensor(1, 2, 3, float_val=[1, 2]), "6 values. Received: 2"),
+        (messages.tensor(1, 2, -1, float_val=[1, 2]), "-2 values"),
+        (messages.tensor(1, 2, 1, tensor_content=b"12345"), "2 values. Received: 0"),
     ],
 )
 def test_what_is_no_tensor_of_its_shape_is_refused(proto: TensorProto, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        messages.read_tensor(proto)
+        messages.read_matrix(proto, messages.DT_FLOAT, 2)

@@ -111,12 +111,12 @@ def test_a_removed_model_answers_the_requests_it_has(tmp_path, models):
         assert model.version == 2
 
 
-def test_refresh_looks_at_every_folder(tmp_path, models):
+def test_refresh_looks_at_every_folder(tmp_path, models, caplog):
     models.reload([config("a", tmp_path / "a"), config("b", tmp_path / "b")])
     shutil.rmtree(tmp_path / "a")
     (tmp_path / "b" / "2").mkdir()
-    [error] = models.refresh()
-    assert error.filename == str(tmp_path / "a")
+    models.refresh()
+    assert str(tmp_path / "a") in caplog.text
     assert models.available_versions == {"a": [2], "b": [2]}
 
 

@@ -31,11 +31,18 @@ def path(tmp_path, publish):
     return publish(tmp_path, 1)
 
 
-def test_recorded_requests_are_answered(path):
+def test_recorded_requests_are_answered(path, monkeypatch):
     model = load_and_warm_up(path, 1)
-    assert replay_warmup_requests(model, path) == 0
+    histories = []
+    run = model.run
+    monkeypatch.setattr(
+        model, "run", lambda call: histories.append(call.inputs["history"][0, 0]) or run(call)
+    )
+    replay_warmup_requests(model, path)
+    assert histories == []
     write_records(path, [predict_log("i1"), predict_log("i2")])
-    assert replay_warmup_requests(model, path) == 2
+    replay_warmup_requests(model, path)
+    assert histories == [b"i1", b"i2"]
 
 
 @pytest.mark.parametrize(
