@@ -21,9 +21,7 @@ from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.models.students import Student, build_student
 from adarec_tf.models.students.cost_table import CostTable, StudentShape
 from adarec_tf.models.students.genotype import Genotype
-from adarec_tf.search.bilevel.supernet_training import SearchSettings, SupernetTraining
-from adarec_tf.search.cost.budget import SETTINGS, budget_of
-from adarec_tf.search.cost.cost import relative_costs
+from adarec_tf.search.bilevel.supernet_training import SupernetTraining
 from adarec_tf.search.selection.discretization import DiscretizationGap, mean_of_drawn
 from adarec_tf.search.selection.evolution import RankedGenotype
 from adarec_tf.search.selection.pareto import (
@@ -35,9 +33,10 @@ from adarec_tf.search.selection.pareto import (
 )
 from adarec_tf.search.selection.selection import likeliest_genotype, ranked_genotypes
 from adarec_tf.search.selection.validation import SupernetValidation
-from adarec_tf.search.space.alphas import Logits, alphas_scale, relative_entropy
+from adarec_tf.search.space.alphas import ArchitectureLogits, relative_entropy
 from adarec_tf.search.space.search_space import SearchSpace, reachable_spaces
 from adarec_tf.search.space.weight_transfer import transfer_weights
+from adarec_tf.search.task import SearchTask
 from adarec_tf.training.checkpoint import EpochCheckpoint
 from adarec_tf.training.devices import check_same_epoch, is_chief, mean_over_replicas, worker_name
 from adarec_tf.training.fit import SELECTION_METRIC
@@ -93,6 +92,8 @@ def search_genotype(
     trace_path: str,
     log_dir: str | None = None,
     strategy: tf.distribute.Strategy | None = None,
+    num_candidates: int = 4,
+    validation_users: int = 4096,
 ) -> SearchResult:
     """Searches the student's architecture for one scene.
 
@@ -114,6 +115,8 @@ def search_genotype(
       log_dir: where TensorBoard finds the numbers of the trace; None writes none.
       strategy: on whose replicas the search runs. Of several workers the chief writes, and all of
         them end with the same result; None is this process alone.
+      num_candidates: architectures drawn and validated at the end, beside the likeliest one.
+      validation_users: users that rank candidates; all of them where there are fewer.
 
     Returns:
       The genotype and how it came about.
@@ -124,17 +127,30 @@ def search_genotype(
         costs or continue from different epochs.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    settings = SearchSettings(student, search, distillation, max_length, seen, seed, strategy)
     tables = [costs] if isinstance(costs, CostTable) else costs
-    _check_costs(tables, teacher.sequence_embedding.num_items, settings)
+    for table in tables:
+        of_width = student.replace(hidden_dim=table.shape.hidden_dim)
+        num_items = teacher.sequence_embedding.num_items
+        table.check_shape(StudentShape.of(of_width, num_items, max_length))
+    _check_equal_costs(tables, strategy)
     spaces = reachable_spaces(tables, student, search)
-    # Each worker has a cache of its own, so that none reads what another is writing.
-    cache_dir = os.path.join(checkpoint_dir, _CACHE_DIR, worker_name(strategy))
-    halves = split_halves(train)
+    task = SearchTask(
+        teacher=teacher,
+        halves=split_halves(train),
+        valid=valid,
+        search=search,
+        distillation=distillation,
+        seen=seen,
+        seed=seed,
+        # Each worker has a cache of its own, so that none reads what another is writing.
+        cache_dir=os.path.join(checkpoint_dir, _CACHE_DIR, worker_name(strategy)),
+        num_candidates=num_candidates,
+        validation_users=validation_users,
+        strategy=strategy,
+    )
     results: list[SearchResult] = []
     for space in spaces:
-        of_width = settings._replace(student=space.student)
-        loop = _SearchLoop(teacher, halves, valid, of_width, space, cache_dir)
+        loop = _SearchLoop(task, space)
         log_folder = None if log_dir is None else space.folder(log_dir)
         results.append(loop.choose(loop.run(space.folder(checkpoint_dir), log_folder)))
     result = _best_result(results)
@@ -144,13 +160,10 @@ def search_genotype(
     return result
 
 
-def _check_costs(tables: Sequence[CostTable], num_items: int, settings: SearchSettings) -> None:
-    """Checks that the costs are those of this search's students, and the same on all workers."""
-    for table in tables:
-        of_width = settings.student.replace(hidden_dim=table.shape.hidden_dim)
-        table.check_shape(StudentShape.of(of_width, num_items, settings.max_length))
+def _check_equal_costs(tables: Sequence[CostTable], strategy: tf.distribute.Strategy) -> None:
+    """Workers that go by different costs would part ways."""
     digest = float(zlib.crc32("".join(table.to_json() for table in tables).encode()))
-    if mean_over_replicas(settings.strategy, {"costs": digest})["costs"] != digest:
+    if mean_over_replicas(strategy, {"costs": digest})["costs"] != digest:
         raise ValueError(
             "`costs` should be equal on all workers. Received: different ones; measure them once, "
             "with `adarec profile`, and name the file in `search.cost_table`."
@@ -170,48 +183,25 @@ def _best_result(results: Sequence[SearchResult]) -> SearchResult:
 
 
 class _SearchLoop:
-    """Trains the supernet until the search is over, and keeps the books."""
+    """Trains the supernet of one width until the search is over, and keeps the books."""
 
-    def __init__(
-        self,
-        teacher: keras.Model | EnsembleTeacher,
-        halves: tuple[Histories, Histories],
-        valid: Histories,
-        settings: SearchSettings,
-        space: SearchSpace,
-        cache_dir: str,
-    ) -> None:
-        self._settings = settings
+    def __init__(self, task: SearchTask, space: SearchSpace) -> None:
+        self._task = task
         self._space = space
         width = f" of width {space.student.hidden_dim}" if space.is_one_of_several else ""
         self._name = f"search{width}"
-        prices = relative_costs(
-            space.costs,
-            num_cells=space.num_alike,
-            latency_share=settings.search.cost_latency_share,
-        )
-        # After the costs: measuring draws weights of its own.
-        keras.utils.set_random_seed(settings.seed)
-        self._training = SupernetTraining(
-            teacher, halves, prices, space.budgets, settings, cache_dir
-        )
-        self.validation = SupernetValidation(
-            self._training.state.supernet,
-            valid,
-            max_users=settings.search.validation_users,
-            max_length=settings.max_length,
-            seen=settings.seen,
-            seed=settings.seed,
-        )
+        keras.utils.set_random_seed(task.seed)
+        self._training = SupernetTraining(task, space)
+        self.validation = SupernetValidation(self._training.state.supernet, task)
 
     def run(self, checkpoint_dir: str, log_dir: str | None) -> list[dict[str, Any]]:
         """Runs the epochs that are left; returns the whole trace."""
         checkpoint = EpochCheckpoint(checkpoint_dir, self._training.state.variables)
         trace: list[dict[str, Any]] = (checkpoint.restore() or {"trace": []})["trace"]
-        check_same_epoch(self._settings.strategy, len(trace), checkpoint_dir)
-        writes_files = is_chief(self._settings.strategy)
+        check_same_epoch(self._task.strategy, len(trace), checkpoint_dir)
+        writes_files = is_chief(self._task.strategy)
         log = TrainingLog(log_dir if writes_files else None, map(_scalars, trace))
-        while not is_finished(trace, self._settings.search):
+        while not is_finished(trace, self._task.search):
             trace.append(self._run_epoch(len(trace)))
             if writes_files:
                 checkpoint.save({"trace": trace})
@@ -219,162 +209,121 @@ class _SearchLoop:
             self._log_progress(trace[-1])
         return trace
 
-    def choose(self, trace: list[dict[str, Any]]) -> "SearchResult":
-        """Ranks what the search proposes, and adds how that went to the last epoch's record."""
-        settings = self._settings
-        logits = self._logits(len(trace) - 1)
-        validate = functools.cache(self.validation.validate)
-        ranked = ranked_genotypes(
-            logits,
-            validate,
-            self._space.budgets,
-            student=settings.student,
-            search=settings.search,
-            seed=settings.seed,
-        )
-        found = self._finalists(ranked)
-        best = max(found, key=lambda candidate: candidate[1])[0]
-        front = self._front(logits, validate, ranked, best) if settings.search.front_size else None
-        student = self._student(best)
-        finalists = [(self._space.named(genotype), metric) for genotype, metric in found]
-        gap = DiscretizationGap(
-            self._relaxed_metric(logits, validate),
-            validate(best),
-            self.validation.validate_student(student),
-        )
-        trace[-1]["selection"] = {
-            "method": settings.search.method,
-            "num_validated": len(ranked),
-            "finalists": [
-                {"genotype": genotype.to_dict(), SELECTION_METRIC: metric}
-                for genotype, metric in finalists
-            ],
-            **gap._asdict(),
-            "gap": gap.gap,
-        }
-        return SearchResult(
-            self._space.named(best), student, finalists, trace, self.validation, gap, front
-        )
-
-    def _relaxed_metric(self, logits: Logits, validate: Callable[[Genotype], float]) -> float:
-        if self._settings.search.execution == "mixture":
-            return self.validation.validate_mixture(logits.operations)
-        return mean_of_drawn(
-            logits,
-            validate,
-            student=self._settings.student,
-            num_drawn=self._settings.search.num_candidates + 1,
-            seed=self._settings.seed,
-        )
-
-    def _finalists(self, ranked: list[RankedGenotype]) -> list[RankedGenotype]:
-        """The best, ranked again by all validation users where some were left out."""
-        if not self.validation.leaves_users_out:
-            return ranked
-        first = sorted(ranked, key=lambda candidate: -candidate[1])
-        return [
-            (genotype, self.validation.validate_on_all_users(genotype))
-            for genotype, _ in first[: self._settings.search.num_candidates + 1]
-        ]
-
-    def _front(
-        self,
-        logits: Logits,
-        validate: Callable[[Genotype], float],
-        ranked: list[RankedGenotype],
-        searched: Genotype,
-    ) -> Front:
-        settings, search, space = self._settings, self._settings.search, self._space
-        rung = budget_of(
-            SETTINGS[search.front_quantity], 0.0, space.costs, num_cells=space.num_alike
-        )
-        ladder = budget_ladder(
-            rung,
-            space.budgets,
-            num_edges=len(logits.operations),
-            num_nodes=settings.student.num_nodes,
-            size=search.front_size,
-            num_optional=space.num_optional,
-        )
-        best = best_within(
-            ladder,
-            ranked,
-            logits,
-            validate,
-            space.budgets,
-            student=settings.student,
-            search=search,
-            seed=settings.seed,
-        )
-        if self.validation.leaves_users_out:
-            validate = functools.cache(self.validation.validate_on_all_users)
-        of_searched, *others = (
-            FrontStudent(space.named(genotype), validate(genotype), space.costs.cost_of(genotype))
-            for genotype in (searched, *best)
-        )
-        return find_front(of_searched, others, search.front_quantity)
-
-    def _logits(self, epoch: int) -> Logits:
-        """The scaled alphas of an epoch that is over."""
-        scale = np.float32(alphas_scale(self._settings.search, epoch))
-        state = self._training.state
-        return Logits(scale * state.alphas.numpy(), scale * state.depth_alphas.numpy())
-
-    def _student(self, genotype: Genotype) -> Student:
-        """The network of a genotype, with the supernet's weights."""
-        settings, supernet = self._settings, self._training.state.supernet
-        student = build_student(
-            self._space.named(genotype),
-            settings.student,
-            supernet.sequence_embedding.num_items,
-            settings.max_length,
-            seed=settings.seed,
-        )
-        transfer_weights(student, supernet)
-        return student
-
     def _run_epoch(self, epoch: int) -> dict[str, Any]:
         measured = self._training.run_epoch(epoch)
-        state = self._training.state
-        logits = self._logits(epoch)
-        genotype = likeliest_genotype(logits, self._settings.student, self._space.budgets)
+        state, costs = self._training.state, self._space.costs
+        architecture_logits = self._architecture_logits()
+        genotype = likeliest_genotype(architecture_logits, self._space)
         return {
             "epoch": epoch + 1,
             **self._space.record,
             "alphas_moved": self._training.alphas_move(epoch),
             **measured,
             SELECTION_METRIC: self.validation.validate(genotype),
-            "entropy": relative_entropy(logits.operations),
+            "entropy": relative_entropy(architecture_logits.operations),
             "student_mass": state.objective.student_mass.numpy().tolist(),
             "teacher_mass": state.objective.teacher_mass.numpy().tolist(),
             "alphas": state.alphas.numpy().tolist(),
-            **self._depths(logits),
-            "alphas_scale": alphas_scale(self._settings.search, epoch),
+            **self._depths(architecture_logits),
             "genotype": self._space.named(genotype).to_dict(),
-            "genotype_cost": self._space.costs.cost_of(genotype)._asdict(),
-            "costs": {name: cost._asdict() for name, cost in self._space.costs.operations.items()},
+            "genotype_cost": costs.cost_of(genotype)._asdict(),
+            "costs": {name: cost._asdict() for name, cost in costs.operations.items()},
             "learning_rate": float(state.weight_optimizer.learning_rate),
         }
 
-    def _depths(self, logits: Logits) -> dict[str, Any]:
+    def _depths(self, architecture_logits: ArchitectureLogits) -> dict[str, Any]:
         """How likely each number of cells is, where the depth is searched."""
         if self._space.num_optional == 0:
             return {}
-        shares = scipy.special.softmax(logits.depth_logits.astype(np.float64))
-        most = self._settings.student.num_cells
-        depths = {str(most - absent): float(share) for absent, share in enumerate(shares)}
-        return {"depths": dict(reversed(depths.items()))}
+        shares = scipy.special.softmax(architecture_logits.depth.astype(np.float64))
+        depths = zip(map(str, self._space.depths), map(float, reversed(shares)), strict=True)
+        return {"depths": dict(depths)}
 
     def _log_progress(self, record: dict[str, Any]) -> None:
         numbers = {name: value for name, value in record.items() if isinstance(value, float)}
         log_progress(
             logger,
-            Progress(self._name, record["epoch"], self._settings.search.max_epochs),
+            Progress(self._name, record["epoch"], self._task.search.max_epochs),
             "stage=%s epoch=%d %s",
             self._name,
             record["epoch"],
             " ".join(f"{name}={value:.6g}" for name, value in numbers.items()),
         )
+
+    def _architecture_logits(self) -> ArchitectureLogits:
+        state = self._training.state
+        return ArchitectureLogits(state.alphas.numpy(), state.depth_alphas.numpy())
+
+    def choose(self, trace: list[dict[str, Any]]) -> SearchResult:
+        """Ranks what the search proposes, and adds how that went to the last epoch's record."""
+        task, space = self._task, self._space
+        validate = functools.cache(self.validation.validate)
+        rank = functools.partial(
+            ranked_genotypes,
+            self._architecture_logits(),
+            validate,
+            search=task.search,
+            num_candidates=task.num_candidates,
+            seed=task.seed,
+        )
+        ranked = finalists = rank(space)
+        judge = validate
+        if self.validation.leaves_users_out:
+            judge = functools.cache(self.validation.validate_on_all_users)
+            first = sorted(ranked, key=lambda candidate: -candidate[1])[: task.num_candidates + 1]
+            finalists = [(genotype, judge(genotype)) for genotype, _ in first]
+        best = max(finalists, key=lambda candidate: candidate[1])[0]
+        front = self._front(ranked, rank, judge, best) if task.search.front_size else None
+        student = self._student(best)
+        relaxed = mean_of_drawn(
+            self._architecture_logits(),
+            validate,
+            student=space.student,
+            num_drawn=task.num_candidates + 1,
+            seed=task.seed,
+        )
+        gap = DiscretizationGap(relaxed, validate(best), self.validation.validate_student(student))
+        named = [(space.named(genotype), metric) for genotype, metric in finalists]
+        trace[-1]["selection"] = {
+            "method": task.search.method,
+            "num_validated": len(ranked),
+            "finalists": [
+                {"genotype": genotype.to_dict(), SELECTION_METRIC: metric}
+                for genotype, metric in named
+            ],
+            **gap._asdict(),
+            "gap": gap.gap,
+        }
+        return SearchResult(space.named(best), student, named, trace, self.validation, gap, front)
+
+    def _front(
+        self,
+        ranked: list[RankedGenotype],
+        rank: Callable[[SearchSpace], list[RankedGenotype]],
+        judge: Callable[[Genotype], float],
+        searched: Genotype,
+    ) -> Front:
+        """Students of several budgets, by what `judge` says of them."""
+        space, quantity = self._space, self._task.search.front_quantity
+        ladder = budget_ladder(space, quantity, self._task.search.front_size)
+        of_searched, *others = (
+            FrontStudent(space.named(genotype), judge(genotype), space.costs.cost_of(genotype))
+            for genotype in (searched, *best_within(ladder, ranked, rank, space))
+        )
+        return find_front(of_searched, others, quantity)
+
+    def _student(self, genotype: Genotype) -> Student:
+        """The network of a genotype, with the supernet's weights."""
+        shape, supernet = self._space.costs.shape, self._training.state.supernet
+        student = build_student(
+            self._space.named(genotype),
+            self._space.student,
+            shape.num_items,
+            shape.max_length,
+            seed=self._task.seed,
+        )
+        transfer_weights(student, supernet)
+        return student
 
 
 def is_finished(trace: Sequence[Mapping[str, Any]], search: SearchConfig) -> bool:

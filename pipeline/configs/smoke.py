@@ -24,7 +24,7 @@ def smoke() -> PipelineConfig:
         teacher=NextItNetConfig(hidden_dim=16, num_blocks=1),
         training=TrainingConfig(max_epochs=2),
         student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2),
-        search=SearchConfig(max_epochs=2, warmup_epochs=1, num_candidates=1),
+        search=SearchConfig(max_epochs=2, warmup_epochs=1),
         distillation=DistillationConfig(max_epochs=2, hidden_weight=1.0),
         # Two epochs teach nothing: the push is what this run is for.
         evaluation=EvaluationConfig(

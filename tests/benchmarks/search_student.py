@@ -31,8 +31,8 @@ from adarec_tf.data.dataset import Dataset
 from adarec_tf.export.profile import find_costs
 from adarec_tf.models.students import Genotype
 from adarec_tf.search.searcher import SearchResult, search_genotype
-from adarec_tf.search.selection.selection import likeliest_genotype
-from adarec_tf.search.space.alphas import Logits, derive_genotype, draw_scores
+from adarec_tf.search.selection.discretization import mean_of_drawn
+from adarec_tf.search.space.alphas import ArchitectureLogits, derive_genotype
 from pipeline.configs import scene_config
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "pot")
@@ -49,17 +49,13 @@ def discretization(result: SearchResult, student: StudentConfig) -> dict[str, fl
     Both with the supernet's weights, on validation; the gap is a share of the drawn ones' mean.
     """
     last = result.trace[-1]
-    logits = Logits(np.array(last["alphas"]), _absences(last))
-    generator = np.random.default_rng(0)
-    size = {"num_nodes": student.num_nodes, "num_cells": student.num_cells}
-    drawn = np.mean(
-        [
-            result.validation.validate(derive_genotype(draw_scores(logits, generator), **size))
-            for _ in range(_NUM_DRAWN)
-        ]
+    logits = ArchitectureLogits(np.array(last["alphas"]), _absences(last))
+    validate = result.validation.validate
+    drawn = mean_of_drawn(logits, validate, student=student, num_drawn=_NUM_DRAWN, seed=0)
+    likeliest = validate(
+        derive_genotype(logits, num_nodes=student.num_nodes, num_cells=student.num_cells)
     )
-    likeliest = result.validation.validate(likeliest_genotype(logits, student))
-    return {"drawn": float(drawn), "likeliest": likeliest, "gap": float(1.0 - likeliest / drawn)}
+    return {"drawn": drawn, "likeliest": likeliest, "gap": 1.0 - likeliest / drawn}
 
 
 def _absences(record: dict[str, Any]) -> np.ndarray:

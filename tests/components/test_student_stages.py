@@ -25,8 +25,7 @@ from tests.event_files import read_scalars
 # What is found has another width than the config.
 STUDENT = StudentConfig(hidden_dim=6, num_cells=1, num_nodes=2)
 SEARCH = SearchConfig(
-    **{"max_epochs": 2, "warmup_epochs": 1, "num_candidates": 0},
-    **{"hidden_dims": (4, 8), "front_size": 3, "front_quantity": "macs"},
+    max_epochs=2, warmup_epochs=1, hidden_dims=(4, 8), front_size=3, front_quantity="macs"
 )
 DISTILLATION = DistillationConfig(max_epochs=1, hidden_weight=1.0)
 

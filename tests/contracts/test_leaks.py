@@ -17,7 +17,7 @@ from adarec_tf.models.students import build_student
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.students.primitives import PRIMITIVES, Primitive
 from adarec_tf.models.teachers import TEACHERS, build_teacher
-from adarec_tf.search.space.alphas import OPERATIONS, SampledEdges, fixed_edges
+from adarec_tf.search.space.alphas import OPERATIONS, SampledArchitecture, fixed_architecture
 from adarec_tf.search.space.supernet import Supernet
 from adarec_tf.training.next_item_loss import cross_entropy
 from tests.contracts import leaks
@@ -78,13 +78,13 @@ def test_later_items_and_padding_change_nothing(name: str) -> None:
 def test_later_items_and_padding_change_nothing_in_the_supernet() -> None:
     keras.utils.set_random_seed(1)
     supernet = Supernet(CONFIG, NUM_ITEMS, LENGTH)
-    supernet(tf.zeros([1, 1], tf.int64), fixed_edges([0] * 6))
+    supernet(tf.zeros([1, 1], tf.int64), fixed_architecture([0] * 6))
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, None], tf.int64), tf.TensorSpec([6], tf.int32)]
     )
     def states(item_ids: tf.Tensor, operations: tf.Tensor) -> tf.Tensor:
-        outputs = supernet(item_ids, SampledEdges(operations, tf.ones([6])), training=False)
+        outputs = supernet(item_ids, SampledArchitecture(operations), training=False)
         return tf.concat([*outputs.hidden_states, outputs.final_states], axis=-1)
 
     drawn = np.random.default_rng(5).integers(0, len(OPERATIONS), (4, 6))

@@ -3,11 +3,9 @@
     min over alphas of  L_alpha(w*(alphas), alphas)
     where  w*(alphas) = argmin over w of  L_weight(w, alphas)
 
-First order: w* is taken as the current weights, so each step is a plain gradient on its own
-variables. Second order: w* is where one step of gradient descent takes them.
-
-The alphas' gradient is estimated from the losses of some architectures (see `score_gradient`), or
-runs through the gates of one, or the shares of the mixture.
+w* is taken as the current weights (first order), so each step is a plain gradient on its own
+variables. That of the alphas is estimated from the losses of some architectures (see
+`score_gradient`).
 """
 
 import functools
@@ -15,8 +13,6 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from adarec_tf.config.search import SearchConfig
-from adarec_tf.distillation.objective import ObjectiveValue
 from adarec_tf.search.bilevel.score_gradient import ComparedArchitectures, compared_loss
 from adarec_tf.search.bilevel.state import (
     SearchBatch,
@@ -24,24 +20,23 @@ from adarec_tf.search.bilevel.state import (
     part_of_replica,
     search_loss,
 )
-from adarec_tf.search.bilevel.unrolled import unrolled_loss
 from adarec_tf.search.cost.budget import Budget, expected_overrun
 from adarec_tf.search.cost.cost import Prices, expected_cost
-from adarec_tf.search.space.alphas import Logits, sample_architecture, sample_edges
+from adarec_tf.search.space.alphas import ArchitectureLogits, sample_architecture
 from adarec_tf.search.space.depth import active_rows, expected_student
 from adarec_tf.training.devices import num_replicas, on_replicas, sum_over_replicas
 from adarec_tf.training.fit import apply_gradients
 
-WeightStep = Callable[[SearchBatch], dict[str, tf.Tensor]]
-AlphaStep = Callable[[SearchBatch, SearchBatch], dict[str, tf.Tensor]]
+# A step changes the state for a batch, and returns the parts of the loss.
+SearchStep = Callable[[SearchBatch], dict[str, tf.Tensor]]
+NUM_COMPARED = 4
 
 
-def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
-    """The inner step: one update of the weights for what the alphas believe in.
+def build_weight_step(state: SearchState) -> SearchStep:
+    """The inner step: one update of the weights, for an architecture drawn from the alphas.
 
     Args:
       state: what is searched; replicas of the strategy it was created under share each batch.
-      config: how architectures are drawn.
 
     Returns:
       A compiled function of a batch, which leaves the alphas bit-identical and returns the parts
@@ -51,9 +46,9 @@ def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
 
     def weight_step(whole_batch: SearchBatch) -> dict[str, tf.Tensor]:
         batch = part_of_replica(whole_batch)
-        edges = sample_architecture(state.logits(), batch.seed, config)
+        architecture = sample_architecture(state.architecture_logits(), batch.seed)
         with tf.GradientTape() as tape:
-            value = search_loss(state, edges, batch, training=True)
+            value = search_loss(state, architecture, batch, training=True)
         gradients = tape.gradient(
             value.total,
             [v.value for v in variables],
@@ -66,54 +61,50 @@ def build_weight_step(state: SearchState, config: SearchConfig) -> WeightStep:
         state.objective.teacher_mass.assign(teacher_mass)
         return value.parts()
 
-    return _compiled(state, weight_step, 1)
+    return _compiled(state, weight_step)
 
 
 def build_alpha_step(
     state: SearchState,
-    config: SearchConfig,
     prices: Prices,
     budgets: Sequence[Budget] = (),
-) -> AlphaStep:
+    *,
+    cost_weight: float,
+    num_compared: int = NUM_COMPARED,
+) -> SearchStep:
     """The outer step: one update of the alphas, on users the weights were not trained on.
 
     Args:
       state: what is searched; replicas of the strategy it was created under share each batch.
-      config: temperature, order of the gradient and the weights of cost and budgets.
       prices: of operations and cells, in units of the teacher's encoder.
-      budgets: of the student.
+      budgets: of the student; an overrun is in the loss with its full weight.
+      cost_weight: β, weight of the cost.
+      num_compared: architectures that are tried on the batch, two or more.
 
     Returns:
-      A compiled function of a batch, and of the batch of the weights that a second-order gradient
-      looks through. It leaves the weights bit-identical and returns the parts of the loss.
+      A compiled function of a batch, which leaves the weights bit-identical and returns the parts
+      of the loss.
     """
     variables = [state.alphas, state.depth_alphas]
 
-    def alpha_step(
-        whole_batch: SearchBatch, whole_weight_batch: SearchBatch
-    ) -> dict[str, tf.Tensor]:
-        batch, weight_batch = map(part_of_replica, (whole_batch, whole_weight_batch))
+    def alpha_step(whole_batch: SearchBatch) -> dict[str, tf.Tensor]:
+        batch = part_of_replica(whole_batch)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
-            logits = state.logits()
-            # Without dropout: its noise would drown the difference between two operations.
-            if config.alpha_gradient == "score":
-                total, task = _compared(state, logits, batch, config)
-            else:
-                value = _relaxed_loss(state, logits, batch, weight_batch, config)
-                total, task = value.total, value.task
+            architecture_logits = state.architecture_logits()
+            total, task = _compared(state, architecture_logits, batch, num_compared)
             # Anew for cost and budgets: one softmax for both rounds their gradients otherwise than
             # the searches did whose genotypes are stored.
-            expected = functools.partial(expected_student, *logits, **_size(state))
+            expected = functools.partial(expected_student, *architecture_logits, **_size(state))
             # What all replicas know is shared equally.
             parts = {
                 "alpha_task": task,
                 "cost": expected_cost(expected(), prices) / num_replicas(),
             }
-            total += config.cost_weight * parts["cost"]
+            total += cost_weight * parts["cost"]
             if budgets:
                 parts["overrun"] = expected_overrun(expected(), budgets) / num_replicas()
-                total += config.budget_weight * parts["overrun"]
+                total += parts["overrun"]
         gradients = tape.gradient(
             total,
             [v.value for v in variables],
@@ -123,18 +114,16 @@ def build_alpha_step(
         state.alpha_optimizer.apply(gradients, variables)
         return parts
 
-    return _compiled(state, alpha_step, 2)
+    return _compiled(state, alpha_step)
 
 
-def _compiled(
-    state: SearchState, step: Callable[..., dict[str, tf.Tensor]], num_batches: int
-) -> Callable[..., dict[str, tf.Tensor]]:
+def _compiled(state: SearchState, step: SearchStep) -> SearchStep:
     ids, share = tf.TensorSpec([None, None], tf.int64), tf.TensorSpec([], tf.float32)
     seed = tf.TensorSpec([2], tf.int32)
     signature = SearchBatch(ids, ids, state.objective.teacher_signature, seed, share)
     return tf.function(
         on_replicas(state.supernet.distribute_strategy, step),
-        input_signature=[signature] * num_batches,
+        input_signature=[signature],
     )
 
 
@@ -144,7 +133,10 @@ def _size(state: SearchState) -> dict[str, int]:
 
 
 def _compared(
-    state: SearchState, logits: Logits, batch: SearchBatch, config: SearchConfig
+    state: SearchState,
+    architecture_logits: ArchitectureLogits,
+    batch: SearchBatch,
+    num_compared: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean loss, with its gradient in the logits, and mean task loss of architectures drawn.
 
@@ -153,14 +145,16 @@ def _compared(
 
     def judge(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         seed = batch.seed + tf.stack([0, number])
-        edges = sample_edges(logits, seed, config.gumbel_temperature)
-        value = search_loss(state, edges, batch, training=False)
-        return edges.operations, edges.num_absent, value.total, value.task
+        drawn = sample_architecture(architecture_logits, seed)
+        # Without dropout: its noise would drown the difference between two operations.
+        value = search_loss(state, drawn, batch, training=False)
+        return drawn.operations, drawn.num_absent, value.total, value.task
 
-    operations, num_absent, losses, tasks = _map(judge, config.num_compared)
-    is_there = active_rows(num_absent, num_rows=logits.operations.shape[0], **_size(state))
-    drawn = ComparedArchitectures(operations, is_there, num_absent)
-    loss = compared_loss(logits, drawn, sum_over_replicas(losses)) / num_replicas()
+    operations, num_absent, losses, tasks = _map(judge, num_compared)
+    num_rows = architecture_logits.operations.shape[0]
+    is_there = active_rows(num_absent, num_rows=num_rows, **_size(state))
+    compared = ComparedArchitectures(operations, is_there, num_absent)
+    loss = compared_loss(architecture_logits, compared, sum_over_replicas(losses)) / num_replicas()
     return loss, tf.reduce_mean(tasks)
 
 
@@ -177,17 +171,3 @@ def _map(judge: Callable[[tf.Tensor], tuple[tf.Tensor, ...]], count: int) -> lis
         fn_output_signature=(tf.int32, tf.int32, tf.float32, tf.float32),
         parallel_iterations=1,
     )
-
-
-def _relaxed_loss(
-    state: SearchState,
-    logits: Logits,
-    batch: SearchBatch,
-    weight_batch: SearchBatch,
-    config: SearchConfig,
-) -> ObjectiveValue:
-    """The loss of what the alphas believe in, differentiable through gates or shares."""
-    edges = sample_architecture(logits, batch.seed, config)
-    if config.order == 2:
-        return unrolled_loss(state, edges, batch, weight_batch)
-    return search_loss(state, edges, batch, training=False)

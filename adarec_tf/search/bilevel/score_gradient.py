@@ -1,15 +1,15 @@
 """The alphas' gradient from comparing architectures, each computed forwards alone.
 
-The gradient through the gate of a drawn operation (GDAS) tells what scaling this operation's output
-would do, and nothing of those not drawn. Here every architecture drawn is judged by its loss: the
-score function's gradient, in which the other draws' mean takes away what they have in common.
+Every architecture drawn is judged by its loss: the score function's gradient, in which the other
+draws' mean takes away what they have in common. (The gradient through the gate of a drawn operation
+would tell what scaling this operation's output does, and nothing of those not drawn.)
 """
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from adarec_tf.search.space.alphas import Logits
+from adarec_tf.search.space.alphas import ArchitectureLogits
 
 
 class ComparedArchitectures(NamedTuple):
@@ -28,12 +28,14 @@ class ComparedArchitectures(NamedTuple):
 
 
 def compared_loss(
-    logits: Logits, architectures: ComparedArchitectures, losses: tf.Tensor
+    architecture_logits: ArchitectureLogits,
+    architectures: ComparedArchitectures,
+    losses: tf.Tensor,
 ) -> tf.Tensor:
     """The expected loss of an architecture drawn from the logits, estimated from some draws.
 
     Args:
-      logits: of operations [E, O] and of absent cells.
+      architecture_logits: of operations [E, O] and of absent cells.
       architectures: N draws.
       losses: float32 [N], of each, on the same batch; constants.
 
@@ -45,11 +47,11 @@ def compared_loss(
       Kool et al., "Buy 4 REINFORCE samples, get a baseline for free!", 2019, Eq. (8).
     """
     losses = tf.stop_gradient(losses)
-    log_shares = tf.nn.log_softmax(logits.operations)
+    log_shares = tf.nn.log_softmax(architecture_logits.operations)
     drawn = tf.one_hot(architectures.operations, tf.shape(log_shares)[1])
     drawn *= architectures.is_there[..., tf.newaxis]
     log_probabilities = tf.reduce_sum(drawn * log_shares, axis=[1, 2]) + tf.gather(
-        tf.nn.log_softmax(logits.depth_logits), architectures.num_absent
+        tf.nn.log_softmax(architecture_logits.depth), architectures.num_absent
     )
     mean = tf.reduce_mean(losses)
     num_others = tf.cast(tf.shape(losses)[0] - 1, tf.float32)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
 from adarec_tf.distillation.teacher_cache import TeacherStates
-from adarec_tf.search.space.alphas import Logits, MixedEdges, SampledEdges
+from adarec_tf.search.space.alphas import ArchitectureLogits, SampledArchitecture
 from adarec_tf.search.space.supernet import Supernet
 from adarec_tf.training.devices import num_replicas, rows_of_replica
 
@@ -20,7 +20,6 @@ class SearchState(NamedTuple):
       objective: its projections likewise; its masses after each weight step.
       alphas: float32 [E, O], updated by `alpha_step` only.
       depth_alphas: float32 [N], likewise; of leaving out 0 to N - 1 of the topmost cells.
-      alphas_scale: scalar float32, what they are multiplied by; set when an epoch begins.
       weight_optimizer: built for the weights.
       alpha_optimizer: built for the alphas.
     """
@@ -29,7 +28,6 @@ class SearchState(NamedTuple):
     objective: DistillationObjective
     alphas: keras.Variable
     depth_alphas: keras.Variable
-    alphas_scale: tf.Variable
     weight_optimizer: keras.optimizers.Optimizer
     alpha_optimizer: keras.optimizers.Optimizer
 
@@ -38,11 +36,10 @@ class SearchState(NamedTuple):
         """The weights: every trainable variable but the alphas."""
         return [*self.supernet.trainable_variables, *self.objective.trainable_variables]
 
-    def logits(self) -> Logits:
-        """Of the architectures that are drawn."""
-        return Logits(
-            self.alphas_scale * tf.convert_to_tensor(self.alphas),
-            self.alphas_scale * tf.convert_to_tensor(self.depth_alphas),
+    def architecture_logits(self) -> ArchitectureLogits:
+        """The logits that architectures are drawn from, inside a step."""
+        return ArchitectureLogits(
+            tf.convert_to_tensor(self.alphas), tf.convert_to_tensor(self.depth_alphas)
         )
 
     @property
@@ -91,18 +88,18 @@ def part_of_replica(batch: SearchBatch) -> SearchBatch:
 
 
 def search_loss(
-    state: SearchState, edges: SampledEdges | MixedEdges, batch: SearchBatch, *, training: bool
+    state: SearchState, architecture: SampledArchitecture, batch: SearchBatch, *, training: bool
 ) -> ObjectiveValue:
     """Task and distillation loss of one student on a batch, without the cost.
 
     Args:
       state: supernet and objective.
-      edges: the architecture, or the mixture of all.
+      architecture: the student's.
       batch: positions, labels, and what the teacher says about them.
       training: whether dropout is on.
 
     Returns:
       The objective; the losses of a part of a batch are to be summed over its parts.
     """
-    outputs = state.supernet(batch.item_ids, edges, training=training)
+    outputs = state.supernet(batch.item_ids, architecture, training=training)
     return state.objective(outputs, batch.teacher, batch.labels, seed=batch.seed, share=batch.share)

@@ -20,18 +20,13 @@ from adarec_tf.search.space.depth import ExpectedStudent
 
 # Operations that look at one position; a student of these alone is blind to order.
 BLIND_OPERATIONS = (NONE, SKIP)
-# The quantity of `Cost` that each setting bounds; a share is one of the teacher's.
-_BOUNDED = {
-    "latency_budget_ms": "latency_ms",
-    "max_macs": "macs",
-    "max_parameters": "parameters",
-    "max_bytes": "served_bytes",
-    "max_latency_share": "latency_ms",
-    "max_macs_share": "macs",
-    "max_parameters_share": "parameters",
+# The setting that bounds each quantity of `Cost`.
+_SETTINGS = {
+    "latency_ms": "latency_budget_ms",
+    "macs": "max_macs",
+    "parameters": "max_parameters",
+    "served_bytes": "max_bytes",
 }
-# The setting that bounds a quantity by itself.
-SETTINGS = {q: setting for setting, q in _BOUNDED.items() if not setting.endswith("_share")}
 _QUANTA = {"latency_ms": 1e-4}
 # Of a quantum: less than this is rounding.
 _TOLERANCE = 1e-6
@@ -45,10 +40,10 @@ class Budget(NamedTuple):
       value: what the setting was given.
       allowance: quanta left for the operations of all cells; negative if the rest is too much.
       prices: int64 [O], quanta of each operation on one edge of one cell.
-      num_cells: cells that get an operation together.
+      num_alike: cells that get an operation together.
       rest: quanta of a student without operations.
       quantum: how much of the setting's unit one is.
-      all_cells: cells of the student that allowance and rest are of.
+      num_cells: cells of the student that allowance and rest are of.
       cell_price: quanta of a cell without operations, not negative.
     """
 
@@ -56,15 +51,20 @@ class Budget(NamedTuple):
     value: float
     allowance: int
     prices: np.ndarray
-    num_cells: int
+    num_alike: int
     rest: float
     quantum: float
-    all_cells: int
+    num_cells: int
     cell_price: int
+
+    @property
+    def row_prices(self) -> np.ndarray:
+        """int64 [O], quanta of each operation in a row of the alphas."""
+        return self.num_alike * self.prices
 
     def price_of(self, genotype: Genotype) -> int:
         """Quanta of the operations, less those of cells left out; without dead edges."""
-        num_absent = self.all_cells - len(genotype.cells)
+        num_absent = self.num_cells - len(genotype.cells)
         return int(self.prices[operations_of(genotype)].sum()) - num_absent * self.cell_price
 
     def is_kept_by(self, genotype: Genotype) -> bool:
@@ -73,12 +73,12 @@ class Budget(NamedTuple):
 
     def without_cells(self, num_absent: int) -> "Budget":
         """The same bound, for students that have so many cells fewer."""
-        saved, num_left = num_absent * self.cell_price, self.all_cells - num_absent
+        saved, num_left = num_absent * self.cell_price, self.num_cells - num_absent
         return self._replace(
             allowance=self.allowance + saved,
             rest=self.rest - saved,
-            num_cells=min(self.num_cells, num_left),
-            all_cells=num_left,
+            num_alike=min(self.num_alike, num_left),
+            num_cells=num_left,
         )
 
     def setting_for(self, price: int) -> float:
@@ -98,41 +98,46 @@ class UnreachableBudgetError(ValueError):
         self.overrun = overrun
 
 
-def find_budgets(search: SearchConfig, table: CostTable, *, num_cells: int) -> tuple[Budget, ...]:
+def find_budgets(search: SearchConfig, table: CostTable, *, num_alike: int) -> tuple[Budget, ...]:
     """The budgets that a search was given.
 
     Args:
       search: the settings; 0 is no budget.
       table: costs of the search, with latencies if one of the budgets is of latency.
-      num_cells: cells that get an operation together.
+      num_alike: cells that get an operation together.
 
     Returns:
       One for each setting that is not 0.
     """
-    given = {setting: getattr(search, setting) for setting in _BOUNDED}
+    given = {quantity: getattr(search, setting) for quantity, setting in _SETTINGS.items()}
     return tuple(
-        budget_of(setting, value, table, num_cells=num_cells)
-        for setting, value in given.items()
+        budget_of(quantity, value, table, num_alike=num_alike)
+        for quantity, value in given.items()
         if value != 0
     )
 
 
-def budget_of(setting: str, value: float, table: CostTable, *, num_cells: int) -> Budget:
-    """The budget of one setting; the other arguments are those of `find_budgets`."""
-    quantity = _BOUNDED[setting]
-    teacher = getattr(table.teacher, quantity) if setting.endswith("_share") else 1
+def budget_of(quantity: str, value: float, table: CostTable, *, num_alike: int) -> Budget:
+    """The budget that allows so much of a quantity.
+
+    Args:
+      quantity: a field of `Cost`.
+      value: what is allowed, in the unit of its setting.
+      table: costs of the search.
+      num_alike: cells that get an operation together.
+    """
     quantum = _QUANTA.get(quantity, 1.0)
     prices = [getattr(table.operations[name], quantity) for name in OPERATIONS]
     rest = getattr(table.rest, quantity) / quantum
     return Budget(
-        setting=setting,
+        setting=_SETTINGS[quantity],
         value=value,
-        allowance=math.floor(value * teacher / quantum - rest + _TOLERANCE),
+        allowance=math.floor(value / quantum - rest + _TOLERANCE),
         prices=np.ceil(np.array(prices) / quantum - _TOLERANCE).astype(int),
-        num_cells=num_cells,
+        num_alike=num_alike,
         rest=rest,
-        quantum=quantum / teacher,
-        all_cells=table.shape.num_cells,
+        quantum=quantum,
+        num_cells=table.shape.num_cells,
         cell_price=math.ceil(getattr(table.cell, quantity) / quantum - _TOLERANCE),
     )
 
@@ -148,7 +153,7 @@ def check_reachable(budgets: Sequence[Budget]) -> None:
     seeing = [index for index, name in enumerate(OPERATIONS) if name not in BLIND_OPERATIONS]
     kept: list[str] = []
     for budget in budgets:
-        prices = budget.num_cells * budget.prices
+        prices = budget.row_prices
         cheapest = min(int(prices[index]) for index in seeing)
         if cheapest > budget.allowance:
             within = f" within {', '.join(kept)}" if kept else ""
@@ -187,7 +192,7 @@ def expected_overrun(expected: ExpectedStudent, budgets: Sequence[Budget]) -> tf
     """
     overrun = tf.zeros([])
     for budget in budgets:
-        prices = budget.num_cells * budget.prices
+        prices = budget.row_prices
         undecided = float(prices.mean()) * expected.shares.shape[0]
         if undecided > 0:
             amount = tf.reduce_sum(expected.shares * tf.constant(prices / undecided, tf.float32))

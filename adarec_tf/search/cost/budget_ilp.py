@@ -58,7 +58,7 @@ def _kept(budget: Budget, num_edges: int) -> LinearConstraint:
 
     Both sides are whole, so the room changes nothing but that the solver's tolerance is far away.
     """
-    prices = budget.num_cells * budget.prices
+    prices = budget.row_prices
     divisor = max(1, int(np.gcd.reduce(prices)))
     room = budget.allowance // divisor + 0.5
     return LinearConstraint(np.tile(prices / divisor, num_edges), ub=room)

@@ -22,25 +22,21 @@ class Prices(NamedTuple):
     cell: float = 0.0
 
 
-def relative_costs(table: CostTable, *, num_cells: int, latency_share: float) -> Prices:
+def relative_costs(table: CostTable, *, num_alike: int) -> Prices:
     """The prices of operations and cells.
 
     Args:
-      table: of the search; 1 is as many parameters, multiply-adds and milliseconds as the teacher's
-        encoder has.
-      num_cells: cells that get the operation together.
-      latency_share: weight of latency; parameters and multiply-adds share the rest equally.
+      table: of the search; 1 is as many parameters and as many multiply-adds as the teacher's
+        encoder has. Both count equally.
+      num_alike: cells that get the operation together.
     """
-    teacher, counted = table.teacher_encoder, (1.0 - latency_share) / 2.0
+    teacher = table.teacher_encoder
 
     def price_of(cost: Cost) -> float:
-        price = counted * cost.parameters / teacher.parameters + counted * cost.macs / teacher.macs
-        if latency_share > 0:
-            price += latency_share * cost.latency_ms / teacher.latency_ms
-        return price
+        return 0.5 * cost.parameters / teacher.parameters + 0.5 * cost.macs / teacher.macs
 
     prices = [price_of(table.operations[name]) for name in OPERATIONS]
-    return Prices(np.asarray(prices, np.float32) * num_cells, price_of(table.cell))
+    return Prices(np.asarray(prices, np.float32) * num_alike, price_of(table.cell))
 
 
 def expected_cost(expected: ExpectedStudent, prices: Prices) -> tf.Tensor:

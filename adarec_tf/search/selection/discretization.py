@@ -7,7 +7,7 @@ import numpy as np
 
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.genotype import Genotype
-from adarec_tf.search.space.alphas import Logits, derive_genotype, draw_scores
+from adarec_tf.search.space.alphas import ArchitectureLogits, add_noise, derive_genotype
 
 
 class DiscretizationGap(NamedTuple):
@@ -15,7 +15,7 @@ class DiscretizationGap(NamedTuple):
 
     Attributes:
       relaxed: of what the alphas believe in, with the supernet's weights: the mean over
-        architectures drawn from their softmax; of a search by mixtures, their mixture.
+        architectures drawn from their softmax.
       derived: of the genotype that was chosen, with the supernet's weights.
       inherited: of the stand-alone student of this genotype, with the weights that it inherited. It
         is the network that is exported and trained on: equal to `derived` but for rounding.
@@ -32,7 +32,7 @@ class DiscretizationGap(NamedTuple):
 
 
 def mean_of_drawn(
-    logits: Logits,
+    architecture_logits: ArchitectureLogits,
     validate: Callable[[Genotype], float],
     *,
     student: StudentConfig,
@@ -42,7 +42,7 @@ def mean_of_drawn(
     """The mean validation metric of architectures drawn from the softmax of the logits.
 
     Args:
-      logits: of operations and depths.
+      architecture_logits: of operations and depths.
       validate: the metric of a genotype.
       student: config of the student.
       num_drawn: how many, one or more; blind and repeated ones count, as they do in the search.
@@ -51,7 +51,7 @@ def mean_of_drawn(
     generator = np.random.default_rng(seed)
     genotypes = [
         derive_genotype(
-            draw_scores(logits, generator),
+            add_noise(architecture_logits, generator),
             num_nodes=student.num_nodes,
             num_cells=student.num_cells,
         ).without_dead_edges()

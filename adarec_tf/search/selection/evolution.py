@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from adarec_tf.models.students.genotype import Genotype
-from adarec_tf.search.cost.budget import Budget
 from adarec_tf.search.space.alphas import OPERATIONS
+from adarec_tf.search.space.search_space import SearchSpace
 
 RankedGenotype = tuple[Genotype, float]
 
@@ -25,11 +25,9 @@ _MAX_TRIES = 100  # to find a child that is new, sees order and keeps the budget
 def evolve(
     first: Sequence[RankedGenotype],
     validate: Callable[[Genotype], float],
-    budgets: Sequence[Budget] = (),
+    space: SearchSpace,
     *,
     num_evaluations: int,
-    is_shared: bool,
-    depths: Sequence[int] = (),
     seed: int,
     population_size: int = _POPULATION_SIZE,
 ) -> list[RankedGenotype]:
@@ -38,10 +36,8 @@ def evolve(
     Args:
       first: the first population, oldest first; one member or more.
       validate: the metric of a genotype, the higher the better.
-      budgets: which all children keep.
+      space: which all children belong to.
       num_evaluations: how often it is asked.
-      is_shared: whether all cells are alike and change together.
-      depths: numbers of cells that a student may have; fewer than two leave them as they are.
       seed: of tournaments and mutations.
       population_size: members beyond it die; a smaller first population grows up to it.
 
@@ -54,7 +50,7 @@ def evolve(
     known = {genotype for genotype, _ in first}
     children: list[RankedGenotype] = []
     while len(children) < num_evaluations:
-        child = _new_child(population, known, budgets, is_shared, depths, generator)
+        child = _new_child(population, known, space, generator)
         if child is None:
             break
         known.add(child)
@@ -68,51 +64,41 @@ def evolve(
 def _new_child(
     population: Sequence[RankedGenotype],
     known: set[Genotype],
-    budgets: Sequence[Budget],
-    is_shared: bool,
-    depths: Sequence[int],
+    space: SearchSpace,
     generator: np.random.Generator,
 ) -> Genotype | None:
     tournament_size = max(2, round(_TOURNAMENT_SHARE * len(population)))
     for _ in range(_MAX_TRIES):
         drawn = generator.integers(0, len(population), tournament_size)
         parent = max((population[index] for index in drawn), key=lambda member: member[1])[0]
-        child = mutate(parent, generator, is_shared=is_shared, depths=depths)
-        is_allowed = not child.is_degenerate and all(b.is_kept_by(child) for b in budgets)
-        if child not in known and is_allowed:
+        child = mutate(parent, space, generator)
+        if child not in known and not child.is_degenerate and space.allows(child):
             return child
     return None
 
 
-def mutate(
-    genotype: Genotype,
-    generator: np.random.Generator,
-    *,
-    is_shared: bool,
-    depths: Sequence[int] = (),
-) -> Genotype:
+def mutate(genotype: Genotype, space: SearchSpace, generator: np.random.Generator) -> Genotype:
     """The genotype with another operation on one edge, or of another depth; without dead edges.
 
     Cells that are added begin as copies of the topmost one.
 
     Args:
       genotype: the parent.
+      space: says whether an edge changes in all cells alike, and which depths there are.
       generator: draws the edge and the operation.
-      is_shared: whether the edge changes in all cells alike.
-      depths: numbers of cells to choose from, if there are two or more.
 
     Returns:
       The child; equal to the parent if nothing reaches the edge.
     """
     cells = [[edge.primitive for edge in cell] for cell in genotype.cells]
-    if len(depths) > 1 and generator.random() < _DEPTH_SHARE:
-        depth = generator.choice([depth for depth in depths if depth != len(cells)])
+    if space.num_optional > 0 and generator.random() < _DEPTH_SHARE:
+        depth = generator.choice([depth for depth in space.depths if depth != len(cells)])
         cells = (cells + [cells[-1]] * int(depth))[:depth]
         return Genotype.from_primitives(genotype.num_nodes, cells).without_dead_edges()
-    cell = 0 if is_shared else int(generator.integers(len(cells)))
+    cell = 0 if space.is_shared else int(generator.integers(len(cells)))
     edge = int(generator.integers(len(cells[cell])))
     others = [name for name in OPERATIONS if name != cells[cell][edge]]
     cells[cell][edge] = others[int(generator.integers(len(others)))]
-    if is_shared:
+    if space.is_shared:
         cells = [cells[0]] * len(cells)
     return Genotype.from_primitives(genotype.num_nodes, cells).without_dead_edges()

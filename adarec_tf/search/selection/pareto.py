@@ -11,15 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adarec_tf.config.search import SearchConfig
-from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.cost_table import Cost
 from adarec_tf.models.students.genotype import Genotype, edge_ends
-from adarec_tf.search.cost.budget import Budget, is_reachable
+from adarec_tf.search.cost.budget import Budget, budget_of, is_reachable
 from adarec_tf.search.cost.budget_ilp import likeliest_within
 from adarec_tf.search.selection.evolution import RankedGenotype
-from adarec_tf.search.selection.selection import ranked_genotypes
-from adarec_tf.search.space.alphas import Logits
+from adarec_tf.search.space.search_space import SearchSpace
 from adarec_tf.training.fit import SELECTION_METRIC
 
 _FORMAT_VERSION = 1
@@ -74,36 +71,27 @@ class Front(NamedTuple):
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
-def budget_ladder(
-    rung: Budget,
-    budgets: Sequence[Budget],
-    *,
-    num_edges: int,
-    num_nodes: int,
-    size: int,
-    num_optional: int = 0,
-) -> list[Budget]:
+def budget_ladder(space: SearchSpace, quantity: str, size: int) -> list[Budget]:
     """Budgets from the cheapest student to the dearest, in equal steps.
 
     Args:
-      rung: a budget of the quantity; its value does not count.
-      budgets: which all students keep; such that `check_reachable` passes.
-      num_edges: rows of the alphas: of one cell, or of every cell.
-      num_nodes: intermediate nodes of a cell.
+      space: the students; some keep all its budgets.
+      quantity: the field of `Cost` that the budgets bound.
       size: how many, 2 or more.
-      num_optional: cells that a student may leave out.
 
     Returns:
       At most `size`; fewer where a step would be less than a quantum.
     """
+    rung = budget_of(quantity, 0.0, space.costs, num_alike=space.num_alike)
+    num_nodes = space.student.num_nodes
     extremes = []
-    for num_absent in range(num_optional + 1):
-        within = [budget.without_cells(num_absent) for budget in budgets]
+    for num_absent in range(space.num_optional + 1):
+        within = space.budgets_without(num_absent)
         if not is_reachable(within):
             continue
         own = rung.without_cells(num_absent)
-        prices = own.num_cells * own.prices
-        num_rows = min(num_edges, own.all_cells * len(edge_ends(num_nodes)))
+        prices = own.row_prices
+        num_rows = min(space.num_rows, own.num_cells * len(edge_ends(num_nodes)))
         scores = np.tile(prices.astype(float), (num_rows, 1))
         extremes += [
             int(prices[likeliest_within(sign * scores, within, num_nodes=num_nodes)].sum())
@@ -119,13 +107,8 @@ def budget_ladder(
 def best_within(
     ladder: Sequence[Budget],
     ranked: Iterable[RankedGenotype],
-    logits: Logits,
-    validate: Callable[[Genotype], float],
-    budgets: Sequence[Budget],
-    *,
-    student: StudentConfig,
-    search: SearchConfig,
-    seed: int,
+    rank: Callable[[SearchSpace], Iterable[RankedGenotype]],
+    space: SearchSpace,
 ) -> list[Genotype]:
     """The best architecture found within each budget of a ladder.
 
@@ -135,22 +118,15 @@ def best_within(
     Args:
       ladder: from `budget_ladder`.
       ranked: what the search has validated.
-      logits: of operations and depths.
-      validate: the metric of a genotype, the higher the better.
-      budgets: which all of them keep.
-      student: config of the student.
-      search: method, and how many architectures are validated.
-      seed: of what is drawn.
+      rank: validates students of a space, with `ranked_genotypes`.
+      space: the students of all budgets.
 
     Returns:
       One genotype a rung; neighbors may be equal.
     """
     found = dict(ranked)
     for rung in ladder:
-        within = (*budgets, rung)
-        found |= ranked_genotypes(
-            logits, validate, within, student=student, search=search, seed=seed
-        )
+        found |= dict(rank(space.within(rung)))
     return [
         max((genotype for genotype in found if rung.is_kept_by(genotype)), key=found.__getitem__)
         for rung in ladder

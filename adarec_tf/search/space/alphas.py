@@ -1,8 +1,8 @@
 """Architecture parameters: sampling one operation an edge, and reading the result off.
 
-`alphas` [E, O] are logits over the operations of each edge. Rows are the edges of one cell, and all
-cells share them (paper), or those of every cell, one cell after the other. Where the depth is
-searched, the number of topmost cells that are left out has logits of its own (see `depth`).
+`alphas` [E, O] are the architecture logits of the operations of each edge. Rows are the edges of
+one cell, and all cells share them (paper), or those of every cell, one cell after the other. Where
+the depth is searched, the number of topmost cells that are left out has logits of its own.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config.search import SearchConfig
 from adarec_tf.models.students.genotype import Genotype, edge_ends
 from adarec_tf.models.students.primitives import PRIMITIVES
 from adarec_tf.search.space.depth import draw_num_absent
@@ -19,42 +18,29 @@ from adarec_tf.search.space.depth import draw_num_absent
 OPERATIONS = tuple(PRIMITIVES)
 
 
-class Logits(NamedTuple):
+class ArchitectureLogits(NamedTuple):
     """What the search believes in: an architecture is drawn from the softmax of each row.
 
     Attributes:
-      operations: float32 [E, O], the scaled alphas.
-      depth_logits: float32 [N], of leaving out none, one, ..., N - 1 of the topmost cells; a
-        single one where the depth is not searched.
+      operations: float32 [E, O], the alphas.
+      depth: float32 [N], of leaving out none, one, ..., N - 1 of the topmost cells; a single one
+        where the depth is not searched.
     """
 
     operations: tf.Tensor
-    depth_logits: tf.Tensor = np.zeros(1, np.float32)
+    depth: tf.Tensor = np.zeros(1, np.float32)
 
 
-class SampledEdges(NamedTuple):
+class SampledArchitecture(NamedTuple):
     """One architecture, drawn.
 
     Attributes:
       operations: int32 [E], the index of the operation on each edge.
-      gates: float32 [E], each equal to 1, with the gradient of that operation's probability: the
-        straight-through estimator, computed for the drawn operation alone (GDAS, arXiv:1910.04465).
       num_absent: int32 scalar, how many of the topmost cells are left out.
     """
 
     operations: tf.Tensor
-    gates: tf.Tensor
     num_absent: tf.Tensor = np.zeros([], np.int32)
-
-
-class MixedEdges(NamedTuple):
-    """All architectures at once, as in DARTS.
-
-    Attributes:
-      shares: float32 [E, O], what each operation adds to its edge; the rows sum to 1.
-    """
-
-    shares: tf.Tensor
 
 
 def initial_alphas(num_edges: int, seed: int) -> np.ndarray:
@@ -63,62 +49,32 @@ def initial_alphas(num_edges: int, seed: int) -> np.ndarray:
     return generator.normal(0.0, 1e-3, (num_edges, len(OPERATIONS))).astype(np.float32)
 
 
-def alphas_scale(search: SearchConfig, epoch: int) -> float:
-    """What the alphas are multiplied by in an epoch, counted from 0: linear after the warm-up."""
-    num_moves = search.max_epochs - search.warmup_epochs - 1
-    progress = max(0, epoch - search.warmup_epochs) / max(1, num_moves)
-    start, end = search.alphas_scale_start, search.alphas_scale_end
-    return start + (end - start) * progress
-
-
-def sample_edges(logits: Logits, seed: tf.Tensor, gumbel_temperature: float) -> SampledEdges:
+def sample_architecture(
+    architecture_logits: ArchitectureLogits, seed: tf.Tensor
+) -> SampledArchitecture:
     """Draws an operation for each edge by the Gumbel trick, and a depth.
 
     Args:
-      logits: of both.
+      architecture_logits: of operations and depths.
       seed: int32 [2]; equal seeds draw equal noise.
-      gumbel_temperature: of the relaxation that carries the gradient. The draw does not depend on
-        it: what is explored is decided by the scale of the alphas.
-
-    Returns:
-      The architecture and its gates.
     """
-    alphas = logits.operations
+    alphas = architecture_logits.operations
     uniform = tf.random.stateless_uniform(tf.shape(alphas), seed, minval=1e-9, maxval=1.0)
     noisy = alphas - tf.math.log(-tf.math.log(uniform))
     operations = tf.argmax(noisy, axis=-1, output_type=tf.int32)
-    relaxed = tf.nn.softmax(noisy / gumbel_temperature)
-    drawn = tf.gather(relaxed, operations, batch_dims=1)
-    gates = tf.stop_gradient(1.0 - drawn) + drawn
-    return SampledEdges(operations, gates, draw_num_absent(logits.depth_logits, seed))
+    return SampledArchitecture(operations, draw_num_absent(architecture_logits.depth, seed))
 
 
-def sample_architecture(
-    logits: Logits, seed: tf.Tensor, search: SearchConfig
-) -> SampledEdges | MixedEdges:
-    """What a step of the search computes: an architecture drawn, or the mixture of all.
-
-    Args:
-      logits: of operations and depths.
-      seed: int32 [2], of the draw.
-      search: `execution` says which, `gumbel_temperature` belongs to the draw.
-    """
-    if search.execution == "mixture":
-        return MixedEdges(tf.nn.softmax(logits.operations))
-    return sample_edges(logits, seed, search.gumbel_temperature)
+def fixed_architecture(operations: Sequence[int], num_absent: int = 0) -> SampledArchitecture:
+    """A given architecture: int [E] operation indices, and how many topmost cells are left out."""
+    return SampledArchitecture(tf.constant(list(operations), tf.int32), tf.constant(num_absent))
 
 
-def fixed_edges(operations: Sequence[int], num_absent: int = 0) -> SampledEdges:
-    """A given architecture: int [E] operation indices, without a gradient."""
-    indices = tf.constant(list(operations), tf.int32)
-    return SampledEdges(indices, tf.ones_like(indices, tf.float32), tf.constant(num_absent))
-
-
-def edges_of(genotype: Genotype, *, num_cells: int) -> SampledEdges:
+def architecture_of(genotype: Genotype, *, num_cells: int) -> SampledArchitecture:
     """A genotype in a supernet of `num_cells` cells, of which the topmost may be absent."""
     num_absent = num_cells - len(genotype.cells)
     unused = [0] * (num_absent * len(genotype.cells[0]))
-    return fixed_edges(operations_of(genotype) + unused, num_absent)
+    return fixed_architecture(operations_of(genotype) + unused, num_absent)
 
 
 def relative_entropy(alphas: np.ndarray) -> float:
@@ -129,11 +85,13 @@ def relative_entropy(alphas: np.ndarray) -> float:
     return float(entropy.mean() / np.log(alphas.shape[-1]))
 
 
-def derive_genotype(logits: Logits, *, num_nodes: int, num_cells: int) -> Genotype:
+def derive_genotype(
+    architecture_logits: ArchitectureLogits, *, num_nodes: int, num_cells: int
+) -> Genotype:
     """The most likely depth, and the most likely operation of every edge.
 
     Args:
-      logits: of both, with or without noise.
+      architecture_logits: of operations and depths, with or without noise.
       num_nodes: intermediate nodes of a cell.
       num_cells: the most that a student has; rows of one cell count for all of them.
 
@@ -141,9 +99,9 @@ def derive_genotype(logits: Logits, *, num_nodes: int, num_cells: int) -> Genoty
       The genotype; adding a constant to an edge's alphas does not change it.
     """
     return genotype_of(
-        logits.operations.argmax(axis=-1),
+        architecture_logits.operations.argmax(axis=-1),
         num_nodes=num_nodes,
-        num_cells=num_cells - int(logits.depth_logits.argmax()),
+        num_cells=num_cells - int(architecture_logits.depth.argmax()),
     )
 
 
@@ -168,11 +126,12 @@ def operations_of(genotype: Genotype) -> list[int]:
     return [OPERATIONS.index(edge.primitive) for cell in genotype.cells for edge in cell]
 
 
-def draw_scores(logits: Logits, generator: np.random.Generator) -> Logits:
-    """The logits with Gumbel noise, on the host: what is drawn is the largest of each row."""
-    operations = logits.operations + generator.gumbel(size=logits.operations.shape)
-    if len(logits.depth_logits) == 1:
-        return Logits(operations, logits.depth_logits)
-    return Logits(
-        operations, logits.depth_logits + generator.gumbel(size=logits.depth_logits.shape)
-    )
+def add_noise(
+    architecture_logits: ArchitectureLogits, generator: np.random.Generator
+) -> ArchitectureLogits:
+    """Adds Gumbel noise, on the host: what is drawn is the largest of each row."""
+    operations, depth = architecture_logits
+    noisy = operations + generator.gumbel(size=operations.shape)
+    if len(depth) == 1:
+        return ArchitectureLogits(noisy, depth)
+    return ArchitectureLogits(noisy, depth + generator.gumbel(size=depth.shape))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.cost_table import CostTable
-from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.models.students.genotype import Genotype, edge_ends
 from adarec_tf.models.students.genotype_io import read_genotype
 from adarec_tf.search.cost.budget import (
     Budget,
@@ -34,17 +34,46 @@ class SearchSpace(NamedTuple):
       student: their config.
       costs: of each of them.
       is_one_of_several: whether other widths are searched too, so that genotypes tell theirs.
-      num_alike: cells that get an operation together.
-      num_optional: cells that a student may leave out.
+      is_shared: whether all cells of a student have the same operations.
+      num_optional: cells that a student may leave out, from the top.
       budgets: which all students keep.
     """
 
     student: StudentConfig
     costs: CostTable
-    is_one_of_several: bool
-    num_alike: int
-    num_optional: int
-    budgets: tuple[Budget, ...]
+    is_one_of_several: bool = False
+    is_shared: bool = True
+    num_optional: int = 0
+    budgets: tuple[Budget, ...] = ()
+
+    @property
+    def num_alike(self) -> int:
+        """Cells that get an operation together: it is bought for all of them."""
+        return self.student.num_cells if self.is_shared else 1
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the alphas: the edges of one cell, or of every cell."""
+        num_cells = 1 if self.is_shared else self.student.num_cells
+        return num_cells * len(edge_ends(self.student.num_nodes))
+
+    @property
+    def depths(self) -> range:
+        """Numbers of cells that a student may have."""
+        most = self.student.num_cells
+        return range(most - self.num_optional, most + 1)
+
+    def within(self, budget: Budget) -> "SearchSpace":
+        """The students that keep a further budget as well."""
+        return self._replace(budgets=(*self.budgets, budget))
+
+    def budgets_without(self, num_absent: int) -> list[Budget]:
+        """The budgets of students that leave so many cells out."""
+        return [budget.without_cells(num_absent) for budget in self.budgets]
+
+    def allows(self, genotype: Genotype) -> bool:
+        """Whether a genotype without dead edges keeps all budgets."""
+        return all(budget.is_kept_by(genotype) for budget in self.budgets)
 
     @property
     def record(self) -> dict[str, int]:
@@ -79,16 +108,14 @@ def search_space(costs: CostTable, student: StudentConfig, search: SearchConfig)
             "`costs` should have latencies, since the search has a budget or a front of them. "
             "Received: a table of counts; measure it with `export.profile.measure_latencies`."
         )
-    # Alphas of one cell buy an operation for all of them.
-    num_alike = student.num_cells if search.alphas == "shared" else 1
-    return SearchSpace(
+    space = SearchSpace(
         student.replace(hidden_dim=costs.shape.hidden_dim),
         costs,
-        len(search.hidden_dims) > 1,
-        num_alike,
-        search.num_optional_cells(student.num_cells),
-        find_budgets(search, costs, num_cells=num_alike),
+        is_one_of_several=len(search.hidden_dims) > 1,
+        is_shared=search.alphas == "shared",
+        num_optional=search.num_optional_cells(student.num_cells),
     )
+    return space._replace(budgets=find_budgets(search, costs, num_alike=space.num_alike))
 
 
 def reachable_spaces(
@@ -118,7 +145,7 @@ def reachable_spaces(
         space = search_space(table, student, search)
         try:
             # With the fewest cells: more cost more.
-            check_reachable([budget.without_cells(space.num_optional) for budget in space.budgets])
+            check_reachable(space.budgets_without(space.num_optional))
             spaces.append(space)
         except UnreachableBudgetError as error:
             logger.info("stage=search left out hidden_dim=%d: %s", table.shape.hidden_dim, error)

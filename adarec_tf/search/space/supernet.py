@@ -1,10 +1,6 @@
-"""The network that holds every operation on every edge.
-
-It computes one of them, the one that was drawn (GDAS), or the mixture of all (DARTS).
-"""
+"""The network that holds every operation on every edge, and computes the one that was drawn."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -22,7 +18,7 @@ from adarec_tf.models.students.genotype import edge_ends
 from adarec_tf.models.students.norm import ChannelNorm, channel_moments
 from adarec_tf.models.students.primitives import PRIMITIVES
 from adarec_tf.models.students.student import CellOutput
-from adarec_tf.search.space.alphas import OPERATIONS, MixedEdges, SampledEdges
+from adarec_tf.search.space.alphas import OPERATIONS, SampledArchitecture
 
 _CONVOLUTIONS = [name for name in OPERATIONS if PRIMITIVES[name].kernel_size > 0]
 _WEIGHTLESS = [name for name in OPERATIONS if PRIMITIVES[name].kernel_size == 0]
@@ -30,41 +26,13 @@ _NUM_TAPS = max(PRIMITIVES[name].kernel_size for name in _CONVOLUTIONS)
 _NORM_EPSILON = 1e-6
 
 
-class DrawnOperation(NamedTuple):
-    """What was drawn for one edge.
-
-    Attributes:
-      index: int32 scalar, in `OPERATIONS`.
-      gate: float32 scalar, equal to 1; carries the gradient of the choice.
-    """
-
-    index: tf.Tensor
-    gate: tf.Tensor
-
-
-class OperationShares(NamedTuple):
-    """What the operations add to one edge.
-
-    Attributes:
-      shares: float32 [O].
-    """
-
-    shares: tf.Tensor
-
-
-EdgeChoice = DrawnOperation | OperationShares
-
-
 class MixedOp(keras.layers.Layer):
-    """All operations of one edge, of which one counts, or each by its share.
+    """All operations of one edge, of which one is computed.
 
     The released code runs all ten. Here the convolutions keep their weights in one stack, and the
     one drawn is gathered from it and computed alone; pools cost next to nothing and are computed
     always. Stacks also keep the graph small: with a layer a convolution, tracing took ten times as
     long.
-
-    The norm of a cell's output removes a factor common to all its edges. So a gate's gradient says
-    what an edge adds beside the others, not how good the cell is; hence cells of two nodes or more.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -81,35 +49,24 @@ class MixedOp(keras.layers.Layer):
         self.norm_offsets = self.add_weight(shape=vectors, initializer="zeros", name="norm_offsets")
         self.weightless = [PRIMITIVES[name].build("float32") for name in _WEIGHTLESS]
 
-    def call(self, states: tf.Tensor, mask: tf.Tensor, choice: EdgeChoice) -> tf.Tensor:
-        """Applies the operation that was drawn, or all of them.
+    def call(self, states: tf.Tensor, mask: tf.Tensor, operation: tf.Tensor) -> tf.Tensor:
+        """Applies the operation that was drawn.
 
         Args:
           states: float32 [B, L, D].
           mask: float32 [B, L, 1].
-          choice: which.
+          operation: int32 scalar, in `OPERATIONS`.
 
         Returns:
           float32 [B, L, D].
         """
-        if isinstance(choice, OperationShares):
-            return self._mix(states, mask, choice.shares)
-        is_drawn = tf.unstack(tf.one_hot(choice.index, len(OPERATIONS)))
+        is_drawn = tf.unstack(tf.one_hot(operation, len(OPERATIONS)))
         places = [OPERATIONS.index(name) for name in _CONVOLUTIONS]
         is_convolution = tf.add_n([is_drawn[place] for place in places])
         index = tf.argmax(tf.stack([is_drawn[place] for place in places]))
         result = is_convolution * self._convolve(states, index)
         for name, layer in zip(_WEIGHTLESS, self.weightless, strict=True):
             result += is_drawn[OPERATIONS.index(name)] * layer(states, mask)
-        return choice.gate * result * mask
-
-    def _mix(self, states: tf.Tensor, mask: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
-        """Every operation, times its share."""
-        result = tf.zeros_like(states)
-        for index, name in enumerate(_CONVOLUTIONS):
-            result += shares[OPERATIONS.index(name)] * self._convolve(states, tf.constant(index))
-        for name, layer in zip(_WEIGHTLESS, self.weightless, strict=True):
-            result += shares[OPERATIONS.index(name)] * layer(states, mask)
         return result * mask
 
     def _convolve(self, states: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
@@ -189,14 +146,30 @@ class SearchCell(keras.layers.Layer):
             layer.build(input_shape)
 
     def call(
-        self, states: tf.Tensor, mask: tf.Tensor, choices: list[EdgeChoice], training: bool = False
+        self,
+        states: tf.Tensor,
+        mask: tf.Tensor,
+        operations: list[tf.Tensor],
+        training: bool = False,
     ) -> tf.Tensor:
-        """Maps states [B, L, D] with mask [B, L, 1] through the edges' choices."""
+        """Maps states through the operation of every edge.
+
+        Args:
+          states: float32 [B, L, D].
+          mask: float32 [B, L, 1].
+          operations: int32 scalars, one an edge.
+          training: whether dropout is on.
+
+        Returns:
+          float32 [B, L, D].
+        """
         nodes = [states]
         for target in range(1, self.num_nodes + 1):
             terms = [
-                edge(nodes[source], mask, choice)
-                for edge, (source, end), choice in zip(self.edges, self.ends, choices, strict=True)
+                edge(nodes[source], mask, operation)
+                for edge, (source, end), operation in zip(
+                    self.edges, self.ends, operations, strict=True
+                )
                 if end == target
             ]
             nodes.append(ordered_sum(terms))
@@ -208,13 +181,13 @@ def _computed_if(
     cell: Callable[..., tf.Tensor],
     states: tf.Tensor,
     mask: tf.Tensor,
-    choices: list[EdgeChoice],
+    operations: list[tf.Tensor],
     training: bool,
 ) -> tf.Tensor:
     """The cell's output, or its input if it is not there."""
 
     def compute() -> tf.Tensor:
-        return cell(states, mask, choices, training=training)
+        return cell(states, mask, operations, training=training)
 
     return compute() if is_there is True else tf.cond(is_there, compute, lambda: states)
 
@@ -246,13 +219,13 @@ class Supernet(keras.Model):
         self.final_norm = ChannelNorm(epsilon=1e-6)
 
     def call(
-        self, item_ids: tf.Tensor, edges: SampledEdges | MixedEdges, training: bool = False
+        self, item_ids: tf.Tensor, architecture: SampledArchitecture, training: bool = False
     ) -> SequenceOutputs:
-        """Computes one student, or the mixture of all.
+        """Computes one student.
 
         Args:
           item_ids: int [B, L].
-          edges: those of one cell, for all of them, or of every cell.
+          architecture: operations of one cell, for all of them, or of every cell; and the depth.
           training: whether dropout is on.
 
         Returns:
@@ -261,26 +234,21 @@ class Supernet(keras.Model):
         """
         mask = real_positions(item_ids)
         states = embedding = self.sequence_embedding(item_ids, training=training)
-        num_there = len(self.cells) - (edges.num_absent if isinstance(edges, SampledEdges) else 0)
+        num_there = len(self.cells) - architecture.num_absent
         num_required = len(self.cells) - self._num_optional
         hidden_states = []
-        choices_of_cells = self._choices_of_cells(edges)
-        for index, (cell, choices) in enumerate(zip(self.cells, choices_of_cells, strict=True)):
+        of_cells = self._operations_of_cells(architecture.operations)
+        for index, (cell, operations) in enumerate(zip(self.cells, of_cells, strict=True)):
             is_there = index < num_required or tf.less(index, num_there)
-            states = _computed_if(is_there, cell, states, mask, choices, training)
+            states = _computed_if(is_there, cell, states, mask, operations, training)
             hidden_states.append(states)
         return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
 
-    def _choices_of_cells(self, edges: SampledEdges | MixedEdges) -> list[list[EdgeChoice]]:
+    def _operations_of_cells(self, operations: tf.Tensor) -> list[list[tf.Tensor]]:
+        """The operation on every edge of every cell, int32 scalars."""
         num_edges = len(self.cells[0].ends)
         num_rows = len(self.cells) * num_edges
         # Of one cell or of all: compiled steps may be given either, and see it when they run.
-        repeats = num_rows // tf.shape(edges[0])[0]
-        is_mixture = isinstance(edges, MixedEdges)
-        columns = [
-            tf.unstack(tf.tile(rows, [repeats] + [1] * (len(rows.shape) - 1)), num=num_rows)
-            for rows in edges[:2]  # operations and gates, or shares
-        ]
-        kind = OperationShares if is_mixture else DrawnOperation
-        choices: list[EdgeChoice] = [kind(*row) for row in zip(*columns, strict=True)]
-        return [choices[start : start + num_edges] for start in range(0, num_rows, num_edges)]
+        repeats = num_rows // tf.shape(operations)[0]
+        indices = tf.unstack(tf.tile(operations, [repeats]), num=num_rows)
+        return [indices[start : start + num_edges] for start in range(0, num_rows, num_edges)]

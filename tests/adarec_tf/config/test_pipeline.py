@@ -7,7 +7,6 @@ from adarec_tf.config.base import Config, SettingError
 from adarec_tf.config.data import DataConfig
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.pipeline import PipelineConfig
-from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.teacher import BERT4RecConfig, NextItNetConfig, SASRecConfig, TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 
@@ -46,7 +45,7 @@ def test_unknown_and_missing_keys_are_refused() -> None:
         ("teacher.dropout=1.5", "less than 1"),
         ("teacher.dropout=1.0", "less than 1"),
         ("training.learning_rate=Infinity", "finite"),
-        ("search.num_candidates=2.5", "an integer"),
+        ("search.num_evaluations=2.5", "an integer"),
         ("student.num_nodes=1", "at least 2"),
         (
             "student.item_table.format=int2",
@@ -118,7 +117,6 @@ def test_whole_numbers_are_taken_for_floats() -> None:
 def test_the_fit_loops_settings_are_carried_over() -> None:
     training = DistillationConfig(max_epochs=7, learning_rate=0.5).training()
     assert (training.max_epochs, training.learning_rate) == (7, 0.5)
-    assert SearchConfig(max_epochs=9).training().max_epochs == 9
 
 
 def test_values_are_checked_on_construction() -> None:
@@ -233,14 +231,6 @@ def test_a_config_of_one_teacher_does_not_take_the_name_of_another() -> None:
 def test_smoothing_and_a_sampled_loss_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="`label_smoothing` should be 0 with a sampled loss"):
         TrainingConfig(loss="gbce", label_smoothing=0.1)
-
-
-def test_a_depth_is_searched_by_scores_alone() -> None:
-    CONFIG.override(["search.min_cells=1"])
-    with pytest.raises(
-        ValueError, match=r"`search\.min_cells` should be 0 with alpha_gradient=gate"
-    ):
-        CONFIG.override(["search.min_cells=1", "search.alpha_gradient=gate"])
 
 
 def test_widths_go_with_the_frame_and_without_a_table_of_one_of_them() -> None:

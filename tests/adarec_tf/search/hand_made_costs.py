@@ -3,9 +3,11 @@
 from typing import Any
 
 from adarec_tf.config.item_table import FLOAT32_TABLE
+from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.cost_table import Cost, CostTable, StudentShape
 from adarec_tf.models.students.primitives import NONE, PRIMITIVES, SKIP
+from adarec_tf.search.space.search_space import SearchSpace, search_space
 
 SHAPE = StudentShape(
     num_items=16,
@@ -43,6 +45,13 @@ def cost_table(**changes: Any) -> CostTable:
 
 
 STUDENT = StudentConfig(hidden_dim=4, num_cells=2, num_nodes=2)  # of `SHAPE`
+
+
+def space(**settings: Any) -> SearchSpace:
+    """Its students, with these settings of the search."""
+    return search_space(cost_table(), STUDENT, SearchConfig(**settings))
+
+
 COUNTED = cost_table(
     operations={
         name: part._replace(latency_ms=0.0) for name, part in cost_table().operations.items()

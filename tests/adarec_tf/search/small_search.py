@@ -1,4 +1,4 @@
-"""A search so small that a gradient of it can be checked coordinate by coordinate."""
+"""A search so small that its steps take no time."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.search.bilevel.state import SearchBatch, SearchState
-from adarec_tf.search.space.alphas import OPERATIONS, fixed_edges
+from adarec_tf.search.space.alphas import OPERATIONS, fixed_architecture
 from adarec_tf.search.space.supernet import Supernet
 
 NUM_ITEMS, LENGTH, NUM_EDGES = 12, 5, 3
@@ -22,7 +22,7 @@ def small_search(learning_rate: float = 1e-2) -> SearchState:
     keras.utils.set_random_seed(3)
     teacher = build_teacher(NextItNetConfig(hidden_dim=6, num_blocks=2), NUM_ITEMS, LENGTH, seed=1)
     supernet = Supernet(STUDENT, NUM_ITEMS, LENGTH)
-    supernet(tf.zeros([1, 1], tf.int64), fixed_edges([0] * NUM_EDGES))
+    supernet(tf.zeros([1, 1], tf.int64), fixed_architecture([0] * NUM_EDGES))
     objective = DistillationObjective(
         supernet.sequence_embedding,
         STUDENT.num_cells,
@@ -33,9 +33,8 @@ def small_search(learning_rate: float = 1e-2) -> SearchState:
     depth_alphas = keras.Variable(np.zeros(1, np.float32))
     weight_optimizer = keras.optimizers.Adam(learning_rate)
     alpha_optimizer = keras.optimizers.Adam(1e-1)
-    scale = tf.Variable(1.0, trainable=False)
     state = SearchState(
-        *(supernet, objective, alphas, depth_alphas, scale, weight_optimizer, alpha_optimizer)
+        supernet, objective, alphas, depth_alphas, weight_optimizer, alpha_optimizer
     )
     weight_optimizer.build(state.weights)
     alpha_optimizer.build([alphas, depth_alphas])
@@ -48,30 +47,3 @@ def small_batch(state: SearchState, seed: tuple[int, int] = (1, 2)) -> SearchBat
     item_ids, labels = tf.constant(items[:, :-1]), tf.constant(items[:, 1:])
     teacher = state.objective.teacher_states(item_ids, labels)
     return SearchBatch(item_ids, labels, teacher, tf.constant(seed), tf.constant(1.0))
-
-
-def relaxed_gates(at: np.ndarray, batch: SearchBatch, operations: tf.Tensor) -> "RelaxedGates":
-    """The gates as a function of the alphas, where the forward pass of the steps is hard.
-
-    What a step differentiates is the loss with each gate at 1 + p(alphas) - p(where we stand), the
-    same noise throughout.
-    """
-    uniform = tf.random.stateless_uniform(at.shape, batch.seed, minval=1e-9, maxval=1.0).numpy()
-    return RelaxedGates(at, -np.log(-np.log(uniform.astype(np.float64))), operations.numpy())
-
-
-class RelaxedGates:
-    """See `relaxed_gates`."""
-
-    def __init__(self, at: np.ndarray, noise: np.ndarray, operations: np.ndarray) -> None:
-        self._noise, self._operations = noise, operations
-        self._shares = self._shares_of(at.astype(np.float64))
-
-    def _shares_of(self, alphas: np.ndarray) -> np.ndarray:
-        logits = alphas + self._noise
-        relaxed = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        return relaxed[np.arange(len(relaxed)), self._operations]
-
-    def __call__(self, alphas: np.ndarray) -> tf.Tensor:
-        """float32 [E]."""
-        return tf.constant(1.0 + self._shares_of(alphas) - self._shares, tf.float32)

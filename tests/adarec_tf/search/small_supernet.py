@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.config.student import StudentConfig
-from adarec_tf.search.space.alphas import fixed_edges
+from adarec_tf.search.space.alphas import fixed_architecture
 from adarec_tf.search.space.supernet import Supernet
 
 NUM_ITEMS, LENGTH, NUM_EDGES = 16, 20, 3
@@ -19,7 +19,7 @@ def small_supernet(num_optional: int = 0) -> Supernet:
     """A supernet no weight of which is where it was initialized."""
     keras.utils.set_random_seed(4)
     result = Supernet(CONFIG, NUM_ITEMS, LENGTH, num_optional=num_optional)
-    result(ITEM_IDS, fixed_edges([0] * NUM_EDGES))
+    result(ITEM_IDS, fixed_architecture([0] * NUM_EDGES))
     generator = np.random.default_rng(1)
     for variable in result.trainable_variables:  # biases and norms away from 0 and 1
         variable.assign_add(generator.normal(0, 0.1, variable.shape))

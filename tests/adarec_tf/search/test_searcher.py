@@ -19,9 +19,9 @@ from adarec_tf.models.students import build_student
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.search import searcher
 from adarec_tf.search.bilevel import supernet_training
-from adarec_tf.search.bilevel.supernet_training import SearchSettings
 from adarec_tf.search.searcher import SearchResult, is_finished, search_genotype
 from adarec_tf.search.space.alphas import OPERATIONS
+from adarec_tf.search.task import SearchTask
 from tests.adarec_tf import walk_scene
 from tests.event_files import read_scalars
 
@@ -48,6 +48,8 @@ def _search(
     *,
     distillation: DistillationConfig | None = None,
     num_cells: int = 1,
+    num_candidates: int = 4,
+    validation_users: int = 4096,
     **changes: Any,
 ) -> SearchResult:
     student = StudentConfig(hidden_dim=8, num_cells=num_cells, num_nodes=2)
@@ -67,6 +69,8 @@ def _search(
         checkpoint_dir=str(folder / "checkpoint"),
         trace_path=str(folder / "trace.jsonl"),
         log_dir=str(folder / "log"),
+        num_candidates=num_candidates,
+        validation_users=validation_users,
     )
 
 
@@ -153,10 +157,17 @@ def test_the_halves_share_the_bound_of_the_cache(
     num_layers = 2 + len(teacher(tf.constant([[1]])).hidden_states)
     sizes = [4 * 8 * num_layers * len(half.item_ids) for half in halves]
     distillation = DistillationConfig(max_cache_bytes=sum(sizes[: len(cached)]), hidden_weight=1.0)
-    settings = SearchSettings(
-        StudentConfig(), SEARCH, distillation, walk_scene.MAX_LENGTH, "exclude", 5
+    task = SearchTask(
+        teacher=teacher,
+        halves=halves,
+        valid=scene["valid"],
+        search=SEARCH,
+        distillation=distillation,
+        seen="exclude",
+        seed=5,
+        cache_dir=str(tmp_path),
     )
-    readers = supernet_training._teacher_readers(teacher, halves, settings, str(tmp_path))
+    readers = supernet_training.teacher_readers(task, walk_scene.MAX_LENGTH)
     assert {path.name for path in tmp_path.glob("*")} == set(cached)
     assert sum(reader.num_bytes for reader in readers) == distillation.max_cache_bytes
 
@@ -170,11 +181,13 @@ def test_alphas_wait_for_the_warm_up(whole_search: SearchResult) -> None:
 
 
 def test_no_candidate_is_blind_to_order_even_if_the_cost_is_all_that_counts(
-    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+    teacher: keras.Model,
+    scene: dict[str, Histories],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    result = _search(
-        teacher, scene, tmp_path, cost_weight=1e6, alpha_learning_rate=1.0, max_epochs=4
-    )
+    monkeypatch.setattr(supernet_training, "ALPHA_LEARNING_RATE", 1.0)
+    result = _search(teacher, scene, tmp_path, cost_weight=1e6, max_epochs=4)
     assert not any(genotype.is_degenerate for genotype, _ in result.candidates)
     assert not result.genotype.is_degenerate
     metrics = dict(result.candidates)
@@ -211,7 +224,7 @@ def test_a_baseline_takes_as_many_steps_and_looks_at_as_many_students(
     assert (again.genotype, again.candidates) == (result.genotype, result.candidates)
 
 
-def test_mixtures_with_alphas_of_every_cell_guided_by_several_teachers(
+def test_alphas_of_every_cell_guided_by_several_teachers(
     scene: dict[str, Histories], tmp_path: Path
 ) -> None:
     config = NextItNetConfig(hidden_dim=8, num_blocks=1, dropout=0.0)
@@ -221,11 +234,7 @@ def test_mixtures_with_alphas_of_every_cell_guided_by_several_teachers(
             for seed in (1, 2)
         ]
     )
-    changes = {
-        **{"alphas": "per_cell", "execution": "mixture", "alpha_gradient": "gate"},
-        "max_epochs": 2,
-    }
-    result = _search(ensemble, scene, tmp_path, num_cells=2, **changes)
+    result = _search(ensemble, scene, tmp_path, num_cells=2, alphas="per_cell", max_epochs=2)
     num_layers = len(ensemble(tf.constant([[1]])).hidden_states)
     assert len(result.trace[0]["teacher_mass"]) == num_layers
     assert np.shape(result.trace[-1]["alphas"]) == (6, len(OPERATIONS))
@@ -262,8 +271,12 @@ def test_finalists_keep_the_budgets_and_are_ranked_again_by_the_users_left_out(
     max_length = walk_scene.MAX_LENGTH
     macs = max_length * 3 * 8 * 8  # one convolution of three taps
     changes: dict[str, Any] = {
-        **{"validation_users": 10, "num_candidates": 1, "num_evaluations": 3, "max_macs": macs},
-        **{"front_size": 3, "front_quantity": "macs"},
+        "validation_users": 10,
+        "num_candidates": 1,
+        "num_evaluations": 3,
+        "max_macs": macs,
+        "front_size": 3,
+        "front_quantity": "macs",
     }
     result = _search(teacher, scene, tmp_path, max_epochs=2, **changes)
     assert encoder_macs(result.student, max_length) <= macs
@@ -307,8 +320,14 @@ def test_depths_and_widths_are_searched_and_a_finished_width_is_not_redone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     changes: dict[str, Any] = {
-        **{"alphas": "per_cell", "min_cells": 1, "hidden_dims": (4, 8), "max_epochs": 2},
-        **{"num_candidates": 1, "num_evaluations": 4, "front_size": 2, "front_quantity": "macs"},
+        "alphas": "per_cell",
+        "min_cells": 1,
+        "hidden_dims": (4, 8),
+        "max_epochs": 2,
+        "num_candidates": 1,
+        "num_evaluations": 4,
+        "front_size": 2,
+        "front_quantity": "macs",
     }
     run_epoch, epochs = searcher._SearchLoop._run_epoch, []
 

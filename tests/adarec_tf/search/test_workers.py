@@ -53,16 +53,16 @@ def test_two_workers_search_what_one_process_searches(tmp_path: Path) -> None:
     wait(start_workers(SCRIPT, cluster, names), cluster)
     expected = read(single / "single.json")
     chief, other = (read(cluster / f"{name}.json") for name in names)
-    assert "overrun" in expected["score"]["trace"][-1]
+    assert expected["budget"]["trace"][-1]["overrun"] > 0
     for case, result in expected.items():
         assert_same_search(chief[case], result)
         # Workers are equal to the bit, or they would part ways.
         assert other[case]["weights"] == chief[case]["weights"]
         assert other[case]["trace"][-1]["alphas"] == chief[case]["trace"][-1]["alphas"]
-    assert chief["continued"]["weights"] == chief["score"]["weights"]
-    assert (cluster / "score-chief.jsonl").exists()
-    assert not (cluster / "score-other.jsonl").exists()  # the chief alone writes
-    assert not (cluster / "score" / "log" / "other").exists()
+    assert chief["continued"]["weights"] == chief["budget"]["weights"]
+    assert (cluster / "budget-chief.jsonl").exists()
+    assert not (cluster / "budget-other.jsonl").exists()  # the chief alone writes
+    assert not (cluster / "budget" / "log" / "other").exists()
 
 
 def test_workers_with_different_costs_are_an_error(

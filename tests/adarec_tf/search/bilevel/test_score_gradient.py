@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.search.bilevel.score_gradient import ComparedArchitectures, compared_loss
-from adarec_tf.search.space.alphas import Logits
+from adarec_tf.search.space.alphas import ArchitectureLogits
 from adarec_tf.search.space.depth import active_rows
 from tests.references.gradients import central_differences
 
@@ -34,7 +34,7 @@ def _estimate(drawn: tuple[int, ...]) -> tuple[float, np.ndarray]:
         tape.watch(logits)
         operations = tf.constant([ARCHITECTURES[index] for index in drawn])
         loss = compared_loss(
-            Logits(logits),
+            ArchitectureLogits(logits),
             ComparedArchitectures(
                 operations, tf.ones_like(operations, tf.float32), tf.zeros(len(drawn), tf.int32)
             ),
@@ -103,7 +103,7 @@ def test_over_all_draws_of_depths_and_operations_as_well() -> None:
         with tf.GradientTape() as tape:
             tape.watch(variables)
             drawn = ComparedArchitectures(operations, is_there, num_absent)
-            loss = compared_loss(Logits(*variables), drawn, losses)
+            loss = compared_loss(ArchitectureLogits(*variables), drawn, losses)
         return tape.gradient(loss, variables)
 
     gradient = np.zeros(8)

@@ -16,9 +16,9 @@ from tests.adarec_tf.search.hand_made_costs import cost_table
 CONV_3, CONV_5, SKIP = map(OPERATIONS.index, ("conv_3", "conv_5", "skip"))
 
 
-def _budgets(num_cells: int = 2, **settings: float) -> tuple[Budget, ...]:
+def _budgets(num_alike: int = 2, **settings: float) -> tuple[Budget, ...]:
     search = SearchConfig(**settings)  # type: ignore[arg-type]
-    return find_budgets(search, cost_table(), num_cells=num_cells)
+    return find_budgets(search, cost_table(), num_alike=num_alike)
 
 
 def _overrun(alphas: tf.Tensor, budgets: Sequence[Budget]) -> tf.Tensor:
@@ -36,9 +36,6 @@ def test_without_settings_there_is_no_budget() -> None:
         ("max_parameters", 150, 50, 30),
         ("max_bytes", 500, 100, 120),
         ("latency_budget_ms", 1.5, 5000, 3000),
-        ("max_macs_share", 0.25, 2500, 300),
-        ("max_parameters_share", 0.2, 100, 30),
-        ("max_latency_share", 0.5, 10_000, 3000),
     ],
 )
 def test_what_a_budget_leaves_for_the_operations_by_hand(
@@ -51,11 +48,11 @@ def test_what_a_budget_leaves_for_the_operations_by_hand(
     assert budget.setting_for(budget.allowance) == pytest.approx(value)
 
 
-@pytest.mark.parametrize(("num_cells", "least"), [(1, 1.1), (2, 1.2)])
-def test_cells_that_share_an_operation_all_pay_for_it(num_cells: int, least: float) -> None:
-    check_reachable(_budgets(num_cells, latency_budget_ms=least))
+@pytest.mark.parametrize(("num_alike", "least"), [(1, 1.1), (2, 1.2)])
+def test_cells_that_share_an_operation_all_pay_for_it(num_alike: int, least: float) -> None:
+    check_reachable(_budgets(num_alike, latency_budget_ms=least))
     with pytest.raises(ValueError, match=f"at least {least}, "):
-        check_reachable(_budgets(num_cells, latency_budget_ms=least - 0.01))
+        check_reachable(_budgets(num_alike, latency_budget_ms=least - 0.01))
 
 
 def test_a_budget_is_kept_to_the_last_unit() -> None:
@@ -72,11 +69,10 @@ def test_a_budget_is_kept_to_the_last_unit() -> None:
     ("settings", "setting", "least"),
     [
         ({"latency_budget_ms": 0.4}, "latency_budget_ms", 1.2),  # the rest, and a pool in two cells
-        ({"max_latency_share": 0.29}, "max_latency_share", 0.3),
         ({"max_parameters": 7}, "max_parameters", 100),
         ({"max_bytes": 399}, "max_bytes", 400),
         # A pool takes no multiply-adds, but is too slow; a convolution is slower yet.
-        ({"max_macs": 599, "max_latency_share": 0.26}, "max_latency_share", 0.3),
+        ({"max_macs": 599, "latency_budget_ms": 1.04}, "latency_budget_ms", 1.2),
     ],
 )
 def test_an_unreachable_budget_names_the_least_reachable_value(
@@ -97,7 +93,7 @@ def test_budgets_that_only_together_are_unreachable_say_so() -> None:
         for name, part in table.operations.items()
     }
     search = SearchConfig(max_macs=500, latency_budget_ms=1.7)
-    budgets = find_budgets(search, cost_table(operations=slow_pools), num_cells=2)
+    budgets = find_budgets(search, cost_table(operations=slow_pools), num_alike=2)
     for budget in budgets:
         check_reachable([budget])
     expected = r"`search.max_macs` should be at least 600, .* within latency_budget_ms=1\.7\."
@@ -123,7 +119,7 @@ def test_the_hinge_pushes_to_cheap_operations_and_rests_within_the_budget() -> N
     alphas = tf.Variable(np.zeros((6, len(OPERATIONS)), np.float32))
     for macs, is_pushed in ((10, True), (100_000, False)):
         with tf.GradientTape() as tape:
-            overrun = _overrun(alphas, _budgets(num_cells=1, max_macs=macs))
+            overrun = _overrun(alphas, _budgets(num_alike=1, max_macs=macs))
         gradient = tape.gradient(overrun, alphas)
         assert (float(overrun) > 0) == is_pushed
         if is_pushed:
@@ -133,26 +129,27 @@ def test_the_hinge_pushes_to_cheap_operations_and_rests_within_the_budget() -> N
             assert np.all(gradient.numpy() == 0)
 
 
-@pytest.mark.parametrize(("num_cells", "price"), [(1, 1), (2, 2)])
-def test_cells_that_are_left_out_leave_more_for_the_others(num_cells: int, price: int) -> None:
+@pytest.mark.parametrize("num_alike", [1, 2])
+def test_cells_that_are_left_out_leave_more_for_the_others(num_alike: int) -> None:
     """A cell without operations takes 24 of the 400 bytes of the rest."""
-    [budget] = _budgets(num_cells, max_bytes=460)
+    [budget] = _budgets(num_alike, max_bytes=460)
     one = Genotype.from_primitives(2, [["conv_3", "none", "none"]])
     two = Genotype.from_primitives(2, [["conv_3", "none", "none"], ["none"] * 3])
     assert (budget.price_of(two), budget.price_of(one)) == (120, 96)
     assert budget.allowance == 60
     shallow = budget.without_cells(1)
-    assert (shallow.allowance, shallow.num_cells, shallow.all_cells) == (84, 1, 1)
-    assert (budget.num_cells, shallow.price_of(one)) == (price, 120)
+    assert (shallow.allowance, shallow.num_alike, shallow.num_cells) == (84, 1, 1)
+    assert (budget.num_alike, shallow.price_of(one)) == (num_alike, 120)
+    assert budget.row_prices[CONV_3] == num_alike * 120
     assert shallow.setting_for(shallow.allowance) == budget.setting_for(budget.allowance) == 460
     for value, keeps_one, keeps_two in ((495, False, False), (496, True, False), (520, True, True)):
-        [budget] = _budgets(num_cells, max_bytes=value)
+        [budget] = _budgets(num_alike, max_bytes=value)
         assert (budget.is_kept_by(one), budget.is_kept_by(two)) == (keeps_one, keeps_two)
         assert budget.without_cells(1).is_kept_by(one) == keeps_one
 
 
 def test_the_hinge_counts_the_cells_that_are_expected() -> None:
-    [budget] = _budgets(num_cells=1, max_bytes=401)
+    [budget] = _budgets(num_alike=1, max_bytes=401)
     shares = tf.one_hot([CONV_3] * 6, len(OPERATIONS))
     # Of six convolutions of 120 bytes, beside one byte; undecided edges have 96 on average.
     for num_absent in (0.0, 0.5):

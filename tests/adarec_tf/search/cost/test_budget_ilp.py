@@ -39,8 +39,8 @@ def _best_of_all(scores: np.ndarray, budgets: Sequence[Budget]) -> float:
     )
 
 
-def _budgets(num_cells: int = 2, **given: float) -> tuple[Budget, ...]:
-    return find_budgets(SearchConfig(**given), cost_table(), num_cells=num_cells)  # type: ignore[arg-type]
+def _budgets(num_alike: int = 2, **given: float) -> tuple[Budget, ...]:
+    return find_budgets(SearchConfig(**given), cost_table(), num_alike=num_alike)  # type: ignore[arg-type]
 
 
 @settings(max_examples=40, deadline=None)

@@ -6,23 +6,17 @@ from adarec_tf.models.students.cost_table import Cost
 from adarec_tf.search.cost.cost import Prices, expected_cost, relative_costs
 from adarec_tf.search.space.alphas import OPERATIONS
 from adarec_tf.search.space.depth import ExpectedStudent
-from tests.adarec_tf.search.hand_made_costs import cost_table
+from tests.adarec_tf.search.hand_made_costs import COUNTED, cost_table
 
 
 def test_prices_are_shares_of_the_teachers_encoder() -> None:
-    table = cost_table(
-        operations=dict.fromkeys(OPERATIONS, Cost(10, 100, 40, 0.5)),
-        teacher_encoder=Cost(100, 1000, 400, 2.0),
-    )
-    prices = relative_costs(table, num_cells=3, latency_share=0.5)
-    np.testing.assert_allclose(prices.operations, 3 * (0.25 * 0.1 + 0.25 * 0.1 + 0.5 * 0.25))
-
-
-def test_prices_without_latency_need_none() -> None:
-    counted = cost_table(teacher_encoder=Cost(200, 10_000, 800))
-    prices = relative_costs(counted, num_cells=2, latency_share=0.0)
+    table = cost_table(teacher_encoder=Cost(200, 10_000, 800, 2.0))
+    prices = relative_costs(table, num_alike=3)
     conv_5 = OPERATIONS.index("conv_5")
-    assert prices.operations[conv_5] == pytest.approx(2 * (0.5 * 50 / 200 + 0.5 * 500 / 10_000))
+    assert prices.operations[conv_5] == pytest.approx(3 * (0.5 * 50 / 200 + 0.5 * 500 / 10_000))
+    assert prices.cell == pytest.approx(0.5 * 6 / 200)
+    counted = relative_costs(COUNTED, num_alike=3)
+    np.testing.assert_array_equal(counted.operations, prices.operations)
 
 
 def test_expected_cost_by_hand_and_its_direction() -> None:

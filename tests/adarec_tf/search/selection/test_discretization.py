@@ -3,7 +3,7 @@ import pytest
 
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.search.selection.discretization import DiscretizationGap, mean_of_drawn
-from adarec_tf.search.space.alphas import OPERATIONS, Logits, genotype_of
+from adarec_tf.search.space.alphas import OPERATIONS, ArchitectureLogits, genotype_of
 
 STUDENT = StudentConfig(num_cells=2, num_nodes=2)
 CONV, SKIP = OPERATIONS.index("conv_3"), OPERATIONS.index("skip")
@@ -14,7 +14,10 @@ def test_sharp_alphas_relax_to_the_one_architecture() -> None:
     logits[:, CONV] = 0.0
     genotype = genotype_of([CONV] * 3, num_nodes=2, num_cells=2)
     validate = {genotype: 0.25}.__getitem__
-    assert mean_of_drawn(Logits(logits), validate, student=STUDENT, num_drawn=3, seed=1) == 0.25
+    assert (
+        mean_of_drawn(ArchitectureLogits(logits), validate, student=STUDENT, num_drawn=3, seed=1)
+        == 0.25
+    )
 
 
 def test_the_relaxed_metric_is_the_mean_over_the_softmax() -> None:
@@ -22,7 +25,7 @@ def test_the_relaxed_metric_is_the_mean_over_the_softmax() -> None:
     logits[:, CONV] = 0.0
     logits[0, SKIP] = np.log(3.0)
     mean = mean_of_drawn(
-        Logits(logits),
+        ArchitectureLogits(logits),
         lambda genotype: float(genotype.cells[0][0].primitive == "skip"),
         student=STUDENT,
         num_drawn=400,

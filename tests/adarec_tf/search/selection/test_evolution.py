@@ -9,12 +9,18 @@ from hypothesis import strategies as st
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.search.selection.evolution import RankedGenotype, evolve, mutate
 from adarec_tf.search.space.alphas import OPERATIONS, genotype_of
+from adarec_tf.search.space.search_space import SearchSpace
+from tests.adarec_tf.search.hand_made_costs import STUDENT, space
 
 OPERATION_INDICES = st.lists(st.integers(0, len(OPERATIONS) - 1), min_size=6, max_size=6)
 
 
 def _genotype(*operations: int) -> Genotype:
     return genotype_of(operations, num_nodes=2, num_cells=2)
+
+
+def _space(is_shared: bool) -> SearchSpace:
+    return space(alphas="shared" if is_shared else "per_cell")
 
 
 def _primitives(genotype: Genotype) -> list[str]:
@@ -32,7 +38,7 @@ def test_a_child_differs_from_a_parent_without_dead_edges_in_one_edge_and_what_d
 ) -> None:
     num_cells, rows = (2, operations[:3]) if is_shared else (2, operations)
     parent = genotype_of(rows, num_nodes=2, num_cells=num_cells).without_dead_edges()
-    child = mutate(parent, np.random.default_rng(seed), is_shared=is_shared)
+    child = mutate(parent, _space(is_shared), np.random.default_rng(seed))
     pairs = [
         pair
         for old, new in zip(parent.cells, child.cells, strict=True)
@@ -52,9 +58,7 @@ def test_evolution_climbs(is_shared: bool) -> None:
     assert max(metric for _, metric in first) == 0.0
     # Of a thousand genotypes, or of a million.
     num_evaluations = 200 if is_shared else 400
-    children = evolve(
-        first, _num_best, num_evaluations=num_evaluations, is_shared=is_shared, seed=1
-    )
+    children = evolve(first, _num_best, _space(is_shared), num_evaluations=num_evaluations, seed=1)
     assert max(metric for _, metric in children) >= 5.0
 
 
@@ -62,7 +66,7 @@ def test_children_are_new_see_order_and_follow_the_seed() -> None:
     first = [(_genotype(0, 8, 8), 1.0)]
 
     def run(seed: int) -> list[RankedGenotype]:
-        return evolve(first, _num_best, num_evaluations=40, is_shared=True, seed=seed)
+        return evolve(first, _num_best, space(), num_evaluations=40, seed=seed)
 
     children = run(3)
     genotypes = [genotype for genotype, _ in [*first, *children]]
@@ -79,8 +83,8 @@ def test_the_oldest_dies_however_good_it_is() -> None:
     children = evolve(
         [(parent, 1e9)],
         lambda _: next(metrics),
+        space(),
         num_evaluations=8,
-        is_shared=True,
         seed=0,
         population_size=1,
     )
@@ -93,7 +97,8 @@ def test_the_oldest_dies_however_good_it_is() -> None:
 def test_validation_is_asked_as_often_as_allowed() -> None:
     calls: list[Genotype] = []
     validate: Callable[[Genotype], float] = lambda g: calls.append(g) or 0.0  # noqa: E731
-    evolve([(_genotype(0, 0, 0), 0.0)], validate, num_evaluations=7, is_shared=False, seed=0)
+    first = [(_genotype(0, 0, 0), 0.0)]
+    evolve(first, validate, _space(False), num_evaluations=7, seed=0)
     assert len(calls) == 7
 
 
@@ -101,12 +106,13 @@ def test_validation_is_asked_as_often_as_allowed() -> None:
 def test_depths_mutate_to_those_that_are_allowed(is_shared: bool) -> None:
     parent = _genotype(0, 4, 6, 1, 2, 3) if not is_shared else _genotype(0, 4, 6)
     generator = np.random.default_rng(0)
-    children = [
-        mutate(parent, generator, is_shared=is_shared, depths=(1, 2, 4)) for _ in range(200)
-    ]
+    student = STUDENT.replace(num_cells=4)
+    students = _space(is_shared)._replace(student=student, num_optional=3)
+    children = [mutate(parent, students, generator) for _ in range(200)]
     counts = np.bincount([len(child.cells) for child in children], minlength=5)
-    assert counts.tolist()[:1] + counts.tolist()[3:4] == [0, 0]
-    assert 0.15 < counts[[1, 4]].sum() / 200 < 0.35
+    assert counts[0] == 0
+    assert min(counts[[1, 3, 4]]) > 0
+    assert 0.15 < counts[[1, 3, 4]].sum() / 200 < 0.35
     for child in children:
         if len(child.cells) != 2:
             expected = [*parent.cells, parent.cells[-1], parent.cells[-1]][: len(child.cells)]

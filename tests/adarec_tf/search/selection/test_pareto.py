@@ -1,3 +1,4 @@
+import functools
 import json
 from pathlib import Path
 
@@ -6,66 +7,53 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adarec_tf.config.search import SearchConfig
-from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.cost_table import Cost
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.students.genotype_io import read_genotype
-from adarec_tf.search.cost.budget import SETTINGS, Budget, budget_of, find_budgets
+from adarec_tf.search.cost.budget import Budget
 from adarec_tf.search.selection.pareto import FrontStudent, best_within, budget_ladder, find_front
-from adarec_tf.search.space.alphas import Logits, initial_alphas
-from tests.adarec_tf.search.hand_made_costs import cost_table
+from adarec_tf.search.selection.selection import ranked_genotypes
+from adarec_tf.search.space.alphas import ArchitectureLogits, initial_alphas
+from tests.adarec_tf.search.hand_made_costs import cost_table, space
 
 TABLE = cost_table()
-STUDENT = StudentConfig(num_cells=2, num_nodes=2)
-SEARCH = SearchConfig(num_candidates=4)
 
 
 def _ladder(quantity: str, size: int, **budgets: float) -> list[Budget]:
     """Of two cells with three edges each, which share their operations."""
-    kept = find_budgets(SearchConfig(**budgets), TABLE, num_cells=2)  # type: ignore[arg-type]
-    rung = budget_of(SETTINGS[quantity], 0.0, TABLE, num_cells=2)
-    return budget_ladder(rung, kept, num_edges=3, num_nodes=2, size=size)
+    return budget_ladder(space(**budgets), quantity, size)
 
 
 @pytest.mark.parametrize(
-    ("quantity", "budgets", "values"),
+    ("quantity", "setting", "budgets", "values"),
     [
         # From a pool, which takes none, to convolutions of five taps everywhere.
-        ("macs", {}, [0, 1000, 2000, 3000]),
+        ("macs", "max_macs", {}, [0, 1000, 2000, 3000]),
         # A budget of 1,500 leaves room for two convolutions of three taps in both cells.
-        ("macs", {"max_macs": 1500}, [0, 400, 800, 1200]),
+        ("macs", "max_macs", {"max_macs": 1500}, [0, 400, 800, 1200]),
         # Beside the rest: a pool in two cells, and six convolutions of half a millisecond.
-        ("latency_ms", {}, [1.2, 2.1333, 3.0666, 4.0]),
-        ("parameters", {}, [100, 200, 300, 400]),
+        ("latency_ms", "latency_budget_ms", {}, [1.2, 2.1333, 3.0666, 4.0]),
+        ("parameters", "max_parameters", {}, [100, 200, 300, 400]),
         # Who keeps the budget has one pool a cell, and so there is nothing to choose.
-        ("macs", {"latency_budget_ms": 1.2}, [0]),
+        ("macs", "max_macs", {"latency_budget_ms": 1.2}, [0]),
     ],
 )
-def test_the_ladder_by_hand(quantity: str, budgets: dict[str, float], values: list[float]) -> None:
+def test_the_ladder_by_hand(
+    quantity: str, setting: str, budgets: dict[str, float], values: list[float]
+) -> None:
     ladder = _ladder(quantity, 4, **budgets)
     assert [rung.value for rung in ladder] == pytest.approx(values)
-    assert {rung.setting for rung in ladder} == {SETTINGS[quantity]}
+    assert {rung.setting for rung in ladder} == {setting}
 
 
-@pytest.mark.parametrize(
-    ("num_cells", "num_edges", "values"),
-    [
-        # A pool in the one cell that is left, of 24 bytes less; six convolutions of 200 bytes.
-        (2, 3, [376, 1600]),
-        (1, 6, [376, 1600]),
-    ],
-)
-def test_the_ladder_goes_from_the_fewest_cells_to_all_of_them(
-    num_cells: int, num_edges: int, values: list[float]
-) -> None:
-    rung = budget_of("max_bytes", 0.0, TABLE, num_cells=num_cells)
-    sizes = {"num_edges": num_edges, "num_nodes": 2, "size": 2}
-    ladder = budget_ladder(rung, (), **sizes, num_optional=1)
-    assert [rung.value for rung in ladder] == values
+@pytest.mark.parametrize("alphas", ["shared", "per_cell"])
+def test_the_ladder_goes_from_the_fewest_cells_to_all_of_them(alphas: str) -> None:
+    # A pool in the one cell that is left, of 24 bytes less; six convolutions of 200 bytes.
+    ladder = budget_ladder(space(alphas=alphas, min_cells=1), "served_bytes", 2)
+    assert [rung.value for rung in ladder] == [376, 1600]
     # What only one cell can keep leaves one pool there, and nothing to choose.
-    kept = find_budgets(SearchConfig(latency_budget_ms=1.06), TABLE, num_cells=num_cells)
-    ladder = budget_ladder(rung, kept, **sizes, num_optional=1)
-    assert [rung.value for rung in ladder] == [376]
+    shallow = space(alphas=alphas, min_cells=1, latency_budget_ms=1.06)
+    assert [rung.value for rung in budget_ladder(shallow, "served_bytes", 2)] == [376]
 
 
 def test_each_rung_has_the_best_of_all_that_keep_it() -> None:
@@ -75,18 +63,22 @@ def test_each_rung_has_the_best_of_all_that_keep_it() -> None:
     ladder = _ladder("macs", 4)
     lucky = Genotype.from_primitives(2, [["max_pool_3", "none", "none"], ["skip"] * 3])
     ranked = [(lucky, 999.0)]
-    logits = Logits(initial_alphas(3, seed=0))
-    best = best_within(ladder, ranked, logits, validate, (), student=STUDENT, search=SEARCH, seed=1)
+    rank = functools.partial(
+        ranked_genotypes,
+        ArchitectureLogits(initial_alphas(3, seed=0)),
+        validate,
+        search=SearchConfig(),
+        num_candidates=4,
+        seed=1,
+    )
+    best = best_within(ladder, ranked, rank, space())
     macs = [TABLE.cost_of(genotype).macs for genotype in best]
     assert best[0] == lucky
     assert all(cost <= rung.value for cost, rung in zip(macs, ladder, strict=True))
     assert macs == sorted(macs)
     assert macs[-1] > 1000
     # The budget of the whole search is kept as well.
-    budgets = find_budgets(SearchConfig(max_bytes=500), TABLE, num_cells=2)
-    for genotype in best_within(
-        ladder[1:], [], logits, validate, budgets, student=STUDENT, search=SEARCH, seed=1
-    ):
+    for genotype in best_within(ladder[1:], [], rank, space(max_bytes=500)):
         assert TABLE.cost_of(genotype).served_bytes <= 500
 
 

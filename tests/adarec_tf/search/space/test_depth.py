@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from adarec_tf.search.space.alphas import (
     OPERATIONS,
-    Logits,
+    ArchitectureLogits,
+    add_noise,
+    architecture_of,
     derive_genotype,
-    draw_scores,
-    edges_of,
     genotype_of,
     initial_alphas,
-    sample_edges,
+    sample_architecture,
 )
 from adarec_tf.search.space.depth import active_rows, expected_student
 
@@ -25,18 +25,23 @@ ABSENCES = np.log(PROBABILITIES).astype(np.float32)
 
 def test_depths_follow_the_softmax_and_operations_do_not_depend_on_them() -> None:
     alphas = initial_alphas(9, seed=0)
-    logits = Logits(tf.constant(alphas), tf.constant(ABSENCES))
+    logits = ArchitectureLogits(tf.constant(alphas), tf.constant(ABSENCES))
     seeds = [tf.constant([1, step]) for step in range(400)]
-    sampled = [sample_edges(logits, seed, 1.0) for seed in seeds]
+    sampled = [sample_architecture(logits, seed) for seed in seeds]
     generator = np.random.default_rng(0)
     on_host = [
-        3 - len(derive_genotype(draw_scores(Logits(alphas, ABSENCES), generator), **size).cells)
+        3
+        - len(
+            derive_genotype(
+                add_noise(ArchitectureLogits(alphas, ABSENCES), generator), **size
+            ).cells
+        )
         for size in [{"num_nodes": 2, "num_cells": 3}] * 400
     ]
-    for drawn in ([int(edges.num_absent) for edges in sampled], on_host):
+    for drawn in ([int(architecture.num_absent) for architecture in sampled], on_host):
         shares = np.bincount(drawn, minlength=3) / len(drawn)
         np.testing.assert_allclose(shares, PROBABILITIES, atol=0.08)
-    without = sample_edges(Logits(tf.constant(alphas)), seeds[7], 1.0)
+    without = sample_architecture(ArchitectureLogits(tf.constant(alphas)), seeds[7])
     np.testing.assert_array_equal(without.operations, sampled[7].operations)
     assert without.num_absent == 0
 
@@ -77,8 +82,10 @@ def test_one_depth_changes_nothing_to_the_last_bit(num_rows: int) -> None:
 
 def test_the_likeliest_depth_is_derived_and_the_edges_of_a_genotype_say_what_is_absent() -> None:
     alphas = np.eye(9, len(OPERATIONS))
-    genotype = derive_genotype(Logits(alphas, np.array([0.1, 0.3, 0.2])), num_nodes=2, num_cells=3)
+    genotype = derive_genotype(
+        ArchitectureLogits(alphas, np.array([0.1, 0.3, 0.2])), num_nodes=2, num_cells=3
+    )
     assert genotype == genotype_of(range(6), num_nodes=2, num_cells=2)
-    edges = edges_of(genotype, num_cells=3)
-    assert edges.operations.numpy()[:6].tolist() == list(range(6))
-    assert (len(edges.operations), int(edges.num_absent)) == (9, 1)
+    architecture = architecture_of(genotype, num_cells=3)
+    assert architecture.operations.numpy()[:6].tolist() == list(range(6))
+    assert (len(architecture.operations), int(architecture.num_absent)) == (9, 1)

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.models.sequence_model import SequenceOutputs
-from adarec_tf.search.space.alphas import OPERATIONS, MixedEdges, SampledEdges, fixed_edges
+from adarec_tf.search.space.alphas import fixed_architecture
 from adarec_tf.search.space.supernet import Supernet
 from tests.adarec_tf.search.small_supernet import (
     CONFIG,
@@ -25,21 +25,12 @@ def supernet() -> Supernet:
 def test_only_the_drawn_convolution_is_trained(supernet: Supernet) -> None:
     edge = supernet.cells[0].edges[1]
     with tf.GradientTape() as tape:
-        outputs = supernet(ITEM_IDS, fixed_edges([8, 2, 8]))
+        outputs = supernet(ITEM_IDS, fixed_architecture([8, 2, 8]))
         loss = tf.reduce_sum(tf.square(outputs.hidden_states[0] - 1.0))
     gradient = tf.convert_to_tensor(tape.gradient(loss, edge.kernels.value)).numpy()
     touched = np.abs(gradient).sum(axis=(2, 3)) > 0
     assert np.all(touched[2, -3:])
     assert touched.sum() == 3
-
-
-def test_a_gate_scales_its_edge(supernet: Supernet) -> None:
-    operations = tf.constant([8, 9, 9])
-    gates = [tf.constant([gate, 1.0, 1.0]) for gate in (1.0, 0.0)]
-    on, off = (supernet(ITEM_IDS, SampledEdges(operations, gate)) for gate in gates)
-    nothing = supernet(ITEM_IDS, fixed_edges([9, 9, 9]))
-    assert np.any(on.hidden_states[0] != off.hidden_states[0])
-    np.testing.assert_allclose(off.hidden_states[0], nothing.hidden_states[0], atol=1e-6)
 
 
 def test_it_has_the_item_table_of_the_student() -> None:
@@ -51,23 +42,15 @@ def test_it_has_the_item_table_of_the_student() -> None:
 def test_no_two_operations_start_alike(supernet: Supernet) -> None:
     keras.utils.set_random_seed(4)
     fresh = Supernet(CONFIG, NUM_ITEMS, LENGTH)
-    fresh(ITEM_IDS, fixed_edges([0] * NUM_EDGES))
+    fresh(ITEM_IDS, fixed_architecture([0] * NUM_EDGES))
     kernels = np.concatenate([np.array(e.kernels) for cell in fresh.cells for e in cell.edges])
     newest_taps = {kernel[-1].tobytes() for kernel in kernels}
     assert len(newest_taps) == len(kernels)
 
 
-@pytest.mark.parametrize("operation", range(len(OPERATIONS)))
-def test_a_mixture_of_one_operation_is_that_operation(supernet: Supernet, operation: int) -> None:
-    shares = tf.one_hot([operation] * NUM_EDGES, len(OPERATIONS))
-    mixed = supernet(ITEM_IDS, MixedEdges(shares))
-    drawn = supernet(ITEM_IDS, fixed_edges([operation] * NUM_EDGES))
-    np.testing.assert_allclose(mixed.final_states, drawn.final_states, rtol=1e-5, atol=1e-5)
-
-
 def test_edges_of_every_cell_or_of_one_for_all(supernet: Supernet) -> None:
     shared, repeated, other = (
-        supernet(ITEM_IDS, fixed_edges(operations)).hidden_states
+        supernet(ITEM_IDS, fixed_architecture(operations)).hidden_states
         for operations in ([0, 3, 6], [0, 3, 6, 0, 3, 6], [0, 3, 6, 0, 3, 1])
     )
     for ours, theirs in zip(shared, repeated, strict=True):
@@ -83,15 +66,15 @@ def test_a_cell_that_is_left_out_hands_on_what_it_is_given_and_is_not_trained() 
     @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
     def run(num_absent: tf.Tensor) -> tuple[SequenceOutputs, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
-            edges = fixed_edges([0, 3, 6, 2, 7, 1])
-            outputs = supernet(ITEM_IDS, edges._replace(num_absent=num_absent))
+            drawn = fixed_architecture([0, 3, 6, 2, 7, 1])._replace(num_absent=num_absent)
+            outputs = supernet(ITEM_IDS, drawn)
             loss = tf.reduce_sum(tf.square(outputs.final_states - 1.0))
         weights = [v.value for v in supernet.cells[1].trainable_variables]
         gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return outputs, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     whole, gradients = run(tf.constant(0))
-    plain = small_supernet()(ITEM_IDS, fixed_edges([0, 3, 6, 2, 7, 1]))
+    plain = small_supernet()(ITEM_IDS, fixed_architecture([0, 3, 6, 2, 7, 1]))
     np.testing.assert_allclose(whole.final_states, plain.final_states, atol=1e-6)
     assert any(np.any(gradient != 0) for gradient in gradients)
     shallow, gradients = run(tf.constant(1))

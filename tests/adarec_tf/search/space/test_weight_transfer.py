@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from adarec_tf.models.students import build_student
-from adarec_tf.search.space.alphas import OPERATIONS, edges_of, fixed_edges, genotype_of
+from adarec_tf.search.space.alphas import (
+    OPERATIONS,
+    architecture_of,
+    fixed_architecture,
+    genotype_of,
+)
 from adarec_tf.search.space.supernet import Supernet
 from adarec_tf.search.space.weight_transfer import transfer_weights
 from tests.adarec_tf.search.small_supernet import (
@@ -35,7 +40,7 @@ def test_a_derived_student_with_inherited_weights_answers_as_the_supernet(
     genotype = genotype_of(operations, num_nodes=2, num_cells=2)
     student = build_student(genotype, CONFIG, NUM_ITEMS, LENGTH, seed=1)
     transfer_weights(student, supernet)
-    expected = supernet(ITEM_IDS, fixed_edges(operations))
+    expected = supernet(ITEM_IDS, fixed_architecture(operations))
     outputs = student(ITEM_IDS)
     for ours, theirs in zip(outputs.hidden_states, expected.hidden_states, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -47,7 +52,7 @@ def test_a_student_of_fewer_cells_has_the_lowest_ones() -> None:
     genotype = genotype_of([3, 6, 8], num_nodes=2, num_cells=1)
     student = build_student(genotype, CONFIG, NUM_ITEMS, LENGTH, seed=1)
     transfer_weights(student, supernet)
-    expected = supernet(ITEM_IDS, edges_of(genotype, num_cells=2))
+    expected = supernet(ITEM_IDS, architecture_of(genotype, num_cells=2))
     outputs = student(ITEM_IDS)
     assert len(outputs.hidden_states) == 1
     np.testing.assert_allclose(outputs.final_states, expected.final_states, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,41 @@
+"""What a search is given: the same for every width that it goes through."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.distillation.ensemble import EnsembleTeacher
+
+
+class SearchTask(NamedTuple):
+    """What a search is given, besides the students that it chooses from.
+
+    Attributes:
+      teacher: a trained sequence model, or several; its losses guide the search.
+      halves: of the training users, for the weights and for the alphas.
+      valid: histories whose targets rank candidates.
+      search: rates, epochs, weight of the cost.
+      distillation: the terms of the loss.
+      seen: `exclude` or `keep`, for the validation metric.
+      seed: of weights, draws and batches.
+      cache_dir: where the teacher's outputs are kept for the search.
+      num_candidates: architectures drawn and validated at the end, beside the likeliest one.
+      validation_users: users that rank candidates; all of them where there are fewer.
+      strategy: whose replicas share every batch; by default there is one.
+    """
+
+    teacher: keras.Model | EnsembleTeacher
+    halves: tuple[Histories, Histories]
+    valid: Histories
+    search: SearchConfig
+    distillation: DistillationConfig
+    seen: str
+    seed: int
+    cache_dir: str
+    num_candidates: int = 4
+    validation_users: int = 4096
+    strategy: tf.distribute.Strategy = tf.distribute.get_strategy()
