@@ -184,7 +184,7 @@ def read_rows(response: Any, name: str, num_rows: int) -> list[Sequence[Any]]:
       num_rows: how many histories there were.
 
     Raises:
-      RecommendError: the output is missing, or is another tensor.
+      RecommendError: the output is missing, or is no such matrix.
     """
     if name not in response.outputs:
         raise RecommendError(
@@ -192,8 +192,20 @@ def read_rows(response: Any, name: str, num_rows: int) -> list[Sequence[Any]]:
             f"{', '.join(sorted(response.outputs))}. Serve a model pushed by `adarec run`.",
             "INTERNAL",
         )
-    dtype = messages.DT_STRING if name == "item_ids" else messages.DT_FLOAT
-    try:
-        return messages.read_matrix(response.outputs[name], dtype, num_rows)
-    except ValueError as error:
-        raise RecommendError(f"The model's {name} cannot be read: {error}", "INTERNAL") from error
+    proto, is_string = response.outputs[name], name == "item_ids"
+    dtype = messages.DT_STRING if is_string else messages.DT_FLOAT
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    width = shape[1] if shape[:1] == [num_rows] and len(shape) == 2 else -1
+    values: Sequence[Any] = proto.string_val if is_string else proto.float_val
+    if proto.tensor_content and len(proto.tensor_content) == 4 * num_rows * width:
+        values = struct.unpack(f"<{num_rows * width}f", proto.tensor_content)
+    if len(values) == 1:  # one value may stand for equal ones
+        values = list(values) * (num_rows * width)
+    if proto.dtype != dtype or len(values) != num_rows * width:
+        raise RecommendError(
+            f"The model should answer with {name} of shape [{num_rows}, K], as "
+            f"{'strings' if is_string else 'float32 numbers'}. Received: shape {shape} with "
+            f"{len(values)} values of DataType {proto.dtype}.",
+            "INTERNAL",
+        )
+    return [values[width * row : width * (row + 1)] for row in range(num_rows)]

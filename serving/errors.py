@@ -1,10 +1,10 @@
-"""What can go wrong on the server's side; each error says in one sentence why and what to do."""
+"""What can go wrong but in a client; each error says in one sentence why and what to do."""
 
 import grpc
 
 
 class ServingError(ValueError):
-    """The server cannot start as asked."""
+    """The server cannot start as asked, or does not answer as it should."""
 
 
 class ModelError(ServingError):

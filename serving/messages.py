@@ -5,8 +5,6 @@ fields a client reads and writes are declared once more, in a descriptor pool of
 both can live in one process. On the wire they are the same messages; a test compares the numbers.
 """
 
-import struct
-from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -124,32 +122,3 @@ def tensor(dtype: int, *sizes: int, **values: Any) -> Any:
     """
     shape = {"dim": [{"size": size} for size in sizes]}
     return TensorProto(dtype=dtype, tensor_shape=shape, **values)
-
-
-def read_matrix(proto: Any, dtype: int, num_rows: int) -> list[Sequence[Any]]:
-    """Rows of bytes or floats of a TensorProto.
-
-    Args:
-      proto: a TensorProto [N, M].
-      dtype: what it should hold: DT_STRING or DT_FLOAT.
-      num_rows: what N should be.
-
-    Raises:
-      ValueError: it is of another type or shape, or does not hold the values of its shape.
-    """
-    shape = [dim.size for dim in proto.tensor_shape.dim]
-    is_string = dtype == DT_STRING
-    if proto.dtype != dtype or len(shape) != 2 or shape[0] != num_rows:
-        raise ValueError(
-            f"A tensor should hold {'strings' if is_string else 'float32 numbers'} in the shape "
-            f"[{num_rows}, K]. Received: DataType {proto.dtype} in the shape {shape}."
-        )
-    width, size = shape[1], num_rows * shape[1]
-    values: Sequence[Any] = proto.string_val if is_string else proto.float_val
-    if proto.tensor_content and len(proto.tensor_content) == 4 * size:
-        values = struct.unpack(f"<{size}f", proto.tensor_content)
-    if len(values) == 1:  # one value may stand for equal ones
-        values = list(values) * size
-    if len(values) != size:
-        raise ValueError(f"The shape {shape} should have {size} values. Received: {len(values)}.")
-    return [values[width * row : width * (row + 1)] for row in range(num_rows)]

@@ -17,17 +17,13 @@ import grpc
 
 from serving.client import RecommendClient, RecommendError
 from serving.connection import read_credentials
-from serving.errors import ModelError
+from serving.errors import ServingError
 from serving.messages import PredictRequest
 from serving.warmup_requests import read_warmup_requests
 
 MAX_REQUESTS = 10
 _REQUEST_TIMEOUT_S = 10.0
 _LOOK_INTERVAL_S = 0.2
-
-
-class PushCheckError(RuntimeError):
-    """The version does not answer; the message says what happened."""
 
 
 def check_push(
@@ -52,7 +48,7 @@ def check_push(
       Number of requests answered.
 
     Raises:
-      PushCheckError: the bundle has no requests; or the version failed to load, did not appear in
+      ServingError: the bundle has no requests; or the version failed to load, did not appear in
         time, or did not answer.
     """
     requests = _first_requests(bundle)
@@ -60,7 +56,7 @@ def check_push(
     with RecommendClient(server, model_name, _REQUEST_TIMEOUT_S, credentials=credentials) as client:
         seen = _wait_until_available(client, version, deadline_s)
         if seen:
-            raise PushCheckError(
+            raise ServingError(
                 f"The server at {server} should serve version {version} of {model_name!r} within "
                 f"the time limit; {seen}."
             )
@@ -70,12 +66,9 @@ def check_push(
 
 
 def _first_requests(bundle: Path) -> list[Any]:
-    try:
-        requests = list(itertools.islice(read_warmup_requests(bundle), MAX_REQUESTS))
-    except ModelError as error:
-        raise PushCheckError(error.message) from error
+    requests = list(itertools.islice(read_warmup_requests(bundle), MAX_REQUESTS))
     if not requests:
-        raise PushCheckError(f"{bundle} should bring at least one warm-up request.")
+        raise ServingError(f"{bundle} should bring at least one warm-up request.")
     return [PredictRequest.FromString(request.SerializeToString()) for request in requests]
 
 
@@ -90,13 +83,13 @@ def _wait_until_available(client: RecommendClient, version: int, deadline_s: flo
             if error.code == "UNAVAILABLE":
                 seen = f"no server answers there ({error.details}); see its TLS and yours"
             elif error.code != "NOT_FOUND":  # which it is until the server looks at the folder
-                raise PushCheckError(str(error)) from error
+                raise ServingError(str(error)) from error
         if status := statuses.get(version):
             if status.state == "AVAILABLE":
                 return ""
             if status.state == "END":
                 reason = status.error_message or "it was unloaded"
-                raise PushCheckError(f"The server does not serve version {version}: {reason}")
+                raise ServingError(f"The server does not serve version {version}: {reason}")
             seen = f"its state is {status.state}"
         time.sleep(_LOOK_INTERVAL_S)
     return seen
@@ -107,10 +100,10 @@ def _ask(client: RecommendClient, request: Any, version: int, position: int) -> 
     try:
         response = client.predict(request)
     except RecommendError as error:
-        raise PushCheckError(f"Request {position} failed: {error}") from error
+        raise ServingError(f"Request {position} failed: {error}") from error
     answered_by = response.model_spec.version.value
     if answered_by != version or not response.outputs:
-        raise PushCheckError(
+        raise ServingError(
             f"Request {position} should be answered by version {version} with outputs. Received: "
             f"version {answered_by}, outputs {sorted(response.outputs)}."
         )
@@ -131,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tls = {name: args.pop(name) for name in ("tls_ca", "tls_cert", "tls_key")}
     try:
         num_answered = check_push(**args, credentials=read_credentials(**tls))
-    except (PushCheckError, RecommendError) as error:
+    except (ServingError, RecommendError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     print(f"Version {args['version']} answered {num_answered} requests.")

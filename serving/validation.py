@@ -24,10 +24,6 @@ from serving.local_server import serve
 _REQUEST_TIMEOUT_S = 10.0
 
 
-class ValidationError(RuntimeError):
-    """A bundle that cannot be served, or requests that cannot be read."""
-
-
 class RecommendRequest(NamedTuple):
     """One history to ask about: raw item ids, most recent last."""
 
@@ -40,22 +36,22 @@ def read_requests(path: Path) -> list[RecommendRequest]:
     """Reads `[{"history": ["12", "7"], "k": 10, "exclude_seen": true}, ...]`.
 
     Raises:
-      ValidationError: the file cannot be read or has another form.
+      ServingError: the file cannot be read or has another form.
     """
     form = pydantic.TypeAdapter(list[RecommendRequest])
     try:
         requests = form.validate_json(path.read_bytes(), strict=True)
     except OSError as error:
-        raise ValidationError(f"{path} should be a file of requests: {error}.") from error
+        raise ServingError(f"{path} should be a file of requests: {error}.") from error
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = "".join(f"[{part}]" for part in first["loc"])
-        raise ValidationError(
+        raise ServingError(
             f"{path} should hold a list of requests, each with history, k and exclude_seen alone. "
             f"Received at {place or 'the top'}: {first['input']!r:.80} ({first['msg']})."
         ) from error
     if not requests:
-        raise ValidationError(f"{path} should hold a list with at least one request.")
+        raise ServingError(f"{path} should hold a list with at least one request.")
     return requests
 
 
@@ -72,23 +68,23 @@ def validate_bundle(
       The answers, in the order of the requests.
 
     Raises:
-      ValidationError: the bundle cannot be served, or a request failed.
+      ServingError: the bundle cannot be served, or a request failed.
     """
     if not bundle.is_dir():
-        raise ValidationError(f"The bundle should be a folder. Received: {bundle}.")
+        raise ServingError(f"The bundle should be a folder. Received: {bundle}.")
     answers = []
     with tempfile.TemporaryDirectory(prefix="adarec-validation-") as model_dir:
         (Path(model_dir) / "1").symlink_to(bundle.resolve(), target_is_directory=True)
         try:
             server = serve(model_dir, port=0)
         except ServingError as error:
-            raise ValidationError(f"The bundle cannot be served: {error}") from error
+            raise ServingError(f"The bundle cannot be served: {error}") from error
         with server, RecommendClient(server.address, timeout_s=_REQUEST_TIMEOUT_S) as client:
             for position, request in enumerate(requests):
                 try:
                     answers += client.recommend([request.history], request.k, request.exclude_seen)
                 except RecommendError as error:
-                    raise ValidationError(f"Request {position} failed: {error}") from error
+                    raise ServingError(f"Request {position} failed: {error}") from error
     return answers
 
 
@@ -106,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         requests = read_requests(args.requests)
         answers = validate_bundle(args.bundle, requests)
-    except ValidationError as error:
+    except ServingError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     finally:

@@ -73,6 +73,10 @@ def as_proto(value: object) -> TensorProto:
     return TensorProto.FromString(tf.make_tensor_proto(value).SerializeToString())
 
 
+def response_of(name: str, proto: TensorProto) -> messages.PredictResponse:
+    return messages.PredictResponse(outputs={name: proto})
+
+
 def test_what_a_client_writes_is_what_tensorflow_reads() -> None:
     assert as_array(calls.encode_k(7)) == np.int32(7)
     assert as_array(calls.encode_k(7)).shape == ()
@@ -88,9 +92,8 @@ def test_what_a_client_writes_is_what_tensorflow_reads() -> None:
 @pytest.mark.parametrize("value", [[[1.5, 2.5, 0.1]], [[2.0, 2.0]], [["a", "é"]], [["", ""]]])
 def test_what_tensorflow_writes_is_what_a_client_reads(value: list) -> None:
     is_number = isinstance(value[0][0], float)
-    [row] = messages.read_matrix(
-        as_proto(value), messages.DT_FLOAT if is_number else messages.DT_STRING, 1
-    )
+    name = "scores" if is_number else "item_ids"
+    [row] = calls.read_rows(response_of(name, as_proto(value)), name, 1)
     expected = np.array(value[0], np.float32 if is_number else None)
     decoded = [item.decode() if isinstance(item, bytes) else item for item in row]
     np.testing.assert_array_equal(decoded, expected)
@@ -98,22 +101,23 @@ def test_what_tensorflow_writes_is_what_a_client_reads(value: list) -> None:
 
 def test_rows_are_cut_where_the_shape_says() -> None:
     proto = as_proto(np.arange(6, dtype=np.float32).reshape(3, 2))
-    rows = messages.read_matrix(proto, messages.DT_FLOAT, 3)
+    rows = calls.read_rows(response_of("scores", proto), "scores", 3)
     assert [list(row) for row in rows] == [[0, 1], [2, 3], [4, 5]]
 
 
 @pytest.mark.parametrize(
     ("proto", "message"),
     [
-        (TensorProto(dtype=9), "float32 numbers in the shape .* DataType 9"),
-        (as_proto([1.0, 2.0]), r"in the shape \[2, K\]"),
-        (as_proto([[1.0]] * 3), r"in the shape \[2, K\]"),
+        (TensorProto(dtype=9), "float32 numbers. Received: shape .* DataType 9"),
+        (as_proto([1.0, 2.0]), r"of shape \[2, K\]"),
+        (as_proto([[1.0]] * 3), r"of shape \[2, K\]"),
         (as_proto([["a"], ["b"]]), "DataType 7"),
-        (messages.tensor(1, 2, 3, float_val=[1, 2]), "6 values. Received: 2"),
-        (messages.tensor(1, 2, -1, float_val=[1, 2]), "-2 values"),
-        (messages.tensor(1, 2, 1, tensor_content=b"12345"), "2 values. Received: 0"),
+        (messages.tensor(1, 2, 3, float_val=[1, 2]), r"shape \[2, 3\] with 2 values"),
+        (messages.tensor(1, 2, -1, float_val=[1, 2]), r"shape \[2, -1\] with 2 values"),
+        (messages.tensor(1, 2, 1, tensor_content=b"12345"), r"shape \[2, 1\] with 0 values"),
     ],
 )
 def test_what_is_no_tensor_of_its_shape_is_refused(proto: TensorProto, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        messages.read_matrix(proto, messages.DT_FLOAT, 2)
+    with pytest.raises(calls.RecommendError, match=message) as failure:
+        calls.read_rows(response_of("scores", proto), "scores", 2)
+    assert failure.value.code == "INTERNAL"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from serving.errors import ServingError
 from serving.local_server import serve
-from serving.push_check import PushCheckError, check_push, main
+from serving.push_check import check_push, main
 
 LONG_S = 60.0
 
@@ -40,7 +41,7 @@ def test_a_version_that_does_not_load_fails_with_the_reason(server, push, tmp_pa
     broken = shutil.copytree(bundle, tmp_path / "models" / ".tmp-3")
     (broken / "saved_model.pb").write_bytes(b"\xff")
     broken.rename(tmp_path / "models" / "3")
-    with pytest.raises(PushCheckError, match=r"does not serve version 3: .* is damaged"):
+    with pytest.raises(ServingError, match=r"does not serve version 3: .* is damaged"):
         check_push(server.address, "student", 3, bundle, LONG_S)
 
 
@@ -51,14 +52,14 @@ def test_a_version_that_fails_a_request_fails(
     shutil.rmtree(bundle / "assets.extra")
     write_warm_up(bundle, [predict_request([["broken"]])])
     with pytest.raises(
-        PushCheckError, match=r"Request 0 failed: .*A broken item.*\(INVALID_ARGUMENT\)"
+        ServingError, match=r"Request 0 failed: .*A broken item.*\(INVALID_ARGUMENT\)"
     ):
         check_push(server.address, "student", 1, bundle, LONG_S)
 
 
 def test_a_version_that_does_not_appear_fails(server, tmp_path):
     bundle = tmp_path / "models" / "1"
-    with pytest.raises(PushCheckError, match=r"version 7 of 'student' .* watches another one"):
+    with pytest.raises(ServingError, match=r"version 7 of 'student' .* watches another one"):
         check_push(server.address, "student", 7, bundle, 0.5)
 
 
@@ -66,7 +67,7 @@ def test_a_server_that_is_not_there_fails(tmp_path, push):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    with pytest.raises(PushCheckError, match=r"no server answers there \(.*connect"):
+    with pytest.raises(ServingError, match=r"no server answers there \(.*connect"):
         check_push(address, "student", 1, push(1), 0.5)
 
 
@@ -101,7 +102,7 @@ def test_files_for_tls_are_readable_and_complete(options, message, tmp_path, cap
 
 def test_a_bundle_without_requests_is_refused(publish, tmp_path, write_warm_up, capsys):
     bundle = publish(tmp_path, 1)
-    with pytest.raises(PushCheckError, match="should be a TFRecord file of PredictionLog"):
+    with pytest.raises(ServingError, match="should be a TFRecord file of PredictionLog"):
         check_push("x:1", "student", 1, bundle, LONG_S)
     write_warm_up(bundle, [])
     arguments = ["--server", "x:1", "--version", "1", "--bundle", str(bundle)]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from serving.errors import ServingError
 from serving.validation import (
     RecommendRequest,
-    ValidationError,
     main,
     read_requests,
     validate_bundle,
@@ -54,7 +54,7 @@ def test_a_broken_bundle_fails_with_the_servers_reason(requests_file, tmp_path, 
 def test_a_failing_request_is_named(bundle):
     requests = [RecommendRequest(["i1"], 1, True), RecommendRequest(["broken"], 1, True)]
     with pytest.raises(
-        ValidationError, match=r"Request 1 failed: .*refused: assertion failed: \[A broken item"
+        ServingError, match=r"Request 1 failed: .*refused: assertion failed: \[A broken item"
     ):
         validate_bundle(bundle(0), requests)
 
@@ -88,7 +88,7 @@ def test_a_missing_bundle_is_refused(requests_file, tmp_path, capsys):
 def test_requests_of_another_form_are_refused(tmp_path, text, message):
     path = tmp_path / "requests.json"
     path.write_text(text)
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(ServingError, match=message):
         read_requests(path)
-    with pytest.raises(ValidationError, match="should be a file of requests"):
+    with pytest.raises(ServingError, match="should be a file of requests"):
         read_requests(tmp_path / "nowhere")
