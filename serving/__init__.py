@@ -2,6 +2,5 @@
 
 `local_server` is the embedded server, `client` asks any server of that API, `validation` tries a
 bundle before it is pushed, `push_check` sees a pushed one answer, `model_server/` configures the
-stock `tensorflow/serving` image. Nothing here imports the rest of the project: a bundle is a plain
-SavedModel.
+stock image. Nothing here imports the rest of the project: a bundle is a plain SavedModel.
 """

@@ -1,7 +1,4 @@
-"""What clients send and what they make of the answer: pure functions.
-
-Arguments are checked here, since TensorFlow Serving checks names and types of inputs only.
-"""
+"""What clients send, checked before it is sent, and what they make of the answer."""
 
 import struct
 from collections.abc import Collection, Sequence
@@ -138,15 +135,11 @@ def check_num_rows(name: str, rows: Rows, allowed: Collection[int]) -> None:
 
 def read_statuses(response: Any) -> list[VersionStatus]:
     """States of a model's versions, newest first."""
-    statuses = [
-        VersionStatus(
-            entry.version,
-            messages.STATES.get(entry.state, str(entry.state)),
-            entry.status.error_code,
-            entry.status.error_message,
-        )
-        for entry in response.model_version_status
-    ]
+    statuses = []
+    for entry in response.model_version_status:
+        state = messages.STATES.get(entry.state, str(entry.state))
+        error = entry.status
+        statuses.append(VersionStatus(entry.version, state, error.error_code, error.error_message))
     return sorted(statuses, reverse=True)
 
 

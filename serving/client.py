@@ -1,16 +1,17 @@
 """Asking a model server for recommendations; needs only grpc and protobuf.
 
 Works with the embedded server and with the stock `tensorflow/serving`. TensorFlow is not imported:
-a client's packages are 19 MB. `async_client` has the same methods for asyncio. From a shell:
+a client's packages are 19 MB. From a shell:
 `python -m serving.client --server localhost:8500 --history 12,7,31 --k 10`.
 """
 
 import argparse
+import asyncio
 import csv
 import functools
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Concatenate, ParamSpec, cast
 
 import grpc
 
@@ -18,7 +19,15 @@ from serving import calls, connection, messages
 from serving.calls import RecommendedItem, RecommendError, Rows, SessionAnswer, VersionStatus
 from serving.connection import Read, Result
 
-__all__ = ["RecommendClient", "RecommendError", "RecommendedItem", "SessionAnswer", "VersionStatus"]
+__all__ = [
+    "AsyncRecommendClient",
+    "RecommendClient",
+    "RecommendError",
+    "RecommendedItem",
+    "SessionAnswer",
+    "VersionStatus",
+]
+Arguments = ParamSpec("Arguments")
 
 
 class RecommendClient(connection.ClientBase):
@@ -200,6 +209,66 @@ class RecommendClient(connection.ClientBase):
             ready.result(timeout=connection.CONNECTED_TIMEOUT_S)
         except grpc.FutureTimeoutError:
             ready.cancel()
+            return False
+        return True
+
+
+def _awaited(
+    method: Callable[Concatenate[RecommendClient, Arguments], Result],
+) -> Callable[Concatenate["AsyncRecommendClient", Arguments], Coroutine[Any, Any, Result]]:
+    """The same method for asyncio: it hands a request to `_ask`, which is awaited."""
+
+    @functools.wraps(method)
+    async def ask(
+        self: "AsyncRecommendClient", *arguments: Arguments.args, **named: Arguments.kwargs
+    ) -> Result:
+        return await cast(Any, method)(self, *arguments, **named)
+
+    return ask
+
+
+class AsyncRecommendClient(connection.ClientBase):
+    """A connection to a model server, for one event loop, with the methods of `RecommendClient`.
+
+    Make it inside of the loop that uses it, and close it there.
+    """
+
+    _grpc = grpc.aio
+
+    recommend = _awaited(RecommendClient.recommend)
+    score = _awaited(RecommendClient.score)
+    embed = _awaited(RecommendClient.embed)
+    step = _awaited(RecommendClient.step)
+    model_status = _awaited(RecommendClient.model_status)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        for channel in self._channels:
+            await channel.close()
+
+    async def __aenter__(self) -> "AsyncRecommendClient":
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def _ask(
+        self, request: Any, read: Read[Result], num_rows: int = 1, timeout_s: float | None = None
+    ) -> list[Result]:
+        if num_rows == 0:
+            return []
+        limit_s = self._checked_timeout(timeout_s)
+        try:
+            response = await self._start(request, limit_s)
+        except grpc.RpcError as error:
+            raise self._explain(error, limit_s, await self._is_connected()) from error
+        return read(response)
+
+    async def _is_connected(self) -> bool:
+        ready = self._channels[0].channel_ready()
+        try:
+            await asyncio.wait_for(ready, connection.CONNECTED_TIMEOUT_S)
+        except TimeoutError:
             return False
         return True
 

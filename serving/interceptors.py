@@ -62,9 +62,8 @@ class ServerMetrics(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The versions that answer requests, looked up when Prometheus asks."""
-        family = GaugeMetricFamily(
-            "adarec_model_available", "1 for each version served.", labels=["model", "version"]
-        )
+        labels = ["model", "version"]
+        family = GaugeMetricFamily("adarec_model_available", "1 a version served.", labels=labels)
         for name, versions in self._models.available_versions.items():
             for version in versions:
                 family.add_metric([name, str(version)], 1)

@@ -8,7 +8,7 @@ answers sooner. Whatever goes wrong is a `ModelError` with TensorFlow Serving's 
 
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,12 +21,16 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 # Not `tf.compat.v1.saved_model.load`, which is this and a line on the screen.
 from tensorflow.python.saved_model.loader_impl import SavedModelLoader
-from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving.errors import ModelError, invalid_argument
 
 # Values of all inputs to values of all outputs, by name.
 Function = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
+
+# Read by TensorFlow Serving as well, where a bad or surplus record fails the load too.
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+MAX_WARMUP_RECORDS = 1000
 
 # A TensorProto may state a huge shape and give one value, which decoding then repeats. 16 Mi
 # elements are beyond anything a message of the largest accepted size could spell out.
@@ -120,7 +124,10 @@ class LoadedModel:
 
 
 def load_model(path: Path, version: int) -> LoadedModel:
-    """Loads the SavedModel of one version.
+    """Loads the SavedModel of one version, and has it answer its warm-up requests if it has any.
+
+    The first call of a graph is slow, and a graph that cannot answer its own example should not
+    replace one that can.
 
     Args:
       path: folder with `saved_model.pb`.
@@ -148,7 +155,33 @@ def load_model(path: Path, version: int) -> LoadedModel:
         # is, the version is unusable and the reason belongs in its status.
         logger.debug("Loading %s failed.", path, exc_info=True)
         raise _load_error(path, error) from error
-    return LoadedModel(version, functions, meta_graph.signature_def)
+    model = LoadedModel(version, functions, meta_graph.signature_def)
+    for position, request in enumerate(read_warmup_requests(path)):
+        if position == MAX_WARMUP_RECORDS:
+            raise invalid_argument(f"{path} should bring {position} warm-up requests at most.")
+        model.run(model.check(request))
+    return model
+
+
+def read_warmup_requests(bundle: Path) -> Iterator[predict_pb2.PredictRequest]:
+    """The requests of a bundle's warm-up file, in order; none without the file.
+
+    Raises:
+      ModelError: the file cannot be read, is damaged, or holds other records.
+    """
+    file = bundle / WARMUP_FILE
+    if not file.exists():
+        return
+    try:
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            if not log.HasField("predict_log"):
+                message = "Warm-up records should be predict logs, the one kind that is known here."
+                raise ModelError(grpc.StatusCode.UNIMPLEMENTED, message)
+            yield log.predict_log.request
+    except (tf.errors.OpError, DecodeError) as error:
+        message = f"{file} should be a TFRecord file of PredictionLog: {error}"
+        raise ModelError(grpc.StatusCode.DATA_LOSS, message) from error
 
 
 def _checked_variable_bytes(tf_session: tf.compat.v1.Session) -> int:

@@ -1,9 +1,8 @@
 """The embedded model server: TensorFlow Serving's gRPC API in this process, nothing to install.
 
-`serve` starts it and returns; `adarec serve` runs it until SIGTERM or SIGINT, then answers what it
-has accepted and exits with 0. It offers PredictionService (Predict, GetModelMetadata), ModelService
-(GetModelStatus, HandleReloadConfigRequest), gRPC health checks and reflection, and on a port of
-their own metrics for Prometheus.
+`serve` starts it and returns; `adarec serve` runs it until SIGTERM or SIGINT. It offers Predict,
+GetModelMetadata, GetModelStatus and HandleReloadConfigRequest, gRPC health checks and reflection,
+and on a port of their own metrics for Prometheus.
 """
 
 import os

@@ -1,8 +1,7 @@
 """Which models are served: folders, version policies and labels, as the stock server reads them.
 
 The messages are TensorFlow Serving's: a `ModelServerConfig`, in text in a file
-(`--model_config_file` there) or in a HandleReloadConfigRequest, lists a `ModelConfig` a model. What
-is wrong with one is INVALID_ARGUMENT, as there.
+(`--model_config_file` there) or in a HandleReloadConfigRequest, lists a `ModelConfig` a model.
 """
 
 from collections.abc import Iterable

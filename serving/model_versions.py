@@ -24,7 +24,6 @@ from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from serving.errors import ModelError
 from serving.loaded_model import LoadedModel, load_model
 from serving.model_config import ModelConfig, allowed_versions
-from serving.warmup_requests import replay_warmup_requests
 
 # How long a folder that does not load may still be in the making: the real server's five retries,
 # a minute apart.
@@ -48,17 +47,6 @@ def find_versions(model_dir: Path) -> dict[int, Path]:
     }
 
 
-def load_and_warm_up(path: Path, version: int) -> LoadedModel:
-    """Loads a version and replays its warm-up requests.
-
-    Raises:
-      ModelError: the version cannot be served.
-    """
-    model = load_model(path, version)
-    replay_warmup_requests(model, path)
-    return model
-
-
 class _FailedAttempt(NamedTuple):
     first_tried_s: float
     contents: frozenset[tuple[str, int, int]]
@@ -80,7 +68,7 @@ class ModelVersions:
     """
 
     def __init__(
-        self, config: ModelConfig, load: Callable[[Path, int], LoadedModel] = load_and_warm_up
+        self, config: ModelConfig, load: Callable[[Path, int], LoadedModel] = load_model
     ) -> None:
         self.config = config
         self._load = load
@@ -88,11 +76,6 @@ class ModelVersions:
         self._served: dict[int, _Served] = {}
         self._statuses: dict[int, ModelVersionStatus] = {}
         self._attempts: dict[int, _FailedAttempt] = {}
-
-    @property
-    def current_version(self) -> int | None:
-        """The newest version that answers requests, or None before the first one is loaded."""
-        return max(self.available_versions, default=None)
 
     @property
     def available_versions(self) -> list[int]:
@@ -184,7 +167,8 @@ class ModelVersions:
         try:
             model = self._load(path, version)
             # Newer versions alone: who goes back to an older one wants its signatures.
-            if self.current_version is not None and version > self.current_version:
+            available = self.available_versions
+            if available and version > available[-1]:
                 with self.lease() as served:
                     check_replaces(model.signature_defs, served.signature_defs)
         except ModelError as error:
@@ -237,12 +221,10 @@ def check_replaces(
 ) -> None:
     """Checks that requests to every old signature can be asked of the new ones.
 
-    A SavedModel of another schema loads, and then fails every request. The real server would serve
-    it; this one keeps the old version and says why in the new one's status.
-
+    A SavedModel of another schema loads, and then fails every request; the real server serves it.
     Inputs have to be the same in name, dtype and rank; no output may be missing or of another dtype
-    or rank. More outputs and more signatures are fine. No signature is exempt. `step`, say, is
-    there for students alone, and a teacher in a student's place would fail every session: whoever
+    or rank. More outputs and more signatures are fine. No signature is exempt: `step`, say, is
+    there for students alone, and a teacher in a student's place would fail every session. Whoever
     wants that says so by a restart or another name.
 
     Args:

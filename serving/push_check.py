@@ -18,8 +18,8 @@ import grpc
 from serving.client import RecommendClient, RecommendError
 from serving.connection import read_credentials
 from serving.errors import ServingError
+from serving.loaded_model import read_warmup_requests
 from serving.messages import PredictRequest
-from serving.warmup_requests import read_warmup_requests
 
 MAX_REQUESTS = 10
 _REQUEST_TIMEOUT_S = 10.0

@@ -17,9 +17,9 @@ from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from serving.errors import ModelError, invalid_argument
-from serving.loaded_model import LoadedModel
+from serving.loaded_model import LoadedModel, load_model
 from serving.model_config import ModelConfig
-from serving.model_versions import ModelVersions, load_and_warm_up
+from serving.model_versions import ModelVersions
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class ServedModels:
     """
 
     def __init__(
-        self, poll_interval_s: float, load: Callable[[Path, int], LoadedModel] = load_and_warm_up
+        self, poll_interval_s: float, load: Callable[[Path, int], LoadedModel] = load_model
     ) -> None:
         self._poll_interval_s = poll_interval_s
         self._load = load

@@ -12,7 +12,6 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_management_pb2,
-    model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -72,11 +71,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             call = model.check(request)
             self._limits.check_values(call.inputs)
             outputs = self._run(model, call)
-        spec = model_pb2.ModelSpec(
-            name=request.model_spec.name,
-            version={"value": model.version},
-            signature_name=call.signature_name,
-        )
+        spec = {
+            "name": request.model_spec.name,
+            "version": {"value": model.version},
+            "signature_name": call.signature_name,
+        }
         return predict_pb2.PredictResponse(model_spec=spec, outputs=encode_outputs(outputs))
 
     @_answers_errors
@@ -90,11 +89,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 f"Received: {list(request.metadata_field)}."
             )
         with self._models.lease(request.model_spec) as model:
-            name, version = request.model_spec.name, {"value": model.version}
             signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=model.signature_defs)
-        response = get_model_metadata_pb2.GetModelMetadataResponse(
-            model_spec={"name": name, "version": version}
-        )
+        spec = {"name": request.model_spec.name, "version": {"value": model.version}}
+        response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=spec)
         response.metadata[_METADATA_FIELD].Pack(signatures)
         return response
 

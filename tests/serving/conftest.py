@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from serving.warmup_requests import WARMUP_FILE
+from serving.loaded_model import WARMUP_FILE
 
 NUM_ITEMS = 8
 

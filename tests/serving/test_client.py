@@ -8,8 +8,14 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from serving.async_client import AsyncRecommendClient
-from serving.client import RecommendClient, RecommendedItem, RecommendError, main, parse_history
+from serving.client import (
+    AsyncRecommendClient,
+    RecommendClient,
+    RecommendedItem,
+    RecommendError,
+    main,
+    parse_history,
+)
 from serving.local_server import serve
 
 SOON_S = 0.5

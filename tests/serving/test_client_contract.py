@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from adarec_tf.export.bundle import Recommender, load_recommender
-from serving.async_client import AsyncRecommendClient
-from serving.client import RecommendClient, RecommendError
+from serving.client import AsyncRecommendClient, RecommendClient, RecommendError
 from serving.local_server import serve
 from tests.serving.contract_bundle import HIDDEN_DIM, KEYS, MAX_LENGTH, write_contract_bundle
 

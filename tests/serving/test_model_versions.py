@@ -65,7 +65,7 @@ def test_the_numerically_newest_version_is_served_and_only_that(tmp_path, versio
         add(tmp_path, version, "complete")
     versions.refresh()
     versions.refresh()
-    assert versions.current_version == 10
+    assert versions.available_versions == [10]
     assert loader.attempts == [10]
     assert states(versions) == {10: State.AVAILABLE}
 
@@ -100,7 +100,7 @@ def test_a_broken_version_leaves_the_old_one_and_is_given_up(tmp_path, versions,
     broken = add(tmp_path, 2)
     for _ in range(4):
         versions.refresh()
-    assert versions.current_version == 1
+    assert versions.available_versions == [1]
     assert loader.attempts == [1, 2]
     (status,) = versions.statuses(2)
     assert status.state == State.END
@@ -108,7 +108,7 @@ def test_a_broken_version_leaves_the_old_one_and_is_given_up(tmp_path, versions,
     assert status.status.error_message == "incomplete"
     (broken / "complete").touch()
     versions.refresh()
-    assert versions.current_version == 1, "a failed number is never used again"
+    assert versions.available_versions == [1], "a failed number is never used again"
 
 
 def test_a_higher_number_works_after_a_failed_one(tmp_path, versions):
@@ -117,10 +117,10 @@ def test_a_higher_number_works_after_a_failed_one(tmp_path, versions):
     add(tmp_path, 3)
     for _ in range(2):
         versions.refresh()
-    assert versions.current_version == 2
+    assert versions.available_versions == [2]
     add(tmp_path, 4, "complete")
     versions.refresh()
-    assert versions.current_version == 4
+    assert versions.available_versions == [4]
 
 
 def test_a_copy_under_way_is_tried_again_until_it_is_complete(tmp_path, versions):
@@ -130,11 +130,11 @@ def test_a_copy_under_way_is_tried_again_until_it_is_complete(tmp_path, versions
     versions.refresh()
     (path / "half").touch()
     versions.refresh()
-    assert versions.current_version == 1
+    assert versions.available_versions == [1]
     assert states(versions)[2] == State.LOADING
     (path / "complete").touch()
     versions.refresh()
-    assert versions.current_version == 2
+    assert versions.available_versions == [2]
     assert not versions.is_waiting_for_a_copy
 
 
@@ -161,7 +161,7 @@ def test_deleting_the_newest_version_rolls_back(tmp_path, versions):
         versions.refresh()
     shutil.rmtree(tmp_path / "2")
     versions.refresh()
-    assert versions.current_version == 1
+    assert versions.available_versions == [1]
     assert states(versions) == {2: State.END, 1: State.AVAILABLE}
 
 
@@ -173,14 +173,14 @@ def test_a_newer_version_keeps_all_signatures_and_an_older_one_need_not(tmp_path
     add(tmp_path, 3, "complete", "default.signature")
     for _ in range(2):
         versions.refresh()
-    assert versions.current_version == 2
+    assert versions.available_versions == [2]
     [status] = versions.statuses(3)
     assert status.state == State.END
     assert "The signature 'step' should answer" in status.status.error_message
     for version in ("3", "2"):
         shutil.rmtree(tmp_path / version)
     versions.refresh()
-    assert versions.current_version == 1
+    assert versions.available_versions == [1]
 
 
 def test_the_last_version_outlives_its_folder(tmp_path, versions):
@@ -188,7 +188,7 @@ def test_the_last_version_outlives_its_folder(tmp_path, versions):
     versions.refresh()
     shutil.rmtree(path)
     versions.refresh()
-    assert versions.current_version == 1
+    assert versions.available_versions == [1]
 
 
 @pytest.mark.parametrize("version", [None, 2])

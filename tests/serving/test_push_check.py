@@ -102,7 +102,7 @@ def test_files_for_tls_are_readable_and_complete(options, message, tmp_path, cap
 
 def test_a_bundle_without_requests_is_refused(publish, tmp_path, write_warm_up, capsys):
     bundle = publish(tmp_path, 1)
-    with pytest.raises(ServingError, match="should be a TFRecord file of PredictionLog"):
+    with pytest.raises(ServingError, match="should bring at least one warm-up request"):
         check_push("x:1", "student", 1, bundle, LONG_S)
     write_warm_up(bundle, [])
     arguments = ["--server", "x:1", "--version", "1", "--bundle", str(bundle)]

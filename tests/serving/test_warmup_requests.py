@@ -3,10 +3,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving import warmup_requests
+from serving import loaded_model
 from serving.errors import ModelError
-from serving.model_versions import load_and_warm_up
-from serving.warmup_requests import WARMUP_FILE, replay_warmup_requests
+from serving.loaded_model import WARMUP_FILE, LoadedModel, load_model
 
 
 def predict_log(item_id: str) -> bytes:
@@ -32,17 +31,19 @@ def path(tmp_path, publish):
 
 
 def test_recorded_requests_are_answered(path, monkeypatch):
-    model = load_and_warm_up(path, 1)
     histories = []
-    run = model.run
-    monkeypatch.setattr(
-        model, "run", lambda call: histories.append(call.inputs["history"][0, 0]) or run(call)
-    )
-    replay_warmup_requests(model, path)
+    run = LoadedModel.run
+
+    def remember(model, call):
+        histories.append(call.inputs["history"].tolist())
+        return run(model, call)
+
+    monkeypatch.setattr(LoadedModel, "run", remember)
+    load_model(path, 1)
     assert histories == []
     write_records(path, [predict_log("i1"), predict_log("i2")])
-    replay_warmup_requests(model, path)
-    assert histories == [b"i1", b"i2"]
+    load_model(path, 1)
+    assert histories == [[[b"i1"]], [[b"i2"]]]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_recorded_requests_are_answered(path, monkeypatch):
 def test_a_bad_record_fails_the_load(path, records, code):
     write_records(path, records)
     with pytest.raises(ModelError) as failure:
-        load_and_warm_up(path, 1)
+        load_model(path, 1)
     assert failure.value.code == code
 
 
@@ -72,11 +73,11 @@ def test_a_file_that_is_no_tfrecord_fails_the_load(path):
     (path / WARMUP_FILE).parent.mkdir()
     (path / WARMUP_FILE).write_bytes(b"anything but records")
     with pytest.raises(ModelError, match="should be a TFRecord file"):
-        load_and_warm_up(path, 1)
+        load_model(path, 1)
 
 
 def test_too_many_records_fail_the_load(path, monkeypatch):
-    monkeypatch.setattr(warmup_requests, "MAX_WARMUP_RECORDS", 2)
+    monkeypatch.setattr(loaded_model, "MAX_WARMUP_RECORDS", 2)
     write_records(path, [predict_log("i1")] * 3)
-    with pytest.raises(ModelError, match="at most 2 records"):
-        load_and_warm_up(path, 1)
+    with pytest.raises(ModelError, match="should bring 2 warm-up requests at most"):
+        load_model(path, 1)
