@@ -98,7 +98,7 @@ def run(
     continues. Without --scene and --data the built-in sample scene is run.
     """
     from pipeline.configs import custom_config, scene_config
-    from pipeline.local_runner import EXIT_INTERRUPTED, RunInterruptedError, run_pipeline
+    from pipeline.run import EXIT_INTERRUPTED, RunInterruptedError, run_pipeline
 
     config = custom_config(data) if data and not scene else scene_config(scene or DEFAULT_SCENE)
     given = [f"data.{name}={value}" for name, value in columns.items() if value is not None]

@@ -1,11 +1,19 @@
-"""The figures of a finished run, collected from its artifacts into `result.json`."""
+"""What runs gave: their artifacts, as ML Metadata has them, and the figures of `result.json`."""
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto.metadata_store_pb2 import Context, Execution
+from tfx.orchestration import metadata
+from tfx.orchestration.portable.mlmd import artifact_lib, event_lib, execution_lib
+from tfx.types.artifact import Artifact
 
 from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from components.artifacts import (
@@ -19,91 +27,170 @@ from components.artifacts import (
     SEARCH_PICTURE_FILE,
     TRANSPORT_PICTURE_FILE,
 )
+from components.blessings import read_blessing
 from components.model_artifact import raw_histories, read_vocabulary
-from pipeline.run_records import read_newest_run
-from pipeline.warm_start import WarmStart
 
 _EXAMPLE_ITEMS = 3
+
+
+class RunRecord(NamedTuple):
+    """What a run gave, finished or not.
+
+    Attributes:
+      started_at: seconds since 1970.
+      outputs: of the stages that were done, by node id: output name to artifact.
+    """
+
+    started_at: float
+    outputs: dict[str, dict[str, Artifact]]
+
+
+def read_runs(metadata_path: str | os.PathLike[str]) -> list[RunRecord]:
+    """All runs in an SQLite file of ML Metadata, oldest first; none where there is no file yet."""
+    if not os.path.exists(metadata_path):
+        return []
+    with _metadata(metadata_path) as handle:
+        runs = handle.store.get_contexts_by_type("pipeline_run")
+        runs.sort(key=lambda run: (run.create_time_since_epoch, run.id))
+        return [
+            RunRecord(run.create_time_since_epoch / 1000, _outputs(handle, run)) for run in runs
+        ]
+
+
+def computing_seconds(metadata_path: str | os.PathLike[str], run: RunRecord) -> dict[str, float]:
+    """What each stage of a run took, in it or in the earlier run whose result it reuses.
+
+    Args:
+      metadata_path: SQLite file of ML Metadata.
+      run: one of its runs.
+
+    Returns:
+      Seconds by node id.
+    """
+    with _metadata(metadata_path) as handle:
+        return {
+            node: _seconds_of_writer(handle.store, next(iter(outputs.values())))
+            for node, outputs in run.outputs.items()
+        }
+
+
+def _metadata(path: str | os.PathLike[str]) -> metadata.Metadata:
+    return metadata.Metadata(metadata.sqlite_metadata_connection_config(os.fspath(path)))
+
+
+def _outputs(handle: metadata.Metadata, run: Context) -> dict[str, dict[str, Artifact]]:
+    executions = handle.store.get_executions_by_context(run.id)
+    done = [one.id for one in executions if execution_lib.is_execution_successful(one)]
+    events = handle.store.get_events_by_execution_ids(sorted(done))
+    events = [event for event in events if event_lib.is_valid_output_event(event)]
+    ids = [event.artifact_id for event in events]
+    artifacts = {one.id: one for one in artifact_lib.get_artifacts_by_ids(handle, ids)}
+    outputs: dict[str, dict[str, Artifact]] = {}
+    for event in sorted(events, key=lambda event: event.execution_id):
+        node = _node_id(handle.store, event.execution_id)
+        outputs.setdefault(node, {})[event.path.steps[0].key] = artifacts[event.artifact_id]
+    return outputs
+
+
+def _node_id(store: MetadataStore, execution_id: int) -> str:
+    [node] = [one for one in store.get_contexts_by_execution(execution_id) if one.type == "node"]
+    return node.name.rpartition(".")[2]
+
+
+def _seconds_of_writer(store: MetadataStore, artifact: Artifact) -> float:
+    """Duration of the execution that wrote an artifact (cached ones only point to it)."""
+    events = store.get_events_by_artifact_ids([artifact.id])
+    ids = {event.execution_id for event in events if event_lib.is_valid_output_event(event)}
+    executions = store.get_executions_by_id(sorted(ids))
+    [writer] = [one for one in executions if one.last_known_state == Execution.COMPLETE]
+    return (writer.last_update_time_since_epoch - writer.create_time_since_epoch) / 1000
 
 
 def collect_result(
     config: PipelineConfig,
     metadata_path: str | os.PathLike[str],
-    start: WarmStart | None = None,
+    started_from: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Reads the newest run's artifacts.
 
     Args:
       config: of the run.
       metadata_path: its ML Metadata SQLite file.
-      start: the earlier run that it continued from; None for one that did not.
+      started_from: the earlier run that it continued from, with the file of its vocabulary; None
+        for one that did not.
 
     Returns:
       The content of `result.json`.
     """
-    stages = read_newest_run(metadata_path)
-    sequences_dir = stages["SequencePreprocessor"].outputs["sequences"].uri
-    vocabulary = read_vocabulary(stages["SequencePreprocessor"].outputs["vocabulary"].uri)
-    statistics = read_statistics(sequences_dir)
-    student_dir = stages["StudentDistiller"].outputs["model"].uri
-    genotype_dir = stages["StudentSearcher"].outputs["genotype"].uri
-    pushed = stages["VersionPusher"].outputs["pushed_model"].custom_properties
-    version = pushed["pushed_version"].string_value
-    blessings = [
-        stages[name].outputs["blessing"].custom_properties
-        for name in ("RankingEvaluator", "ServerValidator")
-    ]
-    spans = stages["InteractionsGen"].outputs["examples"].custom_properties["spans"].string_value
+    run = read_runs(metadata_path)[-1]
+    outputs = run.outputs
+    sequences_dir = outputs["SequencePreprocessor"]["sequences"].uri
+    vocabulary = read_vocabulary(outputs["SequencePreprocessor"]["vocabulary"].uri)
     test = read_histories(sequences_dir, "test")
     [history] = raw_histories(test, vocabulary, 1)
+    genotype_dir = outputs["StudentSearcher"]["genotype"].uri
+    front = _path_if_made(genotype_dir, FRONT_FILE)
     return {
         "scene": config.scene,
         "seed": config.seed,
-        "protocol": {
-            "ranking": "full",
-            "split": config.data.split.replace("_", "-"),
-            "targets": "test",
-            "seen": statistics.seen,
-            "num_users": test.num_users,
-            "num_items": statistics.num_items,
-            "num_interactions": statistics.num_interactions,
-            "max_length": statistics.max_length,
-        },
-        **_read_json(stages["RankingEvaluator"].outputs["evaluation"].uri, METRICS_FILE),
+        "protocol": _protocol(config, sequences_dir, test),
+        **_read_json(outputs["RankingEvaluator"]["evaluation"].uri, METRICS_FILE),
         "genotype": _read_json(genotype_dir, GENOTYPE_FILE),
-        "front": _read_json(genotype_dir, FRONT_FILE)
-        if _path_if_made(genotype_dir, FRONT_FILE)
-        else None,
-        "blessed": all(blessing["blessed"].int_value == 1 for blessing in blessings),
-        "blessing_reasons": [
-            reason
-            for blessing in blessings
-            for reason in blessing["reasons"].string_value.splitlines()
-        ],
-        "pushed_version": int(version) if version else None,
-        "spans": spans or None,
-        "started_from": None if start is None else _start(start, vocabulary),
-        "removed": statistics.removed,
-        "seconds": {name: stage.seconds for name, stage in stages.items()},
-        "paths": {
-            "bundle": pushed["pushed_destination"].string_value
-            or os.path.join(student_dir, BUNDLE_DIR),
-            "keras_model": os.path.join(student_dir, KERAS_MODEL_FILE),
-            "genotype_picture": os.path.join(genotype_dir, GENOTYPE_PICTURE_FILE),
-            "search_picture": _path_if_made(genotype_dir, SEARCH_PICTURE_FILE),
-            "front": _path_if_made(genotype_dir, FRONT_FILE),
-            "front_picture": _path_if_made(genotype_dir, FRONT_PICTURE_FILE),
-            "transport_picture": _path_if_made(student_dir, TRANSPORT_PICTURE_FILE),
-        },
+        "front": _read_json(genotype_dir, FRONT_FILE) if front else None,
+        **_release(outputs),
+        "spans": outputs["InteractionsGen"]["examples"].get_string_custom_property("spans") or None,
+        "started_from": _with_new_items(started_from, vocabulary) if started_from else None,
+        "removed": read_statistics(sequences_dir).removed,
+        "seconds": computing_seconds(metadata_path, run),
+        "paths": _paths(outputs),
         "example_history": history[-_EXAMPLE_ITEMS:],
     }
 
 
-def _start(start: WarmStart, vocabulary: ItemVocabulary) -> dict[str, Any]:
-    num_known = ItemVocabulary.read(start.vocabulary).num_items
+def _protocol(config: PipelineConfig, sequences_dir: str, test: Histories) -> dict[str, Any]:
+    statistics = read_statistics(sequences_dir)
     return {
-        **start._asdict(),
-        "num_new_items": vocabulary.num_items - num_known,
+        "ranking": "full",
+        "split": config.data.split.replace("_", "-"),
+        "targets": "test",
+        "seen": statistics.seen,
+        "num_users": test.num_users,
+        "num_items": statistics.num_items,
+        "num_interactions": statistics.num_interactions,
+        "max_length": statistics.max_length,
+    }
+
+
+def _release(outputs: dict[str, dict[str, Artifact]]) -> dict[str, Any]:
+    verdicts = [
+        read_blessing(outputs[name]["blessing"]) for name in ("RankingEvaluator", "ServerValidator")
+    ]
+    version = outputs["VersionPusher"]["pushed_model"].get_string_custom_property("pushed_version")
+    return {
+        "blessed": all(is_blessed for is_blessed, _ in verdicts),
+        "blessing_reasons": [reason for _, reasons in verdicts for reason in reasons],
+        "pushed_version": int(version) if version else None,
+    }
+
+
+def _with_new_items(started_from: Mapping[str, Any], vocabulary: ItemVocabulary) -> dict[str, Any]:
+    num_known = ItemVocabulary.read(started_from["vocabulary"]).num_items
+    return {**started_from, "num_new_items": vocabulary.num_items - num_known}
+
+
+def _paths(outputs: dict[str, dict[str, Artifact]]) -> dict[str, str | None]:
+    student_dir = outputs["StudentDistiller"]["model"].uri
+    genotype_dir = outputs["StudentSearcher"]["genotype"].uri
+    pushed = outputs["VersionPusher"]["pushed_model"]
+    return {
+        "bundle": pushed.get_string_custom_property("pushed_destination")
+        or os.path.join(student_dir, BUNDLE_DIR),
+        "keras_model": os.path.join(student_dir, KERAS_MODEL_FILE),
+        "genotype_picture": os.path.join(genotype_dir, GENOTYPE_PICTURE_FILE),
+        "search_picture": _path_if_made(genotype_dir, SEARCH_PICTURE_FILE),
+        "front": _path_if_made(genotype_dir, FRONT_FILE),
+        "front_picture": _path_if_made(genotype_dir, FRONT_PICTURE_FILE),
+        "transport_picture": _path_if_made(student_dir, TRANSPORT_PICTURE_FILE),
     }
 
 

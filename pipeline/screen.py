@@ -90,6 +90,10 @@ class Screen(logging.Handler):
         self._bars.stop()
         logging.getLogger().removeHandler(self)
 
+    def say(self, line: str) -> None:
+        """Shows a line as it is."""
+        self.console.print(line, soft_wrap=True, markup=False, highlight=False)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Draws a record that marks a stage or carries `progress`; ignores all others."""
         progress = getattr(record, "progress", None)

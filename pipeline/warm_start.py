@@ -18,9 +18,10 @@ from adarec_tf.models.students import student_config_of
 from adarec_tf.models.students.genotype_io import read_genotype
 from adarec_tf.search.space.search_space import check_size
 from components.artifacts import GENOTYPE_FILE, VOCABULARY_FILE
+from components.blessings import read_blessing
 from components.input_spans import LogIdentity, identity_of
 from components.model_artifact import bundle_dir, teacher_files
-from pipeline.run_records import RunRecord, read_runs
+from pipeline.results import RunRecord, read_runs
 
 LAST = "last"
 LAST_OR_COLD = "last-or-cold"
@@ -135,15 +136,12 @@ def _count_runs(runs: Sequence[RunRecord], blessed: Sequence[RunRecord]) -> str:
 
 
 def _is_blessed(run: RunRecord) -> bool:
-    blessings = [run.outputs.get(name) for name in ("RankingEvaluator", "ServerValidator")]
-    return all(
-        outputs is not None and outputs["blessing"].custom_properties["blessed"].int_value == 1
-        for outputs in blessings
-    )
+    stages = [run.outputs.get(name) for name in ("RankingEvaluator", "ServerValidator")]
+    return all(outputs and read_blessing(outputs["blessing"])[0] for outputs in stages)
 
 
 def _log_of(run: RunRecord) -> LogIdentity:
-    return identity_of(run.outputs["InteractionsGen"]["examples"])
+    return identity_of(run.outputs["InteractionsGen"]["examples"].mlmd_artifact)
 
 
 def _is_earlier(log: LogIdentity, than: LogIdentity) -> bool:
@@ -158,7 +156,7 @@ def _to_start(run: RunRecord) -> WarmStart:
     vocabulary = outputs["SequencePreprocessor"]["vocabulary"].uri
     return WarmStart(
         run=f"{datetime.fromtimestamp(run.started_at):%Y-%m-%d %H:%M:%S}",
-        spans=examples.custom_properties["spans"].string_value,
+        spans=examples.get_string_custom_property("spans"),
         vocabulary=os.path.join(vocabulary, VOCABULARY_FILE),
         teacher=outputs["TeacherTrainer"]["model"].uri,
         student=outputs["StudentDistiller"]["model"].uri,
@@ -180,9 +178,8 @@ def _check_teacher(config: PipelineConfig, start: WarmStart) -> None:
     earlier = json.loads(manifest["teacher_config"])
     now = config.teacher.to_dict()
     _check_equal("teacher.name", now["name"], earlier["name"], start)
-    for name in now:
-        if name not in _FREE_SETTINGS and name in earlier:
-            _check_equal(f"teacher.{name}", now[name], earlier[name], start)
+    fixed = {name: value for name, value in now.items() if name not in _FREE_SETTINGS}
+    _check_equal("teacher", fixed, earlier, start)
     num_teachers = len(teacher_files(start.teacher))
     _check_equal("training.num_teachers", config.training.num_teachers, num_teachers, start)
     _check_equal("data.max_length", config.data.max_length, manifest["max_length"], start)
@@ -197,20 +194,17 @@ def _check_student(config: PipelineConfig, start: WarmStart) -> None:
     manifest = read_manifest(bundle_dir(start.student))
     earlier = json.loads(manifest["student_config"])
     now = student_config_of(genotype, config.student).to_dict()
-    for name in ("hidden_dim", "item_table"):
-        advice = " For a new student, run with --search-again."
-        for key, value, before in _pairs(f"student.{name}", now[name], earlier[name]):
-            _check_equal(key, value, before, start, advice)
-
-
-def _pairs(key: str, value: Any, before: Any) -> list[tuple[str, Any, Any]]:
-    if not isinstance(value, Mapping):
-        return [(key, value, before)]
-    return [(f"{key}.{name}", value[name], before[name]) for name in value if name in before]
+    fixed = {name: now[name] for name in ("hidden_dim", "item_table")}
+    advice = " For a new student, run with --search-again."
+    _check_equal("student", fixed, earlier, start, advice)
 
 
 def _check_equal(key: str, value: Any, before: Any, start: WarmStart, advice: str = "") -> None:
-    if value != before:
+    if isinstance(value, Mapping):
+        for name in value:
+            if name in before:  # or it is a setting that there was not yet
+                _check_equal(f"{key}.{name}", value[name], before[name], start, advice)
+    elif value != before:
         raise ValueError(
             f"`{key}` should be {before}, as in the run of {start.run} whose weights this one "
             f"continues from. Received: {value}. For another, run without --warm-start.{advice}"

@@ -122,7 +122,7 @@ def test_every_part_of_the_library_has_a_line() -> None:
         ("serving/client.py", "import adarec_tf"),
         ("components/version_pusher.py", "from pipeline import pipeline"),
         ("components/version_pusher.py", "def f():\n    import serving.client"),
-        ("adarec_tf/cli.py", "import pipeline.local_runner"),
+        ("adarec_tf/cli.py", "import pipeline.run"),
         ("adarec_tf/data/histories/histories.py", "from adarec_tf.evaluation import ranking"),
         ("adarec_tf/data/histories/histories.py", "def f():\n    from adarec_tf import search"),
         ("adarec_tf/models/sequence_model.py", "from adarec_tf.training import losses"),
@@ -139,5 +139,5 @@ def test_a_wrong_arrow_is_found(path: str, source: str) -> None:
 
 
 def test_the_command_line_may_reach_up_inside_its_commands() -> None:
-    source = "def run():\n    from pipeline.local_runner import run_pipeline"
+    source = "def run():\n    from pipeline.run import run_pipeline"
     assert wrong_arrows("adarec_tf/cli.py", source) == []

@@ -13,7 +13,7 @@ import pytest
 from adarec_tf import __version__, cli
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.models.students.cost_table import CostTable, read_cost_table
-from pipeline import local_runner, scene_costs
+from pipeline import run, scene_costs
 from serving.server_options import ServerOptions
 from tests.adarec_tf.search import hand_made_costs
 
@@ -36,9 +36,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[PipelineConfig, Path | N
 
     def record(config: PipelineConfig, data: Path | None, workdir: Path, **options: object) -> None:
         calls.append((config, data, workdir))
-        raise local_runner.RunFailedError("stop here")
+        raise run.RunFailedError("stop here")
 
-    monkeypatch.setattr(local_runner, "run_pipeline", record)
+    monkeypatch.setattr(run, "run_pipeline", record)
     return calls
 
 
@@ -169,9 +169,9 @@ def test_run_says_what_it_continues_from(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def record(*arguments: Any, warm_start: str, search_again: bool, **options: Any) -> None:
         given.append((warm_start, search_again))
-        raise local_runner.RunFailedError("stop here")
+        raise run.RunFailedError("stop here")
 
-    monkeypatch.setattr(local_runner, "run_pipeline", record)
+    monkeypatch.setattr(run, "run_pipeline", record)
     invoke("run")
     invoke("run", "--warm-start", "last-or-cold")
     invoke("run", "--warm-start", "last", "--search-again")
@@ -184,9 +184,9 @@ def test_run_splits_the_beam_arguments_as_a_shell_does(monkeypatch: pytest.Monke
 
     def record(*arguments: Any, beam_arguments: Sequence[str], **options: Any) -> None:
         given.extend(beam_arguments)
-        raise local_runner.RunFailedError("stop here")
+        raise run.RunFailedError("stop here")
 
-    monkeypatch.setattr(local_runner, "run_pipeline", record)
+    monkeypatch.setattr(run, "run_pipeline", record)
     invoke("run", "--beam-args", """--runner=FlinkRunner --environment_config='{"command": "b"}'""")
     assert given == ["--runner=FlinkRunner", '--environment_config={"command": "b"}']
     result = invoke("run", "--beam-args", "--runner='Flink")
@@ -195,9 +195,9 @@ def test_run_splits_the_beam_arguments_as_a_shell_does(monkeypatch: pytest.Monke
 
 def test_an_interrupted_run_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: Any, **options: Any) -> None:
-        raise local_runner.RunInterruptedError("It continues.")
+        raise run.RunInterruptedError("It continues.")
 
-    monkeypatch.setattr(local_runner, "run_pipeline", interrupt)
+    monkeypatch.setattr(run, "run_pipeline", interrupt)
     result = invoke("run")
     assert result.exit_code == 130
     assert result.output == "It continues.\n"
@@ -225,8 +225,8 @@ def test_profile_writes_and_prints_what_was_measured(
 
 
 def test_serve_finds_the_newest_push(tmp_path: Path) -> None:
-    for age, run in ((300, "old"), (100, "new"), (200, "older")):
-        folder = tmp_path / "runs" / run / "serving" / "student"
+    for age, name in ((300, "old"), (100, "new"), (200, "older")):
+        folder = tmp_path / "runs" / name / "serving" / "student"
         (folder / "1").mkdir(parents=True)
         stamp = folder.stat().st_mtime - age
         os.utime(folder, (stamp, stamp))

@@ -1,131 +1,44 @@
-"""What a run does around its stages; the stages themselves run in `tests/e2e`."""
+"""Beam arguments reach the stages of a local run, and leave its cache alone."""
 
-import json
-import logging
-import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions
+from tfx import v1 as tfx
+from tfx.dsl.component.experimental.annotations import BeamComponentParameter
 
-from adarec_tf.config.pipeline import PipelineConfig
-from pipeline import local_runner
-from pipeline.local_runner import RunFailedError, RunInterruptedError, main, run_pipeline
-from pipeline.screen import STAGE_STARTED
-from pipeline.workdir import Workdir
+from pipeline.local_runner import uncached_beam_arguments
 
-CONFIG = PipelineConfig(scene="smoke")
+SEEN: list[int] = []
 
 
-def replace_stages(monkeypatch: pytest.MonkeyPatch, run: Callable[[Workdir], Any]) -> None:
-    monkeypatch.setattr(local_runner, "_run_stages", lambda given, say: run(given.folder))
-
-
-def log_of(workdir: Path) -> str:
-    [log] = (workdir / "logs").iterdir()
-    return log.read_text()
-
-
-def test_a_run_leaves_its_config_and_says_where_everything_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@tfx.dsl.components.component(use_beam=True)
+def Recorder(  # noqa: N802 (a component is named as a class)
+    beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
 ) -> None:
-    replace_stages(monkeypatch, lambda folder: {"scene": "smoke"})
-    finished = run_pipeline(CONFIG, None, tmp_path)
-    assert finished.result == {"scene": "smoke"}
-    assert finished.result_path == tmp_path / "result.json"
-    assert finished.log_path.exists()
-    written = json.loads((tmp_path / "config.json").read_text())
-    assert written["config"]["scene"] == "smoke"
-    assert written["data_path"] is None  # generated
+    """Notes how many workers it was given."""
+    SEEN.append(beam_pipeline.options.view_as(DirectOptions).direct_num_workers)
 
 
-def test_a_failure_names_the_stage_the_cause_and_the_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def fail(folder: Workdir) -> None:
-        logging.getLogger("absl").warning(STAGE_STARTED, "InteractionsGen")
-        raise ValueError("log.csv, line 3 should have 3 fields. Received: 2.")
-
-    replace_stages(monkeypatch, fail)
-    with pytest.raises(RunFailedError) as failure:
-        run_pipeline(CONFIG, None, tmp_path)
-    [log] = (tmp_path / "logs").iterdir()
-    assert str(failure.value) == (
-        "'Read the interactions' failed: log.csv, line 3 should have 3 fields. Received: 2. "
-        f"Log: {log}"
+def run(folder: Path, *arguments: str) -> list[int]:
+    """Runs the recorder; returns what it saw, which is nothing if its result was cached."""
+    pipeline = tfx.dsl.Pipeline(
+        *("p", str(folder / "pipeline")),
+        components=[Recorder()],
+        enable_cache=True,
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            str(folder / "metadata.sqlite")
+        ),
+        beam_pipeline_args=["--runner=FnApiRunner", "--direct_num_workers=2"],
     )
-    assert "Read the interactions" in capfd.readouterr().out
-    assert "Traceback" in log_of(tmp_path)  # for whoever needs more than the sentence
+    SEEN.clear()
+    with uncached_beam_arguments(arguments):
+        tfx.orchestration.LocalDagRunner().run(pipeline)
+    return list(SEEN)
 
 
-@pytest.mark.parametrize("setting", ["cost_table", "genotype"])
-def test_a_missing_file_is_known_before_anything_runs(setting: str, tmp_path: Path) -> None:
-    config = CONFIG.override([f"search.{setting}=gone.json"])
-    with pytest.raises(RunFailedError, match=rf"`search.{setting}` should be .*file.* gone.json"):
-        run_pipeline(config, None, tmp_path)
-    assert not (tmp_path / "metadata.sqlite").exists()
-
-
-def test_a_wrong_beam_argument_is_known_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(
-        RunFailedError, match=r"Received: --runner=Flnk; Unexpected pipeline runner"
-    ):
-        run_pipeline(CONFIG, None, tmp_path, ["--runner=Flnk"])
-    assert not (tmp_path / "metadata.sqlite").exists()
-
-
-def test_a_missing_earlier_run_is_known_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(RunFailedError, match=r"--warm-start last should find .* Received: no run"):
-        run_pipeline(CONFIG, None, tmp_path, warm_start="last")
-    assert not (tmp_path / "metadata.sqlite").exists()
-    written = json.loads((tmp_path / "config.json").read_text())
-    assert (written["warm_start"], written["search_again"]) == ("last", False)
-
-
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_says_that_it_can_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_number: signal.Signals
-) -> None:
-    replace_stages(monkeypatch, lambda folder: os.kill(os.getpid(), signal_number))
-    # A shell that starts the tests in the background has them ignore SIGINT.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    handler = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(RunInterruptedError, match="The same command continues where it was"):
-        run_pipeline(CONFIG, None, tmp_path)
-    assert signal.getsignal(signal.SIGTERM) is handler
-
-
-def test_nothing_is_made_for_data_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="existing file or folder"):
-        run_pipeline(CONFIG, tmp_path / "gone.csv", tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "message"),
-    [
-        (RunFailedError("It failed."), 1, "Error: It failed.\n"),
-        (RunInterruptedError("Stopped."), 130, "Stopped.\n"),
-        (ValueError("No folder."), 1, "Error: No folder.\n"),
-    ],
-)
-def test_exit_codes(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    error: Exception,
-    code: int,
-    message: str,
-) -> None:
-    def fail(*arguments: object) -> None:
-        raise error
-
-    monkeypatch.setattr(local_runner, "run_pipeline", fail)
-    assert main(["--config", "smoke"]) == code
-    assert capsys.readouterr().err == message
-
-
-def test_an_unknown_config_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--config", "nope"]) == 1
-    assert "one of beauty" in capsys.readouterr().err
+def test_another_number_of_workers_is_used_but_makes_no_result_stale(tmp_path: Path) -> None:
+    assert run(tmp_path / "a", "--direct_num_workers=3") == [3]
+    assert run(tmp_path / "a", "--direct_num_workers=4") == []
+    assert run(tmp_path / "a") == []
+    assert run(tmp_path / "b") == [2]  # of the pipeline: the block's are gone

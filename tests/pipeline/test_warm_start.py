@@ -3,7 +3,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ml_metadata.proto.metadata_store_pb2 import Artifact
+from tfx.types.artifact import Artifact
+from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.student import StudentConfig
@@ -11,7 +12,7 @@ from adarec_tf.models.students.genotype import Genotype
 from components.input_spans import LogIdentity
 from pipeline import warm_start
 from pipeline.configs import scene_config
-from pipeline.run_records import RunRecord
+from pipeline.results import RunRecord
 from pipeline.warm_start import WarmStart, describe_start, find_warm_start, warm_config
 
 CONFIG = scene_config("smoke")
@@ -20,10 +21,13 @@ GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "none"]])
 
 def artifact(uri: Path, **properties: Any) -> Artifact:
     uri.mkdir(parents=True, exist_ok=True)
-    made = Artifact(uri=str(uri))
+    made = Model()  # of any type
+    made.uri = str(uri)
     for name, value in properties.items():
-        kind = "int_value" if isinstance(value, int) else "string_value"
-        setattr(made.custom_properties[name], kind, value)
+        if isinstance(value, int):
+            made.set_int_custom_property(name, value)
+        else:
+            made.set_string_custom_property(name, value)
     return made
 
 
