@@ -5,11 +5,11 @@ component gets the fingerprint of its module, and of every module of ours that i
 parameter: an edit of the search reruns the search and what follows, and leaves the teacher alone.
 """
 
-import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from modulefinder import ModuleFinder
 from pathlib import Path
+from typing import Any
 
 OUR_PACKAGES = ("adarec_tf", "components", "pipeline", "serving")
 
@@ -37,46 +37,27 @@ def reachable_sources(*module_names: str) -> dict[str, str]:
     Raises:
       ValueError: there is no such module of ours.
     """
-    sources: dict[str, str] = {}
-    waiting = list(module_names)
-    while waiting:
-        name = waiting.pop()
-        if name in sources:
-            continue
-        path = _source_path(name)
-        if path is None:
-            raise ValueError(f"`module_names` should be modules of ours. Received: {name!r}.")
-        sources[name] = path.read_text("utf-8")
-        parts = name.split(".")
-        packages = [".".join(parts[:i]) for i in range(1, len(parts))]
-        found = [name for name in _imported_names(sources[name]) if _source_path(name)]
-        waiting += [*packages, *found]
-    return sources
+    specs = map(importlib.util.find_spec, OUR_PACKAGES)
+    finder = _Finder(
+        [*{str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin}]
+    )
+    for name in module_names:
+        try:
+            finder.import_hook(name)
+        except ImportError as error:
+            raise ValueError(
+                f"`module_names` should be modules of ours. Received: {name!r}."
+            ) from error
+    return {
+        name: Path(vars(module)["__file__"]).read_text("utf-8")
+        for name, module in finder.modules.items()
+    }
 
 
-def _source_path(name: str) -> Path | None:
-    """The file of a module of ours; None for other packages and for names inside a module."""
-    package, _, rest = name.partition(".")
-    if package not in OUR_PACKAGES:
-        return None
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        return None
-    # Submodules are located by path: `find_spec` of a submodule would import its parents.
-    base = Path(spec.origin).parent.joinpath(*rest.split(".") if rest else ())
-    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+class _Finder(ModuleFinder):
+    """Follows the imports of our modules, also those inside functions, and no import of others."""
 
-
-def _imported_names(source: str) -> Iterator[str]:
-    """Every dotted name a module may import, with the packages above it."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from a.b import c`: c is a module or a name in b.
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            parts = name.split(".")
-            yield from (".".join(parts[: i + 1]) for i in range(len(parts)))
+    def find_module(self, name: str, path: Any, parent: Any = None) -> Any:
+        if path is None and name not in OUR_PACKAGES:
+            raise ImportError(name)
+        return super().find_module(name, path, parent)

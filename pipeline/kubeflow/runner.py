@@ -8,14 +8,13 @@ version has to appear by a rename, which object stores do not have.
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from adarec_tf.config.pipeline import PipelineConfig
-from pipeline.kubeflow.resources import DEFAULT_RESOURCES, StepResources
+from pipeline.kubeflow.resources import DEFAULT_RESOURCES, PipelineResources
 from pipeline.kubeflow.step import INPUT_PATH_OPTION, OUTPUT_PATH_OPTION
 
 DEFAULT_IMAGE = "adarec-tf:latest"
@@ -30,7 +29,7 @@ def compile_pipeline(
     config: PipelineConfig,
     output_path: Path,
     *,
-    resources: Mapping[str, StepResources] = DEFAULT_RESOURCES,
+    resources: PipelineResources = DEFAULT_RESOURCES,
     cache_log: bool = False,
     image: str = DEFAULT_IMAGE,
     root: str = DEFAULT_ROOT,
@@ -148,9 +147,9 @@ def _pass_artifact_paths(spec: dict[str, Any]) -> None:
                 container["args"] += [option, f"{artifact}={path}"]
 
 
-def _request_resources(spec: dict[str, Any], resources: Mapping[str, StepResources]) -> None:
+def _request_resources(spec: dict[str, Any], resources: PipelineResources) -> None:
     for name, container in _containers(spec).items():
-        wanted = resources[name]
+        wanted = getattr(resources, name)
         # Of two spellings in the schema the older one: every backend of Kubeflow 2 reads it.
         container["resources"] = {
             "cpuRequest": wanted.cpu,
@@ -170,14 +169,14 @@ def _set_caching(spec: dict[str, Any], cache_log: bool) -> None:
 
 
 def _platform_spec(
-    spec: dict[str, Any], resources: Mapping[str, StepResources], root: str, volume_claim: str
+    spec: dict[str, Any], resources: PipelineResources, root: str, volume_claim: str
 ) -> dict[str, Any]:
     """What only Kubernetes has: volumes and node selectors."""
     executors = {}
     for name, component in spec["components"].items():
         # `constant`: of two spellings in the schema the one that every backend of Kubeflow 2 reads.
         pod: dict[str, Any] = {"pvcMount": [{"constant": volume_claim, "mountPath": root}]}
-        if resources[name].node_selector:
-            pod["nodeSelector"] = {"labels": resources[name].node_selector}
+        if labels := getattr(resources, name).node_selector:
+            pod["nodeSelector"] = {"labels": labels}
         executors[component["executorLabel"]] = pod
     return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from adarec_tf.cli import main
 from pipeline.configs import SCENES
 from pipeline.kubeflow import runner as kubeflow_runner
-from pipeline.kubeflow.resources import DEFAULT_RESOURCES, StepResources
+from pipeline.kubeflow.resources import DEFAULT_RESOURCES
 
 README = (Path(__file__).parents[3] / "pipeline" / "kubeflow" / "README.md").read_text()
 
@@ -39,21 +39,21 @@ def test_the_compile_command_is_taken(tmp_path: Path, monkeypatch: pytest.Monkey
     result = CliRunner().invoke(main, command[1:])
     assert result.exit_code == 0, result.output
     assert received["pipeline_root"] == "s3://bucket/adarec"
-    teacher = received["resources"]["TeacherTrainer"]
+    teacher = received["resources"].TeacherTrainer
     assert set(teacher.to_dict()) == set(yaml.safe_load(resources)["TeacherTrainer"])
     assert (teacher.gpus, teacher.memory_gb) == (1, 32)
-    assert received["resources"]["StudentSearcher"].memory_gb == 16
+    assert received["resources"].StudentSearcher.memory_gb == 16
 
 
 def test_the_default_resources_of_every_step_are_named() -> None:
     # Steps that share their resources stand in parentheses behind them.
     kinds = re.findall(r"(\d) cores? and (\d) GB for[^(]*\(([^)]*)\)", README)
     told = {
-        step: StepResources(cpu=int(cpu), memory_gb=int(memory))
+        step: (float(cpu), float(memory))
         for cpu, memory, steps in kinds
         for step in re.findall(r"`(\w+)`", steps)
     }
-    assert told == DEFAULT_RESOURCES
+    assert told == {step: (has.cpu, has.memory_gb) for step, has in DEFAULT_RESOURCES}
 
 
 class _OfflineClient(kfp.Client):

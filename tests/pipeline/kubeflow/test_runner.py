@@ -8,7 +8,7 @@ from kfp import components as kfp_components
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from pipeline.configs import SCENES
-from pipeline.kubeflow.resources import DEFAULT_RESOURCES
+from pipeline.kubeflow.resources import PipelineResources
 from pipeline.kubeflow.runner import compile_pipeline
 from pipeline.screen import STAGES
 from tests.pipeline.kubeflow.emulator import read_spec
@@ -19,16 +19,15 @@ GPU_NODES = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("kubeflow") / "pipeline.yaml"
-    changes = {
+    resources = {
         "TeacherTrainer": {"gpus": 1, "node_selector": GPU_NODES},
         "StudentSearcher": {"gpus": 2},
-        "RankingEvaluator": {"cpu": 1.5, "memory_gb": 3.0},
+        "RankingEvaluator": {"cpu": 1.5, "memory_gb": 3},
     }
-    changed = {step: DEFAULT_RESOURCES[step].replace(**given) for step, given in changes.items()}
     compile_pipeline(
         SCENES["smoke"](),
         path,
-        resources={**DEFAULT_RESOURCES, **changed},
+        resources=PipelineResources(**resources),
         image="registry.example/adarec:1",
         volume_claim="shared",
         pipeline_root="s3://bucket/adarec",
