@@ -14,19 +14,17 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from stored_results import RESULTS, spread, write_result
+from stored_results import RESULTS, provenance, spread, write_result
 
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.built_in import DATASETS
 from adarec_tf.evaluation.protocols import ScoreBatch, evaluate_full, model_scorer, score_batches
-from adarec_tf.export.machine import describe_machine
 from adarec_tf.models.teachers import build_teacher
 
 PATH = RESULTS / "evaluation_speed.json"
@@ -102,14 +100,15 @@ def main() -> None:
     load = round(os.getloadavg()[0], 2)
     row = measure(Dataset.from_config(options.data, DATASETS[options.scene].config), options)
     stored = json.loads(options.output.read_text()) if options.output.exists() else {}
+    command = [
+        *("python", "tests/benchmarks/evaluation_speed.py", "--scene", options.scene),
+        *("--data", "<log>", "--teacher", options.teacher),
+        *("--hidden-dim", str(options.hidden_dim), "--rounds", str(options.rounds)),
+        *("--seed", str(options.seed)),
+    ]
     stored[f"{options.scene} {options.teacher}"] = {
-        "command": f"python tests/benchmarks/evaluation_speed.py --scene {options.scene} "
-        f"--data <log> --teacher {options.teacher} --hidden-dim {options.hidden_dim} "
-        f"--rounds {options.rounds} --seed {options.seed}",
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": describe_machine(),
+        **provenance(command, ("tensorflow", "keras", "numpy")),
         "load_before": load,
-        "versions": {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
         **row,
     }
     write_result(options.output, stored)

@@ -11,7 +11,6 @@ Beside other work on the same machine the clock on the wall tells mostly of that
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -161,7 +160,7 @@ def main() -> None:
     stored = {
         **provenance(command, ("tensorflow", "keras", "numpy", "scipy")),
         "load_average": list(os.getloadavg()),
-        "frame": json.loads(table.to_json())["frame"],
+        "shape": table.shape.to_dict(),
         "errors_of_the_table": {
             "students": len(errors),
             "median": float(np.median(errors)),

@@ -11,7 +11,6 @@ import collections
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import tensorflow as tf
-from stored_results import RESULTS, write_result
+from stored_results import RESULTS, provenance, write_result
 from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XLine, XPlane, XSpace
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.batches import Batch
 from adarec_tf.data.dataset import Dataset
-from adarec_tf.export.machine import describe_machine
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training import train_teacher as training
 from pipeline.configs import scene_config
@@ -137,11 +135,12 @@ def main() -> None:
     scene = Dataset.from_config(options.data, config.data)
     with tempfile.TemporaryDirectory() as folder:
         found = analyze(host_plane(train(config, scene, options.users, folder)))
+    command = [
+        *("python", "tests/benchmarks/profile_training.py", "--scene", options.scene),
+        *("--data", f"<log>/{Path(options.data).name}", "--users", str(options.users)),
+    ]
     stored = {
-        "command": f"python tests/benchmarks/profile_training.py --scene {options.scene} "
-        f"--data <log>/{Path(options.data).name} --users {options.users}",
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": describe_machine(),
+        **provenance(command, ("tensorflow", "keras", "numpy")),
         "config": {name: config.to_dict()[name] for name in _SETTINGS},
         **found,
     }

@@ -8,7 +8,6 @@ writes `tests/benchmarks/results/scene_<scene>.json` and prints the rows that st
 import argparse
 import json
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -18,10 +17,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from stored_results import RESULTS, ROOT, write_result
+from stored_results import RESULTS, ROOT, provenance, write_result
 from tables import markdown, scenes
 
-from adarec_tf.export.machine import describe_machine
+_KEPT = (
+    *("scene", "seed", "protocol", "genotype", "blessed", "blessing_reasons", "removed"),
+    "seconds",
+)
 
 
 def run_scene(scene: str, data: str | None, workdir: Path) -> dict[str, Any]:
@@ -40,13 +42,27 @@ def run_scene(scene: str, data: str | None, workdir: Path) -> dict[str, Any]:
     names = [f"<log>/{Path(data).name}"] if data else []
     shown = ["run", "--scene", scene, *(["--data", *names] if data else [])]
     return {
-        "command": shlex.join(["adarec", *shown]),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": describe_machine(),
+        **provenance(["adarec", *shown], ("tensorflow", "keras")),
         "wall_s": round(wall_s, 1),
         "config": config,
-        "result": {key: value for key, value in result.items() if key != "paths"},
+        "result": summary(result),
     }
+
+
+def summary(result: dict[str, Any]) -> dict[str, Any]:
+    """A run's result as it is stored: metrics at a cut-off of 10, no slices and no paths."""
+    of_models = {
+        part: {name: at_10(values) for name, values in result[part].items()}
+        for part in ("models", "intervals")
+    }
+    against = at_10(result["student_against_teacher"])
+    kept = {name: result[name] for name in _KEPT}
+    return {**kept, **of_models, "student_against_teacher": against}
+
+
+def at_10(values: dict[str, Any]) -> dict[str, Any]:
+    """What is no metric, and the metrics at a cut-off of 10."""
+    return {name: value for name, value in values.items() if "@" not in name or "@10/" in name}
 
 
 def main() -> None:

@@ -40,8 +40,8 @@ def provenance(command: Sequence[str], packages: Sequence[str]) -> dict[str, Any
 
 
 def current_commit() -> str | None:
-    """The commit that is checked out; None outside a repository."""
-    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    """The commit that is checked out, `-dirty` if files differ; None outside a repository."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
     found = subprocess.run(command, capture_output=True, text=True)
     return found.stdout.strip() or None
 

@@ -208,7 +208,7 @@ def ranks(_: str, stored: dict[str, Any]) -> list[Row]:
 
 
 def searches(name: str, stored: dict[str, Any]) -> list[Row]:
-    """A search: its frame, its time and what it lost by taking the likeliest operations."""
+    """A search: its shape, its time and what it lost by taking the likeliest operations."""
     student, search, lost = stored["student"], stored["search"], stored.get("discretization")
     best = max(candidate[f"valid {NDCG}"] for candidate in stored["candidates"])
     threads = _option(stored, "--threads")
@@ -303,12 +303,12 @@ def transfer(_: str, stored: dict[str, Any]) -> list[Row]:
 
 def predicted(_: str, stored: dict[str, Any]) -> list[Row]:
     """How near the cost table comes to exported students."""
-    students, frame = stored["students"], stored["frame"]
+    students, shape = stored["students"], stored["shape"]
     within = round(stored["share_within_15_percent"] * len(students))
     return [
         {
-            "width, item table": f"{frame['hidden_dim']}, {frame['item_table']['format']}",
-            "cells × nodes": f"{frame['num_cells']} × {frame['num_nodes']}",
+            "width, item table": f"{shape['hidden_dim']}, {shape['item_table']['format']}",
+            "cells × nodes": f"{shape['num_cells']} × {shape['num_nodes']}",
             "within 15%": f"{within} of {len(students)}",
             "median error": f"{stored['median_error']:.1%}",
             "largest error": f"{stored['largest_error']:.1%}",

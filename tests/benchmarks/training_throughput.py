@@ -23,7 +23,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +30,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
-from stored_results import RESULTS, ROOT, spread, write_result
+from stored_results import RESULTS, ROOT, provenance, spread, write_result
 
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.built_in import DATASETS
-from adarec_tf.export.machine import describe_machine
 
 SCENE = "beauty"
 BASE = "adarec"
@@ -203,16 +201,17 @@ def main() -> None:
     """Measures, stores and prints."""
     options = parse_options()
     names = ["rounds", "epochs", "threads", "seed", *(["users"] if options.users else [])]
-    shown = " ".join(f"--{name} {getattr(options, name)}" for name in names)
+    command = [
+        *("python", "tests/benchmarks/training_throughput.py", "--data", "<log>"),
+        *("--torch-python", "<torch>", "--rectools-python", "<rectools>"),
+        *(part for name in names for part in (f"--{name}", str(getattr(options, name)))),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         histories = Path(folder) / "histories.npz"
         sizes = write_histories(options.data, options.users, histories)
         measured = measure(histories, options)
     stored = {
-        "command": "python tests/benchmarks/training_throughput.py --data <log> "
-        f"--torch-python <torch> --rectools-python <rectools> {shown}",
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": describe_machine(),
+        **provenance(command, ("numpy",)),
         "load_before": round(os.getloadavg()[0], 2),
         "seed": options.seed,
         "timed": f"epochs 2 to {options.epochs}: batches, forward, backward, update",
