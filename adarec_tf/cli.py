@@ -116,7 +116,6 @@ def run(
     except RunInterruptedError as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_INTERRUPTED)
-    from adarec_tf.report.command_name import command_name
     from adarec_tf.report.summary import print_summary
 
     print_summary(
@@ -124,7 +123,7 @@ def run(
         workdir=finished.workdir,
         log_path=finished.log_path,
         result_path=finished.result_path,
-        command=command_name(sys.argv[0]),
+        command=click.get_current_context().find_root().info_name or "adarec",
     )
 
 

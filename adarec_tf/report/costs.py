@@ -1,15 +1,11 @@
 """What `adarec profile` prints: the costs of the operations, and of whole models."""
 
-import sys
-
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from adarec_tf.models.students.cost_table import SERVED_BATCH, Cost, CostTable
-
-# Wide enough for the table where there is no terminal to ask.
-_PLAIN_WIDTH = 140
+from adarec_tf.report.console import print_lines, standard_output
 
 
 def print_costs(table: CostTable, console: Console | None = None) -> None:
@@ -19,14 +15,9 @@ def print_costs(table: CostTable, console: Console | None = None) -> None:
       table: what was measured.
       console: where to; standard output if None.
     """
-    if console is None:
-        is_terminal = sys.stdout.isatty()
-        console = Console(
-            force_terminal=is_terminal, width=None if is_terminal else _PLAIN_WIDTH, highlight=False
-        )
+    console = console or standard_output()
     console.print(_costs(table))
-    for line in (_shape_line(table), _machine_line(table), _error_line(table)):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    print_lines(console, _shape_line(table), _machine_line(table), _error_line(table))
 
 
 def _costs(table: CostTable) -> Table:
@@ -58,10 +49,7 @@ def _shape_line(table: CostTable) -> str:
 
 
 def _machine_line(table: CostTable) -> str:
-    machine = table.machine
-    return (
-        f"Machine: {machine['cpu']}, {machine['cores']} cores, TensorFlow {machine['tensorflow']}."
-    )
+    return "Machine: {cpu}, {cores} cores, TensorFlow {tensorflow}.".format(**table.machine)
 
 
 def _error_line(table: CostTable) -> str:

@@ -2,7 +2,6 @@
 
 import math
 import os
-from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,9 +18,6 @@ _RADIUS = 0.24  # of a node
 _RISE = 0.55  # of an edge above the nodes, for every node it passes over
 _FALL = 0.24  # of an output edge below them, likewise
 _SIDEWAYS = math.radians(45)  # from the vertical, where an edge over one node leaves its own
-_MARGIN = 0.4
-_TITLE = 0.3
-_CAPTION = 0.35
 _MAX_COLUMNS = 2
 _DEAD = "#c4c4c4"
 _OUTPUT = "#8a8a8a"
@@ -29,29 +25,6 @@ _INK = "#222222"
 _NODE_FILL = "#eef3f8"
 # Okabe and Ito's palette, told apart by the color-blind: by dilation; 0 is without weights.
 _COLORS = {0: "#5d4a7a", 1: "#0072b2", 2: "#d55e00", 4: "#009e73"}
-
-
-class _Place(NamedTuple):
-    """Where a graph's nodes are: the input at 0, then the nodes, then the output."""
-
-    num_nodes: int
-    longest_span: int  # of the edges drawn
-
-    @property
-    def output(self) -> int:
-        return self.num_nodes + 1
-
-    @property
-    def width(self) -> float:
-        return self.output * _GAP + 2 * (_RADIUS + _MARGIN)
-
-    @property
-    def top(self) -> float:
-        return _RISE * self.longest_span + _TITLE + _MARGIN
-
-    @property
-    def bottom(self) -> float:
-        return _FALL * self.output + _MARGIN
 
 
 def draw_genotype(genotype: Genotype, path: str | os.PathLike[str]) -> None:
@@ -65,27 +38,23 @@ def draw_genotype(genotype: Genotype, path: str | os.PathLike[str]) -> None:
       path: of the PNG, which appears when it is complete; its folder is created.
     """
     cells = _distinct_cells(genotype)
+    output = genotype.num_nodes + 1
     spans = [e.target - e.source for cell in cells for e in cell if e.primitive != NONE]
-    place = _Place(genotype.num_nodes, max(spans, default=1))
+    heights = (-_FALL * output - _RADIUS, _RISE * max(spans, default=1) + _RADIUS)
     num_columns = min(len(cells), _MAX_COLUMNS)
     num_rows = -(-len(cells) // num_columns)
-    height = place.top + place.bottom
-    total = (num_columns * place.width, num_rows * height + _CAPTION)
-    figure = Figure(figsize=total)
-    for index, (cell, numbers) in enumerate(cells.items()):
-        row, column = divmod(index, num_columns)
-        left, bottom = column * place.width, total[1] - (row + 1) * height
-        axes = figure.add_axes(
-            (left / total[0], bottom / total[1], place.width / total[0], height / total[1])
-        )
-        _draw_cell(axes, cell, place, _title(numbers))
+    size = (num_columns * (output + 1) * _GAP, num_rows * (heights[1] - heights[0] + 0.6) + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(num_rows, num_columns, squeeze=False).flat
+    for axes, (cell, numbers) in zip(grid, cells.items(), strict=False):
+        axes.set(xlim=(-_GAP / 2, (output + 0.5) * _GAP), ylim=heights, aspect="equal")
+        axes.set_title(_title(numbers), fontsize=10, fontweight="bold", color=_INK)
+        _draw_cell(axes, cell, output)
+    for axes in figure.axes:
+        axes.set_axis_off()
     width = "" if genotype.hidden_dim is None else f"Width {genotype.hidden_dim}. "
-    figure.text(
-        0.5,
-        0.5 * _CAPTION / total[1],
+    figure.supxlabel(
         f"{width}A node is the sum of its edges; out = in + ReLU(norm(weighted sum of the nodes)).",
-        ha="center",
-        va="center",
         fontsize=8,
         color=_OUTPUT,
         wrap=True,
@@ -109,30 +78,17 @@ def _title(numbers: list[int]) -> str:
     return f"cells {named}  (× {len(numbers)})"
 
 
-def _draw_cell(axes: Axes, cell: tuple[Edge, ...], place: _Place, title: str) -> None:
-    axes.set_xlim(-_RADIUS - _MARGIN, place.output * _GAP + _RADIUS + _MARGIN)
-    axes.set_ylim(-place.bottom, place.top)
-    axes.set_axis_off()
+def _draw_cell(axes: Axes, cell: tuple[Edge, ...], output: int) -> None:
     alive = _alive_nodes(cell)
-    for node in range(place.output):
+    for node in range(output):
         if node in alive:
-            _draw_output_edge(axes, node, place.output)
+            _draw_output_edge(axes, node, output)
     for edge in cell:
         if edge.primitive != NONE:
             _draw_edge(axes, edge, edge.source in alive)
-    for node in range(place.output + 1):
-        name = {0: "in", place.output: "out"}.get(node, str(node))
-        _draw_node(axes, node, name, node in alive or node == place.output)
-    axes.text(
-        place.output * _GAP / 2,
-        place.top - _MARGIN / 2,
-        title,
-        ha="center",
-        va="center",
-        fontsize=10,
-        fontweight="bold",
-        color=_INK,
-    )
+    for node in range(output + 1):
+        name = {0: "in", output: "out"}.get(node, str(node))
+        _draw_node(axes, node, name, node in alive or node == output)
 
 
 def _alive_nodes(cell: tuple[Edge, ...]) -> set[int]:

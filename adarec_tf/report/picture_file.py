@@ -1,8 +1,10 @@
-"""Pictures as files: a PNG appears when it is complete."""
+"""What the pictures have in common: records that are complete, and a file that is."""
 
 import os
 import tempfile
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -23,3 +25,24 @@ def write_picture(figure: Figure, path: str | os.PathLike[str]) -> None:
         picture = Path(scratch) / "picture.png"
         figure.savefig(picture, dpi=_DOTS_PER_INCH)
         os.replace(picture, path)
+
+
+def check_records(records: Sequence[Mapping[str, Any]], names: Collection[str]) -> None:
+    """Checks that there are records, and that each holds what is drawn.
+
+    Args:
+      records: one an epoch.
+      names: what each should hold.
+
+    Raises:
+      ValueError: there is no record, or one lacks a name.
+    """
+    if not records:
+        raise ValueError("A picture needs at least one epoch record. Received: none.")
+    for epoch, record in enumerate(records, start=1):
+        missing = sorted(set(names) - set(record))
+        if missing:
+            raise ValueError(
+                f"Every epoch record should hold {', '.join(sorted(names))}. Received: no "
+                f"{', '.join(missing)} in epoch {epoch}."
+            )

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.special
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from adarec_tf.models.students.primitives import PRIMITIVES
-from adarec_tf.report.picture_file import write_picture
+from adarec_tf.report.picture_file import check_records, write_picture
 from adarec_tf.training.fit import SELECTION_METRIC
 
 _SIZE = (10.0, 7.0)  # inches
@@ -48,7 +49,7 @@ def draw_search(trace: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
     Raises:
       ValueError: there is no record, or one lacks what is drawn.
     """
-    _check(trace)
+    check_records(trace, (_ENTROPY, SELECTION_METRIC, _ALPHAS, _MOVED))
     figure = Figure(figsize=_SIZE, layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.0, 1.25])
     *others, chosen = _widths(trace)
@@ -77,23 +78,10 @@ def _widths(trace: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]
     return [list(records) for _, records in groups]
 
 
-def _check(trace: Sequence[Mapping[str, Any]]) -> None:
-    if not trace:
-        raise ValueError("A picture needs at least one epoch record. Received: none.")
-    for epoch, record in enumerate(trace, start=1):
-        missing = {_ENTROPY, SELECTION_METRIC, _ALPHAS, _MOVED} - set(record)
-        if missing:
-            raise ValueError(
-                f"Every record of a search should hold {_ENTROPY}, {SELECTION_METRIC}, {_ALPHAS} "
-                f"and {_MOVED}. Received: no {', '.join(sorted(missing))} in epoch {epoch}."
-            )
-
-
 def _shares(alphas: Sequence[Any]) -> np.ndarray:
     """[O]: the mean over edges of each operation's probability."""
-    logits = np.asarray(alphas, np.float64).reshape(-1, len(PRIMITIVES))
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=0)
+    rows = np.asarray(alphas, np.float64).reshape(-1, len(PRIMITIVES))
+    return scipy.special.softmax(rows, axis=-1).mean(axis=0)
 
 
 def _draw_line(axes: Axes, records: Sequence[Mapping[str, Any]], name: str, color: str) -> None:
@@ -122,7 +110,9 @@ def _draw_bars(axes: Axes, shares: np.ndarray, names: Sequence[str], colors: Seq
     floor = np.zeros(len(shares))
     for index, (name, color) in enumerate(zip(names, colors, strict=True)):
         axes.bar(
-            *(epochs, shares[:, index], 0.8, floor),
+            epochs,
+            shares[:, index],
+            bottom=floor,
             color=color,
             label=name,
             edgecolor="white",
@@ -133,7 +123,7 @@ def _draw_bars(axes: Axes, shares: np.ndarray, names: Sequence[str], colors: Seq
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     # The last drawn is on top.
     axes.legend(
-        *(side[::-1] for side in axes.get_legend_handles_labels()),
+        reverse=True,
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
         fontsize="small",

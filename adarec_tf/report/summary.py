@@ -1,22 +1,28 @@
 """What a run prints at its end: how the models compare, the student found, what to do next."""
 
+import csv
+import io
 import json
 import shlex
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import rich.filesize
 from rich.console import Console
 from rich.table import Table
 
 from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.report.console import print_lines, standard_output
 from adarec_tf.report.front_table import front_lines, front_table
 
-# Wide enough for the table where there is no terminal to ask.
-_PLAIN_WIDTH = 140
-_UNITS = ("B", "kB", "MB", "GB")
-_MISSING = "–"
+_METRICS = {"HR@10": "hit_rate@10/full", "NDCG@10": "ndcg@10/full", "MRR@10": "mrr@10/full"}
+_COUNTS = {
+    "parameters": "parameters",
+    "of which embedding": "embedding_parameters",
+    "encoder MACs": "encoder_macs",
+}
+_LATENCIES = {"p50": "latency_p50_ms", "p99": "latency_p99_ms"}
 
 
 def print_summary(
@@ -38,14 +44,10 @@ def print_summary(
       command: what calls `adarec` here.
       console: where to; standard output if None.
     """
-    if console is None:
-        is_terminal = sys.stdout.isatty()
-        console = Console(
-            force_terminal=is_terminal, width=None if is_terminal else _PLAIN_WIDTH, highlight=False
-        )
+    console = console or standard_output()
     console.print()
     console.print(comparison_table(result))
-    _print_lines(
+    print_lines(
         console,
         _protocol_line(result),
         _interval_line(result),
@@ -58,8 +60,8 @@ def print_summary(
     )
     if result["front"] is not None:
         console.print(front_table(result["front"]))
-        _print_lines(console, *front_lines(result["paths"]["front"]), "")
-    _print_lines(
+        print_lines(console, *front_lines(result["paths"]["front"]), "")
+    print_lines(
         console,
         *_release_lines(result),
         "",
@@ -70,33 +72,26 @@ def print_summary(
     )
 
 
-def _print_lines(console: Console, *lines: str) -> None:
-    """Lines with paths and commands are not wrapped: they are there to be copied."""
-    for line in lines:
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
-
-
 def comparison_table(result: Mapping[str, Any]) -> Table:
     """One row a model, from `result["models"]`."""
     table = Table(title=f"Scene {result['scene']}, seed {result['seed']}", title_justify="left")
     table.add_column("model")
-    for name in (
-        *("HR@10", "NDCG@10", "MRR@10"),
-        *("parameters", "of which embedding", "encoder MACs", "bundle", "p50", "p99"),
-    ):
+    for name in (*_METRICS, *_COUNTS, "bundle", *_LATENCIES):
         table.add_column(name, justify="right")
     for name, row in result["models"].items():
         table.add_row(
             name,
-            *(f"{row[metric]:.4f}" for metric in _METRICS),
-            *(_count(row[key]) for key in ("parameters", "embedding_parameters", "encoder_macs")),
-            _size(row["bundle_bytes"]),
-            *(_milliseconds(row[key]) for key in ("latency_p50_ms", "latency_p99_ms")),
+            *(f"{row[key]:.4f}" for key in _METRICS.values()),
+            *(_shown(row[key], "{:,}".format) for key in _COUNTS.values()),
+            _shown(row["bundle_bytes"], rich.filesize.decimal),
+            *(_shown(row[key], "{:.2f} ms".format) for key in _LATENCIES.values()),
         )
     return table
 
 
-_METRICS = ("hit_rate@10/full", "ndcg@10/full", "mrr@10/full")
+def _shown(value: Any, shape: Callable[[Any], str]) -> str:
+    """A figure; a dash where a baseline has none."""
+    return "–" if value is None else shape(value)
 
 
 def genotype_lines(result: Mapping[str, Any]) -> list[str]:
@@ -193,32 +188,11 @@ def _place_lines(result: Mapping[str, Any], workdir: Path, log_path: Path) -> li
 def _next_lines(result: Mapping[str, Any], workdir: Path, command: str) -> list[str]:
     if result["pushed_version"] is None:
         return ["Next: change what the reasons above name, e.g. with --set, and run again."]
-    history = ",".join(_csv_field(item) for item in result["example_history"])
+    history = io.StringIO()  # as `adarec recommend` reads it
+    csv.writer(history, lineterminator="").writerow(result["example_history"])
     return [
         "Next:",
         f"  {command} serve --workdir {shlex.quote(str(workdir))}",
-        f"  {command} recommend --history {shlex.quote(history)} --k 10",
+        f"  {command} recommend --history {shlex.quote(history.getvalue())} --k 10",
         "",
     ]
-
-
-def _csv_field(item: str) -> str:
-    is_plain = not any(character in item for character in ',"\n')
-    return item if is_plain else '"' + item.replace('"', '""') + '"'
-
-
-def _count(value: int | None) -> str:
-    return _MISSING if value is None else f"{value:,}"
-
-
-def _size(value: int | None) -> str:
-    if value is None:
-        return _MISSING
-    size, unit = float(value), 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.{1 if unit else 0}f} {_UNITS[unit]}"
-
-
-def _milliseconds(value: float | None) -> str:
-    return _MISSING if value is None else f"{value:.2f} ms"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from adarec_tf.report.picture_file import write_picture
+from adarec_tf.report.picture_file import check_records, write_picture
 
 _MAX_HEATMAPS = 4
 _MAX_HEATMAPS_WIDTH = 15.0  # inches; what does not fit beside goes below
@@ -67,8 +67,7 @@ def draw_transport(history: Sequence[Mapping[str, float]], path: str | os.PathLi
 
 
 def _read(history: Sequence[Mapping[str, float]]) -> _Transport:
-    if not history:
-        raise ValueError("A picture needs at least one epoch record. Received: none.")
+    check_records(history, ())
     places = [_places(name) for name in history[0]]
     num_layers = np.max([place for place in places if place] or [(0, 0)], axis=0)
     if not num_layers.all():
@@ -92,16 +91,9 @@ def _places(name: str) -> tuple[int, int] | None:
 def _array(history: Sequence[Mapping[str, float]], names: list) -> np.ndarray:
     """In %: [epochs, *shape of names]."""
     named = np.array(names)
-    for epoch, record in enumerate(history, start=1):
-        missing = [name for name in named.flat if name not in record]
-        if missing:
-            raise ValueError(
-                f"Every epoch record should hold all of {named.flat[0]} to {named.flat[-1]}. "
-                f"Received: no {', '.join(missing)} in epoch {epoch}."
-            )
-    return 100 * np.array([[record[name] for name in named.flat] for record in history]).reshape(
-        len(history), *named.shape
-    )
+    check_records(history, named.ravel().tolist())
+    values = [[record[name] for name in named.flat] for record in history]
+    return 100 * np.array(values).reshape(len(history), *named.shape)
 
 
 def _grid(num_heatmaps: int, width: float) -> tuple[int, int]:

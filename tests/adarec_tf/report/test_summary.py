@@ -100,7 +100,7 @@ def test_the_table_has_a_row_a_model_in_readable_units() -> None:
         *("teacher", "0.2500", "0.1250", "0.0625"),
         *("123,456", "100,000", "7,890", "2.3 MB", "0.51 ms", "1.25 ms"),
     ]
-    assert row(text, "student")[7] == "999 B"
+    assert row(text, "student")[7] == "999 bytes"
     for name in ("markov", "item_knn"):
         assert row(text, name)[4:] == ["–"] * 6
 
