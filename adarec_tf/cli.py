@@ -269,7 +269,7 @@ def serve(
 @_model_dir_option
 def versions(workdir: Path | None, model_dir: Path | None) -> None:
     """List pushed versions, newest first, and why others were taken back."""
-    from adarec_tf.export.pushed_versions import list_versions
+    from adarec_tf.export.versions import list_versions
 
     for pushed in list_versions(model_dir or _pushed_models(workdir)):
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(pushed.pushed_at))
@@ -287,7 +287,7 @@ def rollback(workdir: Path | None, model_dir: Path | None, to: int) -> None:
 
     Withdrawn versions are deleted, and their numbers are not used again.
     """
-    from adarec_tf.export.pushed_versions import find_versions, roll_back
+    from adarec_tf.export.versions import find_versions, roll_back
 
     folder = model_dir or _pushed_models(workdir)
     withdrawn = ", ".join(map(str, roll_back(folder, to)))

@@ -15,7 +15,7 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 
-from adarec_tf.export.pushed_versions import delete_old_versions, find_versions, publish, withdraw
+from adarec_tf.export.versions import delete_old_versions, find_versions, publish, withdraw
 from components.blessings import read_blessing
 from components.model_artifact import bundle_dir
 

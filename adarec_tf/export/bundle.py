@@ -41,7 +41,7 @@ _OWN_KEYS = frozenset(
 )
 
 
-class Recommendation(NamedTuple):
+class ScoredItem(NamedTuple):
     """One recommended item: its raw key and its score."""
 
     item_id: str
@@ -188,7 +188,7 @@ class Recommender:
 
     def __call__(
         self, histories: Sequence[Sequence[str]], k: int, exclude_seen: bool
-    ) -> list[list[Recommendation]]:
+    ) -> list[list[ScoredItem]]:
         """Recommends at most k items for each history, best first.
 
         Args:
@@ -203,7 +203,7 @@ class Recommender:
         rows = zip(answer["item_ids"].numpy(), answer["scores"].numpy(), strict=True)
         return [
             [
-                Recommendation(key.decode(), float(score))
+                ScoredItem(key.decode(), float(score))
                 for key, score in zip(keys, scores, strict=True)
                 if key
             ]

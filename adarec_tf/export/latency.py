@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from adarec_tf.export.bundle import read_manifest
-from adarec_tf.export.model_session import ModelSession
 from adarec_tf.export.signatures import SIGNATURE
+from adarec_tf.export.tf_session import TfSession
 from adarec_tf.export.warm_up import request_arrays
 
 _WARMUP_REQUESTS = 10
@@ -43,7 +43,7 @@ def measure_latency(
             f"Received: {len(histories)} histories, num_requests={num_requests}."
         )
     exclude_seen = read_manifest(bundle_dir)["seen"] == "exclude"
-    ask = ModelSession().load(bundle_dir)[SIGNATURE]
+    ask = TfSession().load(bundle_dir)[SIGNATURE]
     # Made before: TensorFlow at work in between would have the model out of the caches.
     requests = [request_arrays([history], k, exclude_seen) for history in histories[:num_requests]]
     durations_ms = []

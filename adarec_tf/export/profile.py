@@ -24,8 +24,8 @@ from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.export.latency_fit import LatencyFit, fit_latencies
 from adarec_tf.export.machine import describe_machine
-from adarec_tf.export.model_session import ModelSession
 from adarec_tf.export.signatures import EMBED, SIGNATURE, build_served_model
+from adarec_tf.export.tf_session import TfSession
 from adarec_tf.export.warm_up import request_arrays
 from adarec_tf.models.compute_cost import count_macs
 from adarec_tf.models.model_cost import count_parameters, encoder_macs, served_bytes
@@ -303,7 +303,7 @@ def _served_functions(
 
     All but the last share their item table.
     """
-    session = ModelSession()
+    session = TfSession()
     asked: list[Ask] = []
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "vocabulary.txt")
@@ -316,7 +316,7 @@ def _served_functions(
             )
             saved = str(Path(folder) / f"model_{len(asked)}")
             tf.saved_model.save(served.module, saved, signatures=served.signatures)
-            functions = (ModelSession() if is_last else session).load(saved)
+            functions = (TfSession() if is_last else session).load(saved)
             shutil.rmtree(saved)
             asked += [functions[name] for name in signatures]
     return asked

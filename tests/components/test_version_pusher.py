@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
 
-from adarec_tf.export.pushed_versions import find_versions, list_versions
+from adarec_tf.export.versions import find_versions, list_versions
 from components import version_pusher as pusher
 from components.blessings import write_blessing
 from components.version_pusher import RunningServer, VersionPusher

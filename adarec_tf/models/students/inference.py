@@ -16,7 +16,7 @@ from adarec_tf.models.students.incremental import Span, constant, first, norm_no
 from adarec_tf.models.students.student import Cell, Student
 
 
-class SessionStep(NamedTuple):
+class IncrementalStep(NamedTuple):
     """What one more item makes of sessions.
 
     Attributes:
@@ -73,7 +73,7 @@ class ServedStudent:
             states = cell.latest(states, cell_spans, cell_spans, spans[num])
         return self._final_norm(states[:, 0])
 
-    def step(self, item_ids: tf.Tensor, sessions: tf.Tensor) -> SessionStep:
+    def step(self, item_ids: tf.Tensor, sessions: tf.Tensor) -> IncrementalStep:
         """Adds one item to each session; PAD leaves its session as it is.
 
         Args:
@@ -103,7 +103,7 @@ class ServedStudent:
         now = self._final_norm(states[:, 0])
         parts = [num_before + 1, now, *map(_flat, kept.values())]
         is_item = (item_ids > 0)[:, tf.newaxis]
-        return SessionStep(
+        return IncrementalStep(
             tf.where(is_item, now, last_states),
             tf.where(is_item, tf.concat(parts, axis=1), sessions),
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adarec_tf.export.pushed_versions import (
+from adarec_tf.export.versions import (
     delete_old_versions,
     find_versions,
     list_versions,

@@ -21,7 +21,7 @@ SessionFunction = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
 _MIN_PARALLEL_BYTES = 2**24
 
 
-class ModelSession:
+class TfSession:
     """Saved models in one session, which lives as long as a function of it.
 
     Variables of equal names are one, as are lookup tables of the same file: models that differ

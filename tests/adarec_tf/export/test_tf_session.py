@@ -8,8 +8,8 @@ from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import load_recommender, write_bundle
-from adarec_tf.export.model_session import ModelSession
 from adarec_tf.export.signatures import SIGNATURE, build_served_model
+from adarec_tf.export.tf_session import TfSession
 from adarec_tf.export.warm_up import request_arrays, request_tensors
 from adarec_tf.models.students import Genotype, Student, build_student
 
@@ -45,7 +45,7 @@ def test_a_session_answers_what_the_bundle_answers(tmp_path: Path, table_format:
         manifest={},
         warmup_histories=[],
     )
-    functions = ModelSession().load(directory)
+    functions = TfSession().load(directory)
     recommender = load_recommender(directory)
     assert functions.keys() == recommender.signatures.keys()
     answer = functions[SIGNATURE](request())
@@ -58,7 +58,7 @@ def test_models_of_one_session_are_each_themselves(tmp_path: Path) -> None:
     vocabulary = str(tmp_path / "vocabulary.txt")
     ItemVocabulary(KEYS).write(vocabulary)
     students = [student_of("conv_3", "skip", "skip"), student_of("none", "conv_5", "skip")]
-    session = ModelSession()
+    session = TfSession()
     answers, expected = [], []
     for number, student in enumerate(students):
         served = build_served_model(
