@@ -116,18 +116,36 @@ def test_a_figure_is_compared_in_its_own_digits(text: str, source: str, expected
     assert is_true(quoted) is expected
 
 
-def test_the_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    [example] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    [path] = re.findall(r'load_model\("(.*?)"\)', example)
+def python_code(path: Path) -> str:
+    return "\n".join(re.findall(r"```python\n(.*?)```", path.read_text("utf-8"), re.DOTALL))
+
+
+def save_student(path: Path) -> None:
     genotype = Genotype.from_primitives(2, [["conv_3", "skip", "max_pool_3"]])
     config = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2)
-    (tmp_path / path).parent.mkdir(parents=True)
-    build_student(genotype, config, 50, 8, seed=1).save(tmp_path / path)
+    path.parent.mkdir(parents=True)
+    build_student(genotype, config, 50, 8, seed=1).save(path)
+
+
+def test_the_code_with_the_keras_model_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = python_code(ROOT / "README.md")
+    [path] = re.findall(r'load_model\("(.*?)"\)', example)
+    save_student(tmp_path / path)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(example, names)
     assert names["scores"].shape == (1, 50)
+
+
+def test_the_code_of_the_guides_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        exec(python_code(path), {})
+        said = re.findall(
+            r"^print\(.*?\)  # ([(\[].*?[)\]])(?:,.*)?$", python_code(path), re.MULTILINE
+        )
+        assert capsys.readouterr().out.splitlines() == said
 
 
 def shell_commands(path: Path) -> list[list[str]]:
