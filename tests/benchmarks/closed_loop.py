@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import grpc
 import numpy as np
-import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tensorflow_serving.apis import predict_pb2
+
+from serving.loaded_model import read_warmup_requests
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
-WARM_UP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
 class Answer(NamedTuple):
@@ -41,10 +41,14 @@ class Answer(NamedTuple):
 
 
 def read_requests(bundle: Path, model_name: str) -> list[bytes]:
-    """The default signature's requests of a bundle's warm-up file, serialized."""
+    """The default signature's requests of a bundle's warm-up file, serialized.
+
+    Args:
+      bundle: a SavedModel folder.
+      model_name: the name it is served under.
+    """
     requests = []
-    for record in tf.data.TFRecordDataset(str(bundle / WARM_UP_FILE)).as_numpy_iterator():
-        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+    for request in read_warmup_requests(bundle):
         if request.model_spec.signature_name in ("", "serving_default"):
             request.model_spec.name = model_name
             requests.append(request.SerializeToString())
@@ -94,7 +98,17 @@ async def ask_in_a_loop(
 async def run_clients(
     server: str, requests: Sequence[bytes], num_clients: int, seconds: float
 ) -> list[list[Answer]]:
-    """Runs clients for some seconds; returns each one's answers."""
+    """Runs clients for some seconds.
+
+    Args:
+      server: HOST:PORT.
+      requests: parted among the clients.
+      num_clients: how many ask at once.
+      seconds: how long.
+
+    Returns:
+      Each client's answers.
+    """
     stop = asyncio.Event()
     answers: list[list[Answer]] = [[] for _ in range(num_clients)]
     shares = [requests[number::num_clients] or requests for number in range(num_clients)]

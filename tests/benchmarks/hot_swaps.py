@@ -26,6 +26,7 @@ from closed_loop import Answer, ask_in_a_loop, read_requests, run_clients
 from server_process import ServerProcess, publish, running_server
 from stored_results import RESULTS, provenance, write_result
 
+SCRIPT = "tests/benchmarks/hot_swaps.py"
 NUM_CLIENTS = 8
 
 
@@ -143,12 +144,9 @@ def main() -> None:
     result["memory"] = watch_memory(bundle, requests, num_requests)
     print(result["memory"]["growth_after_the_first_tenth_mib"], "MiB of growth")
     if not options.smoke:
-        command = [
-            *("python", "tests/benchmarks/hot_swaps.py", "--name", options.name),
-            *("--bundle", "<version>", "--swaps", str(options.swaps)),
-            *("--requests", str(options.requests)),
-        ]
-        stored = {**provenance(command, ["grpcio", "tensorflow"]), **result}
+        command = f"python {SCRIPT} --name {options.name} --bundle <version>"
+        command += f" --swaps {options.swaps} --requests {options.requests}"
+        stored = {**provenance(command.split(), ["grpcio", "tensorflow"]), **result}
         write_result(RESULTS / f"hot_swaps_{options.name}.json", stored)
 
 

@@ -5,9 +5,10 @@
 One client, one history of 50 items a request, the best 100, seen items excluded. Weights are
 untrained, but for scales that are not 1 and biases that are not 0: loading takes products with 1
 and sums with 0 out of a graph, which a trained one has. `in_process` and `encoder` are run by a
-session, as the embedded server and TensorFlow Serving do; `eager_…` by `tf.saved_model.load`.
-`encoder` is the `embed` signature: keys to ids, and the state of the last item. What an eager call
-costs before it computes anything is measured by a bundle-less function, `empty_call`.
+`tf.Session`, as the embedded server and TensorFlow Serving do; `eager_…` by
+`tf.saved_model.load`. `encoder` is the `embed` signature: keys to ids, and the state of the last
+item. What an eager call costs before it computes anything is measured by a bundle-less function,
+`empty_call`. `load_s` is with the bundle's warm-up requests.
 
 Calls of all models and parts take turns, so that ratios are of the same machine; each finds its
 caches full of the others' weights. `in_process` alone comes in a row, and `in_turns` is the same
@@ -71,13 +72,11 @@ def main() -> None:
         models = build_models(options.many_items, formats=("float32", "int8"), has_teachers=False)
         rows |= measure_catalog(models, options.many_items, options)
     print_rows(rows)
-    command = [
-        *("python", "tests/benchmarks/serving_latency.py", "--name", options.name),
-        *("--items", str(options.items), "--many-items", str(options.many_items)),
-        *("--rounds", str(options.rounds), "--threads", str(options.threads)),
-    ]
+    command = f"python tests/benchmarks/serving_latency.py --name {options.name}"
+    command += f" --items {options.items} --many-items {options.many_items}"
+    command += f" --rounds {options.rounds} --threads {options.threads}"
     stored = {
-        **provenance(command, ("tensorflow", "keras", "numpy", "grpcio")),
+        **provenance(command.split(), ("tensorflow", "keras", "numpy", "grpcio")),
         "weights": "untrained, scales and biases disturbed",
         "request": {"histories": 1, "items": MAX_LENGTH, "k": K, "exclude_seen": True},
         "load_average": os.getloadavg(),
@@ -139,41 +138,52 @@ def measure_catalog(
     rounds = options.rounds if num_items < 200_000 else max(1, options.rounds // 5)
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        recommenders = {}
-        for name, model in models.items():
-            bundle = Path(temporary) / name / "1"
-            write_bundle(
-                model,
-                vocabulary,
-                str(bundle),
-                max_length=MAX_LENGTH,
-                seen="exclude",
-                genotype_json=None,
-                manifest={},
-                warmup_histories=histories[:2],
-            )
+        calls: dict[str, Ask] = {}
+        bundles = write_bundles(models, vocabulary, histories, Path(temporary))
+        for name, bundle in bundles.items():
             start = time.perf_counter()
-            model_of_session = load_model(bundle, version=1)
-            rows[f"{name}_{num_items}"] = {
-                "bundle_bytes": bundle_bytes(str(bundle)),
-                "load_s": time.perf_counter() - start,
-            }
-            recommenders[name] = (model_of_session, load_recommender(str(bundle)))
-        calls = {
-            f"{name} {part}": call
-            for name, loaded in recommenders.items()
-            for part, call in in_process_calls(*loaded, histories).items()
-        }
+            model = load_model(bundle, version=1)
+            load_s = time.perf_counter() - start
+            rows[name] = {"bundle_bytes": bundle_bytes(str(bundle)), "load_s": load_s}
+            parts = in_process_calls(model, load_recommender(str(bundle)), histories)
+            calls |= {f"{name} {part}": call for part, call in parts.items()}
         for name, figures in in_turns(calls, rounds).items():
             model_name, part = name.split(" ")
-            rows[f"{model_name}_{num_items}"][part] = figures
+            rows[model_name][part] = figures
         for name in models:
-            alone = in_turns({"in_process": calls[f"{name} in_turns"]}, rounds)
-            rows[f"{name}_{num_items}"] |= alone
-        for name in models:
-            served = ask_served(Path(temporary) / name / "1", histories, rounds)
-            rows[f"{name}_{num_items}"]["served"] = served
-    return rows
+            rows[name] |= in_turns({"in_process": calls[f"{name} in_turns"]}, rounds)
+        for name, bundle in bundles.items():
+            rows[name]["served"] = ask_served(bundle, histories, rounds)
+    return {f"{name}_{num_items}": row for name, row in rows.items()}
+
+
+def write_bundles(
+    models: Mapping[str, keras.Model],
+    vocabulary: ItemVocabulary,
+    histories: list[list[str]],
+    folder: Path,
+) -> dict[str, Path]:
+    """Writes a bundle of each model; returns their folders by the models' names.
+
+    Args:
+      models: by name.
+      vocabulary: their items.
+      histories: the first two are asked about in the warm-up.
+      folder: an existing one.
+    """
+    bundles = {name: folder / name for name in models}
+    for name, bundle in bundles.items():
+        write_bundle(
+            models[name],
+            vocabulary,
+            str(bundle),
+            max_length=MAX_LENGTH,
+            seen="exclude",
+            genotype_json=None,
+            manifest={},
+            warmup_histories=histories[:2],
+        )
+    return bundles
 
 
 def in_process_calls(

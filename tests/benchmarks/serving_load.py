@@ -90,11 +90,9 @@ def main() -> None:
         draw(curves, Path(tempfile.mkdtemp()) / "smoke.png")
         return
     draw(curves, ROOT / "docs" / "images" / f"serving_load_{options.name}.png")
-    command = [
-        *("python", "tests/benchmarks/serving_load.py", "--name", options.name),
-        *("--bundle", "<version>", "--seconds", str(options.seconds)),
-    ]
-    result = {**provenance(command, ["grpcio", "tensorflow"]), "curves": curves}
+    command = f"python tests/benchmarks/serving_load.py --name {options.name}"
+    command += f" --bundle <version> --seconds {options.seconds}"
+    result = {**provenance(command.split(), ["grpcio", "tensorflow"]), "curves": curves}
     write_result(RESULTS / f"serving_load_{options.name}.json", result)
 
 
