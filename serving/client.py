@@ -69,12 +69,12 @@ class RecommendClient(connection.ClientBase):
             raise RecommendError(
                 f"`exclude_seen` should be True or False. Received: {exclude_seen!r}."
             )
-        signature, num_histories = "serving_default", len(histories)
         inputs = {
             "history": calls.encode_rows("histories", histories),
             "k": calls.encode_k(k),
             "exclude_seen": messages.tensor(messages.DT_BOOL, bool_val=[exclude_seen]),
         }
+        signature, num_histories = "serving_default", len(histories)
         if len(allowed) or len(denied):
             signature = "recommend_filtered"
             inputs |= calls.encode_filters(allowed, denied, num_histories)
@@ -94,11 +94,11 @@ class RecommendClient(connection.ClientBase):
         Returns:
           Per history a score for each candidate; -inf for items the model does not know.
         """
-        num_histories = len(histories)
         inputs = {
             "history": calls.encode_rows("histories", histories),
             "candidates": calls.encode_rows("candidates", candidates),
         }
+        num_histories = len(histories)
         if num_histories:
             calls.check_num_rows("candidates", candidates, {1, num_histories})
         counts = [len(row) for row in candidates]
@@ -159,7 +159,6 @@ class RecommendClient(connection.ClientBase):
             "denied": calls.encode_rows("denied", denied or [[""]]),
         }
         calls.check_num_rows("denied", denied, {0, 1, len(items)})
-
         read = functools.partial(calls.read_sessions, num_items=len(items))
         return self._ask(calls.predict_request("step", inputs), read, len(items), timeout_s)
 

@@ -86,7 +86,7 @@ class LoadedModel:
         self._functions = dict(functions)
 
     def check(self, request: predict_pb2.PredictRequest) -> SignatureCall:
-        """Decodes a request; nothing is cast, and no signature's name is `serving_default`.
+        """Decodes a request. Nothing is cast; without a signature's name it is `serving_default`.
 
         Raises:
           ModelError: unknown signature, or inputs or outputs that do not fit it.

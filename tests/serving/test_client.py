@@ -82,11 +82,6 @@ def test_rows_that_run_out_of_candidates_are_shorter(address):
     assert len(full) == 8
 
 
-def test_no_histories_no_answers(address):
-    with RecommendClient(address) as client:
-        assert client.recommend([], k=3) == []
-
-
 def test_histories_are_padded_on_the_left():
     service = ScriptedService(outputs={"item_ids": [["a"], ["é"]], "scores": [[1.0], [2.0]]})
     with running(service) as address, RecommendClient(address) as client:
@@ -100,6 +95,7 @@ def test_histories_are_padded_on_the_left():
     ("arguments", "message"),
     [
         (("i1,i2", 1), "`histories` should be a sequence"),
+        ((None, 1), "`histories` should be a sequence"),
         ((["i1"], 1), r"`histories\[0\]` should be a sequence"),
         (([[1]], 1), r"`histories\[0\]` should hold item ids as text. Received: 1"),
         (([["\ud800"]], 1), "valid Unicode"),
@@ -241,14 +237,6 @@ def test_a_slow_answer_says_how_to_wait_longer(address):
         pytest.raises(RecommendError, match=r"did not answer within 0.2 s. Raise the timeout"),
     ):
         client.recommend([["slow"]], k=1)
-
-
-def test_an_unknown_model_is_named(address):
-    with (
-        RecommendClient(address, model_name="other") as client,
-        pytest.raises(RecommendError, match="has no model 'other'"),
-    ):
-        client.recommend([["x"]], k=1)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from serving import loaded_model
 from serving.errors import ModelError
-from serving.loaded_model import LoadedModel, encode_outputs, load_model
+from serving.loaded_model import WARMUP_FILE, LoadedModel, encode_outputs, load_model
 
 
 @pytest.fixture
@@ -163,3 +164,69 @@ def test_a_damaged_folder_fails_with_tensorflow_servings_code(tmp_path, publish,
 def test_a_plain_file_is_a_failed_precondition(tmp_path):
     (tmp_path / "1").write_text("not a folder")
     assert code_of(lambda: load_model(tmp_path / "1", 1)) == grpc.StatusCode.FAILED_PRECONDITION
+
+
+def predict_log(item_id: str) -> bytes:
+    log = {"request": request_of(inputs_of([[item_id]], k=1))}
+    return prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString()
+
+
+def write_records(path, records) -> None:
+    (path / WARMUP_FILE).parent.mkdir()
+    with tf.io.TFRecordWriter(str(path / WARMUP_FILE)) as writer:
+        for record in records:
+            writer.write(record)
+
+
+@pytest.fixture
+def path(tmp_path, publish):
+    return publish(tmp_path, 1)
+
+
+def test_recorded_requests_are_answered(path, monkeypatch):
+    histories = []
+    run = LoadedModel.run
+
+    def remember(model, call):
+        histories.append(call.inputs["history"].tolist())
+        return run(model, call)
+
+    monkeypatch.setattr(LoadedModel, "run", remember)
+    load_model(path, 1)
+    assert histories == []
+    write_records(path, [predict_log("i1"), predict_log("i2")])
+    load_model(path, 1)
+    assert histories == [[[b"i1"]], [[b"i2"]]]
+
+
+@pytest.mark.parametrize(
+    ("records", "code"),
+    [
+        ([predict_log("i1"), predict_log("broken")], grpc.StatusCode.INVALID_ARGUMENT),
+        ([b"\xff\xff"], grpc.StatusCode.DATA_LOSS),
+        (
+            [prediction_log_pb2.PredictionLog(classify_log={}).SerializeToString()],
+            grpc.StatusCode.UNIMPLEMENTED,
+        ),
+    ],
+    ids=["failing request", "no PredictionLog", "other kind"],
+)
+def test_a_bad_record_fails_the_load(path, records, code):
+    write_records(path, records)
+    with pytest.raises(ModelError) as failure:
+        load_model(path, 1)
+    assert failure.value.code == code
+
+
+def test_a_file_that_is_no_tfrecord_fails_the_load(path):
+    (path / WARMUP_FILE).parent.mkdir()
+    (path / WARMUP_FILE).write_bytes(b"anything but records")
+    with pytest.raises(ModelError, match="should be a TFRecord file"):
+        load_model(path, 1)
+
+
+def test_too_many_records_fail_the_load(path, monkeypatch):
+    monkeypatch.setattr(loaded_model, "MAX_WARMUP_RECORDS", 2)
+    write_records(path, [predict_log("i1")] * 3)
+    with pytest.raises(ModelError, match="should bring 2 warm-up requests at most"):
+        load_model(path, 1)
