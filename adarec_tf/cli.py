@@ -3,21 +3,29 @@
 Both are imported inside the commands, so that `--help` and a wrong argument answer at once.
 """
 
+import glob
 import os
 import shlex
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from adarec_tf import __version__
 
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from adarec_tf.config.pipeline import PipelineConfig
+
 # The one folder below which runs are kept unless --workdir says otherwise.
 RUNS_DIR = Path("runs")
 DEFAULT_SCENE = "sample"
+_PATH = click.Path(path_type=Path)
 
 
 class _Commands(click.Group):
@@ -57,14 +65,14 @@ _set_option = click.option(
 @click.option("--scene", help="A scene of pipeline/configs: its settings.  [default: sample]")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="A log: a file, a folder of files, or daily folders as 'logs/{YYYY}-{MM}-{DD}/*'.",
 )
 @click.option("--user-column", help="Name of the log's user column.")
 @click.option("--item-column", help="Name of the log's item column.")
 @click.option("--time-column", help="Name of the log's time column.")
 @click.option("--event-column", help="Name of a column that says what a row is: view, purchase.")
-@click.option("--workdir", type=click.Path(path_type=Path), help="[default: runs/<scene>]")
+@click.option("--workdir", type=_PATH, help="[default: runs/<scene>]")
 @click.option("--seed", type=int, help="Of everything random.")
 @click.option(
     "--beam-args",
@@ -97,13 +105,11 @@ def run(
     What an earlier run in the same workdir has done is not done again; an interrupted run
     continues. Without --scene and --data the built-in sample scene is run.
     """
-    from pipeline.configs import custom_config, scene_config
     from pipeline.run import EXIT_INTERRUPTED, RunInterruptedError, run_pipeline
 
-    config = custom_config(data) if data and not scene else scene_config(scene or DEFAULT_SCENE)
     given = [f"data.{name}={value}" for name, value in columns.items() if value is not None]
     given += [f"seed={seed}"] if seed is not None else []
-    config = config.override([*given, *settings])
+    config = _configure(scene, data, [*given, *settings])
     try:
         finished = run_pipeline(
             config,
@@ -118,13 +124,17 @@ def run(
         sys.exit(EXIT_INTERRUPTED)
     from adarec_tf.report.summary import print_summary
 
-    print_summary(
-        finished.result,
-        workdir=finished.workdir,
-        log_path=finished.log_path,
-        result_path=finished.result_path,
-        command=click.get_current_context().find_root().info_name or "adarec",
-    )
+    program = click.get_current_context().find_root().info_name or ""
+    command = program if program.startswith("python") else shlex.quote(sys.argv[0])
+    print_summary(**finished._asdict(), command=command)
+
+
+def _configure(scene: str | None, data: Path | None, settings: Sequence[str]) -> "PipelineConfig":
+    """The settings of a scene, or of a log that has none."""
+    from pipeline.configs import custom_config, scene_config
+
+    config = custom_config(data) if data and not scene else scene_config(scene or DEFAULT_SCENE)
+    return config.override(settings)
 
 
 def _split_arguments(text: str) -> list[str]:
@@ -139,15 +149,9 @@ def _split_arguments(text: str) -> list[str]:
 
 @main.command()
 @click.option("--scene", help="A scene of pipeline/configs: its settings.  [default: sample]")
-@click.option("--data", type=click.Path(path_type=Path), help="A log, whose items are counted.")
+@click.option("--data", type=_PATH, help="A log, whose items are counted.")
 @click.option("--num-items", type=click.IntRange(min=1), help="Items, in place of a log.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default="costs.json",
-    show_default=True,
-)
+@click.option("-o", "--output", type=_PATH, default="costs.json", show_default=True)
 @_set_option
 def profile(
     scene: str | None,
@@ -161,11 +165,9 @@ def profile(
     The file written is for search.cost_table: searches that go by it weigh costs and keep budgets
     (search.latency_budget_ms, max_macs, max_parameters, max_bytes) by the same figures.
     """
-    from pipeline.configs import custom_config, scene_config
     from pipeline.screen import redirected_output
 
-    config = custom_config(data) if data and not scene else scene_config(scene or DEFAULT_SCENE)
-    config = config.override(settings)
+    config = _configure(scene, data, settings)
     if not output.absolute().parent.is_dir():
         raise ValueError(f"The output file should be in an existing folder. Received: {output}.")
     # What TensorFlow writes when it is imported helps nobody; errors are exceptions.
@@ -180,51 +182,47 @@ def profile(
     click.echo(output)
 
 
-_workdir_option = click.option(
-    "--workdir", type=click.Path(path_type=Path), help="What this run pushed."
-)
+_workdir_option = click.option("--workdir", type=_PATH, help="What this run pushed.")
 _model_dir_option = click.option(
-    "--model-dir", type=click.Path(path_type=Path), help="This folder of numbered versions."
+    "--model-dir", type=_PATH, help="This folder of numbered versions."
 )
 
 
-@main.command()
+class _ServeCommand(click.Command):
+    """Has the options of the server as well, which are imported only where they are asked for."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from serving.server_options import ServerOptions
+
+        fields = ServerOptions.model_fields.items()
+        options = [_server_option(name, field) for name, field in fields]
+        return [*self.params, *options, *super().get_params(ctx)[len(self.params) :]]
+
+
+def _server_option(name: str, field: "FieldInfo") -> click.Option:
+    """An option that may be left out, and then is as the server has it."""
+    default = field.get_default(call_default_factory=True)
+    is_list = isinstance(default, tuple)
+    flag = name.removesuffix("s") if is_list else name
+    told = " ".join(default) if is_list else default
+    is_told = told and not field.default_factory  # or it is of this machine
+    return click.Option(
+        [f"--{flag.replace('_', '-')}", name],
+        type=str if is_list else type(default),
+        multiple=is_list,
+        help=f"{field.description}{f'  [default: {told}]' if is_told else ''}",
+    )
+
+
+@main.command(cls=_ServeCommand)
 @_workdir_option
 @_model_dir_option
 @click.option("--model-name", help="The name that requests give.  [default: as it was pushed]")
 @click.option(
     "--model-config-file",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="Several models, version policies, labels: as the stock server's.",
 )
-@click.option("--host", help="0.0.0.0 for every address.  [default: 127.0.0.1]")
-@click.option("--port", type=int, help="0 takes any free port.  [default: 8500]")
-@click.option("--metrics-port", type=int, help="Prometheus metrics here.  [default: none]")
-@click.option("--access-log", help="A file, - for the screen: one JSON object a request.")
-@click.option("--batch-rows", type=int, help="Concurrent requests run together, up to so many.")
-@click.option("--batch-wait-ms", type=float, help="How long one waits for others.  [default: 2]")
-@click.option(
-    "--batch-padded-input",
-    "batch_padded_inputs",
-    multiple=True,
-    metavar="INPUT",
-    help='May be padded with "" to be run together.  [default: history]',
-)
-@click.option(
-    "--limit",
-    "limits",
-    multiple=True,
-    metavar="INPUT=N",
-    help="Largest sizes or value of an input.  [default: history=1024x10000 k=10000]",
-)
-@click.option("--max-threads", type=int, help="Requests at once.  [default: 4 a core]")
-@click.option("--max-concurrent-requests", type=int, help="More are refused.  [default: 1000]")
-@click.option("--max-message-bytes", type=int, help="[default: 64 MiB]")
-@click.option("--tls-cert", help="PEM file: serve with TLS, together with --tls-key.")
-@click.option("--tls-key", help="PEM file.")
-@click.option("--tls-client-ca", help="PEM file: only clients with its certificates.")
-@click.option("--poll-interval-s", type=float, help="Between looks for versions.  [default: 1]")
-@click.option("--drain-s", type=float, help="Longest wait for requests at the end.  [default: 30]")
 def serve(
     workdir: Path | None,
     model_dir: Path | None,
@@ -295,21 +293,9 @@ def rollback(workdir: Path | None, model_dir: Path | None, to: int) -> None:
 
 
 def _pushed_models(workdir: Path | None) -> Path:
-    """The serving folder of a run, or of the newest run."""
-    where = workdir / "serving" if workdir else RUNS_DIR / "*" / "serving"
-    roots = [workdir / "serving"] if workdir else list(RUNS_DIR.glob("*/serving"))
-    folders = [
-        folder
-        for root in roots
-        for folder in root.glob("*")
-        if any(version.name.isdecimal() for version in folder.glob("*"))
-    ]
-    if not folders:
-        raise ValueError(
-            f"There should be a pushed student in {where}. Received: none; run `adarec run` first."
-        )
-    # A push renames a version into the folder, which sets the folder's time.
-    return max(folders, key=lambda folder: folder.stat().st_mtime)
+    from pipeline.workdir import newest_pushed_models
+
+    return newest_pushed_models(glob.escape(str(workdir)) if workdir else str(RUNS_DIR / "*"))
 
 
 @main.command()
@@ -353,7 +339,7 @@ def recommend(
 
 @main.command("compile")
 @click.option("--target", type=click.Choice(["kubeflow"]), required=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="FILE.yaml")
+@click.option("-o", "--output", type=_PATH, required=True, help="FILE.yaml")
 @click.option("--scene", default=DEFAULT_SCENE, show_default=True)
 @click.option(
     "--image", help="Of every step, with this project in it.  [default: adarec-tf:latest]"
@@ -364,7 +350,7 @@ def recommend(
 @click.option("--data", "data_path", help="The log.  [default: ROOT/data/interactions.csv]")
 @click.option(
     "--resources",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="YAML or JSON: what steps ask for, as TeacherTrainer: {cpu: 4, memory_gb: 16, gpus: 1}.",
 )
 @click.option("--cache-log", is_flag=True, help="The log's content never changes.")
@@ -384,15 +370,13 @@ def compile_(
     if warm_start is not None:
         raise ValueError(
             "--warm-start should be left to `adarec run`, which finds the earlier run in its "
-            "workdir; a run on Kubeflow begins anew. Received: "
-            f"--warm-start {warm_start}."
+            f"workdir; a run on Kubeflow begins anew. Received: --warm-start {warm_start}."
         )
-    from pipeline.configs import scene_config
     from pipeline.kubeflow.resources import read_resources
     from pipeline.kubeflow.runner import compile_pipeline
     from pipeline.screen import redirected_output
 
-    config = scene_config(scene).override(settings)
+    config = _configure(scene, None, settings)
     given = {name: value for name, value in options.items() if value is not None}
     if resources:
         given["resources"] = read_resources(resources)

@@ -15,6 +15,7 @@ Paths are relative to the folder:
 
 import contextlib
 import fcntl
+import glob
 import importlib.metadata
 import json
 import os
@@ -117,6 +118,27 @@ class Workdir:
                     f"where another run is at work; wait for it or choose another --workdir."
                 ) from error
             yield
+
+
+def newest_pushed_models(workdirs: str) -> Path:
+    """The serving folder of the run that pushed last.
+
+    Args:
+      workdirs: a folder, or a pattern of folders, such as `runs/*`.
+
+    Raises:
+      ValueError: no run has pushed.
+    """
+    serving = os.path.join(workdirs, "serving")
+    versions = map(Path, glob.glob(os.path.join(serving, "*", "*")))
+    folders = {version.parent for version in versions if version.name.isdecimal()}
+    if not folders:
+        raise ValueError(
+            f"There should be a pushed student in {serving}. Received: none; run `adarec run` "
+            "first, or name the folder of its versions with --model-dir."
+        )
+    # A push renames a version into the folder, which sets the folder's time.
+    return max(folders, key=lambda folder: folder.stat().st_mtime)
 
 
 def _version(package: str) -> str | None:

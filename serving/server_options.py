@@ -3,14 +3,16 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from tensorflow.core.framework import tensor_pb2
 
 from serving.errors import ServingError, invalid_argument
+
+if TYPE_CHECKING:  # the command line reads the options without waiting for TensorFlow
+    from tensorflow.core.framework import tensor_pb2
 
 _Port = Annotated[int, pydantic.Field(ge=0, le=65535)]
 _FORM = re.compile(r"(?P<name>[^=]+)=(?P<numbers>[1-9]\d*(x[1-9]\d*)*)")
@@ -41,7 +43,7 @@ class Limits:
                 )
             self.largest[match["name"]] = [int(number) for number in match["numbers"].split("x")]
 
-    def check_sizes(self, inputs: Mapping[str, tensor_pb2.TensorProto]) -> None:
+    def check_sizes(self, inputs: "Mapping[str, tensor_pb2.TensorProto]") -> None:
         """Refuses inputs that are too large, before they are decoded: INVALID_ARGUMENT."""
         for name, proto in inputs.items():
             sizes = [dim.size for dim in proto.tensor_shape.dim]
@@ -77,7 +79,7 @@ class ServerOptions(pydantic.BaseModel):
     """Port to listen on; 0 takes any free one."""
     poll_interval_s: PositiveFloat = 1.0
     """Seconds between two looks at the models' folders."""
-    max_threads: PositiveInt = 4 * (os.cpu_count() or 1)
+    max_threads: PositiveInt = pydantic.Field(default_factory=lambda: 4 * (os.cpu_count() or 1))
     """Requests answered at once, by default as many as TensorFlow Serving; more of them wait."""
     max_concurrent_requests: PositiveInt = 1000
     """Requests answered or waiting; more of them are refused, and clients ask again."""

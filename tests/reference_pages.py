@@ -109,8 +109,10 @@ def commands_page() -> str:
         if command.hidden:
             continue
         parts.append(f"## adarec {name}\n\n{_help_text(command)}\n")
-        options = [option for option in command.params if isinstance(option, click.Option)]
-        if rows := [_option_row(option) for option in options if not option.hidden]:
+        params = command.get_params(click.Context(command, help_option_names=[]))
+        options = [option for option in params if isinstance(option, click.Option)]
+        shown = [option for option in options if not option.hidden]
+        if rows := list(map(_option_row, shown)):
             parts.append(markdown(rows))
     return "\n".join(parts)
 

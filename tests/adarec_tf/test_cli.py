@@ -13,7 +13,9 @@ import pytest
 from adarec_tf import __version__, cli
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.models.students.cost_table import CostTable, read_cost_table
+from adarec_tf.report import summary
 from pipeline import run, scene_costs
+from serving import local_server
 from serving.server_options import ServerOptions
 from tests.adarec_tf.search import hand_made_costs
 
@@ -43,13 +45,13 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[PipelineConfig, Path | N
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["run", "--help"], ["profile", "--help"], ["--version"]]
+    "command", [["--help"], ["run", "--help"], ["serve", "--help"], ["--version"]]
 )
 def test_help_does_not_wait_for_tensorflow(command: Sequence[str]) -> None:
     code = (
         "import sys\nfrom adarec_tf.cli import main\n"
         "try:\n    main(sys.argv[1:])\n"
-        "finally:\n    assert not {'tensorflow', 'tfx', 'keras', 'grpc'} & set(sys.modules)"
+        "finally:\n    assert not {'tensorflow', 'tfx', 'keras'} & set(sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *command],
@@ -203,6 +205,30 @@ def test_an_interrupted_run_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) ->
     assert result.output == "It continues.\n"
 
 
+@pytest.mark.parametrize(
+    ("program", "path", "command"),
+    [
+        ("adarec", ".venv/bin/adarec", ".venv/bin/adarec"),
+        ("adarec", "/a b/adarec", "'/a b/adarec'"),
+        ("python -m adarec_tf", "/source/adarec_tf/__main__.py", "python -m adarec_tf"),
+    ],
+)
+def test_what_to_do_next_is_told_with_the_command_that_was_typed(
+    monkeypatch: pytest.MonkeyPatch, program: str, path: str, command: str
+) -> None:
+    told: list[str] = []
+
+    def record(*, command: str, **options: Any) -> None:
+        told.append(command)
+
+    finished = run.RunResult({}, Path("result.json"), Path("run"), Path("run.log"))
+    monkeypatch.setattr(run, "run_pipeline", lambda *arguments, **options: finished)
+    monkeypatch.setattr(summary, "print_summary", record)
+    monkeypatch.setattr(sys, "argv", [path])
+    click.testing.CliRunner().invoke(cli.main, ["run"], prog_name=program)
+    assert told == [command]
+
+
 def test_profile_writes_and_prints_what_was_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,9 +275,38 @@ def test_recommend_without_its_tls_file_says_which() -> None:
     assert "nowhere.pem" in result.output
 
 
-def test_every_option_of_the_server_can_be_given() -> None:
-    given = {parameter.name for parameter in cli.serve.params}
-    assert set(ServerOptions.model_fields) <= given
+def test_serve_has_every_option_of_the_server_with_its_default() -> None:
+    help_text = " ".join(invoke("serve", "--help").output.split())
+    for name, field in ServerOptions.model_fields.items():
+        flag = name.removesuffix("s") if isinstance(field.default, tuple) else name
+        assert f"--{flag.replace('_', '-')} " in help_text
+    assert "--port INTEGER Port to listen on; 0 takes any free one. [default: 8500]" in help_text
+    assert "[default: history=1024x10000 k=10000]" in help_text
+    assert "--max-threads INTEGER" in help_text
+    assert "Undefined" not in help_text
+
+
+def test_serve_passes_on_the_options_that_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Any]] = []
+
+    def record(folder: Path, model_name: str, **options: Any) -> None:
+        given.append({"folder": folder, "model_name": model_name, **options})
+        raise ValueError("stop here")
+
+    monkeypatch.setattr(local_server, "serve", record)
+    invoke("serve", "--model-dir", "models/one")
+    options = ("--port", "0", "--drain-s", "1.5", "--limit", "k=5", "--limit", "history=2x3")
+    invoke("serve", "--model-dir", "models", "--model-name", "m", *options)
+    assert given == [
+        {"folder": Path("models/one"), "model_name": "one"},
+        {
+            "folder": Path("models"),
+            "model_name": "m",
+            "port": 0,
+            "drain_s": 1.5,
+            "limits": ("k=5", "history=2x3"),
+        },
+    ]
 
 
 def test_versions_are_listed_and_rolled_back(tmp_path: Path) -> None:
