@@ -1,4 +1,4 @@
-"""What clients send, checked before it is sent, and what they make of the answer."""
+"""Requests of the clients, checked before they are sent, and how the answers are read."""
 
 import struct
 from collections.abc import Collection, Sequence

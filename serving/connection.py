@@ -12,7 +12,7 @@ from serving import messages
 from serving.calls import RecommendError
 
 Result = TypeVar("Result")
-Read = Callable[[Any], list[Result]]  # what a caller gets of a response
+Read = Callable[[Any], list[Result]]  # makes a caller's answer of a response
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 CONNECTED_TIMEOUT_S = 0.2  # an open connection is seen at once
@@ -98,7 +98,7 @@ def read_credentials(
 
 
 class ClientBase:
-    """What the two clients share: channels, the model's name, and the time limit of a call."""
+    """The base of both clients: channels, the model's name, and the time limit of a call."""
 
     _grpc: Any = grpc  # or `grpc.aio`
 

@@ -1,4 +1,4 @@
-"""What can go wrong but in a client; each error says in one sentence why and what to do."""
+"""Errors of everything but a client; each says in one sentence why and what to do."""
 
 import grpc
 

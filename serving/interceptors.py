@@ -1,4 +1,4 @@
-"""What happens around every request: it is counted, timed, logged, and refused once a server stops.
+"""Every request passes here: it is counted, timed, logged, and refused once the server stops.
 
 gRPC cancels what has arrived but was not yet handed to a thread when its server stops, and a client
 cannot tell that from a request that was begun. Refused here first, it sees UNAVAILABLE and asks
@@ -33,7 +33,7 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class ServerMetrics(Collector):
-    """What one server counts, for Prometheus, in a registry of its own.
+    """The counters of one server, for Prometheus, in a registry of their own.
 
     Args:
       models: whose versions are told.

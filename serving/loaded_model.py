@@ -40,7 +40,7 @@ MAX_TENSOR_ELEMENTS = 2**24
 # thread costs more than they do. Matrix products use all cores all the same.
 _MIN_PARALLEL_BYTES = 2**24
 
-# What the loader says where no graph is tagged for serving, or no files of variables are there.
+# The loader's words where no graph is tagged for serving, or no files of variables are there.
 _NOT_THERE = ("MetaGraphDef associated with tags", "not a valid checkpoint")
 
 _STATUS_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
@@ -222,13 +222,13 @@ def _function(
 
 
 def _on_one_line(message: str) -> str:
-    """What a graph reports, without the preamble and the node TensorFlow puts around it."""
+    """The message of a graph, without the preamble and the node that TensorFlow puts around it."""
     reported = message.rpartition("<stack traces unavailable>")[2].partition("[[{{")[0]
     return " ".join(reported.split())
 
 
 def _load_error(path: Path, error: Exception) -> ModelError:
-    """What the loader raised, with the code TensorFlow Serving reports."""
+    """The loader's error, with the code that TensorFlow Serving reports."""
     message = str(error)
     code = grpc.StatusCode.UNKNOWN
     if isinstance(error, tf.errors.OpError):

@@ -60,7 +60,7 @@ def read_model_config_file(path: Path) -> list[ModelConfig]:
 def allowed_versions(
     policy: FileSystemStoragePathSourceConfig.ServableVersionPolicy, found: Iterable[int]
 ) -> tuple[list[int], int]:
-    """What a policy wants of the versions found.
+    """Applies a policy to the versions found.
 
     Args:
       policy: of a model; without a choice, and with `latest {}`, it is the newest version.

@@ -19,7 +19,7 @@ _FORM = re.compile(r"(?P<name>[^=]+)=(?P<numbers>[1-9]\d*(x[1-9]\d*)*)")
 
 
 class Limits:
-    """What a request may ask: sizes of its inputs, and values of its scalars.
+    """Limits of a request: sizes of its inputs, and values of its scalars.
 
     TensorFlow Serving limits the message's size alone, and a few bytes can ask for much work: a
     tensor may give one value for a huge shape, and `k` is a number. Inputs without a limit pass.
