@@ -16,7 +16,7 @@ from adarec_tf.cli import main as command_line
 from adarec_tf.config.base import Config
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import TeacherConfig
-from tests.benchmarks.tables import markdown
+from tests.benchmarks.stored_results import markdown
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 _SETTINGS = """# Settings

@@ -20,7 +20,8 @@ from tests.benchmarks.quoted_figures import (
     quoted_figures,
     unheld_figures,
 )
-from tests.benchmarks.tables import DOCUMENTS, RESULTS, ROOT, TABLE, stored_files, with_tables
+from tests.benchmarks.stored_results import RESULTS, ROOT
+from tests.benchmarks.tables import DOCUMENTS, TABLE, stored_files, with_tables
 from tests.reference_pages import FOLDER, settings_page
 from tests.reference_pages import PAGES as PAGES_OF_REFERENCE
 

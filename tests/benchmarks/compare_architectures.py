@@ -38,9 +38,9 @@ from architectures import (
     unnamed,
 )
 from distill_student import read_result, read_teacher
+from model_tables import architectures
 from scipy.stats import kendalltau
-from stored_results import RESULTS, provenance, write_result
-from tables import architectures, markdown
+from stored_results import RESULTS, markdown, provenance, write_result
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.data.dataset import Dataset

@@ -30,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import keras
 import tensorflow as tf
-from stored_results import RESULTS, headline, provenance, write_result
-from tables import distilled, markdown
+from model_tables import distilled
+from stored_results import RESULTS, headline, markdown, provenance, write_result
 from train_teacher import evaluate, over_seeds
 
 from adarec_tf.config.pipeline import PipelineConfig

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.benchmarks.tables import RESULTS, TABLE
+from tests.benchmarks.stored_results import RESULTS
+from tests.benchmarks.tables import TABLE
 
 COMMENT = re.compile(r"<!-- figures:\n(.*?)\n-->", re.DOTALL)
 # A number with digits after the point, a thousands comma, a percent sign or a unit behind it.

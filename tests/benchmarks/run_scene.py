@@ -17,8 +17,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from stored_results import RESULTS, ROOT, provenance, write_result
-from tables import markdown, scenes
+from model_tables import scenes
+from stored_results import RESULTS, ROOT, markdown, provenance, write_result
 
 _KEPT = (
     *("scene", "seed", "protocol", "genotype", "blessed", "blessing_reasons", "removed"),

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import matplotlib
 from server_process import running_server
-from stored_results import RESULTS, ROOT, provenance, write_result
-from tables import markdown, serving_load
+from stored_results import RESULTS, ROOT, markdown, provenance, write_result
+from system_tables import serving_load
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

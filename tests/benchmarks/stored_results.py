@@ -9,7 +9,7 @@ import shlex
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results"
 
 
+Row = dict[str, str]
 _LINE, _SHORT = 120, 60  # characters: of a line, and of an entry that shares one
 
 
@@ -103,3 +104,13 @@ def _share_lines(parts: list[str], width: int) -> list[str]:
             lines.append(part)
         was_short = is_short
     return lines
+
+
+def markdown(rows: Iterable[Row]) -> str:
+    """A table of Markdown, a line a row; its columns are the keys of the rows."""
+    rows = list(rows)
+    columns = [*rows[0]]
+    if any([*row] != columns for row in rows):
+        raise ValueError(f"Every row should have the columns {columns}. Received: {rows}")
+    lines = [columns, ["---"] * len(columns), *([*row.values()] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

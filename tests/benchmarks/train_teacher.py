@@ -21,8 +21,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import tensorflow as tf
-from stored_results import RESULTS, headline, provenance, spread, write_result
-from tables import markdown, teachers
+from model_tables import teachers
+from stored_results import RESULTS, headline, markdown, provenance, spread, write_result
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import BERT4RecConfig

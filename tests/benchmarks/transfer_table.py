@@ -25,9 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tensorflow as tf
 from architectures import Rows, train_row, unnamed
 from distill_student import read_teacher
-from stored_results import RESULTS, provenance, write_result
-from tables import markdown
-from tables import transfer as transfer_rows
+from model_tables import transfer as transfer_rows
+from stored_results import RESULTS, markdown, provenance, write_result
 
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.models.students import Genotype
