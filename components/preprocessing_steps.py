@@ -107,8 +107,8 @@ def order_partition(grouped: tuple[int, Iterable[PartRef]], job: Job) -> Partiti
     """Brings the interactions of a partition into the order of histories."""
     number, blocks = grouped
     # Sorted: what is written must not depend on how a runner grouped.
-    block = pa.concat_tables(map(read_part, sorted(blocks)))
-    part = order_part(block, job.config, job.time_scale)
+    parts = map(read_part, sorted(blocks))
+    part = order_part(pa.concat_tables(parts), job.config, job.time_scale)
     path = os.path.join(job.scratch, f"partition-{number:05d}-ordered")
     keys, interactions = write_tables(path, [pa.table({"key": part.keys}), part.interactions])
     return Partition(number, keys, interactions, part.removed)

@@ -16,7 +16,7 @@ from adarec_tf.data.histories.splits import Splits, split_leave_one_out, to_hist
 from adarec_tf.data.histories.statistics import count_part
 from adarec_tf.data.histories.time_split import TimeCuts, split_in_time, training_interactions
 from adarec_tf.data.histories.value_counts import ValueCounts, count_values
-from adarec_tf.data.log.encoded import distinct_keys, order_by_time
+from adarec_tf.data.log.encoded import distinct_keys, encode_users, order_by_time
 
 
 class UserPart(NamedTuple):
@@ -50,7 +50,8 @@ def order_part(block: pa.Table, config: DataConfig, time_scale: int) -> UserPart
       time_scale: `LogSummary.time_scale` of the log.
     """
     keys = distinct_keys(block["user_id"].chunks)
-    interactions, num_duplicates = order_by_time(block, keys)
+    block = encode_users(block, keys)  # lets go of the text
+    interactions, num_duplicates = order_by_time(block)
     removed = {"duplicate_interactions": num_duplicates}
     if config.has_sessions:
         interactions, keys = cut_sessions(interactions, keys, session_gap(config, time_scale))

@@ -103,32 +103,33 @@ def encode_items(block: pa.Table, item_keys: pa.Array) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def order_by_time(block: pa.Table, user_keys: pa.Array) -> Ordered:
+def encode_users(block: pa.Table, user_keys: pa.Array) -> pa.Table:
+    """Replaces the users of `CODED_SCHEMA` by `user`, their codes; `user_keys` has all of them."""
+    users = pc.index_in(block["user_id"], user_keys)
+    return block.set_column(0, ORDERED_SCHEMA.field("user"), users)
+
+
+def order_by_time(block: pa.Table) -> Ordered:
     """Orders by user, time, arrival; of rows that repeat user, item and time the first stays.
 
     With weights the heaviest stays, the first of those that weigh the same.
 
     Args:
-      block: `CODED_SCHEMA`: all interactions of these users at these times.
-      user_keys: string [U], every user of the block.
+      block: of `encode_users`: all interactions of these users at these times.
     """
-    users = pc.index_in(block["user_id"], user_keys).to_numpy()
-    items, times, arrivals = (block[name].to_numpy() for name in ("item", "timestamp", "arrival"))
-    order = np.lexsort((arrivals, times, users))
-    users, items, times = users[order], items[order], times[order]
-    weights = None
-    if WEIGHT_FIELD.name in block.column_names:
-        weights = block[WEIGHT_FIELD.name].to_numpy()[order]
-    is_kept = ~_repeats(users, items, times, weights)
-    columns, schema = [users, items, times], ORDERED_SCHEMA
-    if weights is not None:
-        columns, schema = [*columns, weights], schema.append(WEIGHT_FIELD)
-    interactions = pa.table([column[is_kept] for column in columns], schema=schema)
-    return Ordered(interactions, len(users) - len(interactions))
+    order = np.lexsort([block[name].to_numpy() for name in ("arrival", "timestamp", "user")])
+    names = [name for name in block.column_names if name != "arrival"]
+    columns = {name: block[name].to_numpy()[order] for name in names}
+    is_kept = ~_repeats(*columns.values())
+    schema = ORDERED_SCHEMA
+    if WEIGHT_FIELD.name in columns:
+        schema = schema.append(WEIGHT_FIELD)
+    interactions = pa.table([column[is_kept] for column in columns.values()], schema=schema)
+    return Ordered(interactions, len(order) - len(interactions))
 
 
 def _repeats(
-    users: np.ndarray, items: np.ndarray, times: np.ndarray, weights: np.ndarray | None
+    users: np.ndarray, items: np.ndarray, times: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Whether (bool [N]) another row of the same user, item and time comes first, or is heavier."""
     is_repeat = np.zeros(len(users), bool)

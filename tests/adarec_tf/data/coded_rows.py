@@ -7,7 +7,13 @@ import pyarrow as pa
 
 from adarec_tf.data.histories.value_counts import count_values
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.data.log.encoded import LOG_SCHEMA, distinct_keys, encode_items, order_by_time
+from adarec_tf.data.log.encoded import (
+    LOG_SCHEMA,
+    distinct_keys,
+    encode_items,
+    encode_users,
+    order_by_time,
+)
 from adarec_tf.data.log.interactions import EVENT_FIELD
 
 Row = tuple[str, str, int]
@@ -50,7 +56,7 @@ def coded(rows: list[Row]) -> CodedRows:
 def coded_table(log: pa.Table) -> CodedRows:
     """The same of `LOG_SCHEMA`, maybe with weights."""
     user_keys, item_keys = (distinct_keys(log[name].chunks) for name in ("user_id", "item_id"))
-    ordered = order_by_time(encode_items(log, item_keys), user_keys)
+    ordered = order_by_time(encode_users(encode_items(log, item_keys), user_keys))
     return CodedRows(*ordered, user_keys, item_keys)
 
 

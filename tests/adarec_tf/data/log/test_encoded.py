@@ -12,7 +12,8 @@ def ordered(rows: list[Row], order: list[int]) -> tuple[list[str], int]:
     """Items in the order of histories, of rows that come in another order."""
     log = as_log(rows).take(pa.array(order, pa.int64()))
     users, items = (encoded.distinct_keys(log[name].chunks) for name in ("user_id", "item_id"))
-    interactions, num_duplicates = encoded.order_by_time(encoded.encode_items(log, items), users)
+    coded = encoded.encode_users(encoded.encode_items(log, items), users)
+    interactions, num_duplicates = encoded.order_by_time(coded)
     assert interactions.schema.equals(encoded.ORDERED_SCHEMA)
     return items.take(interactions["item"].combine_chunks()).to_pylist(), num_duplicates
 
