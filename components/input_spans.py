@@ -19,7 +19,7 @@ from tfx.types import standard_component_specs
 from tfx.utils import proto_utils
 
 from adarec_tf.config.spans import SpansConfig
-from adarec_tf.data.log.interactions import list_input_files
+from adarec_tf.data.log.readers import list_input_files
 from adarec_tf.data.log.spans import Span, choose_spans, describe_spans
 
 SPAN_PATTERN_KEY = "span_pattern"

@@ -28,12 +28,8 @@ from tfx.types.standard_artifacts import Examples
 
 from adarec_tf.config.spans import SpansConfig
 from adarec_tf.data.log.encoded import LOG_SCHEMA
-from adarec_tf.data.log.interactions import (
-    DEFAULT_COLUMNS,
-    InteractionColumns,
-    inspect_log,
-    read_interactions,
-)
+from adarec_tf.data.log.interactions import DEFAULT_COLUMNS, inspect_log, read_interactions
+from adarec_tf.data.log.readers import InteractionColumns
 from adarec_tf.data.log.spans import SpanPattern, is_span_pattern
 from adarec_tf.data.storage.atomic_file import written_whole
 from components.input_spans import (

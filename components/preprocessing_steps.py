@@ -95,10 +95,8 @@ def write_item_keys(keys: pa.Array, job: Job) -> PartRef:
 
 def cut_block(path: str, item_keys: PartRef, job: Job) -> Iterator[tuple[int, PartRef]]:
     """The part of each partition, also where it has no rows: every shard is written."""
-    has_events = job.events.is_any_in_use
-    block = read_block(path, EVENT_LOG_SCHEMA.names if has_events else None)
-    block = select_events(block, job.events) if has_events else block
-    block = encode_items(block, read_column(item_keys))
+    block = read_block(path, EVENT_LOG_SCHEMA.names if job.events.is_any_in_use else None)
+    block = encode_items(select_events(block, job.events), read_column(item_keys))
     name = os.path.join(job.scratch, os.path.basename(path))
     yield from enumerate(write_tables(name, cut_by_user(block, job.num_partitions)))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from adarec_tf.config.spans import SpansConfig
 from adarec_tf.data.log.built_in import write_sample_scene
-from adarec_tf.data.log.interactions import list_input_files
+from adarec_tf.data.log.readers import list_input_files
 from adarec_tf.data.log.spans import choose_spans, describe_spans, is_span_pattern
 
 # Scenes that need no file, and the arguments of the generator.

@@ -36,13 +36,8 @@ from adarec_tf.data.histories.value_counts import count_values, merge_counts
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.data.log.encoded import count_partitions, cut_by_user, distinct_keys, encode_items
 from adarec_tf.data.log.events import resolve_events, select_events
-from adarec_tf.data.log.interactions import (
-    InteractionColumns,
-    LogSummary,
-    inspect_log,
-    read_interactions,
-)
-from adarec_tf.data.log.readers import to_table
+from adarec_tf.data.log.interactions import LogSummary, inspect_log, read_interactions
+from adarec_tf.data.log.readers import InteractionColumns, to_table
 from adarec_tf.data.log.spans import list_log_files
 from adarec_tf.data.storage.history_files import SPLITS, write_shard, write_statistics
 from adarec_tf.data.storage.manifest import write_manifest
@@ -227,7 +222,7 @@ def _preprocess(
 ) -> Dataset:
     """What the Beam steps do, with all parts of the users in memory."""
     events, num_parts = resolve_events(config, summary.event_counts), count_partitions(len(log))
-    log = select_events(log, events) if events.is_any_in_use else log
+    log = select_events(log, events)
     item_keys = distinct_keys(log["item_id"].chunks)
     parts = [
         order_part(block, config, summary.time_scale)

@@ -23,7 +23,7 @@ from tfx.types import standard_artifacts  # noqa: E402
 
 from adarec_tf.config.data import DataConfig  # noqa: E402
 from adarec_tf.data.histories.statistics import SequenceStatistics  # noqa: E402
-from adarec_tf.data.log.interactions import InteractionColumns  # noqa: E402
+from adarec_tf.data.log.readers import InteractionColumns  # noqa: E402
 from components.beam_arguments import DEFAULT_ARGUMENTS  # noqa: E402
 from components.interactions_gen import (  # noqa: E402
     SPLIT,

@@ -9,7 +9,7 @@ from tfx.components.example_gen import utils
 from tfx.proto import example_gen_pb2
 
 from adarec_tf.config.spans import SpansConfig
-from adarec_tf.data.log.interactions import InteractionColumns
+from adarec_tf.data.log.readers import InteractionColumns
 from adarec_tf.data.log.spans import SpanPattern, choose_spans
 from components.input_spans import SpansDriver, input_files
 from components.interactions_gen import interactions_gen

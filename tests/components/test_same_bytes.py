@@ -16,7 +16,7 @@ from adarec_tf.config.data import DataConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.built_in import generate_sample_scene
 from adarec_tf.data.log.events import resolve_events
-from adarec_tf.data.log.interactions import InteractionColumns
+from adarec_tf.data.log.readers import InteractionColumns
 from components.interactions_gen import InteractionsGenExecutor, interactions_gen
 from components.sequence_preprocessor import preprocess
 

@@ -11,7 +11,8 @@ from tfx.types import standard_artifacts
 
 from adarec_tf.config.data import DataConfig
 from adarec_tf.data.log.built_in import DATASETS
-from adarec_tf.data.log.interactions import InteractionColumns, read_interactions
+from adarec_tf.data.log.interactions import read_interactions
+from adarec_tf.data.log.readers import InteractionColumns
 from adarec_tf.data.storage.history_files import SPLITS, read_statistics
 from adarec_tf.data.storage.manifest import MANIFEST_FILE
 from components import Sequences, Vocabulary

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from adarec_tf.config.spans import SpansConfig
-from adarec_tf.data.log.interactions import list_input_files, read_interactions
+from adarec_tf.data.log.interactions import read_interactions
+from adarec_tf.data.log.readers import list_input_files
 from pipeline.configs import custom_config
 from pipeline.scene_data import check_data_path, locate_data
 

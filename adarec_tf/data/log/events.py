@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from adarec_tf.config.data import DataConfig
 from adarec_tf.data.log.encoded import LOG_SCHEMA, WEIGHT_FIELD
@@ -77,39 +78,29 @@ def select_events(block: pa.Table, options: EventOptions) -> pa.Table:
     """The rows that stay.
 
     Args:
-      block: `EVENT_LOG_SCHEMA`, in any order of the columns.
+      block: `EVENT_LOG_SCHEMA`, in any order of the columns; `LOG_SCHEMA` if no type is asked for.
       options: with every event type of the block.
 
     Returns:
       `encoded.LOG_SCHEMA`, with `WEIGHT_FIELD` if some of the types weigh more than others.
     """
-    ranks = np.concatenate([np.empty(0, np.int16), *_chunk_ranks(block["event"], options.ranks)])
-    is_kept = ranks > 0
-    kept = block.select(LOG_SCHEMA.names).filter(pa.array(is_kept))
+    log = block.select(LOG_SCHEMA.names)
+    if not options.is_any_in_use:
+        return log
+    places = pc.index_in(block["event"].cast(pa.string()), pa.array(options.ranks, pa.string()))
+    ranks = np.array([*options.ranks.values()], np.int16)[places.to_numpy()]
     if options.has_weights:
-        kept = kept.append_column(WEIGHT_FIELD, pa.array(ranks[is_kept]))
-    return kept
-
-
-def _chunk_ranks(events: pa.ChunkedArray, ranks: Mapping[str, int]) -> list[np.ndarray]:
-    """int16 [N] of each chunk: one look at each type, and not at each row."""
-    return [
-        np.array([ranks[event] for event in chunk.dictionary.to_pylist()], np.int16)[
-            chunk.indices.to_numpy()
-        ]
-        for chunk in events.chunks
-    ]
+        log = log.append_column(WEIGHT_FIELD, pa.array(ranks))
+    return log.filter(pa.array(ranks > 0))
 
 
 def _check_types(name: str, types: Sequence[str], event_counts: Mapping[str, int]) -> None:
-    unknown = [event for event in types if event not in event_counts]
+    unknown = ", ".join(repr(event) for event in types if event not in event_counts)
     if unknown:
-        known = sorted(event_counts, key=lambda event: (-event_counts[event], event))
-        shown = ", ".join(
-            f"{event!r} ({event_counts[event]:,})" for event in known[:_MAX_TYPES_SHOWN]
-        )
+        known = sorted(event_counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        shown = ", ".join(f"{event!r} ({count:,})" for event, count in known[:_MAX_TYPES_SHOWN])
         more = f" and {len(known) - _MAX_TYPES_SHOWN} more" if len(known) > _MAX_TYPES_SHOWN else ""
         raise ValueError(
             f"`{name}` should name event types of the log, which are {shown}{more}. "
-            f"Received: {', '.join(map(repr, unknown))}."
+            f"Received: {unknown}."
         )

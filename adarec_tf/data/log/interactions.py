@@ -1,12 +1,11 @@
-"""Readers of raw interaction logs: CSV, TSV, Parquet and TFRecord files to checked Arrow blocks.
+"""Checked blocks of raw interaction logs: every row has a user, an item and a time.
 
-A log is a file or a folder of files with a column each for the user, the item and the time, and if
-asked for one that says what kind of event a row is; other columns are ignored. Ids and event types
-are text, exactly as written (`007` and `NA` survive); one that is empty or spelled `nan`, `NaN` or
-`null` counts as missing. Whatever is wrong with a log is one `InteractionsError` that names the
-file and the line or row. Filters and orders come later.
+A log has a column each for the user, the item and the time, and if asked for one that says what
+kind of event a row is; other columns are ignored. Ids and event types are text, exactly as written
+(`007` and `NA` survive); one that is empty or spelled `nan`, `NaN` or `null` counts as missing.
+Whatever is wrong with a log is one `InteractionsError` that names the file and the line or row.
 
-Blocks are read and checked by Arrow's kernels; only a block found bad is looked at row by row.
+Blocks are checked by Arrow's kernels; only a block found bad is looked at row by row.
 """
 
 from collections import Counter
@@ -21,25 +20,10 @@ from adarec_tf.data.log.readers import (
     InteractionColumns,
     InteractionsError,
     Source,
-    list_input_files,
     name_of,
     place_of_row,
     read_blocks,
 )
-
-__all__ = [
-    "DEFAULT_COLUMNS",
-    "EVENT_FIELD",
-    "FRACTIONAL_TIME_SCALE",
-    "INTERACTION_SCHEMA",
-    "MISSING_IDS",
-    "InteractionColumns",
-    "InteractionsError",
-    "LogSummary",
-    "inspect_log",
-    "list_input_files",
-    "read_interactions",
-]
 
 DEFAULT_COLUMNS = InteractionColumns()
 INTERACTION_SCHEMA = pa.schema(
@@ -55,6 +39,7 @@ FRACTIONAL_TIME_SCALE = 1_000_000
 _MAX_EVENT_TYPES = 1000
 _BLOCK_BYTES = 8 << 20
 _MAX_INT64 = np.iinfo(np.int64).max
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 class LogSummary(NamedTuple):
@@ -74,22 +59,15 @@ class LogSummary(NamedTuple):
     largest_time: float = 0.0
 
 
-class _Block(NamedTuple):
-    users: pa.Array  # string
-    items: pa.Array  # string
-    times: pa.Array  # int64; float64 if some time of the block has a fraction
-    events: pa.DictionaryArray | None  # as `EVENT_FIELD`
-
-
 def inspect_log(
-    files: Sequence[Source],
+    sources: Sequence[Source],
     columns: InteractionColumns = DEFAULT_COLUMNS,
     block_bytes: int = _BLOCK_BYTES,
 ) -> LogSummary:
     """Reads a whole log once to check every row, so that nothing is written from a bad log.
 
     Args:
-      files: from `list_input_files`; or tables.
+      sources: files from `list_input_files`, or tables.
       columns: the names of the columns.
       block_bytes: how much of a text file to hold in memory at once.
 
@@ -103,15 +81,17 @@ def inspect_log(
     """
     num_interactions, largest, has_fractions = 0, 0.0, False
     event_counts = Counter[str]()
-    for file in files:
-        for block in _checked_blocks(file, columns, block_bytes):
-            num_interactions += len(block.times)
-            has_fractions = has_fractions or pa.types.is_floating(block.times.type)
-            bounds = pc.min_max(block.times).as_py()
+    for source in sources:
+        for block in _checked_blocks(source, columns, block_bytes):
+            times = block["timestamp"]
+            num_interactions += len(times)
+            has_fractions = has_fractions or pa.types.is_floating(times.type)
+            bounds = pc.min_max(times).as_py()
             largest = max(largest, abs(bounds["min"]), abs(bounds["max"]))
-            if block.events is not None:
-                event_counts += _count_events(block.events)
-                _check_event_types(event_counts, name_of(file), columns)
+            if columns.event:
+                counts = pc.value_counts(block["event"].cast(pa.string())).to_pylist()
+                event_counts.update({count["values"]: count["counts"] for count in counts})
+                _check_event_types(event_counts, name_of(source), columns)
     if has_fractions and largest * FRACTIONAL_TIME_SCALE > _MAX_INT64:
         raise InteractionsError(
             f"`{columns.time}` should be whole, or below {_MAX_INT64 // FRACTIONAL_TIME_SCALE:.1e} "
@@ -153,32 +133,25 @@ def read_interactions(
         or a row has a wrong number of fields, a missing id or event type, one with a line break,
         or a time that is not a number.
     """
+    schema = INTERACTION_SCHEMA.append(EVENT_FIELD) if columns.event else INTERACTION_SCHEMA
     for block in _checked_blocks(source, columns, block_bytes):
+        users, items, times, *events = block.columns
         try:
-            timestamps = _scaled(block.times, time_scale)
+            timestamps = _scaled(times, time_scale)
         except pa.ArrowInvalid as error:
             raise InteractionsError(
                 f"{name_of(source)}: `time_scale` should make every time an integer of 64 bits. "
                 f"Received: time_scale={time_scale} ({error})."
             ) from error
-        arrays, schema = [block.users, block.items, timestamps], INTERACTION_SCHEMA
-        if block.events is not None:
-            arrays, schema = [*arrays, block.events], schema.append(EVENT_FIELD)
-        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _count_events(events: pa.DictionaryArray) -> Counter[str]:
-    types = events.dictionary.to_pylist()
-    counts = np.bincount(events.indices.to_numpy(), minlength=len(types))
-    return Counter(dict(zip(types, counts.tolist(), strict=True)))
+        yield pa.RecordBatch.from_arrays([users, items, timestamps, *events], schema=schema)
 
 
 def _check_event_types(
-    event_counts: Mapping[str, int], path: str, columns: InteractionColumns
+    event_counts: Mapping[str, int], name: str, columns: InteractionColumns
 ) -> None:
     if len(event_counts) > _MAX_EVENT_TYPES:
         raise InteractionsError(
-            f"{path}: `{columns.event}` should have {_MAX_EVENT_TYPES} event types at most (view, "
+            f"{name}: `{columns.event}` should have {_MAX_EVENT_TYPES} event types at most (view, "
             f"cart, purchase). Received: {len(event_counts)}, as {next(iter(event_counts))!r}."
         )
 
@@ -193,50 +166,41 @@ def _scaled(times: pa.Array, time_scale: int) -> pa.Array:
 
 def _checked_blocks(
     source: Source, columns: InteractionColumns, block_bytes: int
-) -> Iterator[_Block]:
+) -> Iterator[pa.RecordBatch]:
+    """As `read_interactions`, but times are float64 where some time of the block has a fraction."""
     num_rows = 0
     for raw in read_blocks(source, columns, block_bytes):
-        events = raw.column(3).dictionary_encode() if columns.event else None
-        block = _Block(raw.column(0), raw.column(1), _numbers(raw.column(2)), events)
-        problem = _first_problem(block, columns)
-        if problem is not None:
-            row, name, requirement = problem
+        users, items, raw_times, *events = raw.columns
+        times = _numbers(raw_times)
+        problems = [(pc.is_null(times), columns.time, "be a number, such as unix seconds")]
+        for name, values in zip((columns.user, columns.item), (users, items), strict=True):
+            problems += _text_problems(values, name, "an id")
+        for values in events:
+            problems += _text_problems(values, columns.event, "an event type")
+        found = [(pc.index(mask, True).as_py(), name, text) for mask, name, text in problems]
+        for row, name, requirement in sorted(problem for problem in found if problem[0] >= 0):
             received = raw.column(columns.names.index(name))[row].as_py()
             raise InteractionsError(
                 f"{place_of_row(source, num_rows + row)}: `{name}` should {requirement}. "
                 f"Received: {received!r}."
             )
-        num_rows += len(block.times)
-        yield block
+        num_rows += len(times)
+        types = [values.dictionary_encode() for values in events]
+        names = [*INTERACTION_SCHEMA.names, EVENT_FIELD.name][: len(raw.columns)]
+        yield pa.RecordBatch.from_arrays([users, items, times, *types], names=names)
     if num_rows == 0:
         raise InteractionsError(f"{name_of(source)} should hold interactions. Received: no rows.")
 
 
-def _first_problem(block: _Block, columns: InteractionColumns) -> tuple[int, str, str] | None:
-    """Row in the block, column name and what should hold, of the first bad row."""
-    problems = []
-    for name, ids in ((columns.user, block.users), (columns.item, block.items)):
-        problems.append((_is_missing(ids), name, "be an id, not a missing value"))
-        problems.append((_has_break(ids), name, "have no line break in an id"))
-    if block.events is not None:
-        # A look at each type is enough; a null has no place among them.
-        types, places = block.events.dictionary, block.events.indices
-        is_missing = pc.fill_null(_is_missing(types).take(places), True)
-        problems.append((is_missing, columns.event, "be an event type, not a missing value"))
-        has_break = pc.fill_null(_has_break(types).take(places), False)
-        problems.append((has_break, columns.event, "have no line break in an event type"))
-    problems.append((pc.is_null(block.times), columns.time, "be a number, such as unix seconds"))
-    found = [(pc.index(mask, True).as_py(), name, text) for mask, name, text in problems]
-    return min((problem for problem in found if problem[0] >= 0), default=None)
-
-
-def _is_missing(ids: pa.Array) -> pa.Array:
-    return pc.is_in(ids, pa.array([*MISSING_IDS, None], pa.string()))
-
-
-def _has_break(ids: pa.Array) -> pa.Array:
+def _text_problems(values: pa.Array, name: str, kind: str) -> list[tuple[pa.Array, str, str]]:
+    """Where (bool [N]) text is not as it should be, the column, and what should hold."""
+    is_missing = pc.is_in(values, pa.array([*MISSING_IDS, None], pa.string()))
     # Two plain searches take a third of the time of a regular expression.
-    return pc.or_(pc.match_substring(ids, "\n"), pc.match_substring(ids, "\r"))
+    has_break = pc.or_(pc.match_substring(values, "\n"), pc.match_substring(values, "\r"))
+    return [
+        (is_missing, name, f"be {kind}, not a missing value"),
+        (has_break, name, f"have no line break in {kind}"),
+    ]
 
 
 def _numbers(times: pa.Array) -> pa.Array:
@@ -246,28 +210,16 @@ def _numbers(times: pa.Array) -> pa.Array:
     if pa.types.is_string(times.type):
         text = pc.utf8_trim_whitespace(times)
         # Arrow would read 0x10 as a number.
-        text = pc.if_else(pc.match_substring(text, "x", ignore_case=True), "", text)
+        has_hexadecimal = pc.any(pc.match_substring(text, "x", ignore_case=True)).as_py()
         try:
-            return text.cast(pa.int64())
+            if not has_hexadecimal:
+                return text.cast(pa.int64())
         except pa.ArrowInvalid:
-            times = _floats(text)
+            pass  # some are fractions, or no numbers
+        is_number = pc.match_substring_regex(text, _NUMBER)
+        times = pc.if_else(is_number, text, pa.scalar(None, pa.string())).cast(pa.float64())
     times = pc.if_else(pc.is_finite(times), times, pa.scalar(None, pa.float64()))
     try:
         return times.cast(pa.int64())
     except pa.ArrowInvalid:
         return times
-
-
-def _floats(text: pa.Array) -> pa.Array:
-    try:
-        return text.cast(pa.float64())
-    except pa.ArrowInvalid:
-        # Some row is no number: find out which, one by one.
-        return pa.concat_arrays([_float_or_null(text.slice(row, 1)) for row in range(len(text))])
-
-
-def _float_or_null(text: pa.Array) -> pa.Array:
-    try:
-        return text.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return pa.nulls(1, pa.float64())

@@ -146,7 +146,12 @@ def read_blocks(
     if extension == _PARQUET:
         return _read_parquet(source, columns)
     if extension in _RECORDS:
-        return _read_records(source, columns)
+        # Imported here: it brings TensorFlow, which a command that only looks at settings should
+        # not have to wait for.
+        from adarec_tf.data.log.tfrecord_reader import read_records
+
+        batches = read_records(source, _RECORDS[extension], columns.names)
+        return _to_batches(source, columns, batches)
     return _read_text(source, columns, block_bytes)
 
 
@@ -279,18 +284,6 @@ def _parse_error(
 
 
 # TFRecord and Parquet files, and tables
-
-
-def _read_records(path: str, columns: InteractionColumns) -> Iterator[pa.RecordBatch]:
-    # Imported here: it brings TensorFlow, which a command that only looks at settings should not
-    # have to wait for.
-    from adarec_tf.data.log.tfrecord_reader import RecordError, read_records
-
-    try:
-        batches = read_records(path, _RECORDS[_extension(path)], columns.names)
-        yield from _to_batches(path, columns, batches)
-    except RecordError as error:
-        raise InteractionsError(f"{path} should {error}") from error
 
 
 def _read_parquet(path: str, columns: InteractionColumns) -> Iterator[pa.RecordBatch]:

@@ -15,7 +15,6 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 from adarec_tf.config.spans import SpansConfig
@@ -23,8 +22,8 @@ from adarec_tf.data.log.readers import list_input_files
 
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 _DATE_FIELDS = {"YYYY": "%Y", "MM": "%m", "DD": "%d"}
-_WIDTHS = {"YYYY": "4", "MM": "2", "DD": "2"}
-_TOKEN = re.compile(r"\{([^{}]*)\}")
+_NAME = r"(?:(YYYY|MM|DD)|(SPAN|VERSION)(?::0*([1-9]\d*))?)"
+_TOKEN, _ESCAPED_TOKEN = re.compile(rf"\{{{_NAME}\}}"), re.compile(rf"\\\{{{_NAME}\\\}}")
 _SYNTAX = "{YYYY}, {MM} and {DD}, or one {SPAN} or {SPAN:width}, and at most one {VERSION}"
 # How many spans a message names.
 _NUM_NAMED = 5
@@ -59,13 +58,9 @@ class SpanPattern:
 
     Attributes:
       text: as it was given, without slashes at its end.
-      fields: the names in braces, in their order: `YYYY`, `MM`, `DD`, `SPAN`, `VERSION`.
-      widths: number of digits of each; "" for any.
     """
 
     text: str
-    fields: tuple[str, ...]
-    widths: tuple[str, ...]
 
     @classmethod
     def parse(cls, path: str | os.PathLike[str]) -> "SpanPattern":
@@ -75,25 +70,16 @@ class SpanPattern:
           SpanError: a name in braces is unknown, missing or repeated, or a width is no number.
         """
         text = os.fspath(path).rstrip("/")
-        tokens = [token.partition(":") for token in _TOKEN.findall(text)]
-        names = [name for name, _, _ in tokens]
-        is_span = [name for name in names if name != "VERSION"]
-        is_valid = (
-            sorted(is_span) in (sorted(_DATE_FIELDS), ["SPAN"])
-            and names.count("VERSION") <= 1
-            and not re.search(r"[{}]", _TOKEN.sub("", text))
-            and all(
-                not colon or (name not in _WIDTHS and width.isdecimal() and int(width) > 0)
-                for name, colon, width in tokens
-            )
-        )
-        if not is_valid:
+        names = sorted(date or name for date, name, _ in _TOKEN.findall(text))
+        if names[-1:] == ["VERSION"]:
+            names.pop()
+        has_other_braces = re.search(r"[{}]", _TOKEN.sub("", text))
+        if has_other_braces or names not in (["SPAN"], sorted(_DATE_FIELDS)):
             raise SpanError(
                 f"A pattern of daily folders should have {_SYNTAX}, as in "
                 f"logs/{{YYYY}}-{{MM}}-{{DD}}/*. Received: {text}."
             )
-        widths = tuple(_WIDTHS.get(name, width) for name, _, width in tokens)
-        return cls(text, tuple(names), widths)
+        return cls(text)
 
     @property
     def folder(self) -> str:
@@ -105,7 +91,7 @@ class SpanPattern:
     @property
     def has_dates(self) -> bool:
         """Whether spans are days."""
-        return "DD" in self.fields
+        return "{DD}" in self.text
 
     def label(self, number: int) -> str:
         """A span as people name it."""
@@ -113,15 +99,13 @@ class SpanPattern:
 
     def fill(self, number: int, version: int | None = None) -> str:
         """The glob pattern of a span; of all its versions if none is given."""
-        values = iter(zip(self.fields, self.widths, strict=True))
 
-        def value(match: re.Match[str]) -> str:
-            name, width = next(values)
-            if name == "VERSION" and version is None:
-                return "*"
-            if name in _DATE_FIELDS:
-                return _date(number).strftime(_DATE_FIELDS[name]).zfill(int(width))
-            return str(number if name == "SPAN" else version).zfill(int(width or 0))
+        def value(token: re.Match[str]) -> str:
+            date, name, width = token.groups()
+            if date:
+                return _date(number).strftime(_DATE_FIELDS[date]).zfill(len(date))
+            given = number if name == "SPAN" else version
+            return "*" if given is None else str(given).zfill(int(width or 0))
 
         return _TOKEN.sub(value, self.text)
 
@@ -132,36 +116,30 @@ class SpanPattern:
           SpanError: something that looks like a date is none.
         """
         found: dict[int, dict[int, list[str]]] = {}
-        anything = _TOKEN.sub(
-            lambda match: "[0-9]" * int(_WIDTHS.get(match[1], 0)) or "*", self.text
-        )
-        for path in sorted(glob.glob(anything)):
-            match = self._regex.fullmatch(path)
-            if match is None or os.path.basename(path).startswith((".", "_")):
-                continue
-            number, version = self._span_number(path, match), int(match["VERSION"] or 0)
-            found.setdefault(number, {}).setdefault(version, []).append(path)
+        regex = self._regex()
+        for path in sorted(glob.glob(_TOKEN.sub("*", self.text))):
+            match = regex.fullmatch(path)
+            if match is not None and not os.path.basename(path).startswith((".", "_")):
+                values = match.groupdict("0")
+                number = self._span_number(path, values)
+                versions = found.setdefault(number, {})
+                versions.setdefault(int(values.get("VERSION", 0)), []).append(path)
         return found
 
-    @cached_property
     def _regex(self) -> re.Pattern[str]:
-        literals = [
-            re.escape(text).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-            for text in _TOKEN.split(self.text)[::2]
-        ]
-        groups = [
-            rf"(?P<{name}>\d{{{width}}})" if width else rf"(?P<{name}>\d+)"
-            for name, width in zip(self.fields, self.widths, strict=True)
-        ]
-        # A version that the pattern has not: an empty group, so that it can be asked for.
-        end = "" if "VERSION" in self.fields else "(?P<VERSION>)"
-        return re.compile("".join(map("".join, zip(literals, [*groups, end], strict=True))))
+        def group(token: re.Match[str]) -> str:
+            date, name, width = token.groups()
+            digits = f"{{{width or len(date)}}}" if width or date else "+"
+            return rf"(?P<{date or name}>\d{digits})"
 
-    def _span_number(self, path: str, match: re.Match[str]) -> int:
+        text = re.escape(self.text).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+        return re.compile(_ESCAPED_TOKEN.sub(group, text))
+
+    def _span_number(self, path: str, values: dict[str, str]) -> int:
         if not self.has_dates:
-            return int(match["SPAN"])
+            return int(values["SPAN"])
         try:
-            date = datetime.date(*(int(match[name]) for name in _DATE_FIELDS))
+            date = datetime.date(*(int(values[name]) for name in _DATE_FIELDS))
         except ValueError as error:
             raise SpanError(
                 f"Daily folders should be named by dates. Received: {path} ({error})."

@@ -7,12 +7,11 @@ import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from adarec_tf.data.log.readers import InteractionsError
+
 _BLOCK_ROWS = 1 << 16
 _TYPES = {"bytes_list": tf.string, "int64_list": tf.int64, "float_list": tf.float32}
-
-
-class RecordError(ValueError):
-    """What should hold for a file of records and does not, without the name of the file."""
+_NO_EXAMPLE = "should hold `tf.train.Example`s. Received"
 
 
 def read_records(path: str, compression: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -27,71 +26,75 @@ def read_records(path: str, compression: str, names: Sequence[str]) -> Iterator[
       Batches with a column for each name: string, int64 or double.
 
     Raises:
-      RecordError: a record is damaged, is no example, or has not one value of a feature.
+      InteractionsError: a record is damaged, is no example, or has not one value of a feature.
     """
     dataset = tf.data.TFRecordDataset(path, compression)
     try:
         for first in dataset.take(1):
-            schema = {name: _find_type(first.numpy(), name) for name in names}
+            kinds = {name: _find_type(path, first.numpy(), name) for name in names}
         for number, serialized in enumerate(dataset.batch(_BLOCK_ROWS)):
             try:
                 features = tf.io.parse_example(
                     serialized,
-                    {name: tf.io.FixedLenFeature([], kind) for name, kind in schema.items()},
+                    {name: tf.io.FixedLenFeature([], kind) for name, kind in kinds.items()},
                 )
             except tf.errors.InvalidArgumentError as error:
-                raise _row_error(serialized, number * _BLOCK_ROWS, schema, error) from error
-            yield pa.RecordBatch.from_arrays(
-                [_to_arrow(features[name]) for name in names], names=list(names)
-            )
+                row = number * _BLOCK_ROWS + 1
+                raise _row_error(path, serialized, row, kinds, error) from error
+            arrays = [_to_arrow(path, features[name]) for name in names]
+            yield pa.RecordBatch.from_arrays(arrays, names=list(names))
     except tf.errors.DataLossError as error:
-        raise RecordError(f"be a whole TFRecord file. Received: {error.message}") from error
+        raise InteractionsError(
+            f"{path} should be a whole TFRecord file. Received: {error.message}"
+        ) from error
 
 
-def _find_type(record: bytes, name: str) -> tf.DType:
+def _find_type(path: str, record: bytes, name: str) -> tf.DType:
     try:
         feature = tf.train.Example.FromString(record).features.feature
     except DecodeError as error:
-        raise RecordError("hold `tf.train.Example`s. Received: other bytes.") from error
+        raise InteractionsError(f"{path} {_NO_EXAMPLE}: other bytes.") from error
     kind = feature[name].WhichOneof("kind") if name in feature else None
     if kind is None:
         found = ", ".join(sorted(feature)) or "none"
-        raise RecordError(
-            f"hold examples with one value of `{name}` each. Received the features: {found}."
+        raise InteractionsError(
+            f"{path} should hold examples with one value of `{name}` each. "
+            f"Received the features: {found}."
         )
     return _TYPES[kind]
 
 
-def _to_arrow(values: tf.Tensor) -> pa.Array:
+def _to_arrow(path: str, values: tf.Tensor) -> pa.Array:
     """Text as one buffer, and not as an object a row."""
     if values.dtype != tf.string:
         array = pa.array(values.numpy())
         return array.cast(pa.float64()) if pa.types.is_floating(array.type) else array
-    ends = np.cumsum(tf.strings.length(values).numpy())
-    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    offsets = np.cumsum([0, *tf.strings.length(values).numpy()], dtype=np.int32)
     data = tf.strings.reduce_join(values).numpy()
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
     try:
-        return pa.Array.from_buffers(pa.binary(), len(ends), buffers).cast(pa.string())
+        return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers).cast(pa.string())
     except pa.ArrowInvalid as error:
-        raise RecordError("hold text in UTF-8. Received: other bytes.") from error
+        raise InteractionsError(
+            f"{path} should hold text in UTF-8. Received: other bytes."
+        ) from error
 
 
 def _row_error(
-    serialized: tf.Tensor, first_row: int, schema: dict[str, tf.DType], error: Exception
-) -> RecordError:
+    path: str, serialized: tf.Tensor, first_row: int, kinds: dict[str, tf.DType], error: Exception
+) -> InteractionsError:
     """Which row of a block cannot be read."""
-    for row, record in enumerate(serialized.numpy(), first_row + 1):
+    for row, record in enumerate(serialized.numpy(), first_row):
         try:
             feature = tf.train.Example.FromString(record).features.feature
         except DecodeError:
-            return RecordError(f"hold `tf.train.Example`s. Received in row {row}: other bytes.")
-        for name, kind in schema.items():
+            return InteractionsError(f"{path} {_NO_EXAMPLE} in row {row}: other bytes.")
+        for name, kind in kinds.items():
             found = feature[name].WhichOneof("kind") if name in feature else None
             values = list(getattr(feature[name], found).value) if found else []
             if len(values) != 1 or _TYPES[str(found)] != kind:
-                return RecordError(
-                    f"hold examples with one value of `{name}` each, {kind.name} as in the first "
-                    f"row. Received in row {row}: {values}."
+                return InteractionsError(
+                    f"{path} should hold examples with one value of `{name}` each, {kind.name} as "
+                    f"in the first row. Received in row {row}: {values}."
                 )
-    return RecordError(f"hold `tf.train.Example`s. Received: {error}.")
+    return InteractionsError(f"{path} {_NO_EXAMPLE}: {error}.")

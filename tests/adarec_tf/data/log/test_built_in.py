@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from adarec_tf.data.log.built_in import DATASETS, generate_sample_scene, write_sample_scene
-from adarec_tf.data.log.interactions import InteractionColumns, inspect_log, list_input_files
+from adarec_tf.data.log.interactions import inspect_log
+from adarec_tf.data.log.readers import InteractionColumns, list_input_files
 
 REAL_LOGS = Path(__file__).parents[4] / "shared" / "data"
 

@@ -15,12 +15,11 @@ from adarec_tf.data.log.interactions import (
     EVENT_FIELD,
     INTERACTION_SCHEMA,
     MISSING_IDS,
-    InteractionColumns,
-    InteractionsError,
     LogSummary,
     inspect_log,
     read_interactions,
 )
+from adarec_tf.data.log.readers import InteractionColumns, InteractionsError
 from tests.strategies import raw_ids
 
 HEADER = "user_id,item_id,timestamp\n"

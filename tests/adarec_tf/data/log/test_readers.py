@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from adarec_tf.data.log.interactions import InteractionsError, list_input_files
+from adarec_tf.data.log.readers import InteractionsError, list_input_files
 
 
 def test_a_folder_is_listed_by_name_without_hidden_and_bookkeeping_files(tmp_path: Path) -> None:

@@ -5,12 +5,8 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.data.log import tfrecord_reader as interaction_records
-from adarec_tf.data.log.interactions import (
-    InteractionColumns,
-    InteractionsError,
-    inspect_log,
-    read_interactions,
-)
+from adarec_tf.data.log.interactions import inspect_log, read_interactions
+from adarec_tf.data.log.readers import InteractionColumns, InteractionsError
 
 COLUMNS = InteractionColumns("who", "what", "when")
 ROWS = [("zoë", 7, 3), ("", 8, 4), ("ann", 2**40, -5)]
