@@ -50,7 +50,6 @@ def RankingEvaluator(  # noqa: N802 (a component is named as a class)
         vocabulary=read_vocabulary(vocabulary.uri),
         teacher_bundle=bundle_dir(teacher.uri),
         student_bundle=bundle_dir(student.uri),
-        config=config,
     )
     verdict = judge(comparison.rows, config)
     fileio.makedirs(evaluation.uri)

@@ -99,8 +99,8 @@ def ServerValidator(  # noqa: N802 (a component is named as a class)
     sequences: InputArtifact[Sequences],
     vocabulary: InputArtifact[Vocabulary],
     blessing: OutputArtifact[InfraBlessing],
-    num_requests: Parameter[int],
     code_fingerprint: Parameter[str],
+    num_requests: Parameter[int] = 16,
 ) -> None:
     """Blesses a model whose bundle a server answers with as this process does.
 
@@ -109,8 +109,8 @@ def ServerValidator(  # noqa: N802 (a component is named as a class)
       sequences: where the histories asked about come from: the test split.
       vocabulary: their items.
       blessing: the verdict and its reasons.
-      num_requests: how many histories to ask about.
       code_fingerprint: of the code this runs, so that the cache sees changes.
+      num_requests: how many histories to ask about.
     """
     del code_fingerprint  # a part of the cache key alone
     bundle = bundle_dir(model.uri)

@@ -19,7 +19,6 @@ from components.checkpoints import file_fingerprint, resumable
 from components.determinism import deterministic_operations
 from components.initial_models import continue_from_file
 from components.model_artifact import (
-    read_keras_model,
     read_teacher,
     read_vocabulary,
     teacher_files,
@@ -36,6 +35,8 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     model: OutputArtifact[Model],
     student_config: Parameter[str],
     distillation_config: Parameter[str],
+    windows: Parameter[str],
+    compute_dtype: Parameter[str],
     seed: Parameter[int],
     code_fingerprint: Parameter[str],
     checkpoint_dir: Parameter[str],
@@ -48,16 +49,18 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
       sequences: split histories.
       vocabulary: their items.
       teacher: what the student learns from.
-      genotype: the student's architecture, and the weights it had in the supernet.
+      genotype: the student's architecture.
       model: the trained student.
       student_config: JSON of `StudentConfig`.
       distillation_config: JSON of `DistillationConfig`.
+      windows: which windows of a long history are trained on, as `data.windows`.
+      compute_dtype: of the catalog logits.
       seed: of weights, dropout and batches.
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted training continues from.
       log_dir: where TensorBoard finds a folder of each stage.
       initial_model: folder of an earlier run's student of this genotype, from whose weights this
-        one continues, whatever the initial weights and table of the config; "" begins with those.
+        one continues, whatever the initial table of the config; "" begins anew.
 
     Raises:
       ValueError: the earlier student is of another architecture, or knows other items.
@@ -69,34 +72,23 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     config = student_config_of(architecture, StudentConfig.from_json(student_config))
     distillation = DistillationConfig.from_json(distillation_config)
     items = read_vocabulary(vocabulary.uri)
+    student = build_student(
+        architecture, config, statistics.num_items, statistics.max_length, seed=seed
+    )
     if initial_model:
-        distillation = distillation.replace(initial_weights="fresh", initial_table="random")
-    if distillation.initial_weights == "supernet":
-        student = read_keras_model(os.path.join(genotype.uri, artifacts.SUPERNET_STUDENT_FILE))
-    else:
-        student = build_student(
-            architecture,
-            config,
-            statistics.num_items,
-            statistics.max_length,
-            seed=seed,
-        )
-    if initial_model:
+        distillation = distillation.replace(initial_table="random")
         initial_file = os.path.join(initial_model, artifacts.KERAS_MODEL_FILE)
         continue_from_file(student, initial_file, initial_model, items)
     identity = (
         student_config,
         distillation_config,
+        windows,
+        compute_dtype,
         architecture.to_json(),
         seed,
         code_fingerprint,
         statistics.data_fingerprint,
         *map(file_fingerprint, teacher_files(teacher.uri)),
-        *(
-            [file_fingerprint(os.path.join(genotype.uri, artifacts.SUPERNET_STUDENT_FILE))]
-            if distillation.initial_weights == "supernet"
-            else []
-        ),
         *([file_fingerprint(initial_file)] if initial_model else []),
     )
     with resumable(checkpoint_dir, "student", *identity) as checkpoint, deterministic_operations():
@@ -112,6 +104,8 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             checkpoint_dir=checkpoint,
             log_dir=os.path.join(log_dir, "student"),
             start_counts=bool(initial_model),
+            windows=windows,
+            compute_dtype=compute_dtype,
         )
         write_model(
             model.uri,

@@ -42,6 +42,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
     student_config: Parameter[str],
     search_config: Parameter[str],
     distillation_config: Parameter[str],
+    compute_dtype: Parameter[str],
     seed: Parameter[int],
     code_fingerprint: Parameter[str],
     checkpoint_dir: Parameter[str],
@@ -60,6 +61,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
       student_config: JSON of `StudentConfig`.
       search_config: JSON of `SearchConfig`.
       distillation_config: JSON of `DistillationConfig`.
+      compute_dtype: of the catalog logits.
       seed: of weights, samples and batches.
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted search continues from.
@@ -74,6 +76,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         student_config,
         search_config,
         distillation_config,
+        compute_dtype,
         seed,
         code_fingerprint,
         cost_table_fingerprint,
@@ -115,6 +118,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
                 log_dir=os.path.join(log_dir, "search"),
                 trace_path=trace_path,
                 strategy=strategy,
+                compute_dtype=compute_dtype,
             )
             if is_chief(strategy):
                 trace_file = os.path.join(genotype.uri, SEARCH_TRACE_FILE)

@@ -28,6 +28,8 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
     model: OutputArtifact[Model],
     teacher_config: Parameter[str],
     training_config: Parameter[str],
+    windows: Parameter[str],
+    compute_dtype: Parameter[str],
     seed: Parameter[int],
     code_fingerprint: Parameter[str],
     checkpoint_dir: Parameter[str],
@@ -44,6 +46,8 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
       model: the trained teacher, and the further members of an ensemble.
       teacher_config: JSON of `TeacherConfig`.
       training_config: JSON of `TrainingConfig`.
+      windows: which windows of a long history are trained on, as `data.windows`.
+      compute_dtype: of the catalog logits.
       seed: of weights, dropout and batches.
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where an interrupted training continues from.
@@ -68,6 +72,8 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
     identity = (
         teacher_config,
         training_config,
+        windows,
+        compute_dtype,
         seed,
         code_fingerprint,
         statistics.data_fingerprint,
@@ -97,6 +103,8 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
             checkpoint_dir=os.path.join(folder, name),
             log_dir=os.path.join(log_dir, name),
             start_counts=bool(initial_files),
+            windows=windows,
+            compute_dtype=compute_dtype,
         )
         return teacher, training_history
 

@@ -32,15 +32,13 @@ class RunningServer(NamedTuple):
       address: HOST:PORT, "" for no server.
       model_name: the name it serves the folder under.
       tls_ca: PEM file with who signs its certificate; "" for plain text.
-      tls_cert: PEM file with a certificate to show it, "" for none.
-      tls_key: PEM file with its key.
+      tls_cert: PEM file with a certificate to show it and its key, "" for none.
     """
 
     address: str
     model_name: str
     tls_ca: str = ""
     tls_cert: str = ""
-    tls_key: str = ""
 
 
 def push(
@@ -79,7 +77,7 @@ def ask_running_server(bundle: str, version: int, server: RunningServer) -> str:
         "--bundle": bundle,
         "--tls-ca": server.tls_ca,
         "--tls-cert": server.tls_cert,
-        "--tls-key": server.tls_key,
+        "--tls-key": server.tls_cert,
     }
     # By name and in a process of its own: components do not import `serving`.
     completed = subprocess.run(
@@ -112,7 +110,6 @@ def VersionPusher(  # noqa: N802 (a component is named as a class)
     server_address: Parameter[str],
     server_tls_ca: Parameter[str],
     server_tls_cert: Parameter[str],
-    server_tls_key: Parameter[str],
     model_name: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
@@ -131,8 +128,7 @@ def VersionPusher(  # noqa: N802 (a component is named as a class)
       server_address: HOST:PORT of a running server that has to answer with the new version; ""
         for none.
       server_tls_ca: PEM file with who signs that server's certificate; "" for plain text.
-      server_tls_cert: PEM file with a certificate to show it, "" for none.
-      server_tls_key: PEM file with its key.
+      server_tls_cert: PEM file with a certificate to show it and its key, "" for none.
       model_name: the name it serves the folder under.
       code_fingerprint: of the code this runs, so that the cache sees changes.
     """
@@ -141,9 +137,7 @@ def VersionPusher(  # noqa: N802 (a component is named as a class)
     reasons = [line for is_blessed, lines in verdicts if not is_blessed for line in lines]
     version = 0
     if all(is_blessed for is_blessed, _ in verdicts):
-        server = RunningServer(
-            server_address, model_name, server_tls_ca, server_tls_cert, server_tls_key
-        )
+        server = RunningServer(server_address, model_name, server_tls_ca, server_tls_cert)
         version, problem = push(bundle_dir(model.uri), serving_dir, int(keep_versions), server)
         reasons = [f"Version {version} was taken back: {problem}"] if problem else []
     is_pushed = version > 0 and not reasons

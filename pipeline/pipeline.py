@@ -84,6 +84,8 @@ def create_pipeline(
         vocabulary=vocabulary,
         teacher_config=config.teacher.to_json(),
         training_config=config.training.to_json(),
+        windows=config.data.windows,
+        compute_dtype=config.compute_dtype,
         seed=config.seed,
         code_fingerprint=source_fingerprint("components.teacher_trainer"),
         checkpoint_dir=checkpoint_dir,
@@ -98,6 +100,7 @@ def create_pipeline(
         student_config=config.student.to_json(),
         search_config=config.search.to_json(),
         distillation_config=config.distillation.to_json(),
+        compute_dtype=config.compute_dtype,
         seed=config.seed,
         code_fingerprint=source_fingerprint("components.student_searcher"),
         checkpoint_dir=checkpoint_dir,
@@ -114,6 +117,8 @@ def create_pipeline(
         genotype=searcher.outputs["genotype"],
         student_config=config.student.to_json(),
         distillation_config=config.distillation.to_json(),
+        windows=config.data.windows,
+        compute_dtype=config.compute_dtype,
         seed=config.seed,
         code_fingerprint=source_fingerprint("components.student_distiller"),
         checkpoint_dir=checkpoint_dir,
@@ -136,7 +141,6 @@ def create_pipeline(
         model=distiller.outputs["model"],
         sequences=sequences,
         vocabulary=vocabulary,
-        num_requests=config.serving.num_validation_requests,
         code_fingerprint=source_fingerprint("components.server_validator", "serving.validation"),
     )
 
@@ -150,7 +154,6 @@ def create_pipeline(
         server_address=config.serving.server_address,
         server_tls_ca=config.serving.server_tls_ca,
         server_tls_cert=config.serving.server_tls_cert,
-        server_tls_key=config.serving.server_tls_key,
         model_name=config.serving.model_name,
         code_fingerprint=source_fingerprint("components.version_pusher", "serving.push_check"),
     )

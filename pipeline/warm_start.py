@@ -105,11 +105,7 @@ def warm_config(
     )
     if not is_kept:
         return config, start._replace(student="", genotype="")
-    kept = config.replace(
-        search=config.search.replace(genotype=start.genotype),
-        # Of a student that begins anew.
-        distillation=config.distillation.replace(initial_weights="fresh"),
-    )
+    kept = config.replace(search=config.search.replace(genotype=start.genotype))
     _check_student(kept, start)
     return kept, start
 
@@ -194,7 +190,7 @@ def _check_student(config: PipelineConfig, start: WarmStart) -> None:
     manifest = read_manifest(bundle_dir(start.student))
     earlier = json.loads(manifest["student_config"])
     now = student_config_of(genotype, config.student).to_dict()
-    fixed = {name: now[name] for name in ("hidden_dim", "item_table")}
+    fixed = {name: now[name] for name in ("hidden_dim", "precision")}
     advice = " For a new student, run with --search-again."
     _check_equal("student", fixed, earlier, start, advice)
 

@@ -231,7 +231,7 @@ def test_a_reference_page_is_generated_from_the_code(name: str) -> None:
 
 def test_every_setting_has_a_description() -> None:
     rows = re.findall(r"^\| `(.*?)` \|.*\| (.*?) \|$", settings_page(), re.MULTILINE)
-    assert {name for name, _ in rows} >= {"seed", "data.max_length", "student.item_table.format"}
+    assert {name for name, _ in rows} >= {"seed", "data.max_length", "student.precision"}
     assert [name for name, description in rows if not description] == []
 
 

@@ -1,6 +1,6 @@
 """What a student must show to be blessed."""
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from adarec_tf.config.base import Config
 
@@ -12,5 +12,3 @@ class EvaluationConfig(Config):
     """Lowest NDCG@10 on the test targets, as a share of the teacher's."""
     max_latency_ms: PositiveFloat = 50.0
     """Highest median latency of one request, in process, in milliseconds."""
-    latency_requests: PositiveInt = 200
-    """Requests that are timed."""

@@ -1,11 +1,11 @@
 """A whole run: the scene, the seed and every stage."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import NonNegativeInt, field_validator, model_validator
 
-from adarec_tf.config.base import Config, Name, check, parse_assignment
+from adarec_tf.config.base import Config, Name, parse_assignment
 from adarec_tf.config.data import DataConfig
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.evaluation import EvaluationConfig
@@ -24,6 +24,8 @@ class PipelineConfig(Config):
     """Name of the run's data and settings."""
     seed: NonNegativeInt = 1
     """Seed of everything random."""
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the catalog logits in training; bfloat16 is fast where the CPU has it."""
     spans: SpansConfig = SpansConfig()
     data: DataConfig = DataConfig()
     teacher: TeacherConfig = NextItNetConfig()
@@ -44,12 +46,6 @@ class PipelineConfig(Config):
 
     @model_validator(mode="after")
     def _check_stages(self) -> Self:
-        check(
-            not self.search.genotype or self.distillation.initial_weights != "supernet",
-            "distillation.initial_weights",
-            "fresh with search.genotype, which trains no supernet",
-            self.distillation.initial_weights,
-        )
         self.search.num_optional_cells(self.student.num_cells)
         for width in self.search.hidden_dims:
             self.student.replace(hidden_dim=width)

@@ -2,12 +2,13 @@
 
 from typing import Literal, Self
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from adarec_tf.config.base import Config, Sizes, check
+from adarec_tf.config.base import Sizes, check
+from adarec_tf.config.training import FitConfig
 
 
-class SearchConfig(Config):
+class SearchConfig(FitConfig):
     """The search: weights on one half of the training users, alphas on the other."""
 
     method: Literal["bilevel", "random", "evolution"] = "bilevel"
@@ -22,15 +23,11 @@ class SearchConfig(Config):
     Empty: `student.hidden_dim` alone."""
     max_epochs: PositiveInt = 10
     """Epochs at most."""
+    patience: PositiveInt = 2
+    """Epochs with an unchanged genotype before the search stops."""
     warmup_epochs: NonNegativeInt = 5
     """Epochs in which the weights are trained alone, so that operations without weights do not win
     against convolutions that have not been trained yet."""
-    patience: PositiveInt = 2
-    """Epochs with an unchanged genotype before the search stops."""
-    positions_per_batch: PositiveInt = 1024
-    """Positions of a batch, padding included."""
-    learning_rate: PositiveFloat = 2e-3
-    """Highest learning rate of the weights."""
     cost_weight: NonNegativeFloat = 0.05
     """Weight β of the cost, in units of the teacher's encoder."""
     cost_table: str = ""

@@ -12,8 +12,6 @@ class ServingConfig(Config):
 
     model_name: Name = "student"
     """Name that requests give."""
-    num_validation_requests: PositiveInt = 16
-    """Requests that a new version must answer before it is pushed."""
     keep_versions: PositiveInt = 5
     """Pushed versions that are kept; older ones are deleted."""
     server_address: str = ""
@@ -22,15 +20,16 @@ class ServingConfig(Config):
     server_tls_ca: str = ""
     """PEM file that says who signs that server's certificate; empty: plain text."""
     server_tls_cert: str = ""
-    """PEM file of a certificate to show the server, where it asks for one."""
-    server_tls_key: str = ""
-    """PEM file of that certificate's key."""
+    """PEM file of a certificate to show the server, where it asks for one, and of its key."""
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
-        ca, cert, key = self.server_tls_ca, self.server_tls_cert, self.server_tls_key
-        has_server = bool(self.server_address)
-        check(has_server or not ca, "server_tls_ca", "given with server_address alone", ca)
+        ca, cert = self.server_tls_ca, self.server_tls_cert
+        check(
+            bool(self.server_address) or not ca,
+            "server_tls_ca",
+            "given with server_address alone",
+            ca,
+        )
         check(bool(ca) or not cert, "server_tls_cert", "given with server_tls_ca alone", cert)
-        check(bool(cert) == bool(key), "server_tls_key", "given with server_tls_cert", key)
         return self

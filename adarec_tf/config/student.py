@@ -5,7 +5,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from adarec_tf.config.base import Config, ShareBelowOne, check
-from adarec_tf.config.item_table import ItemTableConfig
 
 
 class StudentConfig(Config):
@@ -19,30 +18,30 @@ class StudentConfig(Config):
     """Nodes of a cell, 2 or more: its norm would hide which operation feeds a lone node."""
     dropout: ShareBelowOne = 0.1
     """Share of the inputs of a layer that is dropped in training."""
-    item_table: ItemTableConfig = ItemTableConfig()
-    """Format of the item table."""
-    kernel_format: Literal["float32", "int8"] = "float32"
-    """Of the convolutions: `int8`, a byte a weight and a scale an output channel."""
+    precision: Literal["float32", "int8", "int4"] = "float32"
+    """Number format of the item table, in training and serving; convolutions are float32 with
+    float32, else int8."""
+
+    @property
+    def kernel_format(self) -> str:
+        """Number format of the convolutions."""
+        return kernel_format(self.precision)
 
     @model_validator(mode="after")
-    def _check_item_table(self) -> Self:
-        table = self.item_table
+    def _check_precision(self) -> Self:
         check(
-            table.format != "low_rank" or table.rank < self.hidden_dim,
-            "item_table.rank",
-            f"less than hidden_dim={self.hidden_dim}",
-            table.rank,
-        )
-        check(
-            table.format != "int4" or self.hidden_dim % 2 == 0,
+            self.precision != "int4" or self.hidden_dim % 2 == 0,
             "hidden_dim",
-            "even with item_table.format=int4, two numbers a byte",
+            "even with precision=int4, two numbers a byte",
             self.hidden_dim,
         )
-        check(
-            table.format != "product_codes" or self.hidden_dim % table.num_codes == 0,
-            "item_table.num_codes",
-            f"a divisor of hidden_dim={self.hidden_dim}",
-            table.num_codes,
-        )
         return self
+
+
+def kernel_format(precision: str) -> str:
+    """Number format of the convolutions of a student: half bytes would lose too much there.
+
+    >>> kernel_format("int4")
+    'int8'
+    """
+    return "float32" if precision == "float32" else "int8"

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from adarec_tf.config.base import Config, ShareBelowOne, Sizes, check
+from adarec_tf.config.base import Config, ShareBelowOne, check
 
 
 class TeacherConfig(Config):
@@ -69,15 +69,6 @@ class NextItNetConfig(TeacherConfig):
     """Kind of teacher."""
     num_blocks: PositiveInt = 4
     """Blocks of convolutions; the paper has 8 to 16, 4 are as accurate on short histories."""
-    kernel_size: PositiveInt = 3
-    """Positions that a convolution reads."""
-    dilations: Sizes = (1, 4)
-    """Distances of these positions: a block has one convolution for each."""
-
-    @model_validator(mode="after")
-    def _check_dilations(self) -> Self:
-        check(len(self.dilations) > 0, "dilations", "one or more numbers", self.dilations)
-        return self
 
 
 class _AttentionConfig(TeacherConfig):
@@ -111,8 +102,6 @@ class BERT4RecConfig(_AttentionConfig):
 
     name: Literal["bert4rec"] = "bert4rec"
     """Kind of teacher."""
-    mask_probability: ShareBelowOne = 0.2
-    """Share of a training history's items that is masked; the last one always is."""
     fine_tune_epochs: NonNegativeInt = 5
     """Epochs of next-item training with a causal mask, after the masked-item training; without
     them the model is no teacher, only a recommender."""

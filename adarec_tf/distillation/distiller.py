@@ -16,8 +16,7 @@ from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.initial_table import initialize_table
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.distillation.teacher_cache import (
-    OnlineTeacher,
-    TeacherCache,
+    MAX_CACHE_BYTES,
     TeacherStates,
     read_teacher,
 )
@@ -41,6 +40,9 @@ def distill_student(
     checkpoint_dir: str,
     log_dir: str | None = None,
     start_counts: bool = False,
+    windows: str = "last",
+    compute_dtype: str = "float32",
+    max_cache_bytes: int = MAX_CACHE_BYTES,
 ) -> list[EpochRecord]:
     """Trains a student with distillation; it ends with the best weights on validation.
 
@@ -59,6 +61,11 @@ def distill_student(
       checkpoint_dir: where an interrupted training continues from.
       log_dir: where TensorBoard finds the records; None writes none.
       start_counts: whether the weights it comes with stay where no epoch is better.
+      windows: what is trained on of a history longer than `max_length`: its `last` items, or `all`
+        of them in windows.
+      compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
+      max_cache_bytes: of the teacher's states that are kept; with more of them, the teacher runs in
+        every step.
 
     Returns:
       One record an epoch, with the parts of the loss, the mean transport plan (`plan[s,t]`) and
@@ -73,8 +80,9 @@ def distill_student(
         initialize_table(student.sequence_embedding, teacher.sequence_embedding)
     keras.utils.set_random_seed(seed)
     num_layers = len(student(tf.zeros([1, 1], tf.int64)).hidden_states)
-    objective = DistillationObjective(student.sequence_embedding, num_layers, teacher, config)
-    training = config.training()
+    objective = DistillationObjective(
+        student.sequence_embedding, num_layers, teacher, config, compute_dtype
+    )
 
     def epoch_batches(epoch: int) -> Iterable[Batch]:
         return next_item_batches(
@@ -83,17 +91,24 @@ def distill_student(
             positions_per_batch=config.positions_per_batch,
             seed=seed,
             epoch=epoch,
-            windows=config.windows,
+            windows=windows,
         )
 
     variables = [*student.trainable_variables, *objective.trainable_variables]
-    num_steps = count_batches(epoch_batches(0))
-    optimizer = build_optimizer(training, num_steps, variables)
-    step = _train_step(
-        student, objective, optimizer, variables, num_steps * config.max_epochs, seed
+    optimizer = build_optimizer(
+        variables,
+        learning_rate=config.learning_rate,
+        num_steps=count_batches(epoch_batches(0)) * config.max_epochs,
     )
-    reader = _teacher_reader(
-        teacher, train, config, max_length, os.path.join(checkpoint_dir, "teacher_states")
+    step = _train_step(student, objective, optimizer, variables, seed)
+    reader = read_teacher(
+        teacher,
+        train,
+        max_length=max_length,
+        directory=os.path.join(checkpoint_dir, "teacher_states"),
+        # Windows of whole histories are cut elsewhere in every epoch.
+        max_bytes=max_cache_bytes if windows == "last" else 0,
+        num_top_items=config.num_kept_items,
     )
     task = FitTask(
         stage="distillation",
@@ -114,7 +129,7 @@ def distill_student(
         extra_variables=objective.variables,
         start_counts=start_counts,
     )
-    return fit(task, training, checkpoint_dir, log_dir)
+    return fit(task, config, checkpoint_dir, log_dir)
 
 
 def _check_same_items(student: keras.Model, teacher: keras.Model | EnsembleTeacher) -> None:
@@ -126,32 +141,11 @@ def _check_same_items(student: keras.Model, teacher: keras.Model | EnsembleTeach
         )
 
 
-def _teacher_reader(
-    teacher: keras.Model | EnsembleTeacher,
-    train: Histories,
-    config: DistillationConfig,
-    max_length: int,
-    directory: str,
-) -> TeacherCache | OnlineTeacher:
-    # Windows of whole histories are cut elsewhere in every epoch.
-    if config.windows != "last":
-        return OnlineTeacher(teacher, config.num_kept_items)
-    return read_teacher(
-        teacher,
-        train,
-        max_length=max_length,
-        directory=directory,
-        max_bytes=config.max_cache_bytes,
-        num_top_items=config.num_kept_items,
-    )
-
-
 def _train_step(
     student: keras.Model,
     objective: DistillationObjective,
     optimizer: keras.optimizers.Optimizer,
     variables: list[keras.Variable],
-    total_steps: int,
     seed: int,
 ) -> _DistillationStep:
     batch = tf.TensorSpec([None, None], tf.int64)
@@ -161,10 +155,9 @@ def _train_step(
         item_ids: tf.Tensor, labels: tf.Tensor, teacher: TeacherStates
     ) -> dict[str, tf.Tensor]:
         step = tf.cast(optimizer.iterations.value, tf.int64)
-        progress = tf.cast(step, tf.float32) / total_steps
         with tf.GradientTape() as tape:
             outputs = student(item_ids, training=True)
-            value = objective(outputs, teacher, labels, progress, tf.stack([seed, step]))
+            value = objective(outputs, teacher, labels, tf.stack([seed, step]))
         gradients = tape.gradient(value.total, [v.value for v in variables])
         apply_gradients(optimizer, gradients, variables)
         student_mass, teacher_mass = objective.updated_masses(value.layer_costs)

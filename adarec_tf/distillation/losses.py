@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from adarec_tf.models.sequence_model import MASKED_SCORE
-
 _SMALLEST_PROBABILITY = 1e-37  # that float32 holds; its logarithm is -85
 
 
@@ -173,38 +171,3 @@ class _Distribution:
     def log_likelihood(self, expected_items: tf.Tensor) -> tf.Tensor:
         """Mean log-probability, in nats, of items drawn so that their mean vector is this: [N]."""
         return self._logits_of(expected_items) - self._normalizer
-
-
-def top_items_divergence(
-    student: Scores, teacher: Scores, *, num_top_items: int, kd_temperature: float = 1.0
-) -> tf.Tensor:
-    """KL(teacher || student) among the union of the teacher's and the student's best items.
-
-    Args:
-      student: final states and item vectors; gradients flow to both.
-      teacher: final states and item vectors, constants.
-      num_top_items: how many best items of each side.
-      kd_temperature: see `logits_losses`.
-
-    Returns:
-      Scalar float32, mean over positions, in nats times the squared temperature.
-    """
-    teacher = Scores(*map(tf.stop_gradient, teacher))
-    logits = [tf.matmul(*side, transpose_b=True) for side in (student, teacher)]
-    number = tf.minimum(num_top_items, tf.shape(logits[0])[1])
-    items = tf.concat([tf.math.top_k(tf.stop_gradient(x), number).indices for x in logits], axis=1)
-    # An item that is among the best of both counts once.
-    ordered = tf.sort(items, axis=1)
-    is_repeated = tf.concat(
-        [tf.zeros_like(ordered[:, :1], tf.bool), ordered[:, 1:] == ordered[:, :-1]], axis=1
-    )
-    student_log, teacher_log = (
-        tf.nn.log_softmax(
-            tf.where(
-                is_repeated, MASKED_SCORE, tf.gather(x, ordered, batch_dims=1) / kd_temperature
-            )
-        )
-        for x in logits
-    )
-    differences = tf.exp(teacher_log) * (teacher_log - student_log)
-    return tf.reduce_mean(tf.reduce_sum(differences, axis=-1)) * kd_temperature**2

@@ -13,12 +13,11 @@ import tensorflow as tf
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.distillation.emd import (
     emd_loss,
-    fixed_plan,
     ground_distance,
     mean_square,
-    sinkhorn_plan,
     transport_plan,
     uniform_mass,
+    uniform_plan,
     update_mass,
 )
 from adarec_tf.distillation.ensemble import EnsembleTeacher
@@ -27,7 +26,6 @@ from adarec_tf.distillation.losses import (
     Scores,
     embedding_loss,
     logits_losses,
-    top_items_divergence,
 )
 from adarec_tf.distillation.sampled_logits import (
     candidate_scores,
@@ -38,9 +36,9 @@ from adarec_tf.distillation.sampled_logits import (
 from adarec_tf.distillation.teacher_cache import TeacherStates, teacher_states
 from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
 from adarec_tf.training.devices import num_replicas, sum_over_replicas
-from adarec_tf.training.next_item_loss import labeled_positions, softmax_loss
+from adarec_tf.training.losses import labeled_positions, softmax_loss
 
-_SINKHORN_ITERATIONS = 50
+NUM_SAMPLED_ITEMS = 512  # of the catalog, where the logits are those of a sample
 
 
 class ObjectiveValue(NamedTuple):
@@ -86,23 +84,31 @@ class DistillationObjective:
         num_student_layers: int,
         teacher: keras.Model | EnsembleTeacher,
         config: DistillationConfig,
+        compute_dtype: str = "float32",
     ) -> None:
-        """Args: the student's tied embedding and layers, a built teacher, the terms' weights."""
+        """Creates the projections and the masses.
+
+        Args:
+          student_embedding: the student's tied embedding.
+          num_student_layers: hidden states of the student.
+          teacher: built.
+          config: the terms and their weights.
+          compute_dtype: of the catalog logits.
+        """
         self._student_embedding = student_embedding
         self._teacher = teacher
         self._config = config
+        self._compute_dtype = compute_dtype
         outputs = teacher(tf.zeros([1, 1], tf.int64), training=False)
         num_teacher_layers = len(outputs.hidden_states)
         self._teacher_items = teacher.sequence_embedding.item_vectors()  # frozen: gathered once
-        self._stratum_starts = stratum_starts(student_embedding.num_items, config.num_sampled_items)
+        self._stratum_starts = stratum_starts(student_embedding.num_items, NUM_SAMPLED_ITEMS)
         self._embedding_projection = self._projections(1, outputs.embedding)
         self._hidden_projections = self._projections(num_student_layers, outputs.hidden_states[0])
         self._fixed_plan = (
-            None
-            if config.hidden_mapping in ("emd", "sinkhorn")
-            else tf.constant(
-                fixed_plan(config.hidden_mapping, num_student_layers, num_teacher_layers)
-            )
+            tf.constant(uniform_plan(num_student_layers, num_teacher_layers))
+            if config.hidden_mapping == "uniform"
+            else None
         )
         self.student_mass, self.teacher_mass = map(
             _mass_variable, (num_student_layers, num_teacher_layers)
@@ -148,7 +154,6 @@ class DistillationObjective:
         student_outputs: SequenceOutputs,
         teacher: TeacherStates,
         labels: tf.Tensor,
-        progress: tf.Tensor | float = 0.0,
         seed: tf.Tensor | tuple[int, int] = (0, 0),
         share: tf.Tensor | float = 1.0,
     ) -> ObjectiveValue:
@@ -158,7 +163,6 @@ class DistillationObjective:
           student_outputs: of the batch.
           teacher: its states at the labeled positions of the same batch; constants.
           labels: int64 [B, L], PAD where there is none.
-          progress: the share of the training that is over, for the terms' schedules.
           seed: int [2], of the items that are sampled, if any.
           share: of the whole batch's labeled positions, where this is the part of a replica.
 
@@ -178,8 +182,7 @@ class DistillationObjective:
         embedding = self._embedding_term(at_labels([student_outputs.embedding]), teacher)
         task, embedding, divergence = (share * mean for mean in (task, embedding, divergence))
         losses = DistillationLosses(embedding, hidden, divergence)
-        total = self._total(task, losses, progress)
-        return ObjectiveValue(total, task, losses, plan, layer_costs)
+        return ObjectiveValue(self._total(task, losses), task, losses, plan, layer_costs)
 
     def _logits_terms(
         self,
@@ -193,27 +196,14 @@ class DistillationObjective:
             return self._sampled_logits_terms(states, labels, teacher, seed)
         if config.logits_weight == 0:
             task = softmax_loss(
-                self._student_embedding, states, labels, compute_dtype=config.compute_dtype
+                self._student_embedding, states, labels, compute_dtype=self._compute_dtype
             )
             return task, tf.constant(0.0)
-        student = Scores(states, self._student_embedding.item_vectors())
-        target = Scores(teacher.final_states, self._teacher_items)
-        if config.logits_items == "top":
-            task = softmax_loss(
-                self._student_embedding, states, labels, compute_dtype=config.compute_dtype
-            )
-            return task, top_items_divergence(
-                student,
-                target,
-                num_top_items=config.num_top_items,
-                kd_temperature=config.kd_temperature,
-            )
         losses = logits_losses(
-            student,
+            Scores(states, self._student_embedding.item_vectors()),
             labels,
-            target,
-            kd_temperature=config.kd_temperature,
-            compute_dtype=config.compute_dtype,
+            Scores(teacher.final_states, self._teacher_items),
+            compute_dtype=self._compute_dtype,
         )
         return losses.task, losses.divergence
 
@@ -233,7 +223,6 @@ class DistillationObjective:
             student_scores,
             candidate_scores(teacher.final_states, *rows),
             candidates,
-            kd_temperature=self._config.kd_temperature,
         )
         return losses.task, losses.divergence
 
@@ -272,43 +261,26 @@ class DistillationObjective:
     def _plan(self, distance: tf.Tensor) -> tf.Tensor:
         if self._fixed_plan is not None:
             return self._fixed_plan
-        if self._config.hidden_mapping == "emd":
-            return transport_plan(self.student_mass, self.teacher_mass, distance)
-        return sinkhorn_plan(
-            self.student_mass,
-            self.teacher_mass,
-            distance,
-            regularization=self._config.sinkhorn_regularization,
-            num_iterations=_SINKHORN_ITERATIONS,
-        )
+        return transport_plan(self.student_mass, self.teacher_mass, distance)
 
-    def _total(
-        self, task: tf.Tensor, losses: DistillationLosses, progress: tf.Tensor | float
-    ) -> tf.Tensor:
+    def _total(self, task: tf.Tensor, losses: DistillationLosses) -> tf.Tensor:
         config = self._config
         distillation = (
-            config.embedding_weight * _scale(config.embedding_schedule, progress) * losses.embedding
-            + config.hidden_weight * _scale(config.hidden_schedule, progress) * losses.hidden
-            + config.logits_weight * _scale(config.logits_schedule, progress) * losses.logits
+            config.embedding_weight * losses.embedding
+            + config.hidden_weight * losses.hidden
+            + config.logits_weight * losses.logits
         )
         return (1.0 - config.kd_weight) * task + config.kd_weight * distillation
 
     def updated_masses(self, layer_costs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The masses after a batch whose `ObjectiveValue.layer_costs` are given: [S] and [T]."""
-        config = self._config
         # A fixed mapping moves no mass, and a term without weight has no costs.
-        moves = self._fixed_plan is None and config.hidden_weight > 0
-        student, teacher = (
-            update_mass(
-                mass,
-                tf.reduce_sum(layer_costs, axis=axis),
-                kind=config.mass_update if moves else "none",
-                temperature=config.mass_temperature,
-                momentum=config.mass_momentum,
-            )
-            for mass, axis in ((self.student_mass, 1), (self.teacher_mass, 0))
+        if self._fixed_plan is not None or self._config.hidden_weight == 0:
+            return tf.identity(self.student_mass), tf.identity(self.teacher_mass)
+        return (
+            update_mass(self.student_mass, tf.reduce_sum(layer_costs, axis=1)),
+            update_mass(self.teacher_mass, tf.reduce_sum(layer_costs, axis=0)),
         )
-        return student, teacher
 
 
 def _mass_variable(num_layers: int) -> tf.Variable:
@@ -324,8 +296,3 @@ def _project(
     projections: Sequence[keras.layers.Dense], states: Sequence[tf.Tensor]
 ) -> list[tf.Tensor]:
     return [layer(state) for layer, state in zip(projections, states, strict=True)]
-
-
-def _scale(schedule: str, progress: tf.Tensor | float) -> tf.Tensor | float:
-    """What a term's weight is multiplied with after this share of the training."""
-    return {"constant": 1.0, "fall": 1.0 - progress, "rise": progress}[schedule]

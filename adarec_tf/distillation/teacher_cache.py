@@ -17,10 +17,11 @@ import tensorflow as tf
 from adarec_tf.data.batches import Batch, next_item_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.training.next_item_loss import labeled_positions
+from adarec_tf.training.losses import labeled_positions
 
 logger = logging.getLogger(__name__)
 
+MAX_CACHE_BYTES = 4 * 2**30
 _BATCH = 8192  # positions
 _TOP_ITEMS_BATCH = 1024  # where each has scores of the catalog
 

@@ -270,7 +270,7 @@ def _profiled_genotypes(shape: StudentShape, num_students: int) -> list[Genotype
 
 def _build_embedding(shape: StudentShape) -> SequenceEmbedding:
     embedding = SequenceEmbedding(
-        shape.num_items, shape.hidden_dim, shape.max_length, item_table=shape.item_table
+        shape.num_items, shape.hidden_dim, shape.max_length, item_table=shape.precision
     )
     embedding.build((None, None))
     return embedding
@@ -286,8 +286,7 @@ def _build_student(
         max_length=shape.max_length,
         hidden_dim=shape.hidden_dim,
         dropout=0.0,
-        item_table=shape.item_table,
-        kernel_format=shape.kernel_format,
+        precision=shape.precision,
     )
     student.sequence_embedding = embedding
     for layer in (*student.cells, student.final_norm):

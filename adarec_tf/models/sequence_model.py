@@ -7,12 +7,11 @@ supernet and student meet only here: distillation, evaluation and export are wri
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import keras
 import tensorflow as tf
 
-from adarec_tf.config.item_table import FLOAT32_TABLE, ItemTableConfig
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.models.item_tables import TableReader, TableSize, create_item_table
 from adarec_tf.models.quantization import fake_quantize
@@ -100,13 +99,20 @@ class SequenceEmbedding(keras.layers.Layer):
         use_positions: bool = True,
         dropout: float = 0.0,
         has_mask: bool = False,
-        item_table: ItemTableConfig | dict[str, Any] = FLOAT32_TABLE,
+        item_table: str = "float32",
         **kwargs: object,
     ) -> None:
-        """Args: see the attributes of the same names; `max_length` is in items.
+        """Creates the layer.
 
-        `has_mask` adds the row of `mask_id`, for models that are trained on masked items.
-        `item_table` is the table's config, or what its `to_dict` returned.
+        Args:
+          num_items: items of the catalog; ids are 1..num_items.
+          hidden_dim: D.
+          max_length: items of a history that the model sees.
+          use_positions: whether an item's place is embedded as well.
+          dropout: share of the embedded numbers that is dropped in training.
+          has_mask: whether there is a row of `mask_id`, for models trained on masked items.
+          item_table: format of the table: `float32`, `int8` or `int4`.
+          **kwargs: of the Keras layer.
         """
         super().__init__(**kwargs)
         self.num_items = num_items
@@ -115,11 +121,9 @@ class SequenceEmbedding(keras.layers.Layer):
         self.use_positions = use_positions
         self.has_mask = has_mask
         self.dropout = keras.layers.Dropout(dropout)
-        config = (
-            ItemTableConfig.from_dict(item_table) if isinstance(item_table, dict) else item_table
-        )
+        self.table_format = item_table
         size = TableSize(num_items, num_items + 1 + has_mask, hidden_dim)
-        self.item_table = create_item_table(config, size)
+        self.item_table = create_item_table(item_table, size)
         self._read_table: TableReader = self.item_table
 
     @property
@@ -227,7 +231,7 @@ class SequenceEmbedding(keras.layers.Layer):
             "use_positions": self.use_positions,
             "dropout": self.dropout.rate,
             "has_mask": self.has_mask,
-            "item_table": self.item_table.config.to_dict(),
+            "item_table": self.table_format,
         }
 
 

@@ -14,6 +14,7 @@ from adarec_tf.models.model_cost import count_parameters, encoder_macs
 from adarec_tf.models.sequence_model import SequenceModel
 
 # Keys of a row beside the ranking metrics; a baseline, which is never served, has none of them.
+LATENCY_REQUESTS = 200
 COST_KEYS = (
     "parameters",
     "embedding_parameters",
@@ -60,8 +61,8 @@ def compare_models(
     vocabulary: ItemVocabulary,
     teacher_bundle: str,
     student_bundle: str,
-    config: EvaluationConfig,
     k: int = 10,
+    num_requests: int = LATENCY_REQUESTS,
 ) -> Comparison:
     """Measures baselines, teacher and student on the same test targets.
 
@@ -74,8 +75,8 @@ def compare_models(
       vocabulary: the items, to ask the bundles with raw keys.
       teacher_bundle: the teacher's bundle directory.
       student_bundle: the student's bundle directory.
-      config: how many requests the latency is measured on.
       k: cut-off of slices, coverage and popularity, and items asked for in a request.
+      num_requests: how many requests the latency is measured on.
 
     Raises:
       ValueError: there are no test histories, or a model gives NaN.
@@ -83,9 +84,9 @@ def compare_models(
     if test.num_users == 0:
         raise ValueError("Models should be compared on at least one test history. Received: none.")
     accuracy = measure_accuracy(teacher, student, train, test, statistics=statistics, k=k)
-    requests = _request_histories(test, vocabulary, config.latency_requests)
+    requests = _request_histories(test, vocabulary, num_requests)
     costs = {
-        name: _costs(model, bundle, requests, statistics.max_length, config.latency_requests, k)
+        name: _costs(model, bundle, requests, statistics.max_length, num_requests, k)
         for name, model, bundle in (
             ("teacher", teacher, teacher_bundle),
             ("student", student, student_bundle),

@@ -43,7 +43,7 @@ def _shape_line(table: CostTable) -> str:
     shape = table.shape
     return (
         f"Students: {shape.num_cells} cells of {shape.num_nodes} nodes, hidden_dim "
-        f"{shape.hidden_dim}, {shape.item_table.format} table of {shape.num_items:,} items, "
+        f"{shape.hidden_dim}, {shape.precision} table of {shape.num_items:,} items, "
         f"histories of {shape.max_length} items."
     )
 

@@ -18,6 +18,7 @@ from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.histories import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
+from adarec_tf.distillation.teacher_cache import MAX_CACHE_BYTES
 from adarec_tf.models.students import Student, build_student
 from adarec_tf.models.students.cost_table import CostTable, StudentShape
 from adarec_tf.models.students.genotype import Genotype
@@ -94,6 +95,8 @@ def search_genotype(
     strategy: tf.distribute.Strategy | None = None,
     num_candidates: int = 4,
     validation_users: int = 4096,
+    compute_dtype: str = "float32",
+    max_cache_bytes: int = MAX_CACHE_BYTES,
 ) -> SearchResult:
     """Searches the student's architecture for one scene.
 
@@ -109,14 +112,16 @@ def search_genotype(
       seen: `exclude` or `keep`, for the validation metric.
       seed: equal seed, config and data find the equal genotype.
       checkpoint_dir: where an interrupted search continues from, and where the teacher's outputs
-        are kept if `distillation.max_cache_bytes` allows; of several workers, one folder that all
-        of them see.
+        are kept if `max_cache_bytes` allows; of several workers, one folder that all of them see.
       trace_path: the trace is written here when the search ends, a JSON line an epoch.
       log_dir: where TensorBoard finds the numbers of the trace; None writes none.
       strategy: on whose replicas the search runs. Of several workers the chief writes, and all of
         them end with the same result; None is this process alone.
       num_candidates: architectures drawn and validated at the end, beside the likeliest one.
       validation_users: users that rank candidates; all of them where there are fewer.
+      compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
+      max_cache_bytes: of the teacher's outputs that are kept; with more of them, the teacher runs
+        in every step.
 
     Returns:
       The genotype and how it came about.
@@ -147,6 +152,8 @@ def search_genotype(
         num_candidates=num_candidates,
         validation_users=validation_users,
         strategy=strategy,
+        compute_dtype=compute_dtype,
+        max_cache_bytes=max_cache_bytes,
     )
     results: list[SearchResult] = []
     for space in spaces:

@@ -9,6 +9,7 @@ from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
+from adarec_tf.distillation.teacher_cache import MAX_CACHE_BYTES
 
 
 class SearchTask(NamedTuple):
@@ -26,6 +27,8 @@ class SearchTask(NamedTuple):
       num_candidates: architectures drawn and validated at the end, beside the likeliest one.
       validation_users: users that rank candidates; all of them where there are fewer.
       strategy: whose replicas share every batch; by default there is one.
+      compute_dtype: of the catalog logits.
+      max_cache_bytes: of the teacher's outputs that are kept.
     """
 
     teacher: keras.Model | EnsembleTeacher
@@ -39,3 +42,5 @@ class SearchTask(NamedTuple):
     num_candidates: int = 4
     validation_users: int = 4096
     strategy: tf.distribute.Strategy = tf.distribute.get_strategy()
+    compute_dtype: str = "float32"
+    max_cache_bytes: int = MAX_CACHE_BYTES

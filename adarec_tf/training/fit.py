@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config.training import TrainingConfig
+from adarec_tf.config.training import FitConfig
 from adarec_tf.data.batches import Batch
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.training.checkpoint import EpochCheckpoint
@@ -28,6 +28,8 @@ SELECTION_METRIC = "ndcg@10/full"
 
 EpochRecord = dict[str, float]
 _WORST = -1.0  # less than any metric
+WARMUP_SHARE = 0.05  # of all steps
+CLIP_NORM = 5.0  # of all gradients together
 
 
 class FitTask(NamedTuple):
@@ -57,29 +59,36 @@ class FitTask(NamedTuple):
 
 
 def build_optimizer(
-    config: TrainingConfig, steps_per_epoch: int, variables: Sequence[keras.Variable]
+    variables: Sequence[keras.Variable],
+    *,
+    learning_rate: float,
+    num_steps: int,
+    weight_decay: float = 0.0,
+    warmup_share: float = WARMUP_SHARE,
 ) -> keras.optimizers.Optimizer:
     """AdamW with linear warm-up and cosine decay over the whole training.
 
     Args:
-      config: rates, clipping, epochs.
-      steps_per_epoch: optimizer steps in an epoch.
       variables: what it will update; biases and the parameters of norms are not decayed.
+      learning_rate: the highest.
+      num_steps: steps of the whole training.
+      weight_decay: AdamW's.
+      warmup_share: the part of all steps in which the rate rises.
 
     Returns:
       A built Keras optimizer.
     """
-    total_steps = max(1, steps_per_epoch * config.max_epochs)
-    warmup_steps = math.ceil(config.warmup_share * total_steps)
+    num_steps = max(1, num_steps)
+    warmup_steps = math.ceil(warmup_share * num_steps)
     # The first step is step 0: a rate of 0 there would waste it.
     schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.learning_rate / max(1, warmup_steps),
-        decay_steps=max(1, total_steps - warmup_steps),
-        warmup_target=config.learning_rate if warmup_steps > 0 else None,
+        initial_learning_rate=learning_rate / max(1, warmup_steps),
+        decay_steps=max(1, num_steps - warmup_steps),
+        warmup_target=learning_rate if warmup_steps > 0 else None,
         warmup_steps=warmup_steps,
     )
     optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip_norm
+        schedule, weight_decay=weight_decay, global_clipnorm=CLIP_NORM
     )
     optimizer.exclude_from_weight_decay(
         var_list=[v for v in variables if len(v.shape) < 2],
@@ -112,7 +121,7 @@ def apply_gradients(
 
 
 def fit(
-    task: FitTask, config: TrainingConfig, checkpoint_dir: str, log_dir: str | None = None
+    task: FitTask, config: FitConfig, checkpoint_dir: str, log_dir: str | None = None
 ) -> list[EpochRecord]:
     """Trains until the epochs are over or validation stops improving; keeps the best weights.
 
@@ -183,7 +192,7 @@ def _run_epoch(task: FitTask, epoch: int) -> EpochRecord:
     if not_finite:
         raise ValueError(
             f"Losses should stay finite. Received: {', '.join(not_finite)} not finite in epoch "
-            f"{epoch + 1} of {task.stage}; lower its learning_rate or clip_norm."
+            f"{epoch + 1} of {task.stage}; lower its learning_rate."
         )
     train_seconds = time.monotonic() - start
     return {
@@ -213,7 +222,7 @@ def _start_metric(task: FitTask) -> float:
     return metrics[SELECTION_METRIC]
 
 
-def _is_finished(history: list[EpochRecord], start: float, config: TrainingConfig) -> bool:
+def _is_finished(history: list[EpochRecord], start: float, config: FitConfig) -> bool:
     values = [start, *(record[SELECTION_METRIC] for record in history)]
     since_best = len(values) - 1 - values.index(max(values))
     return len(history) >= config.max_epochs or since_best >= config.patience

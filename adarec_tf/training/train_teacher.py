@@ -20,8 +20,7 @@ from adarec_tf.models.sequence_model import SequenceOutputs
 from adarec_tf.models.teachers.bert4rec import BERT4Rec
 from adarec_tf.training.devices import LossParts, TrainStep, compile_step
 from adarec_tf.training.fit import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
-from adarec_tf.training.next_item_loss import labeled_positions
-from adarec_tf.training.task_loss import TaskLoss, task_loss
+from adarec_tf.training.losses import TaskLoss, labeled_positions, task_loss
 
 
 class _Phase(NamedTuple):
@@ -52,6 +51,8 @@ def train_teacher(
     checkpoint_dir: str,
     log_dir: str | None = None,
     start_counts: bool = False,
+    windows: str = "last",
+    compute_dtype: str = "float32",
 ) -> list[EpochRecord]:
     """Trains a teacher; it ends with the weights that were best on the validation targets.
 
@@ -67,6 +68,9 @@ def train_teacher(
         that all of them see.
       log_dir: where TensorBoard finds the records; None writes none.
       start_counts: whether the weights it comes with stay where no epoch is better.
+      windows: what is trained on of a history longer than `max_length`: its `last` items, or `all`
+        of them in windows.
+      compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
 
     Returns:
       One record an epoch; those of masked-item training first.
@@ -81,7 +85,7 @@ def train_teacher(
             train,
             max_length=max_length,
             positions_per_batch=config.positions_per_batch,
-            windows=config.windows,
+            windows=windows,
         )
 
     run = partial(
@@ -93,6 +97,7 @@ def train_teacher(
         seen=seen,
         seed=seed,
         start_counts=start_counts,
+        compute_dtype=compute_dtype,
     )
     next_item = _Phase("teacher", model, sized(next_item_batches), model_scorer(model))
     if not isinstance(model, BERT4Rec):
@@ -137,11 +142,19 @@ def _fit(
     checkpoint_dir: str,
     log_dir: str | None,
     start_counts: bool,
+    compute_dtype: str,
 ) -> list[EpochRecord]:
     num_steps = count_batches(phase.batches(seed=seed, epoch=0))
     with model.distribute_strategy.scope():
-        optimizer = build_optimizer(config, num_steps, model.trainable_variables)
-    loss = task_loss(model.sequence_embedding, train, config, seed)
+        optimizer = build_optimizer(
+            model.trainable_variables,
+            learning_rate=config.learning_rate,
+            num_steps=num_steps * config.max_epochs,
+            weight_decay=config.weight_decay,
+        )
+    loss = task_loss(
+        config.loss, model.sequence_embedding, train, seed=seed, compute_dtype=compute_dtype
+    )
     train_step = _train_step(model, phase.forward, optimizer, loss)
     task = FitTask(
         stage=phase.stage,

@@ -36,6 +36,5 @@ def warm_start_from(model: keras.Model, earlier: keras.Model) -> None:
 
 def _other_weights(model: keras.Model) -> list[keras.Variable]:
     """All but the item table's."""
-    table = model.sequence_embedding.item_table
-    of_table = {id(v) for v in (*table.row_variables, *table.shared_variables)}
-    return [variable for variable in model.weights if id(variable) not in of_table]
+    table = model.sequence_embedding.item_table.variable
+    return [variable for variable in model.weights if variable is not table]

@@ -11,7 +11,6 @@ Command: `adarec run --scene ml1m --data interactions.csv.gz`.
 """
 
 from adarec_tf.config.distillation import DistillationConfig
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
@@ -24,15 +23,14 @@ def ml1m() -> PipelineConfig:
     """The settings of the run."""
     return PipelineConfig(
         scene="ml1m",
-        data=DATASETS["ml1m"].config,
-        teacher=SASRecConfig(hidden_dim=128, num_blocks=3, feed_forward_dim=256, dropout=0.2),
         # Histories of up to 2,300 films: what is older than the last 200 is worth training on.
+        data=DATASETS["ml1m"].config.replace(windows="all"),
+        teacher=SASRecConfig(hidden_dim=128, num_blocks=3, feed_forward_dim=256, dropout=0.2),
         training=TrainingConfig(
             max_epochs=40,
             patience=10,
             positions_per_batch=2048,
             learning_rate=1e-3,
-            windows="all",
         ),
         # A fifth of the teacher's bundle: the rest of it is the graph.
         student=StudentConfig(
@@ -40,8 +38,7 @@ def ml1m() -> PipelineConfig:
             num_cells=4,
             num_nodes=2,
             dropout=0.0,
-            item_table=ItemTableConfig(format="int4"),
-            kernel_format="int8",
+            precision="int4",
         ),
         search=SearchConfig(
             alphas="per_cell",
@@ -57,7 +54,6 @@ def ml1m() -> PipelineConfig:
             kd_weight=0.8,
             embedding_weight=0.0,
             initial_table="teacher",
-            windows="all",
             max_epochs=20,
             patience=8,
             positions_per_batch=2048,

@@ -8,7 +8,6 @@ Command: `adarec run --scene retailrocket --data interactions.csv.gz`.
 """
 
 from adarec_tf.config.distillation import DistillationConfig
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
@@ -35,8 +34,7 @@ def retailrocket() -> PipelineConfig:
             hidden_dim=64,
             num_nodes=2,
             dropout=0.0,
-            item_table=ItemTableConfig(format="int4"),
-            kernel_format="int8",
+            precision="int4",
         ),
         search=SearchConfig(
             max_epochs=8, warmup_epochs=4, positions_per_batch=1024, learning_rate=3e-3
@@ -45,7 +43,6 @@ def retailrocket() -> PipelineConfig:
             kd_weight=0.9,
             embedding_weight=0.0,
             logits_items="sampled",
-            num_top_items=20,
             initial_table="teacher",
             max_epochs=12,
             learning_rate=4e-3,

@@ -24,22 +24,22 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.export.profile import count_costs
 from adarec_tf.models.teachers import build_teacher
-from adarec_tf.search.bilevel import supernet_training
 from adarec_tf.search.searcher import search_genotype
+from adarec_tf.training import fit
 from adarec_tf.training.devices import choose_strategy
 
-supernet_training.CLIP_NORM = 0.3
+fit.CLIP_NORM = 0.3
 MAX_MACS = 5 * 8 * 8 * walk_scene.MAX_LENGTH  # one convolution of five taps
 # Each with a ground distance of its own, masses that move, and clipping in most steps.
-CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "budget": ({"max_macs": MAX_MACS}, {"ground_distance": "kl"}),
-    "no cache": ({}, {"ground_distance": "mse", "max_cache_bytes": 0}),
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "budget": ({"max_macs": MAX_MACS}, {"ground_distance": "kl"}, {}),
+    "no cache": ({}, {"ground_distance": "mse"}, {"max_cache_bytes": 0}),
 }
 CONTINUED = "budget"
 
 
 def search(case: str, strategy: tf.distribute.Strategy, folder: Path, name: str) -> dict[str, Any]:
-    search_changes, distillation_changes = CASES[case]
+    search_changes, distillation_changes, options = CASES[case]
     scene = walk_scene.histories()
     teacher = build_teacher(
         NextItNetConfig(hidden_dim=8, num_blocks=2, dropout=0.0),
@@ -68,6 +68,7 @@ def search(case: str, strategy: tf.distribute.Strategy, folder: Path, name: str)
         trace_path=str(folder / f"{case}-{name}.jsonl"),
         log_dir=str(folder / case / "log" / name),
         strategy=strategy,
+        **options,
     )
     return {
         "genotype": result.genotype.to_dict(),

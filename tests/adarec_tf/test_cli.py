@@ -98,7 +98,7 @@ def test_run_passes_on_columns_seed_and_settings(
         (["run", "--scene", "nope"], "The scene should be one of beauty"),
         (["run", "--scene", "beauty"], "'beauty' should have its log given with --data"),
         (["run", "--data", "gone.csv"], "--data should be an existing file or folder"),
-        (["run", "--set", "training.epochs=3"], "here one of clip_norm, compute_dtype"),
+        (["run", "--set", "training.epochs=3"], "here one of learning_rate, loss, max_epochs"),
         (
             ["run", "--set", "training.max_epochs=0"],
             "`training.max_epochs` should be greater than 0",

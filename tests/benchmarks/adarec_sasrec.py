@@ -20,6 +20,7 @@ import adarec_tf  # noqa: F401  (selects the Keras generation before TensorFlow 
 import numpy as np
 import tensorflow as tf
 
+from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import SASRecConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.histories.histories import Histories
@@ -62,7 +63,6 @@ def train_epochs(
         max_epochs=options.epochs,
         patience=options.epochs,
         positions_per_batch=options.positions_per_batch,
-        compute_dtype=options.mode,
     )
     with tempfile.TemporaryDirectory() as checkpoint_dir:
         records = train_teacher(
@@ -73,6 +73,7 @@ def train_epochs(
             max_length=options.max_length,
             seen="exclude",
             seed=options.seed,
+            compute_dtype=options.mode,
             checkpoint_dir=checkpoint_dir,
         )
     num_positions = int(np.minimum(train.lengths - 1, options.max_length).clip(min=0).sum())
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--histories", required=True)
     parser.add_argument("--output", required=True)
     parser.add_argument(
-        "--mode", choices=TrainingConfig.choices("compute_dtype"), default="float32"
+        "--mode", choices=PipelineConfig.choices("compute_dtype"), default="float32"
     )
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)

@@ -124,6 +124,8 @@ def train_row(
         seen=scene.seen,
         seed=seed,
         checkpoint_dir=str(checkpoint_dir),
+        windows=config.data.windows,
+        compute_dtype=config.compute_dtype,
     )
     row = {
         "seed": seed,

@@ -102,6 +102,8 @@ def measure(
         seen=scene.seen,
         seed=seed,
         checkpoint_dir=f"{checkpoints}/seed-{seed}",
+        windows=config.data.windows,
+        compute_dtype=config.compute_dtype,
     )
     best = max(history, key=lambda record: record[SELECTION_METRIC])
     row: dict[str, Any] = {
@@ -231,6 +233,8 @@ def main() -> None:
         "seen": scene.seen,
         "student": (config.student if options.genotype else config.teacher).to_dict(),
         "distillation": config.distillation.to_dict(),
+        "windows": config.data.windows,
+        "compute_dtype": config.compute_dtype,
         "cost": cost(student, scene.max_length),
         "seeds": [summary(row) for row in rows],
         "over_seeds": {part: over_seeds(rows, part) for part in _PARTS},

@@ -25,7 +25,6 @@ import numpy as np
 import tensorflow as tf
 from stored_results import RESULTS, provenance, write_result
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
@@ -51,7 +50,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--hidden-dim", type=int, default=32)
     parser.add_argument("--num-cells", type=int, default=2)
     parser.add_argument("--num-nodes", type=int, default=3)
-    parser.add_argument("--format", default="float32", choices=ItemTableConfig.choices("format"))
+    parser.add_argument(
+        "--precision", default="float32", choices=StudentConfig.choices("precision")
+    )
     parser.add_argument("--students", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=100, help="a student and a round")
@@ -133,7 +134,7 @@ def main() -> None:
         hidden_dim=options.hidden_dim,
         num_cells=options.num_cells,
         num_nodes=options.num_nodes,
-        item_table=ItemTableConfig(format=options.format),
+        precision=options.precision,
     )
     teacher = build_teacher(NextItNetConfig(), options.num_items, options.max_length, seed=1)
     genotypes = draw_genotypes(student, options.students)

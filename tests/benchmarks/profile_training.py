@@ -23,7 +23,6 @@ from stored_results import RESULTS, provenance, write_result
 from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XLine, XPlane, XSpace
 
 from adarec_tf.config.pipeline import PipelineConfig
-from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.batches import Batch
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.models.teachers import build_teacher
@@ -66,11 +65,13 @@ def train(config: PipelineConfig, scene: Dataset, num_users: int, folder: str) -
         build_teacher(config.teacher, scene.num_items, scene.max_length, seed=config.seed),
         train_split.take(users),
         scene.valid.take(users[:100]),
-        TrainingConfig(**{**config.training.to_dict(), "max_epochs": 2, "patience": 2}),
+        config.training.replace(max_epochs=2, patience=2),
         max_length=scene.max_length,
         seen=scene.seen,
         seed=config.seed,
         checkpoint_dir=f"{folder}/checkpoint",
+        windows=config.data.windows,
+        compute_dtype=config.compute_dtype,
     )
     return f"{folder}/trace"
 

@@ -139,6 +139,7 @@ def main() -> None:
             seen=scene.seen,
             seed=options.seed,
             checkpoint_dir=options.checkpoints or temporary,
+            compute_dtype=config.compute_dtype,
             trace_path=str(Path(temporary) / "search_trace.jsonl"),
         )
     seconds = first_seconds(options.checkpoints, round(time.monotonic() - start, 1))
@@ -158,6 +159,7 @@ def main() -> None:
         "student": config.student.to_dict(),
         "search": config.search.to_dict(),
         "distillation": config.distillation.to_dict(),
+        "compute_dtype": config.compute_dtype,
         **summary(result.trace),
         "discretization": discretization(result, config.student),
         "candidates": [

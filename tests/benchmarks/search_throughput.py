@@ -64,6 +64,7 @@ def measured_epochs(
             seen=scene.seen,
             seed=seed,
             checkpoint_dir=str(Path(folder) / "checkpoint"),
+            compute_dtype=config.compute_dtype,
             trace_path=str(Path(folder) / "search_trace.jsonl"),
         )
     return [record for record in result.trace if record.get("alphas_moved")][1:]
@@ -119,6 +120,7 @@ def main() -> None:
         "student": config.student.to_dict(),
         "search": config.search.to_dict(),
         "distillation": config.distillation.to_dict(),
+        "compute_dtype": config.compute_dtype,
     }
     path = RESULTS / f"search_throughput_{options.name}.json"
     write_result(path, stored)

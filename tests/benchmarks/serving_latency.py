@@ -35,7 +35,6 @@ import tensorflow as tf
 from server_process import running_server
 from stored_results import RESULTS, provenance, write_result
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig, SASRecConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
@@ -89,7 +88,7 @@ def main() -> None:
 
 def build_models(
     num_items: int,
-    formats: tuple[str, ...] = ItemTableConfig.choices("format"),
+    formats: tuple[str, ...] = StudentConfig.choices("precision"),
     has_teachers: bool = True,
 ) -> dict[str, keras.Model]:
     """Untrained models by name."""
@@ -99,7 +98,7 @@ def build_models(
             StudentConfig(
                 hidden_dim=HIDDEN_DIM,
                 num_cells=len(GENOTYPE.cells),
-                item_table=ItemTableConfig(format=table_format),
+                precision=table_format,
             ),
             num_items,
             MAX_LENGTH,

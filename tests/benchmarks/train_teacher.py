@@ -63,6 +63,8 @@ def train(config: PipelineConfig, scene: Dataset, seed: int, checkpoints: str) -
         seen=scene.seen,
         seed=seed,
         checkpoint_dir=checkpoints,
+        windows=config.data.windows,
+        compute_dtype=config.compute_dtype,
     )
     return model, history
 
@@ -196,6 +198,7 @@ def main() -> None:
         "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
         "teacher": config.teacher.to_dict(),
         "training": config.training.to_dict(),
+        "compute_dtype": config.compute_dtype,
         "data": config.data.to_dict(),
         "seen": scene.seen,
         "seeds": [summary(row) for row in rows],

@@ -43,6 +43,8 @@ def train_scene(genotypes: dict[str, Genotype], options: argparse.Namespace) -> 
     recipe = {
         "student": config.student.to_dict(),
         "distillation": config.distillation.to_dict(),
+        "windows": config.data.windows,
+        "compute_dtype": config.compute_dtype,
         "users": options.users,
         "genotypes": {name: genotype.to_dict() for name, genotype in genotypes.items()},
     }

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ import tensorflow as tf
 from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config.distillation import DistillationConfig
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.config.training import TrainingConfig
@@ -36,9 +36,7 @@ from tests.components.conftest import NUM_ITEMS, make_artifact
 NUM_NEW = 2
 IDS = tf.constant([[0, 3, 1, NUM_ITEMS]])
 GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "none"]])
-STUDENT = StudentConfig(
-    hidden_dim=4, num_cells=1, num_nodes=2, item_table=ItemTableConfig(format="int8")
-)
+STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2, precision="int8")
 TEACHER = NextItNetConfig(hidden_dim=8, num_blocks=1)
 
 
@@ -77,6 +75,8 @@ def train(
             "vocabulary": grown_vocabulary,
             "teacher_config": TEACHER.to_json(),
             "training_config": TrainingConfig(num_teachers=1).to_json(),
+            "windows": "last",
+            "compute_dtype": "float32",
             "seed": 5,
             "code_fingerprint": "code",
             "checkpoint_dir": str(tmp_path / "checkpoints"),
@@ -182,10 +182,13 @@ def test_a_student_begins_as_the_earlier_one_was(
     )
     genotype = make_artifact(artifacts.Genotype, tmp_path / "genotype")
     Path(genotype.uri, artifacts.GENOTYPE_FILE).write_text(GENOTYPE.to_json())
-    given: list[DistillationConfig] = []
-    monkeypatch.setattr(
-        distiller, "distill_student", lambda s, t, *data, **_: given.append(data[-1]) or []
-    )
+    given: list[tuple[DistillationConfig, str, str]] = []
+
+    def record(*data: Any, windows: str, compute_dtype: str, **_: Any) -> list[dict[str, float]]:
+        given.append((data[-1], windows, compute_dtype))
+        return []
+
+    monkeypatch.setattr(distiller, "distill_student", record)
     made = make_artifact(Model, tmp_path / "student")
     # A table that began as the teacher's would not be the earlier student's.
     wanted = DistillationConfig(initial_table="teacher")
@@ -197,6 +200,8 @@ def test_a_student_begins_as_the_earlier_one_was(
         model=made,
         student_config=STUDENT.to_json(),
         distillation_config=wanted.to_json(),
+        windows="all",
+        compute_dtype="bfloat16",
         seed=5,
         code_fingerprint="code",
         checkpoint_dir=str(tmp_path / "checkpoints"),
@@ -204,5 +209,5 @@ def test_a_student_begins_as_the_earlier_one_was(
         initial_model=earlier.uri,
     )
     check_old_items_are_scored_alike(made, earlier)
-    assert given == [wanted.replace(initial_table="random")]
+    assert given == [(wanted.replace(initial_table="random"), "all", "bfloat16")]
     assert json.loads(Path(made.uri, artifacts.TRAINING_HISTORY_FILE).read_text()) == []

@@ -17,7 +17,7 @@ def test_metrics_hold_all_figures_of_all_models(
 ) -> None:
     evaluation = make_artifact(ModelEvaluation, tmp_path / "evaluation")
     blessing = make_artifact(ModelBlessing, tmp_path / "blessing")
-    config = EvaluationConfig(min_teacher_ndcg_share=1.0, max_latency_ms=1000.0, latency_requests=2)
+    config = EvaluationConfig(min_teacher_ndcg_share=1.0, max_latency_ms=1000.0)
     RankingEvaluator.test_call(
         sequences=sequences,
         vocabulary=vocabulary,

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation
 
@@ -16,7 +15,7 @@ from adarec_tf.models.students.genotype import Genotype
 from components import artifacts
 from components.artifacts import Sequences, Vocabulary
 from components.blessings import read_blessing
-from components.model_artifact import bundle_dir, read_keras_model, read_model
+from components.model_artifact import bundle_dir, read_model
 from components.ranking_evaluator import RankingEvaluator
 from components.student_distiller import StudentDistiller
 from components.student_searcher import StudentSearcher
@@ -48,6 +47,7 @@ def test_from_a_teacher_to_a_judged_student(
         "sequences": sequences,
         "student_config": STUDENT.to_json(),
         "distillation_config": DISTILLATION.to_json(),
+        "compute_dtype": "float32",
         "seed": 1,
         "code_fingerprint": "code",
         "checkpoint_dir": str(checkpoints),
@@ -79,7 +79,11 @@ def test_from_a_teacher_to_a_judged_student(
     assert names == {"genotype.json", "genotype.png"}
 
     StudentDistiller.test_call(
-        vocabulary=vocabulary, genotype=made["genotype"], model=made["student"], **shared
+        vocabulary=vocabulary,
+        genotype=made["genotype"],
+        model=made["student"],
+        windows="last",
+        **shared,
     )
     student = read_model(made["student"].uri)
     assert student.sequence_embedding.hidden_dim == genotype.hidden_dim
@@ -97,25 +101,6 @@ def test_from_a_teacher_to_a_judged_student(
         assert len(logged["entropy"]) == 2
     assert len(read_scalars(tmp_path / "tensorboard" / "student")["hidden_kd"]) == 1
 
-    # With the weights of the supernet, and a rate that changes next to nothing.
-    inherited = Model()
-    inherited.uri = str(tmp_path / "inherited")
-    Path(inherited.uri).mkdir()
-    frozen = DISTILLATION.replace(initial_weights="supernet", learning_rate=1e-9)
-    StudentDistiller.test_call(
-        vocabulary=vocabulary,
-        genotype=made["genotype"],
-        model=inherited,
-        **{**shared, "distillation_config": frozen.to_json()},
-    )
-    supernet_student = read_keras_model(str(Path(made["genotype"].uri, "supernet_student.keras")))
-    for expected, variable in zip(
-        supernet_student.trainable_variables,
-        read_model(inherited.uri).trainable_variables,
-        strict=True,
-    ):
-        np.testing.assert_allclose(variable.numpy(), expected.numpy(), atol=1e-6)
-
     RankingEvaluator.test_call(
         sequences=sequences,
         vocabulary=vocabulary,
@@ -123,9 +108,7 @@ def test_from_a_teacher_to_a_judged_student(
         student=made["student"],
         evaluation=made["evaluation"],
         blessing=made["blessing"],
-        evaluation_config=EvaluationConfig(
-            min_teacher_ndcg_share=1000.0, latency_requests=5
-        ).to_json(),
+        evaluation_config=EvaluationConfig(min_teacher_ndcg_share=1000.0).to_json(),
         code_fingerprint="code",
     )
     metrics = json.loads(Path(made["evaluation"].uri, "metrics.json").read_text())

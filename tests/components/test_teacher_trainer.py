@@ -36,6 +36,8 @@ def train(
         model=model,
         teacher_config=NextItNetConfig(hidden_dim=8, num_blocks=1).to_json(),
         training_config=TrainingConfig(max_epochs=2, num_teachers=num_teachers).to_json(),
+        windows="all",
+        compute_dtype="bfloat16",
         seed=1,
         code_fingerprint="code",
         checkpoint_dir=str(checkpoints),
@@ -71,6 +73,20 @@ def test_an_interrupted_training_continues_and_then_cleans_up(
     assert len(items) == 3
     logged = read_scalars(tmp_path / "tensorboard" / "teacher")
     assert [epoch for epoch, _ in logged["ndcg@10/full"]] == [1, 2]
+
+
+def test_the_training_is_told_windows_and_numbers(
+    tmp_path: Path,
+    sequences: Sequences,
+    vocabulary: Vocabulary,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(
+        teacher_trainer, "train_teacher", lambda *_, **options: given.update(options) or []
+    )
+    train(tmp_path, sequences, vocabulary, tmp_path / "checkpoints")
+    assert (given["windows"], given["compute_dtype"]) == ("all", "bfloat16")
 
 
 def test_teachers_of_an_ensemble_are_trained_from_seeds_of_their_own(

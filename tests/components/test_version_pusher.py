@@ -52,7 +52,6 @@ def push(
         server_address=server_address,
         server_tls_ca=server_tls_ca,
         server_tls_cert="",
-        server_tls_key="",
         model_name="student",
         code_fingerprint="",
     )

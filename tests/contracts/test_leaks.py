@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students import build_student
 from adarec_tf.models.students.genotype import Genotype
@@ -19,7 +18,6 @@ from adarec_tf.models.students.primitives import PRIMITIVES, Primitive
 from adarec_tf.models.teachers import TEACHERS, build_teacher
 from adarec_tf.search.space.alphas import OPERATIONS, SampledArchitecture, fixed_architecture
 from adarec_tf.search.space.supernet import Supernet
-from adarec_tf.training.next_item_loss import cross_entropy
 from tests.contracts import leaks
 
 NUM_ITEMS = 16
@@ -40,8 +38,7 @@ def _teacher(name: str) -> keras.Model:
 
 def _student(*primitives: str, table_format: str = "float32", num_cells: int = 2) -> keras.Model:
     genotype = Genotype.from_primitives(3, [primitives] * num_cells)
-    table = ItemTableConfig(format=table_format, rank=4, num_codes=4, codebook_size=8)
-    config = CONFIG.replace(item_table=table, num_cells=num_cells)
+    config = CONFIG.replace(precision=table_format, num_cells=num_cells)
     return build_student(genotype, config, NUM_ITEMS, LENGTH, seed=1)
 
 
@@ -54,7 +51,7 @@ MODELS: dict[str, Callable[[], keras.Model]] = {
     },
     **{
         f"student-{name}": lambda name=name: _student(*MIXED, table_format=name)
-        for name in ItemTableConfig.choices("format")
+        for name in StudentConfig.choices("precision")
     },
 }
 
@@ -103,7 +100,8 @@ def _noise_loss(model: keras.Model) -> float:
         with tf.GradientTape() as tape:
             states = model(item_ids, training=True).final_states
             logits = model.sequence_embedding.item_logits(tf.reshape(states, [-1, HIDDEN_DIM]))
-            loss = cross_entropy(logits, tf.reshape(labels, [-1]))
+            rows = tf.reshape(labels, [-1]) - 1
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(rows, logits))
         gradients = tape.gradient(
             loss,
             [v.value for v in variables],

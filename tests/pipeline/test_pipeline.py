@@ -69,6 +69,15 @@ def test_stages_are_told_what_they_continue_from(is_warm: bool, tmp_path: Path) 
     assert preprocessor.exec_properties["previous_fingerprint"] != before
 
 
+def test_stages_that_train_are_told_windows_and_numbers(tmp_path: Path) -> None:
+    config = scene_config("smoke").override(["data.windows=all", "compute_dtype=bfloat16"])
+    stages = {c.id: c.exec_properties for c in _pipeline(config, tmp_path).components}
+    for stage in ("TeacherTrainer", "StudentDistiller"):
+        assert stages[stage]["windows"] == "all"
+    for stage in ("TeacherTrainer", "StudentSearcher", "StudentDistiller"):
+        assert stages[stage]["compute_dtype"] == "bfloat16"
+
+
 # What a stage's code is, besides the module of its component: run by name in another process.
 FURTHER_CODE = {
     "ServerValidator": ["serving.validation"],

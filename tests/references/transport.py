@@ -34,19 +34,6 @@ def mean_kl(student: np.ndarray, teacher: np.ndarray) -> float:
     return total / len(student)
 
 
-def mean_cosine_distance(student: np.ndarray, teacher: np.ndarray) -> float:
-    """1 - cosine of two rows, averaged over rows, one number at a time."""
-    total = 0.0
-    for student_row, teacher_row in zip(student, teacher, strict=True):
-        product = student_square = teacher_square = 0.0
-        for x, y in zip(student_row, teacher_row, strict=True):
-            product += float(x) * float(y)
-            student_square += float(x) ** 2
-            teacher_square += float(y) ** 2
-        total += 1 - product / (student_square * teacher_square) ** 0.5
-    return total / len(student)
-
-
 def relative_squared_distance(student: np.ndarray, teacher: np.ndarray) -> float:
     """Squared difference, relative to the square of the teacher, one number at a time."""
     difference = square = 0.0

@@ -12,9 +12,9 @@ _SIXTEEN = 16.0
 class Int4Table(Int8Table):
     """Integers within ±7 and a scale a row, two integers a byte; trained as `Int8Table` is.
 
-    Of equal bytes, twice the width: where it is the rank of the scores that a table lacks, that is
-    worth more than finer steps. Of a table trained in float32 (see `Int8Table`) 92% of the best 100
-    stay among the best 100, and nearly all of them among the best 200.
+    A row of equal bytes has twice the width, which is worth more than finer steps where the rank of
+    the scores is what a table lacks. In a table trained in float32 (see `Int8Table`) 92% of the
+    best 100 stay among the best 100, and nearly all of them among the best 200.
     """
 
     largest_step = 7

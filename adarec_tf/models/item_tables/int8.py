@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-import keras
-import numpy as np
 import tensorflow as tf
 
 from adarec_tf.models.item_tables.table import ItemTable, TableReader
@@ -23,8 +21,8 @@ class Int8Table(ItemTable):
 
     Serving scores all items with what was validated, the rounded rows times a state in float32. It
     does not score the best again with the floats: those would be four bytes a number beside the
-    one, and a model that nobody validated. Of a table trained in float32 (a SASRec of 64 on Beauty)
-    99.5% of the best 100 stay among the best 100, and all of them among the best 200.
+    one, and a model that nobody validated. In a table trained in float32 (a SASRec of 64 on
+    Beauty) 99.5% of the best 100 stay among the best 100, and all of them among the best 200.
 
     Attributes:
       variable: float32 [num_rows, D], not rounded; serving has no part of it.
@@ -32,32 +30,9 @@ class Int8Table(ItemTable):
 
     largest_step: ClassVar[int] = INT8_MAX
 
-    def build(self, add_weight: Callable[..., keras.Variable]) -> None:
-        """Creates the floats."""
-        self.variable = add_weight(
-            shape=(self.size.num_rows, self.size.hidden_dim),
-            initializer=keras.initializers.RandomNormal(stddev=self.size.hidden_dim**-0.5),
-            name="item_table",
-        )
-
-    def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
-        """Looks up rows: int [...] to float32 [..., D]."""
-        return fake_quantize(
-            tf.gather(tf.convert_to_tensor(self.variable), item_ids), A_ROW, self.largest_step
-        )
-
-    def matrix(self) -> tf.Tensor:
-        """All rows: float32 [num_rows, D]."""
-        return fake_quantize(tf.convert_to_tensor(self.variable), A_ROW, self.largest_step)
-
-    def set_table(self, table: np.ndarray) -> None:
-        """Takes the table, which is rounded whenever it is read."""
-        self.variable.assign(self._checked(table))
-
-    @property
-    def row_variables(self) -> list[keras.Variable]:
-        """The floats."""
-        return [self.variable]
+    def _as_read(self, rows: tf.Tensor) -> tf.Tensor:
+        """Float rows [..., D], rounded."""
+        return fake_quantize(rows, A_ROW, self.largest_step)
 
     @property
     def served_bytes(self) -> int:

@@ -1,18 +1,15 @@
-"""What a format of the item table is: the interface, and what all formats share.
+"""The item table in float32, and what its other formats share with it.
 
-A table stands for a float matrix [num_rows, D]: row 0 is PAD, items follow, the last row may be the
-mask's. Its variables are made by, and belong to, the layer that holds it.
+A table stands for a matrix [num_rows, D]: row 0 is PAD, items follow, the last row may be the
+mask's. It is trained as one float32 variable, which the layer that holds the table makes and owns.
 """
 
-import abc
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
-
-from adarec_tf.config.item_table import ItemTableConfig
 
 
 class TableSize(NamedTuple):
@@ -33,33 +30,48 @@ class TableReader(Protocol):
         """Products of states [N, D] with the items' rows: float32 [N, num_items]."""
 
 
-class ItemTable(abc.ABC):
-    """A table that can be trained.
+class ItemTable:
+    """A table that is trained and served in float32; a subclass is read in another format.
 
     Attributes:
-      config: its format.
       size: of the matrix it stands for.
+      variable: float32 [num_rows, D].
     """
 
-    def __init__(self, config: ItemTableConfig, size: TableSize) -> None:
-        self.config = config
+    def __init__(self, size: TableSize) -> None:
         self.size = size
 
-    @abc.abstractmethod
     def build(self, add_weight: Callable[..., keras.Variable]) -> None:
-        """Creates the variables with a layer's `add_weight`; rows have about unit length."""
+        """Creates the variable with a layer's `add_weight`; rows have about unit length."""
+        self.variable = add_weight(
+            shape=(self.size.num_rows, self.size.hidden_dim),
+            initializer=keras.initializers.RandomNormal(stddev=self.size.hidden_dim**-0.5),
+            name="item_table",
+        )
 
-    @abc.abstractmethod
+    def _as_read(self, rows: tf.Tensor) -> tf.Tensor:
+        """Float rows [..., D] as the format keeps them."""
+        return rows
+
     def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
         """Looks up rows: int [...] to float32 [..., D]."""
+        return self._as_read(tf.gather(tf.convert_to_tensor(self.variable), item_ids))
 
-    @abc.abstractmethod
     def matrix(self) -> tf.Tensor:
         """All rows: float32 [num_rows, D]."""
+        return self._as_read(tf.convert_to_tensor(self.variable))
 
-    @abc.abstractmethod
+    def items(self) -> tf.Tensor:
+        """The items' rows: float32 [num_items, D]."""
+        # `tf.slice`, not `matrix[1:]`, whose gradient is slow.
+        return tf.slice(self.matrix(), [1, 0], [self.size.num_items, self.size.hidden_dim])
+
+    def logits(self, states: tf.Tensor) -> tf.Tensor:
+        """Products of states [N, D] with the items' rows: float32 [N, num_items]."""
+        return tf.matmul(states, self.items(), transpose_b=True)
+
     def set_table(self, table: np.ndarray) -> None:
-        """Represents a given table as well as the format can.
+        """Takes a table.
 
         Args:
           table: float [num_rows, D].
@@ -67,16 +79,12 @@ class ItemTable(abc.ABC):
         Raises:
           ValueError: the table has another shape.
         """
-
-    @property
-    @abc.abstractmethod
-    def row_variables(self) -> list[keras.Variable]:
-        """The variables with an entry [num_rows, ...] for each row of the matrix."""
-
-    @property
-    def shared_variables(self) -> list[keras.Variable]:
-        """The variables that all rows share."""
-        return []
+        expected = (self.size.num_rows, self.size.hidden_dim)
+        if table.shape != expected:
+            raise ValueError(
+                f"The table should have the shape {expected}. Received: {table.shape}."
+            )
+        self.variable.assign(np.asarray(table, np.float32))
 
     def grow_from(self, smaller: "ItemTable") -> None:
         """Takes over a table of the first of these items; the rows of further items stay as made.
@@ -88,50 +96,28 @@ class ItemTable(abc.ABC):
           ValueError: it has more items, another format or another width.
         """
         size, others = self.size, smaller.size
-        is_alike = self.config == smaller.config and size.hidden_dim == others.hidden_dim
         num_special = size.num_rows - size.num_items
         if (
-            not is_alike
+            type(self) is not type(smaller)
+            or size.hidden_dim != others.hidden_dim
             or others.num_items > size.num_items
             or others.num_rows - others.num_items != num_special
         ):
             raise ValueError(
-                f"A table should grow from one of its format with no more items. Received: "
-                f"{smaller.config} {tuple(others)} for {self.config} {tuple(size)}."
+                "A table should grow from one of its format with no more items. Received: "
+                f"{type(smaller).__name__} {tuple(others)} for {type(self).__name__} {tuple(size)}."
             )
-        for variable, values in zip(
-            self.row_variables, map(np.asarray, smaller.row_variables), strict=True
-        ):
-            grown = np.array(variable)
-            grown[: others.num_items + 1] = values[: others.num_items + 1]
-            # The mask's row has moved with the number of items.
-            grown[size.num_items + 1 :] = values[others.num_items + 1 :]
-            variable.assign(grown)
-        for variable, other in zip(self.shared_variables, smaller.shared_variables, strict=True):
-            variable.assign(other)
+        values, grown = np.array(smaller.variable), np.array(self.variable)
+        grown[: others.num_items + 1] = values[: others.num_items + 1]
+        # The mask's row has moved with the number of items.
+        grown[size.num_items + 1 :] = values[others.num_items + 1 :]
+        self.variable.assign(grown)
 
     @property
-    @abc.abstractmethod
     def served_bytes(self) -> int:
         """Size of what serving reads of it, in bytes."""
-
-    def items(self) -> tf.Tensor:
-        """The items' rows: float32 [num_items, D]."""
-        # `tf.slice`, not `matrix[1:]`, whose gradient is slow.
-        return tf.slice(self.matrix(), [1, 0], [self.size.num_items, self.size.hidden_dim])
-
-    def logits(self, states: tf.Tensor) -> tf.Tensor:
-        """Products of states [N, D] with the items' rows: float32 [N, num_items]."""
-        return tf.matmul(states, self.items(), transpose_b=True)
+        return 4 * self.size.num_rows * self.size.hidden_dim
 
     def served(self) -> TableReader:
         """What a served graph reads in its place, with equal values; may create variables."""
         return self
-
-    def _checked(self, table: np.ndarray) -> np.ndarray:
-        expected = (self.size.num_rows, self.size.hidden_dim)
-        if table.shape != expected:
-            raise ValueError(
-                f"The table should have the shape {expected}. Received: {table.shape}."
-            )
-        return np.asarray(table, np.float32)

@@ -26,8 +26,7 @@ def build_student(
 
     Args:
       genotype: its architecture; the number of cells and nodes is the genotype's.
-      config: width, where the genotype has none of its own, dropout, the formats of item table and
-        kernels.
+      config: width, where the genotype has none of its own, dropout and precision.
       num_items: items of the catalog; ids are 1..num_items.
       max_length: items of a history it sees.
       seed: of the initial weights.
@@ -43,8 +42,7 @@ def build_student(
         max_length=max_length,
         hidden_dim=config.hidden_dim,
         dropout=config.dropout,
-        item_table=config.item_table,
-        kernel_format=config.kernel_format,
+        precision=config.precision,
     )
     student(tf.zeros([1, 1], tf.int64))
     return student

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import PositiveInt
 
 from adarec_tf.config.base import Config
-from adarec_tf.config.item_table import ItemTableConfig
-from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.student import StudentConfig, kernel_format
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.students.primitives import PRIMITIVES
 
@@ -51,8 +50,12 @@ class StudentShape(Config):
     hidden_dim: PositiveInt
     num_cells: PositiveInt
     num_nodes: PositiveInt
-    item_table: ItemTableConfig
-    kernel_format: str
+    precision: str
+
+    @property
+    def kernel_format(self) -> str:
+        """Number format of the convolutions."""
+        return kernel_format(self.precision)
 
     @classmethod
     def of(cls, student: StudentConfig, num_items: int, max_length: int) -> "StudentShape":
@@ -69,8 +72,7 @@ class StudentShape(Config):
             hidden_dim=student.hidden_dim,
             num_cells=student.num_cells,
             num_nodes=student.num_nodes,
-            item_table=student.item_table,
-            kernel_format=student.kernel_format,
+            precision=student.precision,
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from adarec_tf.config.item_table import FLOAT32_TABLE, ItemTableConfig
+from adarec_tf.config.student import kernel_format
 from adarec_tf.models.sequence_model import (
     SequenceEmbedding,
     SequenceOutputs,
@@ -83,8 +83,14 @@ class Cell(keras.layers.Layer):
 class Student(keras.Model):
     """Item and place embedding, the genotype's cells, a tied output.
 
-    Args are those of `StudentConfig`, the scene's `num_items` and `max_length`, and the genotype.
-    A saved model brings genotype and item table back as what their `to_dict` returned.
+    Args:
+      genotype: which operation stands on which edge; a saved model has what its `to_dict` returned.
+      num_items: items of the catalog; ids are 1..num_items.
+      max_length: items of a history it sees.
+      hidden_dim: width of the embeddings and of every cell.
+      dropout: share of the numbers dropped in training, in the embedding and in each cell.
+      precision: `float32`, `int8` or `int4`, the format of the item table.
+      **kwargs: of the Keras model.
     """
 
     def __init__(
@@ -95,14 +101,13 @@ class Student(keras.Model):
         max_length: int,
         hidden_dim: int,
         dropout: float,
-        item_table: ItemTableConfig | dict[str, Any] = FLOAT32_TABLE,
-        kernel_format: str = "float32",
+        precision: str = "float32",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.genotype = genotype if isinstance(genotype, Genotype) else Genotype.from_dict(genotype)
         self.sequence_embedding = SequenceEmbedding(
-            num_items, hidden_dim, max_length, dropout=dropout, item_table=item_table
+            num_items, hidden_dim, max_length, dropout=dropout, item_table=precision
         )
         self._arguments = {
             "genotype": self.genotype.to_dict(),
@@ -110,10 +115,10 @@ class Student(keras.Model):
             "max_length": max_length,
             "hidden_dim": hidden_dim,
             "dropout": dropout,
-            "item_table": self.sequence_embedding.item_table.config.to_dict(),
-            "kernel_format": kernel_format,
+            "precision": precision,
         }
-        self.cells = [Cell(edges, dropout, kernel_format) for edges in self.genotype.cells]
+        kernels = kernel_format(precision)
+        self.cells = [Cell(edges, dropout, kernels) for edges in self.genotype.cells]
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:

@@ -30,11 +30,11 @@ class BERT4Rec(keras.Model):
         max_length: int,
         hidden_dim: int,
         num_blocks: int,
-        num_heads: int,
-        feed_forward_dim: int,
         dropout: float,
-        mask_probability: float,
-        fine_tune_epochs: int,
+        num_heads: int = 2,
+        feed_forward_dim: int = 512,
+        mask_probability: float = 0.2,
+        fine_tune_epochs: int = 5,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

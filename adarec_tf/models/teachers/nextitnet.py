@@ -77,9 +77,9 @@ class NextItNet(keras.Model):
         max_length: int,
         hidden_dim: int,
         num_blocks: int,
-        kernel_size: int,
-        dilations: Sequence[int],
         dropout: float,
+        kernel_size: int = 3,
+        dilations: Sequence[int] = (1, 4),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -23,9 +23,9 @@ class SASRec(keras.Model):
         max_length: int,
         hidden_dim: int,
         num_blocks: int,
-        num_heads: int,
-        feed_forward_dim: int,
         dropout: float,
+        num_heads: int = 2,
+        feed_forward_dim: int = 512,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

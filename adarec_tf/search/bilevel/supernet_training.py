@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.batches import Batch, next_item_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import PAD
@@ -28,8 +27,6 @@ from adarec_tf.training.fit import build_optimizer
 
 # The released code's 2e-5 leaves the alphas where they began.
 ALPHA_LEARNING_RATE = 3e-2
-CLIP_NORM = 5.0
-_WARMUP_SHARE = 0.05
 # Between repetitions of the alphas' half within an epoch: further than any search has epochs.
 _EPOCH_STRIDE = 10_000
 
@@ -78,7 +75,11 @@ class SupernetTraining:
         if self._task.distillation.initial_table == "teacher":
             initialize_table(supernet.sequence_embedding, teacher.sequence_embedding)
         objective = DistillationObjective(
-            supernet.sequence_embedding, student.num_cells, teacher, self._task.distillation
+            supernet.sequence_embedding,
+            student.num_cells,
+            teacher,
+            self._task.distillation,
+            self._task.compute_dtype,
         )
         alphas = keras.Variable(initial_alphas(space.num_rows, self._task.seed), name="alphas")
         depth_alphas = keras.Variable(
@@ -103,14 +104,11 @@ class SupernetTraining:
         num_epochs = search.max_epochs
         if search.method != "bilevel":  # after the warm-up, a second step on the alphas' half
             num_epochs += search.max_epochs - search.warmup_epochs
-        training = TrainingConfig(
-            max_epochs=num_epochs,
+        return build_optimizer(
+            weights,
             learning_rate=search.learning_rate,
-            warmup_share=_WARMUP_SHARE,
-            weight_decay=0.0,
-            clip_norm=CLIP_NORM,
+            num_steps=num_epochs * self._num_steps_of_epoch(),
         )
-        return build_optimizer(training, self._num_steps_of_epoch(), weights)
 
     def _num_steps_of_epoch(self) -> int:
         counts = [sum(1 for _ in self._batches(half, 0)) for half in self._task.halves]
@@ -221,7 +219,7 @@ def teacher_readers(task: SearchTask, max_length: int) -> list[TeacherCache | On
                 half,
                 max_length=max_length,
                 directory=os.path.join(task.cache_dir, name),
-                max_bytes=task.distillation.max_cache_bytes - kept,
+                max_bytes=task.max_cache_bytes - kept,
                 num_top_items=task.distillation.num_kept_items,
             )
         )

@@ -213,7 +213,7 @@ class Supernet(keras.Model):
             config.hidden_dim,
             max_length,
             dropout=config.dropout,
-            item_table=config.item_table,
+            item_table=config.precision,
         )
         self.cells = [SearchCell(config.num_nodes, config.dropout) for _ in range(config.num_cells)]
         self.final_norm = ChannelNorm(epsilon=1e-6)

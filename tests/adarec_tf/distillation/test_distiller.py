@@ -38,18 +38,20 @@ def _teacher(num_items: int = NUM_ITEMS) -> keras.Model:
 def _distill(
     student: keras.Model, scene: dict[str, Histories], folder: Path, **changes: Any
 ) -> list[dict[str, float]]:
-    config = DistillationConfig(**{**CONFIG.to_dict(), **changes})
+    names = changes.keys() & {"windows", "max_cache_bytes", "compute_dtype"}
+    options = {name: changes.pop(name) for name in names}
     return distill_student(
         student,
         _teacher(),
         scene["train"],
         scene["valid"],
-        config,
+        CONFIG.replace(**changes),
         max_length=LENGTH,
         seen="exclude",
         seed=3,
         checkpoint_dir=str(folder / "checkpoint"),
         log_dir=str(folder / "log"),
+        **options,
     )
 
 
@@ -193,13 +195,21 @@ def test_a_student_may_begin_with_the_table_of_its_teacher(tmp_path: Path) -> No
 def test_other_windows_in_every_epoch_are_not_looked_up_and_a_mapping_is_its_plan(
     tmp_path: Path,
 ) -> None:
-    changes = {"windows": "all", "hidden_mapping": "last"}
+    changes = {"windows": "all", "hidden_mapping": "uniform"}
     history = _distill(_student(), walk_scene.histories(), tmp_path, **changes)
     assert len(history) == 2
     assert not (tmp_path / "checkpoint" / "teacher_states").exists()
     _check_sums(history)
-    # The teacher's last layers are the student's.
-    assert history[0]["plan[2,3]"] == pytest.approx(0.5)
+    # Equal steps: from the second of three layers, and from the last.
+    assert history[0]["plan[1,2]"] == history[0]["plan[2,3]"] == pytest.approx(0.5)
+
+
+def test_the_logits_are_of_the_numbers_asked_for(distilled: _Distilled, tmp_path: Path) -> None:
+    [record] = _distill(
+        _student(), walk_scene.histories(), tmp_path, max_epochs=1, compute_dtype="bfloat16"
+    )
+    assert record["task"] == pytest.approx(distilled.history[0]["task"], rel=0.05)
+    assert record["task"] != distilled.history[0]["task"]
 
 
 def test_several_teachers_teach_together(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.distillation.initial_table import initialize_table, narrowed_items
 from adarec_tf.models.sequence_model import SequenceEmbedding
 
@@ -15,7 +14,7 @@ def _embedding(hidden_dim: int, table_format: str = "float32") -> SequenceEmbedd
         hidden_dim,
         8,
         has_mask=True,
-        item_table=ItemTableConfig(format=table_format, rank=2, num_codes=2, codebook_size=16),
+        item_table=table_format,
     )
     embedding.build((None, None))
     return embedding
@@ -58,7 +57,7 @@ def test_a_wider_table_keeps_the_columns_the_teacher_has_not() -> None:
     np.testing.assert_array_equal(student.item_vectors()[:, 4:], own[:, 4:])
 
 
-@pytest.mark.parametrize("table_format", ["low_rank", "product_codes", "int8", "int4"])
+@pytest.mark.parametrize("table_format", ["int8", "int4"])
 def test_every_format_comes_nearer_to_the_teacher(table_format: str) -> None:
     teacher, student = _embedding(4), _embedding(4, table_format)
 

@@ -2,12 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.distillation.losses import (
-    Scores,
-    embedding_loss,
-    logits_losses,
-    top_items_divergence,
-)
+from adarec_tf.distillation.losses import Scores, embedding_loss, logits_losses
 from tests.references.transport import mean_kl
 
 NUM_POSITIONS, NUM_ITEMS = 6, 9
@@ -86,23 +81,6 @@ def test_logits_losses_do_not_grow_with_the_number_of_positions() -> None:
 
 def test_a_student_like_its_teacher_has_no_divergence() -> None:
     assert float(logits_losses(TEACHER, LABELS, TEACHER).divergence) == pytest.approx(0, abs=1e-5)
-    assert float(top_items_divergence(TEACHER, TEACHER, num_top_items=3)) == 0.0
-
-
-@pytest.mark.parametrize("kd_temperature", [1.0, 2.0])
-def test_the_best_items_of_both_sides_are_compared(kd_temperature: float) -> None:
-    expected = []
-    for student, teacher in zip(_logits(STUDENT), _logits(TEACHER), strict=True):
-        union = sorted({*np.argsort(student)[-3:], *np.argsort(teacher)[-3:]})
-        expected.append(mean_kl(*(x[None, union] / kd_temperature for x in (student, teacher))))
-    value = top_items_divergence(STUDENT, TEACHER, num_top_items=3, kd_temperature=kd_temperature)
-    assert float(value) == pytest.approx(np.mean(expected) * kd_temperature**2, rel=1e-5)
-
-
-def test_all_items_as_best_ones_are_the_catalog() -> None:
-    value = top_items_divergence(STUDENT, TEACHER, num_top_items=100)
-    whole = logits_losses(STUDENT, LABELS, TEACHER).divergence
-    assert float(value) == pytest.approx(float(whole), rel=1e-5)
 
 
 def test_embedding_loss_by_hand() -> None:

@@ -16,7 +16,6 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 from tensorflow_serving.apis import prediction_log_pb2
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.evaluation.protocols import model_scorer
@@ -320,9 +319,7 @@ def test_the_graph_tells_nothing_twice(tmp_path: Path) -> None:
 
 
 def build_plain_student(table_format: str) -> Student:
-    config = StudentConfig(
-        hidden_dim=32, num_nodes=2, item_table=ItemTableConfig(format=table_format, rank=8)
-    )
+    config = StudentConfig(hidden_dim=32, num_nodes=2, precision=table_format)
     genotype = Genotype.from_primitives(2, [["conv_3", "skip", "none"]])
     return build_student(genotype, config, NUM_PLAIN_ITEMS, MAX_LENGTH, seed=1)
 
@@ -360,7 +357,7 @@ def test_a_bundle_is_as_small_as_its_item_table(
     plain, plain_dir = of_format("float32")
     table_bytes = plain.sequence_embedding.item_table.served_bytes
     rest = bundle_bytes(plain_dir) - table_bytes
-    for name in ("low_rank", "product_codes", "int8", "int4"):
+    for name in ("int8", "int4"):
         student, directory = of_format(name)
         served = student.sequence_embedding.item_table.served_bytes
         assert served < 0.3 * table_bytes
@@ -370,18 +367,18 @@ def test_a_bundle_is_as_small_as_its_item_table(
 
 def test_a_kernel_in_bytes_is_a_quarter_of_its_size_in_the_bundle(tmp_path: Path) -> None:
     sizes = {}
-    for kernel_format in StudentConfig.choices("kernel_format"):
-        config = StudentConfig(hidden_dim=64, kernel_format=kernel_format)
+    for precision in ("float32", "int8"):
+        config = StudentConfig(hidden_dim=64, precision=precision)
         genotype = Genotype.from_primitives(2, [["conv_5", "conv_3", "skip"]])
         student = build_student(genotype, config, 2000, 8, seed=1)
-        sizes[kernel_format] = bundle_bytes(
-            write_plain_student(student, tmp_path / kernel_format)
+        sizes[precision] = bundle_bytes(
+            write_plain_student(student, tmp_path / precision)
         ) - served_bytes(student)
     # So the rest, which is the graph, stays.
     assert abs(sizes["int8"] - sizes["float32"]) < 10_000
 
 
-@pytest.mark.parametrize("table_format", ItemTableConfig.choices("format"))
+@pytest.mark.parametrize("table_format", StudentConfig.choices("precision"))
 def test_a_bundle_scores_as_the_student_in_process(
     of_format: Callable[[str], tuple[Student, str]], table_format: str
 ) -> None:

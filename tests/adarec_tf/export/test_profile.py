@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
@@ -25,7 +24,7 @@ from tests.adarec_tf.search.hand_made_costs import COUNTED, cost_table
 
 NUM_ITEMS, LENGTH = 11, 6
 STUDENT = StudentConfig(hidden_dim=4, num_cells=2, num_nodes=2)
-TEACHER = NextItNetConfig(hidden_dim=4, num_blocks=2, kernel_size=3, dilations=(1, 4))
+TEACHER = NextItNetConfig(hidden_dim=4, num_blocks=2)
 CELLS = [["conv_3", "skip", "dilated_4_conv_5"], ["max_pool_3", "conv_5", "none"]]
 
 
@@ -62,26 +61,13 @@ def test_the_teacher_is_counted_with_and_without_its_tables(counted: CostTable) 
     assert counted.teacher.macs == counted.teacher_encoder.macs == 2 * 2 * 6 * 3 * 4 * 4
 
 
-@pytest.mark.parametrize(
-    ("table", "kernel_format"),
-    [
-        (ItemTableConfig(), "float32"),
-        (ItemTableConfig(), "int8"),
-        (ItemTableConfig(format="int8"), "float32"),
-        (ItemTableConfig(format="low_rank", rank=2), "float32"),
-        (ItemTableConfig(format="product_codes", num_codes=2, codebook_size=5), "float32"),
-    ],
-    ids=lambda value: getattr(value, "format", value),
-)
+@pytest.mark.parametrize("precision", StudentConfig.choices("precision"))
 def test_counts_are_those_of_the_student_that_is_built_and_served(
     teacher,
-    table: ItemTableConfig,
-    kernel_format: str,
+    precision: str,
     tmp_path,  # type: ignore[no-untyped-def]
 ) -> None:
-    config = StudentConfig(
-        hidden_dim=4, num_cells=2, num_nodes=2, item_table=table, kernel_format=kernel_format
-    )
+    config = StudentConfig(hidden_dim=4, num_cells=2, num_nodes=2, precision=precision)
     genotype = Genotype.from_primitives(2, CELLS)
     costs = count_costs(teacher, config, LENGTH)
     shallow = Genotype.from_primitives(2, CELLS[:1])
@@ -100,7 +86,7 @@ def test_counts_are_those_of_the_student_that_is_built_and_served(
     # What is no table of items is a constant of the served graph: the rows of the places, too.
     counts = count_parameters(student)
     constants = 4 * (counts.total - counts.embedding + LENGTH * 4)
-    if kernel_format == "int8":  # three of 13 taps: a byte a weight, and a scale an output channel
+    if precision != "float32":  # three of 13 taps: a byte a weight, and a scale an output channel
         constants -= 3 * 13 * 4 * 4 - 3 * 4 * 4
     assert predicted.served_bytes == tables + constants
 

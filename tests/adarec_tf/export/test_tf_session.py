@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import load_recommender, write_bundle
@@ -22,7 +21,7 @@ def student_of(*operations: str, table_format: str = "float32") -> Student:
         hidden_dim=8,
         num_cells=1,
         num_nodes=2,
-        item_table=ItemTableConfig(format=table_format),
+        precision=table_format,
     )
     genotype = Genotype.from_primitives(2, [list(operations)])
     return build_student(genotype, config, len(KEYS), 6, seed=1)

@@ -4,7 +4,6 @@ import keras
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config.item_table import FLOAT32_TABLE, ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.model_cost import (
     count_parameters,
@@ -22,7 +21,7 @@ MAX_LENGTH = 7
 class DenseModel(keras.Model):
     """Two dense layers, the products of which are easy to count."""
 
-    def __init__(self, item_table: ItemTableConfig = FLOAT32_TABLE) -> None:
+    def __init__(self, item_table: str = "float32") -> None:
         super().__init__()
         self.sequence_embedding = SequenceEmbedding(
             NUM_ITEMS, 4, MAX_LENGTH, use_positions=False, dropout=0.5, item_table=item_table
@@ -48,15 +47,14 @@ def test_parameters_of_a_dense_model() -> None:
     assert counts.total == counts.embedding + (4 * 10 + 10) + (10 * 4 + 4)
 
 
-def test_codes_are_bytes_of_the_table_but_no_parameters() -> None:
+def test_a_table_in_bytes_has_as_many_parameters() -> None:
     plain = count_parameters(build_convolution_model(NUM_ITEMS, MAX_LENGTH))
     assert plain.table_bytes == 4 * (NUM_ITEMS + 1) * HIDDEN_DIM
-    table = ItemTableConfig(format="product_codes", num_codes=2, codebook_size=5)
-    model = DenseModel(table)
+    model = DenseModel("int8")
     model(tf.constant([[1]], tf.int64))
     counts = count_parameters(model)
-    assert counts.embedding == 5 * 4
-    assert counts.table_bytes == (NUM_ITEMS + 1) * 2 + 4 * 5 * 4
+    assert counts.embedding == (NUM_ITEMS + 1) * 4
+    assert counts.table_bytes == (NUM_ITEMS + 1) * (4 + 4)
 
 
 def test_position_table_is_part_of_the_embedding() -> None:

@@ -58,7 +58,7 @@ def compare(tmp_path: Path, test: Any = TEST) -> tuple[Comparison, dict[str, Any
         vocabulary=vocabulary,
         teacher_bundle=str(tmp_path / "teacher"),
         student_bundle=str(tmp_path / "student"),
-        config=EvaluationConfig(latency_requests=5),
+        num_requests=5,
         k=3,
     )
     return comparison, models

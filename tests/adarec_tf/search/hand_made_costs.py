@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from adarec_tf.config.item_table import FLOAT32_TABLE
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.cost_table import Cost, CostTable, StudentShape
@@ -15,8 +14,7 @@ SHAPE = StudentShape(
     hidden_dim=4,
     num_cells=2,
     num_nodes=2,
-    item_table=FLOAT32_TABLE,
-    kernel_format="float32",
+    precision="float32",
 )
 
 

@@ -48,11 +48,11 @@ def _search(
     *,
     distillation: DistillationConfig | None = None,
     num_cells: int = 1,
-    num_candidates: int = 4,
-    validation_users: int = 4096,
     **changes: Any,
 ) -> SearchResult:
     student = StudentConfig(hidden_dim=8, num_cells=num_cells, num_nodes=2)
+    names = {"num_candidates", "validation_users", "compute_dtype", "max_cache_bytes"}
+    options = {name: changes.pop(name) for name in names & changes.keys()}
     search = SearchConfig(**{**SEARCH.to_dict(), **changes})
     length = walk_scene.MAX_LENGTH
     return search_genotype(
@@ -69,8 +69,7 @@ def _search(
         checkpoint_dir=str(folder / "checkpoint"),
         trace_path=str(folder / "trace.jsonl"),
         log_dir=str(folder / "log"),
-        num_candidates=num_candidates,
-        validation_users=validation_users,
+        **options,
     )
 
 
@@ -135,12 +134,7 @@ def test_a_search_is_over_when_its_genotype_stays_or_its_epochs_are_done(
 def test_the_asked_teacher_guides_the_search_as_the_cached_one_does(
     whole_search: SearchResult, teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
 ) -> None:
-    result = _search(
-        teacher,
-        scene,
-        tmp_path,
-        distillation=DistillationConfig(max_cache_bytes=0, hidden_weight=1.0),
-    )
+    result = _search(teacher, scene, tmp_path, max_cache_bytes=0)
     assert not list((tmp_path / "checkpoint" / "teacher_states").glob("*"))
     assert result.genotype == whole_search.genotype
     np.testing.assert_allclose(
@@ -156,20 +150,21 @@ def test_the_halves_share_the_bound_of_the_cache(
     # Embedding, blocks and final states, each of width 8, at every place.
     num_layers = 2 + len(teacher(tf.constant([[1]])).hidden_states)
     sizes = [4 * 8 * num_layers * len(half.item_ids) for half in halves]
-    distillation = DistillationConfig(max_cache_bytes=sum(sizes[: len(cached)]), hidden_weight=1.0)
+    bound = sum(sizes[: len(cached)])
     task = SearchTask(
         teacher=teacher,
         halves=halves,
         valid=scene["valid"],
         search=SEARCH,
-        distillation=distillation,
+        distillation=DistillationConfig(hidden_weight=1.0),
         seen="exclude",
         seed=5,
         cache_dir=str(tmp_path),
+        max_cache_bytes=bound,
     )
     readers = supernet_training.teacher_readers(task, walk_scene.MAX_LENGTH)
     assert {path.name for path in tmp_path.glob("*")} == set(cached)
-    assert sum(reader.num_bytes for reader in readers) == distillation.max_cache_bytes
+    assert sum(reader.num_bytes for reader in readers) == bound
 
 
 def test_alphas_wait_for_the_warm_up(whole_search: SearchResult) -> None:
@@ -366,3 +361,21 @@ def test_depths_and_widths_are_searched_and_a_finished_width_is_not_redone(
     assert result.front is not None
     assert all(student.genotype.hidden_dim in (4, 8) for student in result.front.students)
     assert result.front.searched.genotype == result.genotype
+
+
+def test_the_logits_are_of_the_numbers_asked_for(
+    teacher: keras.Model,
+    scene: dict[str, Histories],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = []
+
+    def stop(*arguments: Any) -> None:
+        given.append(arguments[-1])
+        raise InterruptedError
+
+    monkeypatch.setattr(supernet_training, "DistillationObjective", stop)
+    with pytest.raises(InterruptedError):
+        _search(teacher, scene, tmp_path, compute_dtype="bfloat16")
+    assert given == ["bfloat16"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config.training import TrainingConfig
+from adarec_tf.config.training import FitConfig
 from adarec_tf.data.batches import Batch
 from adarec_tf.training.fit import (
     SELECTION_METRIC,
@@ -31,8 +31,12 @@ def test_rows_looked_up_often_are_clipped_as_what_they_add_up_to() -> None:
 
 @pytest.mark.parametrize("warmup_share", [0.0, 0.2])
 def test_rate_rises_to_its_peak_then_falls_to_zero(warmup_share: float) -> None:
-    config = TrainingConfig(max_epochs=10, learning_rate=0.5, warmup_share=warmup_share)
-    optimizer = build_optimizer(config, 10, [keras.Variable(np.zeros((2, 2), np.float32))])
+    optimizer = build_optimizer(
+        [keras.Variable(np.zeros((2, 2), np.float32))],
+        learning_rate=0.5,
+        num_steps=100,
+        warmup_share=warmup_share,
+    )
     schedule = optimizer._learning_rate
     rates = [float(schedule(tf.constant(step))) for step in range(101)]
     assert rates[0] > 0
@@ -47,8 +51,9 @@ def test_biases_and_norms_are_not_decayed() -> None:
     variables = [
         keras.Variable(np.ones(shape, np.float32), name=name) for name, shape in shapes.items()
     ]
-    config = TrainingConfig(weight_decay=0.5, learning_rate=0.1, warmup_share=0.0)
-    optimizer = build_optimizer(config, 10, variables)
+    optimizer = build_optimizer(
+        variables, learning_rate=0.1, num_steps=300, weight_decay=0.5, warmup_share=0.0
+    )
     apply_gradients(optimizer, [tf.zeros(v.shape) for v in variables], variables)
     decayed = {v.name: bool(np.any(np.array(v) < 1)) for v in variables}
     assert decayed == {"kernel": True, "bias": False, "norm_scales": False, "biases": False}
@@ -62,8 +67,10 @@ def _fit(folder: Path, killed_in_epoch: int | None = None) -> list[EpochRecord]:
     """Three epochs that change nothing, of two batches with three labeled positions each."""
     model = keras.Sequential([keras.layers.Dense(1)])
     model.build([None, 1])
-    config = TrainingConfig(max_epochs=3, patience=3, warmup_share=0.0, learning_rate=0.5)
-    optimizer = build_optimizer(config, 2, model.trainable_variables)
+    config = FitConfig(max_epochs=3, patience=3, learning_rate=0.5)
+    optimizer = build_optimizer(
+        model.trainable_variables, learning_rate=0.5, num_steps=6, warmup_share=0.0
+    )
 
     def train_step(batch: Batch) -> dict[str, tf.Tensor]:
         optimizer.apply([tf.zeros(v.shape) for v in model.weights], model.trainable_variables)
@@ -125,8 +132,8 @@ def _fit_weight(
     model.build([None, 1])
     [weight] = model.weights
     weight.assign([[0.0]])
-    config = TrainingConfig(max_epochs=5, patience=2, learning_rate=0.5)
-    optimizer = build_optimizer(config, 1, model.trainable_variables)
+    config = FitConfig(max_epochs=5, patience=2, learning_rate=0.5)
+    optimizer = build_optimizer(model.trainable_variables, learning_rate=0.5, num_steps=5)
 
     def train_step(batch: Batch) -> dict[str, tf.Tensor]:
         weight.assign_add([[1.0]])

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.models.sequence_model import SequenceEmbedding
-from adarec_tf.training.next_item_loss import cross_entropy, labeled_positions, softmax_loss
+from adarec_tf.training.losses import labeled_positions, softmax_loss
 
 NUM_ITEMS = 11
 HIDDEN_DIM = 4
@@ -22,19 +22,8 @@ STATES = np.random.default_rng(5).normal(size=(6, HIDDEN_DIM)).astype(np.float32
 LABELS = np.array([1, 11, 4, 4, 7, 1])
 
 
-def _smoothed_reference(logits: np.ndarray, labels: np.ndarray, smoothing: float) -> float:
-    """Each position's cross-entropy to (1 - s) label + s uniform, one by one."""
-    losses = []
-    for row, label in zip(logits.astype(np.float64), labels, strict=True):
-        log_probability = row - np.log(np.sum(np.exp(row)))
-        target = np.full(len(row), smoothing / len(row))
-        target[label - 1] += 1 - smoothing
-        losses.append(-np.sum(target * log_probability))
-    return float(np.mean(losses))
-
-
 def _loss_and_gradients(
-    embedding: SequenceEmbedding, smoothing: float = 0.0, compute_dtype: str = "float32"
+    embedding: SequenceEmbedding, compute_dtype: str = "float32"
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     states = tf.constant(STATES)
     with tf.GradientTape() as tape:
@@ -43,52 +32,31 @@ def _loss_and_gradients(
             embedding,
             states,
             tf.constant(LABELS),
-            smoothing=smoothing,
             compute_dtype=compute_dtype,
         )
     sources = [states, embedding.item_table.variable.value]
     return loss, [tf.convert_to_tensor(g) for g in tape.gradient(loss, sources)]
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_the_loss_is_that_of_a_loop_over_positions(
-    embedding: SequenceEmbedding, smoothing: float
-) -> None:
-    loss, _ = _loss_and_gradients(embedding, smoothing)
-    logits = embedding.item_logits(tf.constant(STATES)).numpy()
-    assert float(loss) == pytest.approx(_smoothed_reference(logits, LABELS, smoothing), rel=1e-5)
+def test_the_loss_is_that_of_a_loop_over_positions(embedding: SequenceEmbedding) -> None:
+    loss, _ = _loss_and_gradients(embedding)
+    logits = embedding.item_logits(tf.constant(STATES)).numpy().astype(np.float64)
+    expected = [
+        np.log(np.sum(np.exp(row))) - row[label - 1]
+        for row, label in zip(logits, LABELS, strict=True)
+    ]
+    assert float(loss) == pytest.approx(np.mean(expected), rel=1e-5)
 
 
 def test_its_gradient_is_that_of_differentiated_logits(embedding: SequenceEmbedding) -> None:
     states = tf.constant(STATES)
     with tf.GradientTape() as tape:
         tape.watch(states)
-        loss = cross_entropy(embedding.item_logits(states), tf.constant(LABELS))
+        logits = embedding.item_logits(states)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(LABELS - 1, logits))
     expected = tape.gradient(loss, [states, embedding.item_table.variable.value])
     for actual, gradient in zip(_loss_and_gradients(embedding)[1], expected, strict=True):
         np.testing.assert_allclose(actual, tf.convert_to_tensor(gradient), rtol=1e-5, atol=1e-7)
-
-
-def test_its_gradient_with_smoothing_is_that_of_central_differences(
-    embedding: SequenceEmbedding,
-) -> None:
-    _, (to_states, to_table) = _loss_and_gradients(embedding, smoothing=0.3)
-    items = embedding.item_vectors().numpy().astype(np.float64)
-    step = 1e-5
-    for index in np.ndindex(STATES.shape):
-        moved = [STATES.astype(np.float64) for _ in range(2)]
-        moved[0][index] += step
-        moved[1][index] -= step
-        high, low = (_smoothed_reference(m @ items.T, LABELS, 0.3) for m in moved)
-        assert to_states.numpy()[index] == pytest.approx((high - low) / (2 * step), abs=1e-5)
-    for index in np.ndindex(items.shape):
-        moved = [items.copy() for _ in range(2)]
-        moved[0][index] += step
-        moved[1][index] -= step
-        high, low = (_smoothed_reference(STATES @ m.T, LABELS, 0.3) for m in moved)
-        assert to_table.numpy()[index[0] + 1, index[1]] == pytest.approx(
-            (high - low) / (2 * step), abs=1e-5
-        )
 
 
 def test_half_precision_changes_little(embedding: SequenceEmbedding) -> None:

@@ -4,13 +4,12 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.models.sequence_model import SequenceEmbedding
-from adarec_tf.training.next_item_loss import softmax_loss
-from adarec_tf.training.sampled_loss import (
+from adarec_tf.training.losses import (
     NegativeSampler,
-    frequency_sampler,
+    frequency_weights,
     gbce_loss,
     sampled_softmax_loss,
-    uniform_sampler,
+    softmax_loss,
 )
 
 NUM_ITEMS = 30
@@ -32,7 +31,7 @@ def embedding() -> SequenceEmbedding:
 
 def _skewed_sampler(num_negatives: int) -> NegativeSampler:
     item_ids = np.repeat(np.arange(1, NUM_ITEMS + 1), np.arange(NUM_ITEMS, 0, -1) ** 2)
-    return frequency_sampler(item_ids, NUM_ITEMS, num_negatives, seed=9)
+    return NegativeSampler.of(frequency_weights(item_ids, NUM_ITEMS), num_negatives, seed=9)
 
 
 def _sampled_softmax(
@@ -116,7 +115,7 @@ def test_draws_follow_the_frequencies() -> None:
 
 def test_draws_depend_on_seed_and_step_alone() -> None:
     def draw(seed: int, step: int) -> list[int]:
-        sampler = uniform_sampler(1000, 20, seed)
+        sampler = NegativeSampler.of(np.ones(1000), 20, seed)
         return sampler.draw(tf.constant(step, tf.int64)).numpy().tolist()
 
     assert draw(1, 7) == draw(1, 7)

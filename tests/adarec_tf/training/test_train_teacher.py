@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,6 +9,8 @@ from adarec_tf.config.teacher import NextItNetConfig, TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
 from adarec_tf.models.teachers import TEACHERS, build_teacher
+from adarec_tf.training import losses
+from adarec_tf.training import train_teacher as train_teacher_module
 from adarec_tf.training.train_teacher import train_teacher
 from tests.adarec_tf import walk_scene
 
@@ -20,7 +23,9 @@ def _teacher(name: str) -> keras.Model:
     return build_teacher(config, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)
 
 
-def _train(model: keras.Model, folder: Path, config: TrainingConfig = CONFIG) -> list[dict]:
+def _train(
+    model: keras.Model, folder: Path, config: TrainingConfig = CONFIG, **options: str
+) -> list[dict]:
     scene = walk_scene.histories()
     return train_teacher(
         model,
@@ -31,6 +36,7 @@ def _train(model: keras.Model, folder: Path, config: TrainingConfig = CONFIG) ->
         seen="keep",
         seed=2,
         checkpoint_dir=str(folder),
+        **options,
     )
 
 
@@ -85,6 +91,28 @@ def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.weights[0], second.weights[0])
 
 
+@pytest.mark.parametrize("name", ["nextitnet", "bert4rec"])
+def test_windows_and_numbers_are_those_asked_for(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+    for module, function, option in (
+        (train_teacher_module, "next_item_batches", "windows"),
+        (train_teacher_module, "masked_item_batches", "windows"),
+        (losses, "softmax_loss", "compute_dtype"),
+    ):
+        original = getattr(module, function)
+
+        def record(*arguments: Any, _of: Any = (original, option), **options: Any) -> Any:
+            given.append(options[_of[1]])
+            return _of[0](*arguments, **options)
+
+        monkeypatch.setattr(module, function, record)
+    config = TrainingConfig(max_epochs=1, positions_per_batch=512)
+    _train(_teacher(name), tmp_path, config, windows="all", compute_dtype="bfloat16")
+    assert set(given) == {"all", "bfloat16"}
+
+
 def test_a_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
     config = TrainingConfig(max_epochs=3, learning_rate=1e30)
     with pytest.raises(ValueError, match="Losses should stay finite"):
@@ -92,5 +120,5 @@ def test_a_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
 
 
 def test_an_unknown_teacher_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"one of bert4rec, .*sasrec.*teacher\.name='gru'"):
+    with pytest.raises(ValueError, match=r"one of bert4rec, .*sasrec.*name='gru'"):
         TeacherConfig.from_dict({"name": "gru"})

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import BERT4RecConfig, NextItNetConfig, SASRecConfig, TeacherConfig
 from adarec_tf.models.item_tables import ITEM_TABLES
@@ -65,10 +64,7 @@ def test_the_mask_goes_along_with_the_number_of_items() -> None:
 
 @pytest.mark.parametrize("format_name", ITEM_TABLES)
 def test_a_student_scores_old_items_as_the_earlier_one_did(format_name: str) -> None:
-    table = ItemTableConfig(format=format_name, rank=3, num_codes=4, codebook_size=6)
-    config = StudentConfig(
-        hidden_dim=8, num_cells=1, num_nodes=2, item_table=table, kernel_format="int8"
-    )
+    config = StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2, precision=format_name)
     earlier = build_student(GENOTYPE, config, NUM_ITEMS, MAX_LENGTH, seed=1)
     scramble(earlier)
     model = build_student(GENOTYPE, config, NUM_ITEMS + NUM_NEW, MAX_LENGTH, seed=2)

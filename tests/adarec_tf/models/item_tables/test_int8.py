@@ -4,7 +4,6 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.models.item_tables import ITEM_TABLES, int8
 from adarec_tf.models.item_tables.table import TableSize
 from tests.adarec_tf.models.item_tables.test_table import random_table, table_of
@@ -85,7 +84,7 @@ def test_what_rounding_costs_the_best_of_a_catalog(
     given_table = generator.normal(size=(num_items + 1, hidden_dim)).astype(np.float32)
     states = generator.normal(size=(20, hidden_dim)).astype(np.float32)
     size = TableSize(num_items, num_items + 1, hidden_dim)
-    table = ITEM_TABLES[name](ItemTableConfig(format=name), size)
+    table = ITEM_TABLES[name](size)
     table.variable = tf.Variable(given_table)
     by_floats = np.argsort(-states @ given_table[1:].T, axis=1)[:, :100]
     best = np.argsort(-table.served().logits(tf.constant(states)), axis=1)

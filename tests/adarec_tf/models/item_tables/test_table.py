@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config.item_table import ItemTableConfig
+from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.item_tables import ITEM_TABLES
 from adarec_tf.models.sequence_model import SequenceEmbedding
 
@@ -17,9 +17,8 @@ STATES = tf.random.stateless_normal([5, HIDDEN_DIM], [1, 2])
 
 
 def table_of(format_name: str, num_items: int = NUM_ITEMS) -> SequenceEmbedding:
-    config = ItemTableConfig(format=format_name, rank=3, num_codes=4, codebook_size=6)
     keras.utils.set_random_seed(3)
-    embedding = SequenceEmbedding(num_items, HIDDEN_DIM, 6, has_mask=True, item_table=config)
+    embedding = SequenceEmbedding(num_items, HIDDEN_DIM, 6, has_mask=True, item_table=format_name)
     embedding(tf.zeros([1, 1], tf.int64))
     return embedding
 
@@ -34,7 +33,7 @@ def random_table(num_rows: int = NUM_ITEMS + 2) -> np.ndarray:
 
 
 def test_every_format_that_may_be_named_exists() -> None:
-    assert set(ITEM_TABLES) == set(ItemTableConfig.choices("format"))
+    assert set(ITEM_TABLES) == set(StudentConfig.choices("precision"))
 
 
 def test_rows_and_logits_are_those_of_the_matrix(embedding: SequenceEmbedding) -> None:
@@ -73,13 +72,13 @@ def test_fresh_rows_have_about_unit_length() -> None:
 def test_the_config_brings_the_table_back(embedding: SequenceEmbedding) -> None:
     config = embedding.get_config()
     again = SequenceEmbedding.from_config(config)
-    assert isinstance(config["item_table"], dict)
-    assert again.item_table.config == embedding.item_table.config
+    assert again.table_format == config["item_table"] == embedding.table_format
+    assert type(again.item_table) is type(embedding.item_table)
     assert again.item_table.size == embedding.item_table.size
 
 
 def test_weights_follow_the_seed(embedding: SequenceEmbedding) -> None:
-    format_name = embedding.item_table.config.format
+    format_name = embedding.table_format
     np.testing.assert_array_equal(
         table_of(format_name).item_table.matrix(), embedding.item_table.matrix()
     )
@@ -128,16 +127,15 @@ def test_a_table_of_another_shape_is_refused(embedding: SequenceEmbedding) -> No
 
 def test_a_grown_table_has_the_old_rows_and_fresh_ones(embedding: SequenceEmbedding) -> None:
     embedding.item_table.set_table(random_table())
-    format_name = embedding.item_table.config.format
+    format_name = embedding.table_format
     grown, fresh = (table_of(format_name, NUM_ITEMS + 4) for _ in range(2))
     grown.item_table.grow_from(embedding.item_table)
     old, new = embedding.item_table.matrix().numpy(), grown.item_table.matrix().numpy()
     np.testing.assert_array_equal(new[: NUM_ITEMS + 1], old[:-1])
     np.testing.assert_array_equal(new[-1], old[-1])  # the mask's, which has another id
-    made = zip(grown.item_table.row_variables, fresh.item_table.row_variables, strict=True)
-    for variable, untouched in made:
-        rows = slice(NUM_ITEMS + 1, NUM_ITEMS + 5)
-        np.testing.assert_array_equal(np.asarray(variable)[rows], np.asarray(untouched)[rows])
+    made, untouched = (np.asarray(table.item_table.variable) for table in (grown, fresh))
+    rows = slice(NUM_ITEMS + 1, NUM_ITEMS + 5)
+    np.testing.assert_array_equal(made[rows], untouched[rows])
     np.testing.assert_allclose(
         grown.item_logits(STATES)[:, :NUM_ITEMS],
         embedding.item_logits(STATES),
@@ -148,13 +146,12 @@ def test_a_grown_table_has_the_old_rows_and_fresh_ones(embedding: SequenceEmbedd
         embedding.item_table.grow_from(grown.item_table)
 
 
-def test_every_variable_of_a_table_grows(embedding: SequenceEmbedding) -> None:
-    table = embedding.item_table
-    named = {id(v) for v in (*table.row_variables, *table.shared_variables)}
-    assert named == {id(v) for v in embedding.weights if v.name.startswith("item_")}
+def test_a_format_that_there_is_not_is_an_error_that_names_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"one of float32, int8, int4\. Received: 'int2'"):
+        table_of("int2")
 
 
 def test_a_table_of_another_format_does_not_grow_into_this(embedding: SequenceEmbedding) -> None:
-    other = table_of("float32" if embedding.item_table.config.format != "float32" else "int8")
+    other = table_of("float32" if embedding.table_format != "float32" else "int8")
     with pytest.raises(ValueError, match="of its format"):
         embedding.item_table.grow_from(other.item_table)

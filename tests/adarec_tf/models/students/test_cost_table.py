@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.cost_table import Cost, CostTable, StudentShape, read_cost_table
 from adarec_tf.models.students.genotype import Genotype
@@ -38,14 +37,12 @@ def test_a_table_survives_the_way_through_a_file(tmp_path: Path) -> None:
 
 
 def test_a_shape_is_what_the_config_and_the_scene_say() -> None:
-    table = ItemTableConfig(format="int8")
     student = StudentConfig(
         hidden_dim=8,
         num_cells=3,
         num_nodes=2,
         dropout=0.5,
-        item_table=table,
-        kernel_format="int8",
+        precision="int8",
     )
     assert StudentShape.of(student, 50, 20) == StudentShape(
         num_items=50,
@@ -53,8 +50,7 @@ def test_a_shape_is_what_the_config_and_the_scene_say() -> None:
         hidden_dim=8,
         num_cells=3,
         num_nodes=2,
-        item_table=table,
-        kernel_format="int8",
+        precision="int8",
     )
 
 

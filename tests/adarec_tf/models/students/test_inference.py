@@ -22,9 +22,9 @@ GENOTYPES = {
 }
 
 
-def make_student(primitives: list[list[str]], kernel_format: str = "float32") -> Student:
+def make_student(primitives: list[list[str]], precision: str = "float32") -> Student:
     genotype = Genotype.from_primitives(3, primitives)
-    config = StudentConfig(hidden_dim=8, kernel_format=kernel_format)
+    config = StudentConfig(hidden_dim=8, precision=precision)
     student = build_student(genotype, config, NUM_ITEMS, MAX_LENGTH, seed=1)
     generator = np.random.default_rng(0)
     for variable in student.variables:  # no bias, scale or share as it was initialized
@@ -53,10 +53,10 @@ def assert_close(actual: tf.Tensor, expected: tf.Tensor, tolerance: float) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "kernel_format"), [*((name, "float32") for name in GENOTYPES), ("wide", "int8")]
+    ("name", "precision"), [*((name, "float32") for name in GENOTYPES), ("wide", "int8")]
 )
-def test_the_cone_gives_the_last_state_of_the_whole(name: str, kernel_format: str) -> None:
-    student = make_student(GENOTYPES[name], kernel_format)
+def test_the_cone_gives_the_last_state_of_the_whole(name: str, precision: str) -> None:
+    student = make_student(GENOTYPES[name], precision)
     served = ServedStudent(student, MAX_LENGTH)
     encode = tf.function(served.last_states, input_signature=input_signature(served))
     for length in (1, 2, 5, MAX_LENGTH):

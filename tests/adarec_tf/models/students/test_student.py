@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.models.students import Genotype, Student, build_student
@@ -18,12 +17,11 @@ GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]] 
 
 
 def _student(genotype: Genotype = GENOTYPE, table_format: str = "float32") -> Student:
-    table = ItemTableConfig(format=table_format, rank=3, num_codes=4, codebook_size=6)
-    config = CONFIG.replace(item_table=table)
+    config = CONFIG.replace(precision=table_format)
     return build_student(genotype, config, 16, 8, seed=1)
 
 
-@pytest.mark.parametrize("table_format", ItemTableConfig.choices("format"))
+@pytest.mark.parametrize("table_format", StudentConfig.choices("precision"))
 def test_saved_student_loads_with_one_call_and_answers_alike(
     tmp_path: Path, table_format: str
 ) -> None:
@@ -41,13 +39,7 @@ def test_saved_student_loads_with_one_call_and_answers_alike(
     )
 
 
-def test_a_student_saved_before_there_were_table_formats_loads() -> None:
-    config = _student().get_config()
-    del config["item_table"]
-    assert Student.from_config(config).sequence_embedding.item_table.config == ItemTableConfig()
-
-
-@pytest.mark.parametrize("table_format", ItemTableConfig.choices("format"))
+@pytest.mark.parametrize("table_format", StudentConfig.choices("precision"))
 def test_a_loaded_student_can_be_trained_on(tmp_path: Path, table_format: str) -> None:
     path = tmp_path / "student.keras"
     _student(table_format=table_format).save(path)
@@ -66,7 +58,7 @@ def test_a_loaded_student_can_be_trained_on(tmp_path: Path, table_format: str) -
     assert history[-1]["task"] < 0.9 * history[0]["task"]
 
 
-@pytest.mark.parametrize("table_format", ItemTableConfig.choices("format"))
+@pytest.mark.parametrize("table_format", StudentConfig.choices("precision"))
 def test_gradients_reach_every_weight(table_format: str) -> None:
     student = _student(table_format=table_format)
     item_ids = tf.constant([[1, 2, 3, 4, 5, 6]], tf.int64)
@@ -105,6 +97,6 @@ def test_the_width_of_the_genotype_goes_before_that_of_the_config() -> None:
     student = build_student(wide, CONFIG, 16, 8, seed=1)
     assert student.sequence_embedding.hidden_dim == 12
     assert Student.from_config(student.get_config()).genotype == wide
-    int4 = CONFIG.replace(item_table=ItemTableConfig(format="int4"))
-    with pytest.raises(ValueError, match=r"even with item_table\.format=int4"):
+    int4 = CONFIG.replace(precision="int4")
+    with pytest.raises(ValueError, match=r"even with precision=int4"):
         build_student(dataclasses.replace(GENOTYPE, hidden_dim=7), int4, 16, 8, seed=1)

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config.item_table import ItemTableConfig
 from adarec_tf.models.sequence_model import SequenceOutputs
 from adarec_tf.search.space.alphas import fixed_architecture
 from adarec_tf.search.space.supernet import Supernet
@@ -34,9 +33,8 @@ def test_only_the_drawn_convolution_is_trained(supernet: Supernet) -> None:
 
 
 def test_it_has_the_item_table_of_the_student() -> None:
-    table = ItemTableConfig(format="product_codes", num_codes=3, codebook_size=7)
-    config = CONFIG.replace(item_table=table)
-    assert Supernet(config, NUM_ITEMS, LENGTH).sequence_embedding.item_table.config == table
+    config = CONFIG.replace(precision="int8")
+    assert Supernet(config, NUM_ITEMS, LENGTH).sequence_embedding.table_format == "int8"
 
 
 def test_no_two_operations_start_alike(supernet: Supernet) -> None:
