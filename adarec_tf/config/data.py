@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from adarec_tf.config.base import Config, Name, Share, Texts, check
+from adarec_tf.config.base import Config, Name, Texts, check
 
 _WITHOUT_COLUMN = "empty without event_column: name the column of the log that says what a row is"
 
@@ -34,9 +34,8 @@ class DataConfig(Config):
     max_length: PositiveInt = 50
     """Items of a history that a model sees."""
     seen: Literal["auto", "exclude", "keep"] = "auto"
-    """Whether items of the history are candidates; `auto` decides by the log."""
-    max_repeat_share: Share = 0.01
-    """`auto` excludes seen items up to this share of repeats."""
+    """Whether items of the history are candidates; `auto` excludes them where at most 1% of the
+    training interactions are with an item that the user had met before."""
     split: Literal["leave_one_out", "global_time"] = "leave_one_out"
     """Targets are each user's last items, or all items after one cut in time."""
     test_time_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1

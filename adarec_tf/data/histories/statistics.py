@@ -11,6 +11,7 @@ from adarec_tf.config.data import DataConfig
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 
+MAX_REPEAT_SHARE = 0.01
 _DIGEST_MODULUS = 1 << 256
 
 
@@ -87,7 +88,7 @@ def summarize(
         num_interactions=counts.get("num_interactions", 0),
         removed=dict(removed),
         repeat_share=repeat_share,
-        seen=resolve_seen(config.seen, repeat_share, config.max_repeat_share),
+        seen=resolve_seen(config.seen, repeat_share),
         max_length=config.max_length,
         data_fingerprint=data_fingerprint(counts.get("digest", 0), vocabulary, cuts),
     )
@@ -100,7 +101,7 @@ def count_repeats(histories: Histories) -> int:
     return len(pairs) - len(np.unique(pairs))
 
 
-def resolve_seen(seen: str, repeat_share: float, max_repeat_share: float) -> str:
+def resolve_seen(seen: str, repeat_share: float, max_repeat_share: float = MAX_REPEAT_SHARE) -> str:
     """Decides whether items of the history are candidates for recommendation.
 
     Args:
