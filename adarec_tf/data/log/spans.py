@@ -71,8 +71,8 @@ class SpanPattern:
         """
         text = os.fspath(path).rstrip("/")
         names = sorted(date or name for date, name, _ in _TOKEN.findall(text))
-        if names[-1:] == ["VERSION"]:
-            names.pop()
+        if "VERSION" in names:
+            names.remove("VERSION")
         has_other_braces = re.search(r"[{}]", _TOKEN.sub("", text))
         if has_other_braces or names not in (["SPAN"], sorted(_DATE_FIELDS)):
             raise SpanError(
