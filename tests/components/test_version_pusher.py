@@ -128,7 +128,7 @@ def test_a_server_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> No
     bundle = make_bundle(tmp_path / "bundle", "student")
     server = RunningServer("127.0.0.1:1", "student")
     problem = pusher.ask_running_server(str(bundle), 1, server)
-    assert "should hold warm-up requests" in problem
+    assert "should bring at least one warm-up request" in problem
     assert "\n" not in problem
     with_tls = server._replace(tls_ca=str(tmp_path / "nowhere.pem"))
     problem = pusher.ask_running_server(str(bundle), 1, with_tls)
