@@ -1,5 +1,6 @@
 """StudentSearcher: sequences + teacher → genotype."""
 
+import json
 import os
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -101,8 +102,6 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         if search.genotype:
             architecture = given_genotype(costs[0], student, search)
         else:
-            # Beside the checkpoint: the trace of an interrupted search is continued as well.
-            trace_path = os.path.join(checkpoint, SEARCH_TRACE_FILE)
             result = search_genotype(
                 teacher_model,
                 read_histories(sequences.uri, "train"),
@@ -116,13 +115,10 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
                 seed=seed,
                 checkpoint_dir=checkpoint,
                 log_dir=os.path.join(log_dir, "search"),
-                trace_path=trace_path,
                 strategy=strategy,
                 compute_dtype=compute_dtype,
             )
             if is_chief(strategy):
-                trace_file = os.path.join(genotype.uri, SEARCH_TRACE_FILE)
-                fileio.copy(trace_path, trace_file, overwrite=True)
                 _write_search(result, genotype.uri)
             architecture = result.genotype
         if not is_chief(strategy):
@@ -134,6 +130,8 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
 
 def _write_search(result: SearchResult, directory: str) -> None:
     """What only a search gives."""
+    with fileio.open(os.path.join(directory, SEARCH_TRACE_FILE), "w") as file:
+        file.write("".join(json.dumps(record) + "\n" for record in result.trace))
     result.student.save(os.path.join(directory, SUPERNET_STUDENT_FILE))
     draw_search(result.trace, os.path.join(directory, SEARCH_PICTURE_FILE))
     if result.front is not None:

@@ -55,7 +55,12 @@ def exclude_items(scores: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
 
 
 def exclude_listed(scores: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
-    """As `exclude_items`, of lists int64 [B, N], or one list [1, N] for all rows."""
+    """Sets the scores of listed items to -inf.
+
+    Args:
+      scores: float32 [B, V], column j for item j + 1.
+      item_ids: int64 [B, N], a list for each row, or [1, N], one for all; PAD is ignored.
+    """
     rows_and_columns = [tf.shape(scores)[0], tf.shape(item_ids)[1]]
     return exclude_items(scores, tf.broadcast_to(item_ids, rows_and_columns))
 
@@ -110,6 +115,10 @@ def best_of_blocks(scores: tf.Tensor, k: tf.Tensor) -> BestItems:
 
     An item among the best k is in a block with one of the best k maxima: each better block holds a
     better item. A maximum a block is cheap; comparing one by one is for items of those blocks.
+
+    Args:
+      scores: float32 [B, V], V static.
+      k: int32 [], K, from 1 to V.
     """
     num_items = scores.shape[1]
     num_blocks = -(-num_items // _BLOCK_ITEMS)

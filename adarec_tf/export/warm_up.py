@@ -16,7 +16,13 @@ _K = 10
 def request_tensors(
     histories: Sequence[Sequence[str]], k: int, exclude_seen: bool
 ) -> dict[str, tf.Tensor]:
-    """The inputs of the default signature: histories of any lengths become string [B, N]."""
+    """The inputs of the default signature.
+
+    Args:
+      histories: raw item keys, of any lengths; they become string [B, N].
+      k: items asked for.
+      exclude_seen: whether items of the history are no candidates.
+    """
     return {
         "history": key_matrix(histories),
         "k": tf.constant(k, tf.int32),
@@ -27,7 +33,13 @@ def request_tensors(
 def request_arrays(
     histories: Sequence[Sequence[str]], k: int, exclude_seen: bool
 ) -> dict[str, np.ndarray]:
-    """`request_tensors` as NumPy arrays, which a session takes."""
+    """The inputs of the default signature as NumPy arrays, which a session takes.
+
+    Args:
+      histories: raw item keys, of any lengths.
+      k: items asked for.
+      exclude_seen: whether items of the history are no candidates.
+    """
     tensors = request_tensors(histories, k, exclude_seen)
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 

@@ -29,8 +29,16 @@ _SHALLOW_COLOR, _DEEP_COLOR = (0.80, 0.88, 0.94), (0.0, 0.28, 0.45)
 # In the order of `PRIMITIVES`, of Okabe and Ito's palette: the convolutions in pairs, the larger
 # kernel darker; then pools, and greys for `skip` and `none`. Taken in turns by what is added.
 _OPERATION_COLORS = (
-    *("#7fb8d9", "#0072b2", "#eaae7f", "#d55e00", "#7fceb9", "#009e73"),
-    *("#cc79a7", "#e8c3d7", "#8a8a8a", "#d9d9d9"),
+    "#7fb8d9",
+    "#0072b2",
+    "#eaae7f",
+    "#d55e00",
+    "#7fceb9",
+    "#009e73",
+    "#cc79a7",
+    "#e8c3d7",
+    "#8a8a8a",
+    "#d9d9d9",
 )
 
 

@@ -1,7 +1,6 @@
 """The search: an epoch at a time, a trace of every epoch, a choice among the last candidates."""
 
 import functools
-import json
 import logging
 import os
 import zlib
@@ -90,7 +89,6 @@ def search_genotype(
     seen: str,
     seed: int,
     checkpoint_dir: str,
-    trace_path: str,
     log_dir: str | None = None,
     strategy: tf.distribute.Strategy | None = None,
     num_candidates: int = 4,
@@ -113,7 +111,6 @@ def search_genotype(
       seed: equal seed, config and data find the equal genotype.
       checkpoint_dir: where an interrupted search continues from, and where the teacher's outputs
         are kept if `max_cache_bytes` allows; of several workers, one folder that all of them see.
-      trace_path: the trace is written here when the search ends, a JSON line an epoch.
       log_dir: where TensorBoard finds the numbers of the trace; None writes none.
       strategy: on whose replicas the search runs. Of several workers the chief writes, and all of
         them end with the same result; None is this process alone.
@@ -133,12 +130,8 @@ def search_genotype(
     """
     strategy = strategy or tf.distribute.get_strategy()
     tables = [costs] if isinstance(costs, CostTable) else costs
-    for table in tables:
-        of_width = student.replace(hidden_dim=table.shape.hidden_dim)
-        num_items = teacher.sequence_embedding.num_items
-        table.check_shape(StudentShape.of(of_width, num_items, max_length))
-    _check_equal_costs(tables, strategy)
-    spaces = reachable_spaces(tables, student, search)
+    shape = StudentShape.of(student, teacher.sequence_embedding.num_items, max_length)
+    _check_costs(tables, shape, strategy)
     task = SearchTask(
         teacher=teacher,
         halves=split_halves(train),
@@ -156,19 +149,20 @@ def search_genotype(
         max_cache_bytes=max_cache_bytes,
     )
     results: list[SearchResult] = []
-    for space in spaces:
+    for space in reachable_spaces(tables, student, search):
         loop = _SearchLoop(task, space)
         log_folder = None if log_dir is None else space.folder(log_dir)
         results.append(loop.choose(loop.run(space.folder(checkpoint_dir), log_folder)))
-    result = _best_result(results)
-    if is_chief(strategy):
-        with tf.io.gfile.GFile(trace_path, "w") as file:
-            file.write("".join(json.dumps(record) + "\n" for record in result.trace))
-    return result
+    return _best_result(results)
 
 
-def _check_equal_costs(tables: Sequence[CostTable], strategy: tf.distribute.Strategy) -> None:
-    """Workers that go by different costs would part ways."""
+def _check_costs(
+    tables: Sequence[CostTable], shape: StudentShape, strategy: tf.distribute.Strategy
+) -> None:
+    """Checks that they are of these students, but for the width, and the same on all workers."""
+    for table in tables:
+        table.check_shape(shape.replace(hidden_dim=table.shape.hidden_dim))
+    # Workers that go by different costs would part ways.
     digest = float(zlib.crc32("".join(table.to_json() for table in tables).encode()))
     if mean_over_replicas(strategy, {"costs": digest})["costs"] != digest:
         raise ValueError(

@@ -65,7 +65,6 @@ def search(case: str, strategy: tf.distribute.Strategy, folder: Path, name: str)
         seen="exclude",
         seed=5,
         checkpoint_dir=str(folder / case / "checkpoint"),
-        trace_path=str(folder / f"{case}-{name}.jsonl"),
         log_dir=str(folder / case / "log" / name),
         strategy=strategy,
         **options,

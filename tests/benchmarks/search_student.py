@@ -140,7 +140,6 @@ def main() -> None:
             seed=options.seed,
             checkpoint_dir=options.checkpoints or temporary,
             compute_dtype=config.compute_dtype,
-            trace_path=str(Path(temporary) / "search_trace.jsonl"),
         )
     seconds = first_seconds(options.checkpoints, round(time.monotonic() - start, 1))
     command = [

@@ -65,7 +65,6 @@ def measured_epochs(
             seed=seed,
             checkpoint_dir=str(Path(folder) / "checkpoint"),
             compute_dtype=config.compute_dtype,
-            trace_path=str(Path(folder) / "search_trace.jsonl"),
         )
     return [record for record in result.trace if record.get("alphas_moved")][1:]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from adarec_tf.search.bilevel.score_gradient import ComparedArchitectures, compared_loss
+from adarec_tf.search.bilevel.score_gradient import compared_loss
 from adarec_tf.search.bilevel.state import (
     SearchBatch,
     SearchState,
@@ -22,7 +22,11 @@ from adarec_tf.search.bilevel.state import (
 )
 from adarec_tf.search.cost.budget import Budget, expected_overrun
 from adarec_tf.search.cost.cost import Prices, expected_cost
-from adarec_tf.search.space.alphas import ArchitectureLogits, sample_architecture
+from adarec_tf.search.space.alphas import (
+    ArchitectureLogits,
+    SampledArchitecture,
+    sample_architecture,
+)
 from adarec_tf.search.space.depth import active_rows, expected_student
 from adarec_tf.training.devices import num_replicas, on_replicas, sum_over_replicas
 from adarec_tf.training.fit import apply_gradients
@@ -153,8 +157,9 @@ def _compared(
     operations, num_absent, losses, tasks = _map(judge, num_compared)
     num_rows = architecture_logits.operations.shape[0]
     is_there = active_rows(num_absent, num_rows=num_rows, **_size(state))
-    compared = ComparedArchitectures(operations, is_there, num_absent)
-    loss = compared_loss(architecture_logits, compared, sum_over_replicas(losses)) / num_replicas()
+    drawn = SampledArchitecture(operations, num_absent)
+    whole = sum_over_replicas(losses)
+    loss = compared_loss(architecture_logits, drawn, is_there, whole) / num_replicas()
     return loss, tf.reduce_mean(tasks)
 
 

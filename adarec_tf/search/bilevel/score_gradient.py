@@ -5,38 +5,24 @@ draws' mean takes away what they have in common. (The gradient through the gate 
 would tell what scaling this operation's output does, and nothing of those not drawn.)
 """
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
-from adarec_tf.search.space.alphas import ArchitectureLogits
-
-
-class ComparedArchitectures(NamedTuple):
-    """Architectures drawn independently, two or more.
-
-    Attributes:
-      operations: int32 [N, E].
-      is_there: float32 [N, E], 0 where the operation is of a cell left out, so that it was not
-        computed and says nothing.
-      num_absent: int32 [N], cells left out.
-    """
-
-    operations: tf.Tensor
-    is_there: tf.Tensor
-    num_absent: tf.Tensor
+from adarec_tf.search.space.alphas import ArchitectureLogits, SampledArchitecture
 
 
 def compared_loss(
     architecture_logits: ArchitectureLogits,
-    architectures: ComparedArchitectures,
+    drawn: SampledArchitecture,
+    is_there: tf.Tensor,
     losses: tf.Tensor,
 ) -> tf.Tensor:
     """The expected loss of an architecture drawn from the logits, estimated from some draws.
 
     Args:
       architecture_logits: of operations [E, O] and of absent cells.
-      architectures: N draws.
+      drawn: N architectures, two or more, drawn independently.
+      is_there: float32 [N, E], 0 where an operation is of a cell left out, so that it was not
+        computed and says nothing.
       losses: float32 [N], of each, on the same batch; constants.
 
     Returns:
@@ -48,10 +34,9 @@ def compared_loss(
     """
     losses = tf.stop_gradient(losses)
     log_shares = tf.nn.log_softmax(architecture_logits.operations)
-    drawn = tf.one_hot(architectures.operations, tf.shape(log_shares)[1])
-    drawn *= architectures.is_there[..., tf.newaxis]
-    log_probabilities = tf.reduce_sum(drawn * log_shares, axis=[1, 2]) + tf.gather(
-        tf.nn.log_softmax(architecture_logits.depth), architectures.num_absent
+    is_drawn = tf.one_hot(drawn.operations, tf.shape(log_shares)[1]) * is_there[..., tf.newaxis]
+    log_probabilities = tf.reduce_sum(is_drawn * log_shares, axis=[1, 2]) + tf.gather(
+        tf.nn.log_softmax(architecture_logits.depth), drawn.num_absent
     )
     mean = tf.reduce_mean(losses)
     num_others = tf.cast(tf.shape(losses)[0] - 1, tf.float32)

@@ -44,7 +44,15 @@ class SampledArchitecture(NamedTuple):
 
 
 def initial_alphas(num_edges: int, seed: int) -> np.ndarray:
-    """float32 [E, O], near zero: every operation is as likely, ties are broken by the seed."""
+    """Alphas near zero: every operation is as likely, and ties are broken by the seed.
+
+    Args:
+      num_edges: E, rows.
+      seed: of the noise.
+
+    Returns:
+      float32 [E, O].
+    """
     generator = np.random.default_rng(seed)
     return generator.normal(0.0, 1e-3, (num_edges, len(OPERATIONS))).astype(np.float32)
 
@@ -66,12 +74,22 @@ def sample_architecture(
 
 
 def fixed_architecture(operations: Sequence[int], num_absent: int = 0) -> SampledArchitecture:
-    """A given architecture: int [E] operation indices, and how many topmost cells are left out."""
+    """A given architecture as a tensor.
+
+    Args:
+      operations: [E] indices in `OPERATIONS`.
+      num_absent: how many of the topmost cells are left out.
+    """
     return SampledArchitecture(tf.constant(list(operations), tf.int32), tf.constant(num_absent))
 
 
 def architecture_of(genotype: Genotype, *, num_cells: int) -> SampledArchitecture:
-    """A genotype in a supernet of `num_cells` cells, of which the topmost may be absent."""
+    """The architecture of a genotype in a supernet.
+
+    Args:
+      genotype: of as many cells as the supernet has, or fewer.
+      num_cells: of the supernet.
+    """
     num_absent = num_cells - len(genotype.cells)
     unused = [0] * (num_absent * len(genotype.cells[0]))
     return fixed_architecture(operations_of(genotype) + unused, num_absent)
@@ -129,7 +147,12 @@ def operations_of(genotype: Genotype) -> list[int]:
 def add_noise(
     architecture_logits: ArchitectureLogits, generator: np.random.Generator
 ) -> ArchitectureLogits:
-    """Adds Gumbel noise, on the host: what is drawn is the largest of each row."""
+    """Adds Gumbel noise, on the host: what is drawn is the largest of each row.
+
+    Args:
+      architecture_logits: of operations and depths.
+      generator: draws the noise.
+    """
     operations, depth = architecture_logits
     noisy = operations + generator.gumbel(size=operations.shape)
     if len(depth) == 1:

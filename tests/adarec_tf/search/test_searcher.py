@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,6 @@ def _search(
         seen="exclude",
         seed=5,
         checkpoint_dir=str(folder / "checkpoint"),
-        trace_path=str(folder / "trace.jsonl"),
         log_dir=str(folder / "log"),
         **options,
     )
@@ -107,8 +105,7 @@ def test_an_interrupted_search_finds_what_an_uninterrupted_one_finds(
     resumed = _search(teacher, scene, tmp_path / "cut")
     assert resumed.genotype == whole_search.genotype
     assert resumed.trace[-1]["alphas"] == whole_search.trace[-1]["alphas"]
-    lines = (tmp_path / "cut" / "trace.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+    assert [record["epoch"] for record in resumed.trace] == [1, 2, 3]
     logged = read_scalars(tmp_path / "cut" / "log")
     for name in ("task", "logits_kd", "entropy", "student_mass/layer_1", "positions_per_second"):
         assert [epoch for epoch, _ in logged[name]] == [1, 2, 3], name
@@ -338,7 +335,7 @@ def test_depths_and_widths_are_searched_and_a_finished_width_is_not_redone(
     result = _search(teacher, scene, tmp_path, num_cells=2, **changes)
     assert epochs[3:] == [(8, 0), (8, 1)]
     # The better width was chosen; what tells of it comes last, and in all places.
-    records = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines()]
+    records = result.trace
     widths = [record["hidden_dim"] for record in records]
     chosen = result.genotype.hidden_dim
     assert widths == [12 - chosen] * 2 + [chosen] * 2

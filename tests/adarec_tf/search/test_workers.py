@@ -60,9 +60,8 @@ def test_two_workers_search_what_one_process_searches(tmp_path: Path) -> None:
         assert other[case]["weights"] == chief[case]["weights"]
         assert other[case]["trace"][-1]["alphas"] == chief[case]["trace"][-1]["alphas"]
     assert chief["continued"]["weights"] == chief["budget"]["weights"]
-    assert (cluster / "budget-chief.jsonl").exists()
-    assert not (cluster / "budget-other.jsonl").exists()  # the chief alone writes
-    assert not (cluster / "budget" / "log" / "other").exists()
+    assert (cluster / "budget" / "log" / "chief").exists()
+    assert not (cluster / "budget" / "log" / "other").exists()  # the chief alone writes
 
 
 def test_workers_with_different_costs_are_an_error(
@@ -90,6 +89,5 @@ def test_workers_with_different_costs_are_an_error(
             seen="keep",
             seed=1,
             checkpoint_dir=str(tmp_path / "checkpoint"),
-            trace_path=str(tmp_path / "trace.jsonl"),
         )
     assert not (tmp_path / "checkpoint").exists()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.search.bilevel.score_gradient import ComparedArchitectures, compared_loss
-from adarec_tf.search.space.alphas import ArchitectureLogits
+from adarec_tf.search.bilevel.score_gradient import compared_loss
+from adarec_tf.search.space.alphas import ArchitectureLogits, SampledArchitecture
 from adarec_tf.search.space.depth import active_rows
 from tests.references.gradients import central_differences
 
@@ -35,9 +35,8 @@ def _estimate(drawn: tuple[int, ...]) -> tuple[float, np.ndarray]:
         operations = tf.constant([ARCHITECTURES[index] for index in drawn])
         loss = compared_loss(
             ArchitectureLogits(logits),
-            ComparedArchitectures(
-                operations, tf.ones_like(operations, tf.float32), tf.zeros(len(drawn), tf.int32)
-            ),
+            SampledArchitecture(operations, tf.zeros(len(drawn), tf.int32)),
+            tf.ones_like(operations, tf.float32),
             tf.constant(LOSSES[list(drawn)], tf.float32),
         )
     return float(loss), tape.gradient(loss, logits).numpy()
@@ -102,8 +101,8 @@ def test_over_all_draws_of_depths_and_operations_as_well() -> None:
         is_there = active_rows(num_absent, num_rows=2, num_cells=2, num_cell_edges=1)
         with tf.GradientTape() as tape:
             tape.watch(variables)
-            drawn = ComparedArchitectures(operations, is_there, num_absent)
-            loss = compared_loss(ArchitectureLogits(*variables), drawn, losses)
+            drawn = SampledArchitecture(operations, num_absent)
+            loss = compared_loss(ArchitectureLogits(*variables), drawn, is_there, losses)
         return tape.gradient(loss, variables)
 
     gradient = np.zeros(8)
