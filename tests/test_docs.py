@@ -24,6 +24,7 @@ from tests.benchmarks.stored_results import RESULTS, ROOT
 from tests.benchmarks.tables import DOCUMENTS, TABLE, stored_files, with_tables
 from tests.reference_pages import FOLDER, settings_page
 from tests.reference_pages import PAGES as PAGES_OF_REFERENCE
+from tests.test_layering import LINES, THIRD_PARTY, TOP_LEVEL
 
 FIGURES = [
     pytest.param(quoted, id=f"{path.name}: {quoted.text}")
@@ -233,6 +234,34 @@ def test_every_setting_has_a_description() -> None:
     rows = re.findall(r"^\| `(.*?)` \|.*\| (.*?) \|$", settings_page(), re.MULTILINE)
     assert {name for name, _ in rows} >= {"seed", "data.max_length", "student.precision"}
     assert [name for name, description in rows if not description] == []
+
+
+def table_cells(text: str, first_column: str) -> list[list[str]]:
+    """The cells of the table whose first column has this title, without code marks."""
+    [table] = re.findall(rf"^\| {first_column} \|.*\n\|.*\n((?:\|.*\n)+)", text, re.MULTILINE)
+    lines = table.replace("`", "").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_architecture_has_the_arrows_that_the_layering_test_has() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = [cells[0] for cells in table_cells(text, "row of `adarec_tf`")]
+    assert rows == [", ".join(line) for line in LINES if not line[0].startswith("__")]
+    places = {
+        package: tuple(cells[1].split(", "))
+        for cells in table_cells(text, "third-party package")
+        for package in cells[0].split(", ")
+    }
+    assert places == THIRD_PARTY
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.name)
+def test_a_named_file_exists(path: Path) -> None:
+    named = re.findall(r"`([\w./]+/[\w.]*)`", path.read_text("utf-8"))
+    places = [ROOT, ROOT / "adarec_tf"]
+    ours = [name for name in named if name.endswith(".py") or name.split("/")[0] in TOP_LEVEL]
+    missing = [name for name in ours if not any((place / name).exists() for place in places)]
+    assert missing == []
 
 
 def test_every_page_is_in_the_navigation() -> None:
