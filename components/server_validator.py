@@ -5,8 +5,7 @@ must be those of the same bundle called in this process.
 """
 
 import json
-import subprocess
-import sys
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,9 @@ from adarec_tf.export.bundle import load_recommender
 from components.artifacts import Sequences, Vocabulary
 from components.blessings import write_blessing
 from components.model_artifact import bundle_dir, raw_histories, read_vocabulary
+from components.serving_process import run_serving
 
+_NUM_REQUESTS = 16
 _K = 10
 _RTOL = 1e-5
 _TIME_LIMIT_S = 180.0
@@ -46,30 +47,29 @@ def ask_server(bundle: str, requests: Sequence[dict]) -> list[Answer]:
         request_file = Path(directory, "requests.json")
         answer_file = Path(directory, "answers.json")
         request_file.write_text(json.dumps(list(requests)), "utf-8")
-        # By name and in a process of its own: components do not import `serving`.
-        completed = subprocess.run(
-            [
-                *(sys.executable, "-m", "serving.validation"),
-                *("--bundle", bundle),
-                *("--requests", str(request_file)),
-                *("--output", str(answer_file)),
-                *("--time-limit-s", str(_TIME_LIMIT_S)),
-            ],
-            cwd=Path(__file__).parents[1],  # where the package `serving` is found
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            check=False,
+        problem = run_serving(
+            "validation",
+            bundle=os.path.abspath(bundle),
+            requests=str(request_file),
+            output=str(answer_file),
+            time_limit_s=_TIME_LIMIT_S,
         )
-        if completed.returncode != 0:
-            lines = completed.stderr.strip().splitlines() or [f"exit code {completed.returncode}"]
-            raise ValueError(lines[-1].removeprefix("Error: "))
+        if problem:
+            raise ValueError(problem)
         answers = json.loads(answer_file.read_text("utf-8"))
     return [[(item["item_id"], item["score"]) for item in answer] for answer in answers]
 
 
 def ask_in_process(bundle: str, requests: Sequence[dict]) -> list[Answer]:
-    """Asks a bundle in this process; requests and answers as in `ask_server`."""
+    """Asks a bundle in this process.
+
+    Args:
+      bundle: a SavedModel folder.
+      requests: `{"history": [...], "k": int, "exclude_seen": bool}` each.
+
+    Returns:
+      An answer a request: item ids and scores, best first.
+    """
     recommend = load_recommender(bundle)
     answers = []
     for request in requests:
@@ -79,9 +79,14 @@ def ask_in_process(bundle: str, requests: Sequence[dict]) -> list[Answer]:
 
 
 def first_mismatch(served: Sequence[Answer], expected: Sequence[Answer]) -> str | None:
-    """Says where served answers differ from the expected ones; None if they agree.
+    """Says where served answers differ from the expected ones.
 
-    Item ids must be equal, scores close to a relative 1e-5.
+    Args:
+      served: an answer a request.
+      expected: the same; item ids must be equal, scores close to a relative 1e-5.
+
+    Returns:
+      A sentence on the first difference; None if there is none.
     """
     for position, (answer, wanted) in enumerate(zip(served, expected, strict=True)):
         items, wanted_items = [item for item, _ in answer], [item for item, _ in wanted]
@@ -114,9 +119,8 @@ def ServerValidator(  # noqa: N802 (a component is named as a class)
     """
     del code_fingerprint  # a part of the cache key alone
     bundle = bundle_dir(model.uri)
-    histories = raw_histories(
-        read_histories(sequences.uri, "test"), read_vocabulary(vocabulary.uri), int(num_requests)
-    )
+    test = read_histories(sequences.uri, "test")
+    histories = raw_histories(test, read_vocabulary(vocabulary.uri), _NUM_REQUESTS)
     exclude_seen = read_statistics(sequences.uri).seen == "exclude"
     requests = [{"history": h, "k": _K, "exclude_seen": exclude_seen} for h in histories]
     try:

@@ -6,9 +6,6 @@ taken back, and the version before it serves on.
 
 import logging
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -18,6 +15,7 @@ from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, Pu
 from adarec_tf.export.versions import delete_old_versions, find_versions, publish, withdraw
 from components.blessings import read_blessing
 from components.model_artifact import bundle_dir
+from components.serving_process import run_serving
 
 # Two looks of a server at the folder, and loading; a server that tries again takes longer.
 _TIME_LIMIT_S = 120.0
@@ -32,7 +30,7 @@ class RunningServer(NamedTuple):
       address: HOST:PORT, "" for no server.
       model_name: the name it serves the folder under.
       tls_ca: PEM file with who signs its certificate; "" for plain text.
-      tls_cert: PEM file with a certificate to show it and its key, "" for none.
+      tls_cert: PEM file with a certificate to show it and its key; "" for none.
     """
 
     address: str
@@ -70,33 +68,26 @@ def push(
 def ask_running_server(bundle: str, version: int, server: RunningServer) -> str:
     """Waits until a server serves a version and asks it the bundle's own warm-up requests.
 
+    Args:
+      bundle: the folder of the version.
+      version: its number.
+      server: where it should be served.
+
     Returns:
       What went wrong, "" if nothing did.
     """
-    files = {
-        "--bundle": bundle,
-        "--tls-ca": server.tls_ca,
-        "--tls-cert": server.tls_cert,
-        "--tls-key": server.tls_cert,
-    }
-    # By name and in a process of its own: components do not import `serving`.
-    completed = subprocess.run(
-        [
-            *(sys.executable, "-m", "serving.push_check"),
-            *("--server", server.address, "--model-name", server.model_name),
-            *("--version", str(version), "--time-limit-s", str(_TIME_LIMIT_S)),
-            *(f"{option}={os.path.abspath(file)}" for option, file in files.items() if file),
-        ],
-        cwd=Path(__file__).parents[1],  # where the package `serving` is found
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        check=False,
+    ca, cert = (path and os.path.abspath(path) for path in (server.tls_ca, server.tls_cert))
+    return run_serving(
+        "push_check",
+        bundle=os.path.abspath(bundle),
+        version=version,
+        server=server.address,
+        model_name=server.model_name,
+        time_limit_s=_TIME_LIMIT_S,
+        tls_ca=ca,
+        tls_cert=cert,
+        tls_key=cert,
     )
-    if completed.returncode == 0:
-        return ""
-    lines = completed.stderr.strip().splitlines() or [f"exit code {completed.returncode}"]
-    return lines[-1].removeprefix("Error: ")
 
 
 @component
@@ -128,7 +119,7 @@ def VersionPusher(  # noqa: N802 (a component is named as a class)
       server_address: HOST:PORT of a running server that has to answer with the new version; ""
         for none.
       server_tls_ca: PEM file with who signs that server's certificate; "" for plain text.
-      server_tls_cert: PEM file with a certificate to show it and its key, "" for none.
+      server_tls_cert: PEM file with a certificate to show it and its key; "" for none.
       model_name: the name it serves the folder under.
       code_fingerprint: of the code this runs, so that the cache sees changes.
     """

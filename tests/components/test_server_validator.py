@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from tfx.types.standard_artifacts import InfraBlessing, Model
 
+from components import server_validator
 from components.artifacts import Sequences, Vocabulary
 from components.blessings import read_blessing
 from components.server_validator import ServerValidator, first_mismatch
@@ -21,7 +22,6 @@ def validate(
         sequences=sequences,
         vocabulary=vocabulary,
         blessing=blessing,
-        num_requests=3,
         code_fingerprint="",
     )
     return read_blessing(blessing)
@@ -33,7 +33,7 @@ def test_a_bundle_that_serves_as_in_process_is_blessed(
 ) -> None:
     is_blessed, reasons = validate(tmp_path, model, sequences, vocabulary)
     assert is_blessed, reasons
-    assert reasons == ["A server answers 3 requests as the bundle does in process."]
+    assert reasons == ["A server answers 16 requests as the bundle does in process."]
 
 
 @pytest.mark.slow
@@ -47,6 +47,24 @@ def test_a_bundle_that_cannot_be_loaded_is_not_blessed(
     is_blessed, [reason] = validate(tmp_path, broken, sequences, vocabulary)
     assert not is_blessed
     assert reason.startswith("The server did not answer: ")
+
+
+def test_a_bundle_that_answers_otherwise_than_in_process_is_not_blessed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: Model,
+    sequences: Sequences,
+    vocabulary: Vocabulary,
+) -> None:
+    def ask(bundle: str, requests: list[dict]) -> list[server_validator.Answer]:
+        answers = server_validator.ask_in_process(bundle, requests)
+        answers[-1] = answers[-1][::-1]
+        return answers
+
+    monkeypatch.setattr(server_validator, "ask_server", ask)
+    is_blessed, [reason] = validate(tmp_path, model, sequences, vocabulary)
+    assert not is_blessed
+    assert re.match(r"Request 15 should return \[", reason)
 
 
 def test_equal_answers_match() -> None:

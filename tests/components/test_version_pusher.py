@@ -124,6 +124,27 @@ def test_the_same_bundle_is_asked_once(
     assert asked == [1]
 
 
+def test_the_check_is_told_where_the_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, object] = {}
+
+    def record(module: str, **options: object) -> str:
+        given.update(options, module=module)
+        return ""
+
+    monkeypatch.setattr(pusher, "run_serving", record)
+    monkeypatch.chdir(tmp_path)
+    server = RunningServer("there:8500", "student", "ca.pem", "own.pem")
+    assert pusher.ask_running_server("bundle", 3, server) == ""
+    assert given["module"] == "push_check"
+    assert (given["version"], given["server"]) == (3, "there:8500")
+    # The process runs in another folder; one file has the certificate and its key.
+    assert given["bundle"] == str(tmp_path / "bundle")
+    assert given["tls_ca"] == str(tmp_path / "ca.pem")
+    assert given["tls_cert"] == given["tls_key"] == str(tmp_path / "own.pem")
+
+
 def test_a_server_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "bundle", "student")
     server = RunningServer("127.0.0.1:1", "student")
