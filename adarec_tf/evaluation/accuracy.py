@@ -13,12 +13,13 @@ from adarec_tf.evaluation.baselines import (
     markov_scorer,
     popularity_scorer,
 )
-from adarec_tf.evaluation.protocols import CUTOFFS, model_scorer, ranks_full
-from adarec_tf.evaluation.ranking import METRICS, metrics_of_ranks, user_gains
+from adarec_tf.evaluation.protocols import CUTOFFS, EvaluationSplit, model_scorer, ranks_full
+from adarec_tf.evaluation.ranking import metrics_of_ranks, user_gains
 from adarec_tf.evaluation.recommendations import (
     RecommendationStatistics,
-    model_recommendation_statistics,
+    model_columns,
     recommendation_statistics,
+    scored_columns,
 )
 from adarec_tf.evaluation.slices import (
     SliceRow,
@@ -60,13 +61,6 @@ class Accuracy(NamedTuple):
         }
 
 
-class _Measured(NamedTuple):
-    """One model's ranks (int64 [U]) and the statistics of its lists."""
-
-    ranks: np.ndarray
-    recommendations: RecommendationStatistics
-
-
 def measure_accuracy(
     teacher: SequenceModel,
     student: SequenceModel,
@@ -97,89 +91,66 @@ def measure_accuracy(
       ValueError: there are no test histories, or a model gives NaN.
     """
     popularity = item_popularity(train, statistics.num_items)
-    measured = {
-        **_measure_baselines(train, test, popularity, statistics, k),
-        "teacher": _measure_model(teacher, test, popularity, statistics, k),
-        "student": _measure_model(student, test, popularity, statistics, k),
-    }
+    measured = _measure(
+        {"teacher": teacher, "student": student},
+        train,
+        EvaluationSplit(test, statistics.num_items, statistics.max_length, statistics.seen),
+        popularity,
+        k,
+    )
     ks = sorted({k, *cutoffs})
     kinds = {
         "history_length": history_length_slices(test),
         "target_popularity": target_popularity_slices(test, popularity),
     }
-    gains = {name: _gains(model.ranks, ks) for name, model in measured.items()}
-    return Accuracy(
-        {name: _row(model, ks, k) for name, model in measured.items()},
-        {
-            name: {
-                kind: slice_metrics(model.ranks, slices, cutoffs=(k,))
-                for kind, slices in kinds.items()
-            }
-            for name, model in measured.items()
-        },
-        {
-            name: {
-                metric: bootstrap_interval(of_users, seed=seed) for metric, of_users in g.items()
-            }
-            for name, g in gains.items()
-        },
-        {
-            metric: paired_test(of_student, gains["teacher"][metric], seed=seed)
-            for metric, of_student in gains["student"].items()
-        },
-    )
+    gains = {
+        name: user_gains(ranks, cutoffs=ks, protocol="full")
+        for name, (ranks, _) in measured.items()
+    }
+    rows = {
+        name: {
+            **metrics_of_ranks(ranks, cutoffs=ks, protocol="full"),
+            f"catalog_coverage@{k}/full": shown.catalog_coverage,
+            f"mean_recommended_popularity@{k}/full": shown.mean_popularity,
+        }
+        for name, (ranks, shown) in measured.items()
+    }
+    slices = {
+        name: {kind: slice_metrics(ranks, of_kind, cutoffs=(k,)) for kind, of_kind in kinds.items()}
+        for name, (ranks, _) in measured.items()
+    }
+    intervals = {
+        name: {metric: bootstrap_interval(users, seed=seed) for metric, users in of_model.items()}
+        for name, of_model in gains.items()
+    }
+    tests = {
+        metric: paired_test(users, gains["teacher"][metric], seed=seed)
+        for metric, users in gains["student"].items()
+    }
+    return Accuracy(rows, slices, intervals, tests)
 
 
-def _measure_baselines(
+def _measure(
+    models: Mapping[str, SequenceModel],
     train: Histories,
-    test: Histories,
+    split: EvaluationSplit,
     popularity: np.ndarray,
-    statistics: SequenceStatistics,
     k: int,
-) -> dict[str, _Measured]:
-    num_items = statistics.num_items
-    options: dict[str, Any] = {
-        "num_items": num_items,
-        "max_length": statistics.max_length,
-        "seen": statistics.seen,
-    }
+) -> dict[str, tuple[np.ndarray, RecommendationStatistics]]:
+    """The ranks (int64 [U]) and the statistics of the lists of each baseline and model."""
     scorers = {
-        "popularity": popularity_scorer(train, num_items),
-        "markov": markov_scorer(train, num_items),
-        "item_knn": item_knn_scorer(train, num_items),
+        "popularity": popularity_scorer(train, split.num_items),
+        "markov": markov_scorer(train, split.num_items),
+        "item_knn": item_knn_scorer(train, split.num_items),
     }
+    columns = {name: scored_columns(scorer) for name, scorer in scorers.items()}
+    for name, model in models.items():
+        scorers[name] = model_scorer(model)
+        columns[name] = model_columns(model)
     return {
-        name: _Measured(
-            ranks_full(scorer, test, **options),
-            recommendation_statistics(scorer, test, popularity, k=k, **options),
+        name: (
+            ranks_full(scorer, split),
+            recommendation_statistics(columns[name], split, popularity, k),
         )
         for name, scorer in scorers.items()
-    }
-
-
-def _measure_model(
-    model: SequenceModel,
-    test: Histories,
-    popularity: np.ndarray,
-    statistics: SequenceStatistics,
-    k: int,
-) -> _Measured:
-    options: dict[str, Any] = {"max_length": statistics.max_length, "seen": statistics.seen}
-    return _Measured(
-        ranks_full(model_scorer(model), test, num_items=statistics.num_items, **options),
-        model_recommendation_statistics(model, test, popularity, k=k, **options),
-    )
-
-
-def _row(model: _Measured, cutoffs: Sequence[int], k: int) -> dict[str, float]:
-    return {
-        **metrics_of_ranks(model.ranks, cutoffs=cutoffs, protocol="full"),
-        f"catalog_coverage@{k}/full": model.recommendations.catalog_coverage,
-        f"mean_recommended_popularity@{k}/full": model.recommendations.mean_popularity,
-    }
-
-
-def _gains(ranks: np.ndarray, cutoffs: Sequence[int]) -> Mapping[str, np.ndarray]:
-    return {
-        f"{metric}@{k}/full": user_gains(metric, ranks, k) for k in cutoffs for metric in METRICS
     }

@@ -1,7 +1,6 @@
 """Models without a parameter to learn: what every trained model must beat.
 
-Each returns a `ScoreBatch` (see `protocols`). Scores are float64 here: float32 would merge
-popularity ties away beside large transition counts, and ties count against the target.
+Scores are float64: in float32 a large transition count would swallow popularity, which breaks ties.
 """
 
 import numpy as np
@@ -28,7 +27,7 @@ def popularity_scorer(train: Histories, num_items: int) -> ScoreBatch:
 def markov_scorer(train: Histories, num_items: int) -> ScoreBatch:
     """First-order Markov chain: how often an item came right after the user's last one.
 
-    Popularity, scaled below one transition, orders the items that never did.
+    Popularity, scaled below one transition, breaks ties.
 
     Args:
       train: the train split.
@@ -45,25 +44,19 @@ def markov_scorer(train: Histories, num_items: int) -> ScoreBatch:
 
 
 def item_knn_scorer(
-    train: Histories,
-    num_items: int,
-    *,
-    num_last: int = 10,
-    num_neighbors: int = 100,
+    train: Histories, num_items: int, *, num_last: int = 10, num_neighbors: int = 100
 ) -> ScoreBatch:
-    """Item-based nearest neighbors: what was taken by those who took the user's last items.
+    """Item-based nearest neighbors: other users of the user's last items took these too.
 
-    Two items are as similar as the cosine of their users in the training histories, where a user
-    counts once an item, and an item is no neighbor of itself. A candidate scores the sum, over
-    the user's last items, of its similarity to the item times 1 / the item's place from the end.
-    Popularity orders candidates of equal score, and those that are nobody's neighbor behind all
-    that are.
+    The similarity of two items is the cosine of their sets of training users. A candidate's score
+    is the sum, over the user's last items, of its similarity to the item divided by the item's
+    place from the end. Popularity orders candidates of equal score.
 
     Args:
       train: the train split.
       num_items: size of the catalog.
       num_last: items at the end of a history that are looked at.
-      num_neighbors: most similar items kept of each item; of equals the first in id order.
+      num_neighbors: most similar items kept of each item; the lower id of equals first.
 
     Raises:
       ValueError: `num_last` or `num_neighbors` is below 1.

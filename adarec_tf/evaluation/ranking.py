@@ -1,6 +1,6 @@
 """Ranking metrics of one target item a user, from its rank among the candidates.
 
-Pure: arrays in, arrays or numbers out. What the candidates are is decided in `protocols`.
+There is one target a user, so the ideal gain is 1 and NDCG needs no division.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +13,8 @@ def target_ranks(
 ) -> np.ndarray:
     """Ranks of the targets, counted from 1.
 
-    A tie counts against the target, so that a model which scores all items alike gains nothing. A
-    target that is excluded itself is never shown: it ranks behind the whole catalog.
+    A tie counts against the target: a model that scores all items alike gains nothing. A target
+    that is excluded ranks behind the whole catalog.
 
     Args:
       scores: float [B, V]; column j belongs to item j + 1, so PAD is never a candidate.
@@ -60,74 +60,10 @@ def _check_scores(scores: np.ndarray, targets: np.ndarray, is_excluded: np.ndarr
         )
 
 
-def hit_rate_at_k(ranks: np.ndarray, k: int) -> float:
-    """Share of the targets among the first k; 0 for no targets at all.
-
-    Args:
-      ranks: int [U], from 1.
-      k: cut-off.
-
-    Raises:
-      ValueError: k is below 1.
-    """
-    return _mean(user_gains("hit_rate", ranks, k))
-
-
-def ndcg_at_k(ranks: np.ndarray, k: int) -> float:
-    """Mean of 1 / log2(1 + rank) over the targets, 0 behind k.
-
-    With one target a user the ideal gain is 1, so this is the normalized gain already.
-
-    Args:
-      ranks: int [U], from 1.
-      k: cut-off.
-
-    Raises:
-      ValueError: k is below 1.
-    """
-    return _mean(user_gains("ndcg", ranks, k))
-
-
-def mrr_at_k(ranks: np.ndarray, k: int) -> float:
-    """Mean of 1 / rank over the targets, 0 behind k.
-
-    Args:
-      ranks: int [U], from 1.
-      k: cut-off.
-
-    Raises:
-      ValueError: k is below 1.
-    """
-    return _mean(user_gains("mrr", ranks, k))
-
-
-def user_gains(metric: str, ranks: np.ndarray, k: int) -> np.ndarray:
-    """What each user adds to a metric: the metric is the mean of these.
-
-    Args:
-      metric: one of `METRICS`.
-      ranks: int [U], from 1.
-      k: cut-off.
-
-    Returns:
-      float64 [U], 0 behind k.
-
-    Raises:
-      ValueError: k is below 1, or the metric is unknown.
-    """
-    if k < 1:
-        raise ValueError(f"`k` should be a positive integer. Received: k={k}.")
-    if metric not in _GAINS:
-        raise ValueError(
-            f"`metric` should be one of {', '.join(METRICS)}. Received: metric={metric!r}."
-        )
-    return np.where(ranks <= k, _GAINS[metric](ranks), 0.0)
-
-
-def metrics_of_ranks(
+def user_gains(
     ranks: np.ndarray, *, cutoffs: Sequence[int], protocol: str
-) -> dict[str, float]:
-    """All metrics at all cut-offs, by name.
+) -> dict[str, np.ndarray]:
+    """What each user adds to a metric: the metric is the mean of these.
 
     Args:
       ranks: int [U], from 1.
@@ -135,16 +71,36 @@ def metrics_of_ranks(
       protocol: how the candidates were chosen, the last part of a name.
 
     Returns:
-      `hit_rate@k/protocol`, `ndcg@k/protocol` and `mrr@k/protocol` for each cut-off.
+      `hit_rate@k/protocol`, `ndcg@k/protocol` and `mrr@k/protocol` for each cut-off: float64 [U],
+      0 behind k.
 
     Raises:
       ValueError: a cut-off is below 1.
     """
+    if min(cutoffs, default=1) < 1:
+        raise ValueError(f"Each k should be a positive integer. Received: k={min(cutoffs)}.")
     return {
-        f"{metric}@{k}/{protocol}": _mean(user_gains(metric, ranks, k))
+        f"{metric}@{k}/{protocol}": np.where(ranks <= k, gains_of(ranks), 0.0)
         for k in cutoffs
-        for metric in METRICS
+        for metric, gains_of in _GAINS.items()
     }
+
+
+def metrics_of_ranks(
+    ranks: np.ndarray, *, cutoffs: Sequence[int], protocol: str
+) -> dict[str, float]:
+    """All metrics at all cut-offs: the means of `user_gains`, 0 for no users at all.
+
+    Args:
+      ranks: int [U], from 1.
+      cutoffs: values of k.
+      protocol: how the candidates were chosen, the last part of a name.
+
+    Raises:
+      ValueError: a cut-off is below 1.
+    """
+    gains = user_gains(ranks, cutoffs=cutoffs, protocol=protocol)
+    return {name: float(of_users.mean()) if len(ranks) else 0.0 for name, of_users in gains.items()}
 
 
 _GAINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -152,8 +108,3 @@ _GAINS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "ndcg": lambda ranks: 1.0 / np.log2(1.0 + ranks),
     "mrr": lambda ranks: 1.0 / ranks,
 }
-METRICS = tuple(_GAINS)
-
-
-def _mean(gains: np.ndarray) -> float:
-    return float(gains.mean()) if len(gains) else 0.0

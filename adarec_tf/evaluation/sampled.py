@@ -1,8 +1,7 @@
 """The sampled protocol: the target among a few items drawn at random, as many papers report it.
 
-It flatters every model and may order two models otherwise than the full catalog does (Krichene
-and Rendle, KDD 2020), so it has a name of its own (`ndcg@10/sampled100`), serves to compare with
-published figures, and decides nothing.
+It may order two models otherwise than the full catalog does (Krichene and Rendle, KDD 2020), so it
+decides nothing and serves to compare with published figures.
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from adarec_tf.data.histories.histories import Histories
-from adarec_tf.evaluation.protocols import CUTOFFS, POSITIONS_PER_BATCH, ScoreBatch, score_batches
+from adarec_tf.evaluation.protocols import CUTOFFS, EvaluationSplit, ScoreBatch
 from adarec_tf.evaluation.ranking import metrics_of_ranks, target_ranks
 
 
@@ -23,7 +22,6 @@ def evaluate_sampled(
     seed: int,
     num_negatives: int = 100,
     cutoffs: Sequence[int] = CUTOFFS,
-    positions_per_batch: int = POSITIONS_PER_BATCH,
 ) -> dict[str, float]:
     """Ranks each target among itself and its negatives, see `sample_negatives`.
 
@@ -37,7 +35,6 @@ def evaluate_sampled(
       seed: of the negatives.
       num_negatives: N, drawn for each user.
       cutoffs: values of k.
-      positions_per_batch: B x L aimed at.
 
     Returns:
       `hit_rate@k/sampledN`, `ndcg@k/sampledN` and `mrr@k/sampledN` for each cut-off.
@@ -47,18 +44,14 @@ def evaluate_sampled(
         NaN.
     """
     ranks = np.zeros(histories.num_users, np.int64)
-    for rows, item_ids in score_batches(
-        histories,
-        num_items=num_items,
-        max_length=max_length,
-        positions_per_batch=positions_per_batch,
-    ):
-        candidates = np.empty((len(rows), 1 + num_negatives), np.int64)
-        candidates[:, 0] = histories.targets[rows]
-        for place, row in enumerate(rows):
-            candidates[place, 1:] = sample_negatives(
+    for rows, item_ids, _ in EvaluationSplit(histories, num_items, max_length, "keep").batches():
+        negatives = [
+            sample_negatives(
                 histories, row, num_items=num_items, num_negatives=num_negatives, seed=seed
             )
+            for row in rows
+        ]
+        candidates = np.column_stack([histories.targets[rows], negatives])
         scores = np.take_along_axis(score_batch(rows, item_ids), candidates - 1, axis=1)
         ranks[rows] = target_ranks(scores, np.ones(len(rows), np.int64))
     return metrics_of_ranks(ranks, cutoffs=cutoffs, protocol=f"sampled{num_negatives}")

@@ -1,9 +1,10 @@
-"""Ranking metrics of parts of the users: by how much is known of them, and by what they took next.
+"""Ranking metrics of parts of the users, by the length of the history and the target's popularity.
 
-A mean over all users hides who it is made of. The slices of one kind hold each user exactly once.
+The slices of one kind hold each user exactly once.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -39,10 +40,9 @@ def history_length_slices(
             f"Received: a history of {lengths.min()}."
         )
     places = np.searchsorted(edges, lengths, side="right") - 1
-    last_lengths = [edge - 1 for edge in edges[1:]]
     names = [
-        str(first) if first == last else f"{first}-{last}"
-        for first, last in zip(edges, last_lengths, strict=False)
+        str(edge) if next_edge == edge + 1 else f"{edge}-{next_edge - 1}"
+        for edge, next_edge in pairwise(edges)
     ]
     return {name: places == place for place, name in enumerate([*names, f"{edges[-1]}+"])}
 
@@ -52,8 +52,8 @@ def target_popularity_slices(
 ) -> dict[str, np.ndarray]:
     """Slices by how often the target occurs in the training histories.
 
-    Items in order of popularity (of equals the lower id first) are cut into thirds of the training
-    interactions: few items make the head, many the tail. A model cannot know an unseen target.
+    Items in order of popularity (the lower id of equals first) are cut into thirds of the training
+    interactions: few items make the head, many the tail. An unseen target has none.
 
     Args:
       histories: the valid or test split.

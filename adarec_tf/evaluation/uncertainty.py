@@ -1,14 +1,12 @@
-"""How far a figure can be trusted: intervals over users, spread over seeds, paired tests.
+"""How far a figure can be trusted: intervals over users, and paired tests.
 
-Users are the sample: intervals and tests say what other users like these would give the same
-trained models. What another seed would give is told by `seed_spread` alone.
+They say what other users like these would give the same trained models.
 
-Gains take few different values (NDCG@10 has eleven), and resampling users is the same as
-resampling how many of them have each value: a multinomial draw. A resample then costs what the
-values number, not the users.
+Gains take few different values (NDCG@10 has eleven), so users are resampled by drawing how many of
+them have each value from a multinomial. The cost of a resample follows the number of values.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,13 +15,7 @@ _MAX_CELLS = 2**21  # counts held at once: 16 MiB
 
 
 class Interval(NamedTuple):
-    """A mean over users and the range it would take for other users.
-
-    Attributes:
-      mean: of the gains.
-      low: lower end of the interval.
-      high: upper end of the interval.
-    """
+    """A mean over users and the ends of its interval."""
 
     mean: float
     low: float
@@ -37,28 +29,14 @@ class PairedTest(NamedTuple):
       difference: mean gain of the first model minus that of the second.
       low: lower end of the difference's bootstrap interval.
       high: upper end of it.
-      p_value: of the sign-flip test, two-sided: how often chance alone, had the two been equally
-        good for each user, would give a difference at least this large.
+      p_value: of the two-sided sign-flip test: how often two equally good models would differ at
+        least this much by chance.
     """
 
     difference: float
     low: float
     high: float
     p_value: float
-
-
-class SeedSpread(NamedTuple):
-    """One figure over several seeds.
-
-    Attributes:
-      mean: over the seeds.
-      standard_deviation: of the sample (n - 1 below the line).
-      num_seeds: how many.
-    """
-
-    mean: float
-    standard_deviation: float
-    num_seeds: int
 
 
 def bootstrap_interval(
@@ -75,7 +53,8 @@ def bootstrap_interval(
     Raises:
       ValueError: there are no users, or `confidence` is not between 0 and 1.
     """
-    _check_users(gains)
+    if len(gains) == 0:
+        raise ValueError("An interval should be over at least one user. Received: none.")
     if not 0 < confidence < 1:
         raise ValueError(
             f"`confidence` should be between 0 and 1. Received: confidence={confidence}."
@@ -126,20 +105,6 @@ def paired_test(
     return PairedTest(interval.mean, interval.low, interval.high, p_value)
 
 
-def seed_spread(values: Sequence[float]) -> SeedSpread:
-    """Mean and standard deviation of one figure over runs that differ in their seed alone.
-
-    Args:
-      values: the figure of each run.
-
-    Raises:
-      ValueError: fewer than two runs, which have no spread.
-    """
-    if len(values) < 2:
-        raise ValueError(f"A spread should be over two or more seeds. Received: {len(values)}.")
-    return SeedSpread(float(np.mean(values)), float(np.std(values, ddof=1)), len(values))
-
-
 def _sign_flip_p_value(differences: np.ndarray, seed: int, num_resamples: int) -> float:
     """Share of random signs whose sum is at least as far from 0, the observed ones among them."""
     values, places, counts = np.unique(np.abs(differences), return_inverse=True, return_counts=True)
@@ -160,8 +125,3 @@ def _block_sizes(num_resamples: int, num_values: int) -> Iterator[int]:
     size = max(1, _MAX_CELLS // num_values)
     for start in range(0, num_resamples, size):
         yield min(size, num_resamples - start)
-
-
-def _check_users(gains: np.ndarray) -> None:
-    if len(gains) == 0:
-        raise ValueError("An interval should be over at least one user. Received: none.")

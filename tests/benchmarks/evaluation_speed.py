@@ -24,7 +24,7 @@ from stored_results import RESULTS, provenance, spread, write_result
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.built_in import DATASETS
-from adarec_tf.evaluation.protocols import ScoreBatch, evaluate_full, model_scorer, score_batches
+from adarec_tf.evaluation.protocols import EvaluationSplit, ScoreBatch, evaluate_full, model_scorer
 from adarec_tf.models.teachers import build_teacher
 
 PATH = RESULTS / "evaluation_speed.json"
@@ -32,9 +32,8 @@ PATH = RESULTS / "evaluation_speed.json"
 
 def forward(scorer: ScoreBatch, scene: Dataset) -> None:
     """Scores every test history and drops the scores."""
-    for rows, item_ids in score_batches(
-        scene.test, num_items=scene.num_items, max_length=scene.max_length
-    ):
+    split = EvaluationSplit(scene.test, scene.num_items, scene.max_length, "keep")
+    for rows, item_ids, _ in split.batches():
         scorer(rows, item_ids)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import numpy as np
 import tensorflow as tf
 from model_tables import teachers
 from stored_results import RESULTS, headline, markdown, provenance, spread, write_result
@@ -29,7 +30,6 @@ from adarec_tf.config.teacher import BERT4RecConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.evaluation.baselines import item_knn_scorer, markov_scorer, popularity_scorer
 from adarec_tf.evaluation.protocols import CUTOFFS, ScoreBatch, evaluate_full, model_scorer
-from adarec_tf.evaluation.uncertainty import seed_spread
 from adarec_tf.models.model_cost import count_parameters
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training.train_teacher import appended_mask_scorer, train_teacher
@@ -130,8 +130,10 @@ def over_seeds(rows: list[dict[str, Any]], part: str) -> dict[str, dict[str, flo
     values = {metric: [row[part][metric] for row in rows] for metric in rows[0][part]}
     if len(rows) == 1:
         return {metric: {"mean": value, "sd": None} for metric, [value] in values.items()}
-    spreads = {metric: seed_spread(of_seeds) for metric, of_seeds in values.items()}
-    return {name: {"mean": s.mean, "sd": s.standard_deviation} for name, s in spreads.items()}
+    return {
+        metric: {"mean": float(np.mean(of_seeds)), "sd": float(np.std(of_seeds, ddof=1))}
+        for metric, of_seeds in values.items()
+    }
 
 
 def baselines(scene: Dataset) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.evaluation.protocols import model_scorer
+from adarec_tf.evaluation.protocols import EvaluationSplit, model_scorer
 from adarec_tf.evaluation.recommendations import (
-    model_recommendation_statistics,
+    model_columns,
     recommendation_statistics,
+    scored_columns,
 )
 from adarec_tf.models.model_cost import count_parameters, encoder_macs
 from adarec_tf.models.teachers import TEACHERS, build_teacher
@@ -39,13 +40,13 @@ def test_a_saved_teacher_is_loaded_as_it_was(teacher: keras.Model, tmp_path: Pat
 def test_only_items_are_scored_and_recommended(teacher: keras.Model) -> None:
     scorer = model_scorer(teacher)
     assert scorer(np.arange(2), ITEM_IDS.numpy()).shape == (2, NUM_ITEMS)
-    options = {"max_length": LENGTH, "seen": "keep", "k": 3}
+    split = EvaluationSplit(HISTORIES, NUM_ITEMS, LENGTH, "keep")
     popularity = np.arange(NUM_ITEMS, dtype=np.float64)
-    assert model_recommendation_statistics(
-        teacher, HISTORIES, popularity, **options
-    ) == pytest.approx(
-        recommendation_statistics(scorer, HISTORIES, popularity, num_items=NUM_ITEMS, **options)
+    by_model, by_scores = (
+        recommendation_statistics(columns, split, popularity, k=3)
+        for columns in (model_columns(teacher), scored_columns(scorer))
     )
+    assert by_model == pytest.approx(by_scores)
 
 
 def test_its_cost_can_be_counted(teacher: keras.Model) -> None:

@@ -11,9 +11,9 @@ from adarec_tf.evaluation.baselines import (
     markov_scorer,
     popularity_scorer,
 )
-from adarec_tf.evaluation.protocols import model_scorer, ranks_full
+from adarec_tf.evaluation.protocols import EvaluationSplit, model_scorer, ranks_full
 from adarec_tf.evaluation.ranking import metrics_of_ranks, user_gains
-from adarec_tf.evaluation.recommendations import recommendation_statistics
+from adarec_tf.evaluation.recommendations import recommendation_statistics, scored_columns
 from adarec_tf.evaluation.uncertainty import bootstrap_interval, paired_test
 from tests.adarec_tf.tiny_scene import build_convolution_model, make_histories
 
@@ -32,7 +32,7 @@ STATISTICS = SequenceStatistics(
     max_length=MAX_LENGTH,
     data_fingerprint="toy",
 )
-OPTIONS = {"num_items": NUM_ITEMS, "max_length": MAX_LENGTH, "seen": "keep"}
+SPLIT = EvaluationSplit(TEST, NUM_ITEMS, MAX_LENGTH, "keep")
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def measured() -> tuple[Accuracy, dict[str, np.ndarray]]:
     )
     popularity = item_popularity(TRAIN, NUM_ITEMS)
     for name, scorer in scorers.items():
-        shown = recommendation_statistics(scorer, TEST, popularity, k=3, **OPTIONS)
+        shown = recommendation_statistics(scored_columns(scorer), SPLIT, popularity, k=3)
         row = accuracy.rows[name]
         assert row["catalog_coverage@3/full"] == shown.catalog_coverage
         assert row["mean_recommended_popularity@3/full"] == pytest.approx(shown.mean_popularity)
-    ranks = {name: ranks_full(scorer, TEST, **OPTIONS) for name, scorer in scorers.items()}
+    ranks = {name: ranks_full(scorer, SPLIT) for name, scorer in scorers.items()}
     return accuracy, ranks
 
 
@@ -70,7 +70,7 @@ def test_every_figure_is_that_of_its_model(
     for name, of_model in ranks.items():
         metrics = metrics_of_ranks(of_model, cutoffs=(1, 3, 5), protocol="full")
         assert {key: accuracy.rows[name][key] for key in metrics} == pytest.approx(metrics)
-        gains = user_gains("ndcg", of_model, 5)
+        gains = user_gains(of_model, cutoffs=(5,), protocol="full")["ndcg@5/full"]
         assert accuracy.intervals[name]["ndcg@5/full"] == bootstrap_interval(gains, seed=0)
         assert set(accuracy.intervals[name]) == set(metrics)
         slices = accuracy.slices[name]
@@ -87,7 +87,10 @@ def test_the_student_is_tested_against_the_teacher(
     measured: tuple[Accuracy, dict[str, np.ndarray]],
 ) -> None:
     accuracy, ranks = measured
-    student, teacher = (user_gains("mrr", ranks[name], 5) for name in ("student", "teacher"))
+    student, teacher = (
+        user_gains(ranks[name], cutoffs=(5,), protocol="full")["mrr@5/full"]
+        for name in ("student", "teacher")
+    )
     test = accuracy.student_against_teacher["mrr@5/full"]
     assert test == paired_test(student, teacher, seed=0)
     assert test.difference == pytest.approx(student.mean() - teacher.mean())

@@ -7,7 +7,7 @@ import tensorflow_recommenders as tfrs
 
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.evaluation import protocols
-from adarec_tf.evaluation.protocols import evaluate_full, model_scorer, ranks_full
+from adarec_tf.evaluation.protocols import EvaluationSplit, evaluate_full, model_scorer, ranks_full
 from tests.adarec_tf.tiny_scene import (
     ConvolutionModel,
     build_convolution_model,
@@ -45,6 +45,7 @@ def test_ranks_and_metrics_equal_those_counted_one_by_one(
     histories: Histories, seen: str, max_scores: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocols, "_MAX_SCORES", max_scores)
+    monkeypatch.setattr(protocols, "_POSITIONS_PER_BATCH", 16)
     scores = np.random.default_rng(0).integers(0, 5, (histories.num_users, NUM_ITEMS)) / 4.0
     expected = [
         rank_of_target(
@@ -56,7 +57,7 @@ def test_ranks_and_metrics_equal_those_counted_one_by_one(
         for user in range(histories.num_users)
     ]
     options = {"num_items": NUM_ITEMS, "max_length": MAX_LENGTH, "seen": seen}
-    ranks = ranks_full(table_scorer(scores), histories, **options, positions_per_batch=16)
+    ranks = ranks_full(table_scorer(scores), EvaluationSplit(histories, **options))
     np.testing.assert_array_equal(ranks, expected)
     metrics = evaluate_full(table_scorer(scores), histories, **options, cutoffs=(1, 5))
     reference = metrics_of_ranks(expected, 1) | metrics_of_ranks(expected, 5)
@@ -71,9 +72,8 @@ def test_items_older_than_the_model_sees_are_excluded_too() -> None:
         seen_by_model.append(item_ids[item_ids > 0].tolist())
         return np.array([[9.0, 8.0, 7.0, 6.0, 5.0, 1.0, 2.0, 0.0]])
 
-    options = {"num_items": 8, "max_length": 2}
-    assert ranks_full(score, histories, **options, seen="exclude").tolist() == [2]
-    assert ranks_full(score, histories, **options, seen="keep").tolist() == [7]
+    assert ranks_full(score, EvaluationSplit(histories, 8, 2, "exclude")).tolist() == [2]
+    assert ranks_full(score, EvaluationSplit(histories, 8, 2, "keep")).tolist() == [7]
     assert seen_by_model == [[4, 5], [4, 5]]
 
 
@@ -87,7 +87,7 @@ def test_batches_never_hold_more_scores_than_allowed(
         sizes.append(len(rows))
         return np.zeros((len(rows), NUM_ITEMS))
 
-    ranks_full(score, histories, num_items=NUM_ITEMS, max_length=MAX_LENGTH, seen="keep")
+    ranks_full(score, EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, "keep"))
     assert sum(sizes) == histories.num_users
     assert max(sizes) == 2
 

@@ -5,18 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adarec_tf.evaluation.ranking import (
-    METRICS,
-    hit_rate_at_k,
-    mrr_at_k,
-    ndcg_at_k,
-    target_ranks,
-    user_gains,
-)
 from adarec_tf.evaluation.ranking import metrics_of_ranks as metrics_by_name
+from adarec_tf.evaluation.ranking import target_ranks, user_gains
 from tests.references.ranking_metrics import metrics_of_ranks, rank_of_target
 
 NUM_ITEMS = 6
+
+
+def metrics_at(ranks: np.ndarray, k: int) -> list[float]:
+    """Hit rate, NDCG and MRR."""
+    metrics = metrics_by_name(ranks, cutoffs=(k,), protocol="full")
+    return [metrics[f"{name}@{k}/full"] for name in ("hit_rate", "ndcg", "mrr")]
 
 
 @st.composite
@@ -60,8 +59,7 @@ def test_ranks_equal_those_counted_one_by_one(
 @given(st.lists(st.integers(1, 30), min_size=1), st.integers(1, 20))
 def test_metrics_equal_the_reference_and_are_ordered(ranks: list[int], k: int) -> None:
     expected = metrics_of_ranks(ranks, k)
-    array = np.array(ranks)
-    hit_rate, ndcg, mrr = hit_rate_at_k(array, k), ndcg_at_k(array, k), mrr_at_k(array, k)
+    hit_rate, ndcg, mrr = metrics_at(np.array(ranks), k)
     np.testing.assert_allclose(
         [hit_rate, ndcg, mrr], [expected[name] for name in expected], rtol=1e-12, atol=0
     )
@@ -71,14 +69,12 @@ def test_metrics_equal_the_reference_and_are_ordered(ranks: list[int], k: int) -
 
 def test_known_values_of_one_rank() -> None:
     ranks = np.array([3])
-    assert hit_rate_at_k(ranks, 3) == 1.0
-    assert ndcg_at_k(ranks, 3) == pytest.approx(0.5, rel=1e-12)
-    assert mrr_at_k(ranks, 3) == pytest.approx(1 / 3, rel=1e-12)
-    assert hit_rate_at_k(ranks, 2) == ndcg_at_k(ranks, 2) == mrr_at_k(ranks, 2) == 0.0
+    assert metrics_at(ranks, 3) == pytest.approx([1.0, 0.5, 1 / 3], rel=1e-12)
+    assert metrics_at(ranks, 2) == [0.0, 0.0, 0.0]
 
 
 def test_no_users_give_zero_not_nan() -> None:
-    assert ndcg_at_k(np.zeros(0, np.int64), 10) == 0.0
+    assert metrics_at(np.zeros(0, np.int64), 10) == [0.0, 0.0, 0.0]
 
 
 def test_a_constant_model_ranks_last() -> None:
@@ -91,7 +87,7 @@ def test_a_target_in_the_history_is_a_miss_at_any_cutoff() -> None:
     mask = _exclusion_mask([[1]])
     ranks = target_ranks(scores, np.array([1]), mask)
     np.testing.assert_array_equal(ranks, [NUM_ITEMS + 1])
-    assert hit_rate_at_k(ranks, NUM_ITEMS) == 0.0
+    assert metrics_at(ranks, NUM_ITEMS) == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("place", [(0, 0), (0, 3)])
@@ -117,20 +113,17 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 
 def test_a_cutoff_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="k=0"):
-        hit_rate_at_k(np.array([1]), 0)
+        metrics_by_name(np.array([1]), cutoffs=(10, 0), protocol="full")
 
 
 def test_gains_of_users_average_to_the_metrics() -> None:
     ranks = np.array([1, 3, 11, 2, 40])
     metrics = metrics_by_name(ranks, cutoffs=(1, 10), protocol="sampled7")
-    assert len(metrics) == 2 * len(METRICS)
+    gains = user_gains(ranks, cutoffs=(1, 10), protocol="sampled7")
+    assert len(metrics) == 2 * 3
+    assert list(gains) == list(metrics)
     for k in (1, 10):
-        for name in METRICS:
-            gains = user_gains(name, ranks, k)
-            assert gains[ranks > k].tolist() == [0.0] * int((ranks > k).sum())
-            assert metrics[f"{name}@{k}/sampled7"] == pytest.approx(gains.mean(), rel=1e-12)
-
-
-def test_an_unknown_metric_is_refused() -> None:
-    with pytest.raises(ValueError, match="one of hit_rate, ndcg, mrr"):
-        user_gains("map", np.array([1]), 10)
+        for name in ("hit_rate", "ndcg", "mrr"):
+            of_users = gains[f"{name}@{k}/sampled7"]
+            assert of_users[ranks > k].tolist() == [0.0] * int((ranks > k).sum())
+            assert metrics[f"{name}@{k}/sampled7"] == pytest.approx(of_users.mean(), rel=1e-12)

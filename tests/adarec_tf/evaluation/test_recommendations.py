@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from adarec_tf.data.histories.histories import Histories
-from adarec_tf.evaluation.protocols import model_scorer
+from adarec_tf.evaluation import protocols
+from adarec_tf.evaluation.protocols import EvaluationSplit, model_scorer
 from adarec_tf.evaluation.recommendations import (
     RecommendationStatistics,
-    model_recommendation_statistics,
+    model_columns,
     recommendation_statistics,
+    scored_columns,
 )
 from tests.adarec_tf.tiny_scene import ConvolutionModel, build_convolution_model, make_histories
 from tests.references.ranking_metrics import shown_items
@@ -47,18 +49,15 @@ def slow_statistics(
 @pytest.mark.parametrize("seen", ["exclude", "keep"])
 @pytest.mark.parametrize("k", [1, 2, 10, 40])
 def test_scores_with_ties_give_the_lists_of_slow_loops(
-    histories: Histories, seen: str, k: int
+    histories: Histories, seen: str, k: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(protocols, "_POSITIONS_PER_BATCH", 16)
     scores = np.random.default_rng(0).integers(0, 4, (histories.num_users, NUM_ITEMS)) / 4.0
     statistics = recommendation_statistics(
-        lambda rows, item_ids: scores[rows],
-        histories,
+        scored_columns(lambda rows, item_ids: scores[rows]),
+        EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, seen),
         POPULARITY,
-        num_items=NUM_ITEMS,
-        max_length=MAX_LENGTH,
-        seen=seen,
-        k=k,
-        positions_per_batch=16,
+        k,
     )
     assert statistics == pytest.approx(slow_statistics(scores, histories, seen, k), rel=1e-12)
     assert k > 2 or statistics.catalog_coverage < 1
@@ -68,8 +67,8 @@ def test_scores_with_ties_give_the_lists_of_slow_loops(
 def test_brute_force_of_a_model_gives_the_lists_of_its_scores(
     model: ConvolutionModel, histories: Histories, seen: str
 ) -> None:
-    options = {"max_length": MAX_LENGTH, "seen": seen, "k": 2}
-    by_brute_force = model_recommendation_statistics(model, histories, POPULARITY, **options)
+    split = EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, seen)
+    by_brute_force = recommendation_statistics(model_columns(model), split, POPULARITY, k=2)
     scores = np.concatenate(
         [
             model_scorer(model)(np.array([user]), histories.history(user)[None, -MAX_LENGTH:])
@@ -81,7 +80,7 @@ def test_brute_force_of_a_model_gives_the_lists_of_its_scores(
     expected = slow_statistics(scores, histories, seen, 2)
     assert by_brute_force == pytest.approx(expected, rel=1e-12)
     by_scores = recommendation_statistics(
-        model_scorer(model), histories, POPULARITY, num_items=NUM_ITEMS, **options
+        scored_columns(model_scorer(model)), split, POPULARITY, k=2
     )
     assert by_scores == pytest.approx(expected, rel=1e-12)
     assert 0 < expected.catalog_coverage < 1
@@ -91,19 +90,10 @@ def test_a_user_with_fewer_candidates_than_slots_has_a_shorter_list(
     model: ConvolutionModel,
 ) -> None:
     histories = make_histories([list(range(1, NUM_ITEMS)), list(range(1, NUM_ITEMS + 1))])
+    split = EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, "exclude")
     for statistics in (
-        model_recommendation_statistics(
-            model, histories, POPULARITY, max_length=MAX_LENGTH, seen="exclude", k=10
-        ),
-        recommendation_statistics(
-            model_scorer(model),
-            histories,
-            POPULARITY,
-            num_items=NUM_ITEMS,
-            max_length=MAX_LENGTH,
-            seen="exclude",
-            k=10,
-        ),
+        recommendation_statistics(model_columns(model), split, POPULARITY, k=10),
+        recommendation_statistics(scored_columns(model_scorer(model)), split, POPULARITY, k=10),
     ):
         # Who has no candidate at all is shown nothing, and does not lower the mean.
         assert statistics == pytest.approx((1 / NUM_ITEMS, POPULARITY[-1]))
@@ -111,6 +101,9 @@ def test_a_user_with_fewer_candidates_than_slots_has_a_shorter_list(
 
 def test_an_empty_list_is_refused(model: ConvolutionModel, histories: Histories) -> None:
     with pytest.raises(ValueError, match="k=0"):
-        model_recommendation_statistics(
-            model, histories, POPULARITY, max_length=MAX_LENGTH, seen="keep", k=0
+        recommendation_statistics(
+            model_columns(model),
+            EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, "keep"),
+            POPULARITY,
+            k=0,
         )

@@ -8,20 +8,24 @@ from hypothesis import strategies as st
 
 from adarec_tf.evaluation import uncertainty
 from adarec_tf.evaluation.ranking import user_gains
-from adarec_tf.evaluation.uncertainty import bootstrap_interval, paired_test, seed_spread
+from adarec_tf.evaluation.uncertainty import bootstrap_interval, paired_test
 
 RANKS = st.lists(st.integers(1, 40), min_size=1, max_size=30)
 
 
+def ndcg_of(ranks: np.ndarray) -> np.ndarray:
+    return user_gains(ranks, cutoffs=(10,), protocol="full")["ndcg@10/full"]
+
+
 def ndcg_gains(seed: int, num_users: int, scale: float) -> np.ndarray:
     ranks = 1 + np.random.default_rng(seed).exponential(scale, num_users).astype(int)
-    return user_gains("ndcg", ranks, 10)
+    return ndcg_of(ranks)
 
 
 @settings(deadline=None, max_examples=30)
 @given(RANKS)
 def test_the_interval_holds_the_mean(ranks: list[int]) -> None:
-    gains = user_gains("ndcg", np.array(ranks), 10)
+    gains = ndcg_of(np.array(ranks))
     interval = bootstrap_interval(gains, seed=0, num_resamples=500)
     assert interval.low - 1e-12 <= interval.mean <= interval.high + 1e-12
     assert interval.mean == pytest.approx(gains.mean(), rel=1e-12)
@@ -32,7 +36,7 @@ def test_the_interval_holds_the_mean(ranks: list[int]) -> None:
 @settings(deadline=None, max_examples=30)
 @given(RANKS)
 def test_a_model_against_itself_differs_by_nothing(ranks: list[int]) -> None:
-    gains = user_gains("ndcg", np.array(ranks), 10)
+    gains = ndcg_of(np.array(ranks))
     assert paired_test(gains, gains.copy(), seed=0, num_resamples=100) == (0.0, 0.0, 0.0, 1.0)
 
 
@@ -52,12 +56,10 @@ def test_the_interval_is_that_of_scipy(is_continuous: bool) -> None:
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     ranks = 1 + np.random.default_rng(0).exponential(12.0, (600, 250)).astype(int)
-    truth = user_gains(
-        "ndcg", 1 + np.random.default_rng(1).exponential(12.0, 10**6).astype(int), 10
-    )
+    truth = ndcg_of(1 + np.random.default_rng(1).exponential(12.0, 10**6).astype(int))
     covered = 0
     for seed, row in enumerate(ranks):
-        interval = bootstrap_interval(user_gains("ndcg", row, 10), seed=seed, num_resamples=1000)
+        interval = bootstrap_interval(ndcg_of(row), seed=seed, num_resamples=1000)
         covered += interval.low <= truth.mean() <= interval.high
     # Three standard deviations of 600 draws are .027.
     assert covered / len(ranks) == pytest.approx(0.95, abs=0.03)
@@ -109,12 +111,6 @@ def test_the_same_seed_gives_the_same_figures() -> None:
     gains = ndcg_gains(0, 200, 12.0)
     assert bootstrap_interval(gains, seed=1) == bootstrap_interval(gains, seed=1)
     assert bootstrap_interval(gains, seed=1) != bootstrap_interval(gains, seed=2)
-
-
-def test_the_spread_over_seeds_is_that_of_a_sample() -> None:
-    assert seed_spread([1.0, 2.0, 4.0]) == pytest.approx((7 / 3, (7 / 3) ** 0.5, 3))
-    with pytest.raises(ValueError, match=r"two or more seeds\. Received: 1"):
-        seed_spread([0.3])
 
 
 def test_what_has_no_interval_is_refused() -> None:
