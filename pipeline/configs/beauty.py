@@ -8,20 +8,20 @@ Data: 22,363 users, 12,101 items, 198,502 interactions; columns user_id, item_id
 Command: `adarec run --scene beauty --data interactions.csv.gz`.
 """
 
+from adarec_tf.config.data import DataConfig
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.config.training import TrainingConfig
-from adarec_tf.data.log.built_in import DATASETS
 
 
 def beauty() -> PipelineConfig:
     """The settings of the run."""
     return PipelineConfig(
         scene="beauty",
-        data=DATASETS["beauty"].config,
+        data=DataConfig(min_user_interactions=5, min_item_interactions=5),
         # Short histories: a wide and shallow teacher, and much dropout.
         teacher=NextItNetConfig(hidden_dim=128, num_blocks=2, dropout=0.5),
         training=TrainingConfig(max_epochs=16, learning_rate=1e-3),

@@ -10,13 +10,13 @@ Data: 6,040 users, 3,416 items, 999,611 interactions; columns user_id, item_id, 
 Command: `adarec run --scene ml1m --data interactions.csv.gz`.
 """
 
+from adarec_tf.config.data import DataConfig
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import SASRecConfig
 from adarec_tf.config.training import TrainingConfig
-from adarec_tf.data.log.built_in import DATASETS
 
 
 def ml1m() -> PipelineConfig:
@@ -24,7 +24,9 @@ def ml1m() -> PipelineConfig:
     return PipelineConfig(
         scene="ml1m",
         # Histories of up to 2,300 films: what is older than the last 200 is worth training on.
-        data=DATASETS["ml1m"].config.replace(windows="all"),
+        data=DataConfig(
+            min_user_interactions=5, min_item_interactions=5, max_length=200, windows="all"
+        ),
         teacher=SASRecConfig(hidden_dim=128, num_blocks=3, feed_forward_dim=256, dropout=0.2),
         training=TrainingConfig(
             max_epochs=40,

@@ -5,13 +5,13 @@ Data: 706 users, 8,552 items, 100,023 interactions; columns user_id, item_id, ti
 Command: `adarec run --scene ml_latest_small --data interactions.csv.gz`.
 """
 
+from adarec_tf.config.data import DataConfig
 from adarec_tf.config.pipeline import PipelineConfig
-from adarec_tf.data.log.built_in import DATASETS
 
 
 def ml_latest_small() -> PipelineConfig:
     """The settings of the run."""
     return PipelineConfig(
         scene="ml_latest_small",
-        data=DATASETS["ml_latest_small"].config,
+        data=DataConfig(max_length=100),
     )

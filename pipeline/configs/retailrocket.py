@@ -7,20 +7,20 @@ Data: 130,903 sessions, 36,968 items, 710,586 interactions; columns user_id, ite
 Command: `adarec run --scene retailrocket --data interactions.csv.gz`.
 """
 
+from adarec_tf.config.data import DataConfig
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import SASRecConfig
 from adarec_tf.config.training import TrainingConfig
-from adarec_tf.data.log.built_in import DATASETS
 
 
 def retailrocket() -> PipelineConfig:
     """The settings of the run."""
     return PipelineConfig(
         scene="retailrocket",
-        data=DATASETS["retailrocket"].config,
+        data=DataConfig(max_length=20),
         # A softmax over the whole catalog would be most of a step: the teacher's is sampled.
         teacher=SASRecConfig(hidden_dim=64, num_blocks=2, feed_forward_dim=256, dropout=0.3),
         training=TrainingConfig(

@@ -5,20 +5,20 @@ Data: generated, 3,000 users and 600 items.
 Command: `adarec run --scene sample`.
 """
 
+from adarec_tf.config.data import DataConfig
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.config.training import TrainingConfig
-from adarec_tf.data.log.built_in import DATASETS
 
 
 def sample() -> PipelineConfig:
     """The settings of the run."""
     return PipelineConfig(
         scene="sample",
-        data=DATASETS["sample"].config,
+        data=DataConfig(max_length=32),
         teacher=NextItNetConfig(hidden_dim=128, num_blocks=4, dropout=0.2),
         # Small batches: an epoch of this scene is short, and updates are what it lacks.
         training=TrainingConfig(max_epochs=10, positions_per_batch=512),

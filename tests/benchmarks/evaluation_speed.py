@@ -23,9 +23,9 @@ from stored_results import RESULTS, provenance, spread, write_result
 
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.data.dataset import Dataset
-from adarec_tf.data.log.built_in import DATASETS
 from adarec_tf.evaluation.protocols import EvaluationSplit, ScoreBatch, evaluate_full, model_scorer
 from adarec_tf.models.teachers import build_teacher
+from pipeline.configs import SCENES
 
 PATH = RESULTS / "evaluation_speed.json"
 
@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scene", choices=sorted(DATASETS), required=True)
+    parser.add_argument("--scene", choices=sorted(SCENES), required=True)
     parser.add_argument("--data", required=True, help="the scene's log")
     parser.add_argument("--teacher", choices=sorted(TeacherConfig.KINDS), default="sasrec")
     parser.add_argument("--hidden-dim", type=int, default=128)
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=PATH)
     options = parser.parse_args()
     load = round(os.getloadavg()[0], 2)
-    row = measure(Dataset.from_config(options.data, DATASETS[options.scene].config), options)
+    row = measure(Dataset.from_config(options.data, SCENES[options.scene]().data), options)
     stored = json.loads(options.output.read_text()) if options.output.exists() else {}
     command = [
         *("python", "tests/benchmarks/evaluation_speed.py", "--scene", options.scene),

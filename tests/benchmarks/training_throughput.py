@@ -33,7 +33,7 @@ import numpy as np
 from stored_results import RESULTS, ROOT, provenance, spread, write_result
 
 from adarec_tf.data.dataset import Dataset
-from adarec_tf.data.log.built_in import DATASETS
+from pipeline.configs import scene_config
 
 SCENE = "beauty"
 BASE = "adarec"
@@ -68,7 +68,7 @@ ROWS = (
 
 def write_histories(data: str, num_users: int | None, path: Path) -> dict[str, int]:
     """Writes the train split that all rows read; returns its sizes."""
-    scene = Dataset.from_config(data, DATASETS[SCENE].config)
+    scene = Dataset.from_config(data, scene_config(SCENE).data)
     users = np.arange(scene.train.num_users)[:num_users]
     train = scene.train.take(users)
     np.savez(

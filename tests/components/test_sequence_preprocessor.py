@@ -10,9 +10,7 @@ from tfx import v1 as tfx
 from tfx.types import standard_artifacts
 
 from adarec_tf.config.data import DataConfig
-from adarec_tf.data.log.built_in import DATASETS
 from adarec_tf.data.log.interactions import read_interactions
-from adarec_tf.data.log.readers import InteractionColumns
 from adarec_tf.data.storage.history_files import SPLITS, read_statistics
 from adarec_tf.data.storage.manifest import MANIFEST_FILE
 from components import Sequences, Vocabulary
@@ -215,9 +213,7 @@ def test_it_compiles_for_kubeflow(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SCENE.exists(), reason="needs the logs of the scenes")
 def test_a_real_scene_is_the_same_whatever_the_workers(tmp_path: Path) -> None:
-    config = DATASETS["beauty"].config
-    columns = InteractionColumns(config.user_column, config.item_column, config.time_column)
-    batches = list(read_interactions(str(SCENE), columns))
+    batches = list(read_interactions(str(SCENE)))
     rows = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
     minimums = {"min_user_interactions": 5, "min_item_interactions": 5}
     statistics = run(tmp_path / "one", rows, **minimums)

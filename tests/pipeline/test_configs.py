@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 
 from adarec_tf.config.pipeline import PipelineConfig
-from adarec_tf.data.log.built_in import DATASETS
+from adarec_tf.data.log.interactions import inspect_log
+from adarec_tf.data.log.readers import InteractionColumns, list_input_files
 from pipeline.configs import SCENES, custom_config, scene_config
 
 FOLDER = Path(__file__).parents[2] / "pipeline" / "configs"
+REAL_LOGS = Path(__file__).parents[3] / "shared" / "data"
 
 
 @pytest.mark.parametrize("name", sorted(SCENES))
@@ -25,10 +27,9 @@ def test_a_scene_says_what_it_aims_at_and_how_it_is_run(name: str) -> None:
     assert f"adarec run --scene {name}" in docstring
 
 
-def test_every_module_and_every_dataset_is_a_scene() -> None:
+def test_every_module_is_a_scene() -> None:
     modules = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
     assert modules == set(SCENES)
-    assert set(DATASETS) <= set(SCENES)
 
 
 def test_an_unknown_scene_names_the_known_ones() -> None:
@@ -47,3 +48,14 @@ def test_an_unknown_scene_names_the_known_ones() -> None:
 )
 def test_a_log_without_a_scene_is_named_after_its_file(path: str, scene: str) -> None:
     assert custom_config(path).scene == scene
+
+
+@pytest.mark.parametrize("name", sorted(set(SCENES) - {"sample", "smoke"}))
+def test_real_logs_are_read_by_their_scenes(name: str) -> None:
+    log = REAL_LOGS / name / "interactions.csv.gz"
+    if not log.exists():
+        pytest.skip(f"needs {log}")
+    columns = InteractionColumns.of_config(scene_config(name).data)
+    summary = inspect_log(list_input_files(str(log)), columns)
+    assert summary.time_scale == 1
+    assert summary.num_interactions > 50_000

@@ -1,4 +1,4 @@
-"""The scenes known by name, and the generator of the built-in sample scene.
+"""The generator of the built-in sample scene.
 
 The sample scene is a made-up video service, small enough to run the whole pipeline in minutes. Its
 viewers follow a few series at a time and take turns between them, so the next item depends on items
@@ -9,14 +9,12 @@ import csv
 import gzip
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from adarec_tf.config.data import DataConfig
 from adarec_tf.data.log.interactions import INTERACTION_SCHEMA
 
 _GENRES = ("comedy", "crime", "drama", "fantasy", "history", "kids")
@@ -29,47 +27,6 @@ _REPEAT_SERIES = 0.3  # chance to go on with the series seen last, and not with 
 _SKIP_EPISODE = 0.15
 _POPULARITY_EXPONENT = 0.7
 _FIRST_TIME, _LAST_TIME = 1_672_531_200, 1_704_067_199  # the year 2023 in UTC
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetSpec:
-    """A scene known by name.
-
-    Attributes:
-      description: one line for people.
-      config: columns, minimum counts and `max_length` that suit the scene.
-    """
-
-    description: str
-    config: DataConfig
-
-
-DATASETS: dict[str, DatasetSpec] = {
-    "sample": DatasetSpec(
-        description="made-up video service: 3,000 viewers, 600 films and episodes of series",
-        config=DataConfig(max_length=32),
-    ),
-    "beauty": DatasetSpec(
-        description="Amazon Beauty, 5-core: 22,363 users, 12,101 items, short histories",
-        config=DataConfig(min_user_interactions=5, min_item_interactions=5),
-    ),
-    "ml1m": DatasetSpec(
-        description="MovieLens-1M, 5-core: 6,040 users, 3,416 films, long histories",
-        config=DataConfig(min_user_interactions=5, min_item_interactions=5, max_length=200),
-    ),
-    "ml_latest_small": DatasetSpec(
-        description="MovieLens latest-small (2015): 706 users, 8,552 films, real timestamps",
-        config=DataConfig(max_length=100),
-    ),
-    "retailrocket": DatasetSpec(
-        description="RetailRocket shop views: 130,903 sessions, 36,968 items",
-        config=DataConfig(max_length=20),
-    ),
-    "nowplaying": DatasetSpec(
-        description="Nowplaying music listening: 142,556 sessions, 60,416 tracks",
-        config=DataConfig(max_length=20),
-    ),
-}
 
 
 class _Series(NamedTuple):

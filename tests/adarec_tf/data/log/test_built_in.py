@@ -4,11 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adarec_tf.data.log.built_in import DATASETS, generate_sample_scene, write_sample_scene
+from adarec_tf.data.log.built_in import generate_sample_scene, write_sample_scene
 from adarec_tf.data.log.interactions import inspect_log
-from adarec_tf.data.log.readers import InteractionColumns, list_input_files
-
-REAL_LOGS = Path(__file__).parents[4] / "shared" / "data"
 
 
 def histories(num_users: int, seed: int = 0) -> list[list[str]]:
@@ -90,14 +87,3 @@ def test_too_small_a_scene_is_refused() -> None:
         generate_sample_scene(num_items=59)
     with pytest.raises(ValueError, match="num_users=0"):
         generate_sample_scene(num_users=0)
-
-
-@pytest.mark.parametrize("name", [name for name in DATASETS if name != "sample"])
-def test_real_logs_are_read_by_their_names(name: str) -> None:
-    if not (REAL_LOGS / name).is_dir():
-        pytest.skip(f"the real logs are not in {REAL_LOGS}")
-    config = DATASETS[name].config
-    columns = InteractionColumns(config.user_column, config.item_column, config.time_column)
-    summary = inspect_log(list_input_files(str(REAL_LOGS / name / "interactions.csv.gz")), columns)
-    assert summary.time_scale == 1
-    assert summary.num_interactions > 50_000
