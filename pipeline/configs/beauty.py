@@ -3,7 +3,7 @@
 Aim: NDCG@10 (full catalog, leave-one-out, seen items excluded) of the teacher near the .0519 of a
 plain softmax SASRec of width 64; first-order Markov has HR@10 .0709 and NDCG@10 .0482 here, with
 transitions to the validation item counted.
-Measured: README, tests/benchmarks/results/scene_beauty.json; about 20 minutes on 2 cores.
+Measured: docs/benchmarks.md, scene_beauty.json; about 20 minutes on 2 cores.
 Data: 22,363 users, 12,101 items, 198,502 interactions; columns user_id, item_id, timestamp.
 Command: `adarec run --scene beauty --data interactions.csv.gz`.
 """

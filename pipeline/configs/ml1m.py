@@ -2,10 +2,10 @@
 
 Aim: HR@10 and NDCG@10 (full catalog, leave-one-out, seen items excluded) of the published softmax
 SASRec, .3058 and .1779 (blondered/bert4rec_repro); first-order Markov: .2119 and .1248.
-The figures: README; in tests/benchmarks/results/ the teacher's are in teacher_ml1m_sasrec.json,
-the student's in distilled_ml1m.json, from this teacher and a BERT4Rec. The teacher trains in half
-an hour to an hour on one core with bfloat16, twice as long without; search and student together
-take as long.
+The figures: docs/benchmarks.md; in tests/benchmarks/results/ the teacher's are in
+teacher_ml1m_sasrec.json, the student's in distilled_ml1m.json, from this teacher and a BERT4Rec.
+The teacher trains in half an hour to an hour on one core with bfloat16, twice as long without;
+search and student together take as long.
 Data: 6,040 users, 3,416 items, 999,611 interactions; columns user_id, item_id, timestamp.
 Command: `adarec run --scene ml1m --data interactions.csv.gz`.
 """

@@ -1,7 +1,7 @@
 """Nowplaying: music listening sessions with a large catalog.
 
 Aim: HR@10 (full catalog, leave-one-out) above first-order Markov's .099.
-The figures: README; in tests/benchmarks/results/ the teacher's are in
+The figures: docs/benchmarks.md; in tests/benchmarks/results/ the teacher's are in
 teacher_nowplaying_sasrec.json, the student's in distilled_nowplaying.json.
 Data: 142,556 sessions, 60,416 items, 1,057,684 interactions; columns user_id, item_id, timestamp.
 Command: `adarec run --scene nowplaying --data interactions.csv.gz`.

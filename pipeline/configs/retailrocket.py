@@ -1,7 +1,7 @@
 """RetailRocket: view sessions of a shop, short and full of repeats.
 
 Aim: HR@10 (full catalog, leave-one-out) above first-order Markov's .378.
-The figures: README; in tests/benchmarks/results/ the teacher's are in
+The figures: docs/benchmarks.md; in tests/benchmarks/results/ the teacher's are in
 teacher_retailrocket_sasrec.json, the student's in distilled_retailrocket.json.
 Data: 130,903 sessions, 36,968 items, 710,586 interactions; columns user_id, item_id, timestamp.
 Command: `adarec run --scene retailrocket --data interactions.csv.gz`.

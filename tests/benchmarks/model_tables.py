@@ -258,9 +258,11 @@ def predicted(_: str, stored: dict[str, Any]) -> list[Row]:
     """How near the cost table comes to exported students."""
     students, shape = stored["students"], stored["shape"]
     within = round(stored["share_within_15_percent"] * len(students))
+    # Item tables had a format of their own once, and convolutions another.
+    precision = shape.get("precision") or shape["item_table"]["format"]
     return [
         {
-            "width, item table": f"{shape['hidden_dim']}, {shape['item_table']['format']}",
+            "width, precision": f"{shape['hidden_dim']}, {precision}{mark(stored)}",
             "cells × nodes": f"{shape['num_cells']} × {shape['num_nodes']}",
             "within 15%": f"{within} of {len(students)}",
             "median error": f"{stored['median_error']:.1%}",

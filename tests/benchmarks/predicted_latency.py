@@ -1,6 +1,6 @@
 """How well the cost table predicts the latency of exported students that it has never seen.
 
-    python tests/benchmarks/predicted_latency.py --name beauty_48_int8 --hidden-dim 48 --format int8
+    python tests/benchmarks/predicted_latency.py --name 48_int8 --hidden-dim 48 --precision int8
 
 Measures a table as `adarec profile` does, draws random genotypes, exports an untrained student of
 each as a bundle, and times the bundles in turns by `measure_latency`, on histories of full length.
