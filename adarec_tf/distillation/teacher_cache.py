@@ -136,47 +136,20 @@ def read_teacher(
 ) -> TeacherCache | OnlineTeacher:
     """The teacher's states for batches of a training split: from a cache if it is small enough.
 
-    Args: as `build_teacher_cache`.
-    """
-    cache = build_teacher_cache(
-        teacher,
-        train,
-        max_length=max_length,
-        directory=directory,
-        max_bytes=max_bytes,
-        num_top_items=num_top_items,
-    )
-    return OnlineTeacher(teacher, num_top_items) if cache is None else cache
-
-
-def build_teacher_cache(
-    teacher: keras.Model | EnsembleTeacher,
-    train: Histories,
-    *,
-    max_length: int,
-    directory: str,
-    max_bytes: int,
-    num_top_items: int = 0,
-) -> TeacherCache | None:
-    """Runs the teacher over a training split once.
-
     Args:
-      teacher: a built sequence model.
+      teacher: a built sequence model; for the cache it runs over the split once.
       train: its training split.
       max_length: items the teacher sees.
-      directory: where the arrays are written; deleted files of an earlier cache are replaced.
-      max_bytes: of all arrays; a larger cache is not made.
+      directory: where the arrays of the cache are written; those of an earlier cache are replaced.
+      max_bytes: of all arrays; a larger cache is not made, which a log line says.
       num_top_items: best items to keep of each position.
-
-    Returns:
-      The cache, or None (and a log line) if it would be larger than allowed.
     """
     one = tf.ones([1, 1], tf.int64)
     probe = _flat(teacher_states(teacher, one, one, num_top_items))
     num_bytes = 4 * sum(array.shape[1] for array in probe) * len(train.item_ids)
     if num_bytes > max_bytes:
         logger.info("teacher_cache=none bytes=%d max_bytes=%d", num_bytes, max_bytes)
-        return None
+        return OnlineTeacher(teacher, num_top_items)
     Path(directory).mkdir(parents=True, exist_ok=True)
     arrays = [
         np.lib.format.open_memmap(

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from adarec_tf.config.student import kernel_format
 from adarec_tf.models.sequence_model import (
+    SavedModel,
     SequenceEmbedding,
     SequenceOutputs,
     ordered_sum,
@@ -80,7 +81,7 @@ class Cell(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class Student(keras.Model):
+class Student(SavedModel):
     """Item and place embedding, the genotype's cells, a tied output.
 
     Args:
@@ -104,19 +105,20 @@ class Student(keras.Model):
         precision: str = "float32",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.genotype = genotype if isinstance(genotype, Genotype) else Genotype.from_dict(genotype)
-        self.sequence_embedding = SequenceEmbedding(
-            num_items, hidden_dim, max_length, dropout=dropout, item_table=precision
-        )
-        self._arguments = {
-            "genotype": self.genotype.to_dict(),
+        genotype = genotype if isinstance(genotype, Genotype) else Genotype.from_dict(genotype)
+        arguments = {
+            "genotype": genotype.to_dict(),
             "num_items": num_items,
             "max_length": max_length,
             "hidden_dim": hidden_dim,
             "dropout": dropout,
             "precision": precision,
         }
+        super().__init__(arguments, **kwargs)
+        self.genotype = genotype
+        self.sequence_embedding = SequenceEmbedding(
+            num_items, hidden_dim, max_length, dropout=dropout, item_table=precision
+        )
         kernels = kernel_format(precision)
         self.cells = [Cell(edges, dropout, kernels) for edges in self.genotype.cells]
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
@@ -130,12 +132,3 @@ class Student(keras.Model):
             states = cell(states, mask, training=training)
             hidden_states.append(states)
         return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self._arguments}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Creates all weights before saved values are loaded into them."""
-        del config
-        self(tf.zeros([1, 1], tf.int64))

@@ -11,16 +11,25 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
+from adarec_tf.models.sequence_model import SavedModel, SequenceEmbedding, SequenceOutputs
 from adarec_tf.models.teachers.attention import AttentionBlock, attention_outputs
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class BERT4Rec(keras.Model):
+class BERT4Rec(SavedModel):
     """Self-attention teacher, trained on masked items.
 
-    Args are those of `BERT4RecConfig`, and the scene's `num_items` and `max_length`. How it is
-    masked and fine-tuned is for its training to read.
+    Args:
+      num_items: items of the catalog; ids are 1..num_items.
+      max_length: items of a history it sees.
+      hidden_dim: width of the embeddings and of every layer, a multiple of `num_heads`.
+      num_blocks: blocks, one above the other.
+      dropout: share of the numbers dropped in training.
+      num_heads: heads of the attention.
+      feed_forward_dim: width of the layers inside a block.
+      mask_probability: of an item of a training history; for its training to read.
+      fine_tune_epochs: of next-item training after the masked-item training; likewise.
+      **kwargs: of the Keras model.
     """
 
     def __init__(
@@ -37,10 +46,7 @@ class BERT4Rec(keras.Model):
         fine_tune_epochs: int = 5,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.mask_probability = mask_probability
-        self.fine_tune_epochs = fine_tune_epochs
-        self._arguments = {
+        arguments = {
             "num_items": num_items,
             "max_length": max_length,
             "hidden_dim": hidden_dim,
@@ -51,6 +57,9 @@ class BERT4Rec(keras.Model):
             "mask_probability": mask_probability,
             "fine_tune_epochs": fine_tune_epochs,
         }
+        super().__init__(arguments, **kwargs)
+        self.mask_probability = mask_probability
+        self.fine_tune_epochs = fine_tune_epochs
         self.sequence_embedding = SequenceEmbedding(
             num_items, hidden_dim, max_length, use_positions=True, dropout=dropout, has_mask=True
         )
@@ -76,12 +85,3 @@ class BERT4Rec(keras.Model):
             is_causal=is_causal,
             training=training,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self._arguments}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Creates all weights before saved values are loaded into them."""
-        del config
-        self(tf.zeros([1, 1], tf.int64))

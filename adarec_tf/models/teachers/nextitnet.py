@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from adarec_tf.models.sequence_model import (
     CausalConv1D,
+    SavedModel,
     SequenceEmbedding,
     SequenceOutputs,
     real_positions,
@@ -63,11 +64,19 @@ class NextItNetBlock(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class NextItNet(keras.Model):
+class NextItNet(SavedModel):
     """Causal convolutional teacher.
 
-    Args are those of `NextItNetConfig`, and the scene's `num_items` and `max_length`. `dilations`
-    are those of one block; every block has the same, as in the released teacher (1, 4).
+    Args:
+      num_items: items of the catalog; ids are 1..num_items.
+      max_length: items of a history it sees.
+      hidden_dim: width of the embeddings and of every layer.
+      num_blocks: residual blocks, one above the other.
+      dropout: share of the numbers dropped in training.
+      kernel_size: positions that a convolution reads.
+      dilations: distances of these positions, for each convolution of a block; every block has the
+        same, as in the released teacher.
+      **kwargs: of the Keras model.
     """
 
     def __init__(
@@ -82,8 +91,7 @@ class NextItNet(keras.Model):
         dilations: Sequence[int] = (1, 4),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self._arguments = {
+        arguments = {
             "num_items": num_items,
             "max_length": max_length,
             "hidden_dim": hidden_dim,
@@ -92,6 +100,7 @@ class NextItNet(keras.Model):
             "dilations": tuple(dilations),
             "dropout": dropout,
         }
+        super().__init__(arguments, **kwargs)
         self.sequence_embedding = SequenceEmbedding(
             num_items, hidden_dim, max_length, use_positions=False, dropout=dropout
         )
@@ -107,12 +116,3 @@ class NextItNet(keras.Model):
             states = block(states, mask, training=training)
             hidden_states.append(states)
         return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self._arguments}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Creates all weights before saved values are loaded into them."""
-        del config
-        self(tf.zeros([1, 1], tf.int64))

@@ -5,15 +5,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
+from adarec_tf.models.sequence_model import SavedModel, SequenceEmbedding, SequenceOutputs
 from adarec_tf.models.teachers.attention import AttentionBlock, attention_outputs
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class SASRec(keras.Model):
+class SASRec(SavedModel):
     """Causal self-attention teacher.
 
-    Args are those of `SASRecConfig`, and the scene's `num_items` and `max_length`.
+    Args:
+      num_items: items of the catalog; ids are 1..num_items.
+      max_length: items of a history it sees.
+      hidden_dim: width of the embeddings and of every layer, a multiple of `num_heads`.
+      num_blocks: blocks, one above the other.
+      dropout: share of the numbers dropped in training.
+      num_heads: heads of the attention.
+      feed_forward_dim: width of the layers inside a block.
+      **kwargs: of the Keras model.
     """
 
     def __init__(
@@ -28,8 +36,7 @@ class SASRec(keras.Model):
         feed_forward_dim: int = 512,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self._arguments = {
+        arguments = {
             "num_items": num_items,
             "max_length": max_length,
             "hidden_dim": hidden_dim,
@@ -38,6 +45,7 @@ class SASRec(keras.Model):
             "feed_forward_dim": feed_forward_dim,
             "dropout": dropout,
         }
+        super().__init__(arguments, **kwargs)
         self.sequence_embedding = SequenceEmbedding(
             num_items, hidden_dim, max_length, use_positions=True, dropout=dropout
         )
@@ -56,12 +64,3 @@ class SASRec(keras.Model):
             is_causal=True,
             training=training,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self._arguments}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Creates all weights before saved values are loaded into them."""
-        del config
-        self(tf.zeros([1, 1], tf.int64))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from adarec_tf.config.teacher import NextItNetConfig, SASRecConfig
 from adarec_tf.data.batches import next_item_batches
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.distillation.teacher_cache import build_teacher_cache, teacher_states
+from adarec_tf.distillation.teacher_cache import TeacherCache, read_teacher, teacher_states
 from adarec_tf.models.teachers import build_teacher
 from tests.adarec_tf import walk_scene
 
@@ -37,7 +37,7 @@ def test_the_cache_says_what_the_teacher_says_in_every_epoch(kind: str, tmp_path
     train = walk_scene.histories()["train"]
     max_length = 4  # shorter than the longest history
     num_top_items = 2 if kind == "ensemble" else 0
-    cache = build_teacher_cache(
+    cache = read_teacher(
         teacher,
         train,
         max_length=max_length,
@@ -45,7 +45,7 @@ def test_the_cache_says_what_the_teacher_says_in_every_epoch(kind: str, tmp_path
         max_bytes=10**6,
         num_top_items=num_top_items,
     )
-    assert cache is not None
+    assert isinstance(cache, TeacherCache)
     for epoch in (0, 1):
         for batch in next_item_batches(
             train, max_length=max_length, positions_per_batch=32, seed=7, epoch=epoch
@@ -71,8 +71,8 @@ def test_a_cache_larger_than_allowed_is_not_made(
     num_bytes = (num_layers + 2) * 12 * 4 * len(train.item_ids)
     for allowed, is_made in ((num_bytes, True), (num_bytes - 1, False)):
         folder = tmp_path / str(allowed)
-        cache = build_teacher_cache(
+        cache = read_teacher(
             _nextitnet(1), train, max_length=8, directory=str(folder), max_bytes=allowed
         )
-        assert (cache is not None) == folder.exists() == is_made
+        assert isinstance(cache, TeacherCache) == folder.exists() == is_made
     assert f"teacher_cache=none bytes={num_bytes}" in caplog.text
