@@ -15,7 +15,6 @@ SEARCH_TRACE_FILE = "search_trace.jsonl"
 SEARCH_PICTURE_FILE = "search.png"
 FRONT_FILE = "front.json"
 FRONT_PICTURE_FILE = "front.png"
-SUPERNET_STUDENT_FILE = "supernet_student.keras"
 METRICS_FILE = "metrics.json"
 # A model artifact holds the served bundle and, beside it, the Keras model for applications.
 BUNDLE_DIR = "bundle"
@@ -44,7 +43,6 @@ class Vocabulary(artifact.Artifact):
 class Genotype(artifact.Artifact):
     """`genotype.json`, `genotype.png`: the architecture; `search_trace.jsonl`, `search.png`: how.
 
-    `supernet_student.keras`: its network, with the weights that the search ended with.
     `front.json`, `front.png`: students of several budgets, if asked for. A genotype that was given
     has the first two files alone.
     """

@@ -9,7 +9,7 @@ from tfx.dsl.io import fileio
 
 import adarec_tf.models.students
 import adarec_tf.models.teachers  # noqa: F401  (both register their Keras classes for loading)
-from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.histories import Histories, raw_histories
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.distillation.ensemble import EnsembleTeacher
@@ -37,7 +37,12 @@ def read_model(uri: str) -> keras.Model:
 
 
 def teacher_files(uri: str) -> list[str]:
-    """The Keras files of the teachers in a `Model` artifact: one, or those of an ensemble."""
+    """The Keras files of the teachers in a `Model` artifact: one, or those of an ensemble.
+
+    Where `uri` is empty there is no artifact, and no file.
+    """
+    if not uri:
+        return []
     members = fileio.glob(os.path.join(uri, MEMBER_MODEL_FILE.format(number="*")))
     return [os.path.join(uri, KERAS_MODEL_FILE), *sorted(members)]
 
@@ -58,12 +63,24 @@ def bundle_dir(uri: str) -> str:
     return os.path.join(uri, BUNDLE_DIR)
 
 
-def raw_histories(
-    histories: Histories, vocabulary: ItemVocabulary, num_histories: int
-) -> list[list[str]]:
-    """The first histories as raw item keys, as a client would send them."""
-    users = range(min(num_histories, histories.num_users))
-    return [vocabulary.decode(histories.history(user)) for user in users]
+def read_earlier(uri: str, vocabulary: ItemVocabulary) -> list[keras.Model]:
+    """Loads the models of an earlier run, from whose weights a training continues.
+
+    Args:
+      uri: the earlier run's `Model` artifact; "" is none.
+      vocabulary: of the training; it extends the earlier one.
+
+    Returns:
+      The model, or all of an ensemble; nothing where there is no earlier run.
+
+    Raises:
+      ValueError: ids mean other items there.
+    """
+    if not uri:
+        return []
+    earlier = os.path.join(bundle_dir(uri), "assets", VOCABULARY_FILE)
+    vocabulary.check_extends(ItemVocabulary.read(earlier))
+    return [read_keras_model(path) for path in teacher_files(uri)]
 
 
 def write_model(

@@ -15,11 +15,12 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import InfraBlessing, Model
 
+from adarec_tf.data.histories.histories import raw_histories
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.export.bundle import load_recommender
 from components.artifacts import Sequences, Vocabulary
 from components.blessings import write_blessing
-from components.model_artifact import bundle_dir, raw_histories, read_vocabulary
+from components.model_artifact import bundle_dir, read_vocabulary
 from components.serving_process import run_serving
 
 _NUM_REQUESTS = 16

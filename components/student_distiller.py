@@ -10,15 +10,14 @@ from tfx.types.standard_artifacts import Model
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
-from adarec_tf.distillation.distiller import distill_student
-from adarec_tf.models.students import build_student, student_config_of
+from adarec_tf.distillation.distiller import train_student
+from adarec_tf.models.students import student_config_of
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.report.transport_picture import draw_transport
 from components import artifacts
-from components.checkpoints import file_fingerprint, resumable
-from components.determinism import deterministic_operations
-from components.initial_models import continue_from_file
+from components.checkpoints import resumable
 from components.model_artifact import (
+    read_earlier,
     read_teacher,
     read_vocabulary,
     teacher_files,
@@ -67,19 +66,15 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     """
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
+    items = read_vocabulary(vocabulary.uri)
     with fileio.open(os.path.join(genotype.uri, artifacts.GENOTYPE_FILE)) as file:
         architecture = Genotype.from_json(file.read())
     config = student_config_of(architecture, StudentConfig.from_json(student_config))
     distillation = DistillationConfig.from_json(distillation_config)
-    items = read_vocabulary(vocabulary.uri)
-    student = build_student(
-        architecture, config, statistics.num_items, statistics.max_length, seed=seed
-    )
-    if initial_model:
-        distillation = distillation.replace(initial_table="random")
-        initial_file = os.path.join(initial_model, artifacts.KERAS_MODEL_FILE)
-        continue_from_file(student, initial_file, initial_model, items)
-    identity = (
+    [earlier] = read_earlier(initial_model, items) or [None]
+    with resumable(
+        checkpoint_dir,
+        "student",
         student_config,
         distillation_config,
         windows,
@@ -88,22 +83,20 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
         seed,
         code_fingerprint,
         statistics.data_fingerprint,
-        *map(file_fingerprint, teacher_files(teacher.uri)),
-        *([file_fingerprint(initial_file)] if initial_model else []),
-    )
-    with resumable(checkpoint_dir, "student", *identity) as checkpoint, deterministic_operations():
-        training_history = distill_student(
-            student,
+        files=[*teacher_files(teacher.uri), *teacher_files(initial_model)],
+    ) as checkpoint:
+        student, training_history = train_student(
+            architecture,
+            config,
             read_teacher(teacher.uri),
             read_histories(sequences.uri, "train"),
             read_histories(sequences.uri, "valid"),
             distillation,
-            max_length=statistics.max_length,
-            seen=statistics.seen,
+            statistics=statistics,
             seed=seed,
             checkpoint_dir=checkpoint,
             log_dir=os.path.join(log_dir, "student"),
-            start_counts=bool(initial_model),
+            earlier=earlier,
             windows=windows,
             compute_dtype=compute_dtype,
         )

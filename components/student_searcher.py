@@ -26,12 +26,10 @@ from components.artifacts import (
     GENOTYPE_PICTURE_FILE,
     SEARCH_PICTURE_FILE,
     SEARCH_TRACE_FILE,
-    SUPERNET_STUDENT_FILE,
     Genotype,
     Sequences,
 )
-from components.checkpoints import file_fingerprint, resumable
-from components.determinism import deterministic_operations
+from components.checkpoints import resumable
 from components.model_artifact import read_teacher, teacher_files
 
 
@@ -73,7 +71,10 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
     strategy = choose_strategy()  # first: see its docstring
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
-    identity = (
+    student, search = StudentConfig.from_json(student_config), SearchConfig.from_json(search_config)
+    with resumable(
+        checkpoint_dir,
+        "search",
         student_config,
         search_config,
         distillation_config,
@@ -83,13 +84,9 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         cost_table_fingerprint,
         genotype_fingerprint,
         statistics.data_fingerprint,
-        *map(file_fingerprint, teacher_files(teacher.uri)),
-    )
-    student, search = StudentConfig.from_json(student_config), SearchConfig.from_json(search_config)
-    with (
-        resumable(checkpoint_dir, "search", *identity, is_owner=is_chief(strategy)) as checkpoint,
-        deterministic_operations(),
-    ):
+        files=teacher_files(teacher.uri),
+        is_owner=is_chief(strategy),
+    ) as checkpoint:
         teacher_model = read_teacher(teacher.uri)
         costs = find_costs(
             teacher_model,
@@ -118,11 +115,11 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
                 strategy=strategy,
                 compute_dtype=compute_dtype,
             )
-            if is_chief(strategy):
-                _write_search(result, genotype.uri)
             architecture = result.genotype
         if not is_chief(strategy):
             return
+        if not search.genotype:
+            _write_search(result, genotype.uri)
         with fileio.open(os.path.join(genotype.uri, GENOTYPE_FILE), "w") as file:
             file.write(architecture.to_json() + "\n")
         draw_genotype(architecture, os.path.join(genotype.uri, GENOTYPE_PICTURE_FILE))
@@ -132,7 +129,6 @@ def _write_search(result: SearchResult, directory: str) -> None:
     """What only a search gives."""
     with fileio.open(os.path.join(directory, SEARCH_TRACE_FILE), "w") as file:
         file.write("".join(json.dumps(record) + "\n" for record in result.trace))
-    result.student.save(os.path.join(directory, SUPERNET_STUDENT_FILE))
     draw_search(result.trace, os.path.join(directory, SEARCH_PICTURE_FILE))
     if result.front is not None:
         with fileio.open(os.path.join(directory, FRONT_FILE), "w") as file:

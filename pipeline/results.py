@@ -13,7 +13,7 @@ from tfx.orchestration.portable.mlmd import artifact_lib, event_lib, execution_l
 from tfx.types.artifact import Artifact
 
 from adarec_tf.config.pipeline import PipelineConfig
-from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.histories import Histories, raw_histories
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from components.artifacts import (
@@ -28,7 +28,7 @@ from components.artifacts import (
     TRANSPORT_PICTURE_FILE,
 )
 from components.blessings import read_blessing
-from components.model_artifact import raw_histories, read_vocabulary
+from components.model_artifact import read_vocabulary
 
 _EXAMPLE_ITEMS = 3
 

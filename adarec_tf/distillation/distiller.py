@@ -10,8 +10,10 @@ import keras
 import tensorflow as tf
 
 from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.batches import Batch, count_batches, next_item_batches
 from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.initial_table import initialize_table
 from adarec_tf.distillation.objective import DistillationObjective
@@ -21,10 +23,74 @@ from adarec_tf.distillation.teacher_cache import (
     read_teacher,
 )
 from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
+from adarec_tf.models.students import Genotype, Student, build_student
 from adarec_tf.training.fit import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
+from adarec_tf.training.warm_start import warm_start_from
 
 # Item ids and labels [B, L], and the teacher's states at the labels.
 _DistillationStep = Callable[[tf.Tensor, tf.Tensor, TeacherStates], dict[str, tf.Tensor]]
+
+
+def train_student(
+    genotype: Genotype,
+    student: StudentConfig,
+    teacher: keras.Model | EnsembleTeacher,
+    train: Histories,
+    valid: Histories,
+    distillation: DistillationConfig,
+    *,
+    statistics: SequenceStatistics,
+    seed: int,
+    checkpoint_dir: str,
+    log_dir: str,
+    earlier: keras.Model | None = None,
+    windows: str = "last",
+    compute_dtype: str = "float32",
+) -> tuple[Student, list[EpochRecord]]:
+    """Builds the student of a genotype and trains it with distillation.
+
+    Args:
+      genotype: its architecture.
+      student: what the genotype does not decide.
+      teacher: a trained sequence model over the same items, or several.
+      train: histories with a label at every position but the first.
+      valid: histories with the target that selects.
+      distillation: the terms' weights and the fit loop.
+      statistics: of these histories; the number of items, `max_length` and `seen` are read.
+      seed: of weights, dropout and batches.
+      checkpoint_dir: where an interrupted training continues from.
+      log_dir: where TensorBoard finds the records.
+      earlier: an earlier run's student of this genotype, from whose weights it continues, whatever
+        `distillation.initial_table` says; None begins anew.
+      windows: what is trained on of a long history, its `last` items or `all`.
+      compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
+
+    Returns:
+      The student with its best weights, and what `distill_student` returns.
+
+    Raises:
+      ValueError: the earlier student is of another architecture.
+    """
+    model = build_student(genotype, student, statistics.num_items, statistics.max_length, seed=seed)
+    if earlier is not None:
+        warm_start_from(model, earlier)
+        distillation = distillation.replace(initial_table="random")
+    training_history = distill_student(
+        model,
+        teacher,
+        train,
+        valid,
+        distillation,
+        max_length=statistics.max_length,
+        seen=statistics.seen,
+        seed=seed,
+        checkpoint_dir=checkpoint_dir,
+        log_dir=log_dir,
+        start_counts=earlier is not None,
+        windows=windows,
+        compute_dtype=compute_dtype,
+    )
+    return model, training_history
 
 
 def distill_student(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from adarec_tf.config.evaluation import EvaluationConfig
-from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.histories import Histories, raw_histories
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.evaluation.accuracy import Accuracy, measure_accuracy
@@ -84,7 +84,7 @@ def compare_models(
     if test.num_users == 0:
         raise ValueError("Models should be compared on at least one test history. Received: none.")
     accuracy = measure_accuracy(teacher, student, train, test, statistics=statistics, k=k)
-    requests = _request_histories(test, vocabulary, num_requests)
+    requests = raw_histories(test, vocabulary, num_requests)
     costs = {
         name: _costs(model, bundle, requests, statistics.max_length, num_requests, k)
         for name, model, bundle in (
@@ -97,13 +97,6 @@ def compare_models(
         for name, row in accuracy.rows.items()
     }
     return Comparison(rows, accuracy)
-
-
-def _request_histories(
-    test: Histories, vocabulary: ItemVocabulary, num_requests: int
-) -> list[list[str]]:
-    users = range(min(num_requests, test.num_users))
-    return [vocabulary.decode(test.history(user)) for user in users]
 
 
 def _costs(

@@ -4,7 +4,7 @@ BERT4Rec is trained on masked items first, and then on next items with a causal 
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -12,15 +12,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.batches import Batch, count_batches, masked_item_batches, next_item_batches
 from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.evaluation.protocols import ScoreBatch, evaluate_full, model_scorer
 from adarec_tf.models.sequence_model import SequenceOutputs
+from adarec_tf.models.teachers import build_teacher
 from adarec_tf.models.teachers.bert4rec import BERT4Rec
 from adarec_tf.training.devices import LossParts, TrainStep, compile_step
 from adarec_tf.training.fit import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
 from adarec_tf.training.losses import TaskLoss, labeled_positions, task_loss
+from adarec_tf.training.warm_start import warm_start_from
 
 
 class _Phase(NamedTuple):
@@ -37,6 +41,79 @@ class _Phase(NamedTuple):
     forward: Callable[..., SequenceOutputs]
     batches: Callable[..., Iterator[Batch]]
     scorer: ScoreBatch
+
+
+class TrainedTeacher(NamedTuple):
+    """A teacher with its best weights, and one record an epoch of its training."""
+
+    model: keras.Model
+    training_history: list[EpochRecord]
+
+
+def train_teachers(
+    teacher: TeacherConfig,
+    training: TrainingConfig,
+    train: Histories,
+    valid: Histories,
+    *,
+    statistics: SequenceStatistics,
+    seed: int,
+    checkpoint_dir: str,
+    log_dir: str,
+    strategy: tf.distribute.Strategy,
+    earlier: Sequence[keras.Model] = (),
+    windows: str = "last",
+    compute_dtype: str = "float32",
+) -> list[TrainedTeacher]:
+    """Builds and trains as many teachers of one architecture as `training.num_teachers` says.
+
+    Args:
+      teacher: the architecture.
+      training: the fit loop, and the number of teachers.
+      train: histories with a label at every position but the first.
+      valid: histories with the target that selects.
+      statistics: of these histories; the number of items, `max_length` and `seen` are read.
+      seed: of the first teacher's weights, dropout and batches; each further one has the next.
+      checkpoint_dir: where an interrupted training continues from.
+      log_dir: where TensorBoard finds a folder for each teacher.
+      strategy: under which they are trained.
+      earlier: models of an earlier run, from whose weights they continue, each from its own.
+      windows: what is trained on of a long history, its `last` items or `all`.
+      compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
+
+    Raises:
+      ValueError: there are more or fewer earlier models, or they are of another architecture.
+    """
+    if earlier and len(earlier) != training.num_teachers:
+        raise ValueError(
+            "`training.num_teachers` should be that of the run whose teachers these continue from, "
+            f"{len(earlier)}. Received: {training.num_teachers}."
+        )
+    trained: list[TrainedTeacher] = []
+    for number in range(training.num_teachers):
+        name = f"teacher_{number + 1}" if number else "teacher"
+        with strategy.scope():
+            model = build_teacher(
+                teacher, statistics.num_items, statistics.max_length, seed=seed + number
+            )
+        if earlier:
+            warm_start_from(model, earlier[number])
+        training_history = train_teacher(
+            model,
+            train,
+            valid,
+            training,
+            max_length=statistics.max_length,
+            seen=statistics.seen,
+            seed=seed + number,
+            checkpoint_dir=os.path.join(checkpoint_dir, name),
+            log_dir=os.path.join(log_dir, name),
+            start_counts=bool(earlier),
+            windows=windows,
+            compute_dtype=compute_dtype,
+        )
+        trained.append(TrainedTeacher(model, training_history))
+    return trained
 
 
 def train_teacher(

@@ -35,6 +35,15 @@ def test_another_identity_never_resumes(tmp_path: Path, identity: tuple[str | in
             assert other != folder
 
 
+def test_another_content_of_a_file_never_resumes(tmp_path: Path) -> None:
+    file, folders = tmp_path / "model", set()
+    for content in ("one", "two", "one"):
+        file.write_text(content)
+        with resumable(str(tmp_path), "teacher", "config", files=[str(file)]) as folder:
+            folders.add(folder)
+    assert len(folders) == 2
+
+
 def test_the_fingerprint_of_a_file_is_of_its_content(tmp_path: Path) -> None:
     for name, content in (("a", "same"), ("b", "same"), ("c", "different")):
         (tmp_path / name).write_text(content)

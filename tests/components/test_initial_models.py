@@ -19,8 +19,10 @@ from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.data.storage.history_files import read_histories, write_statistics
+from adarec_tf.distillation import distiller as distilling
 from adarec_tf.models.students import build_student
 from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.training import train_teacher as training
 from components import artifacts, teacher_trainer
 from components import student_distiller as distiller
 from components.artifacts import Sequences, Vocabulary
@@ -66,7 +68,7 @@ def train(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Model]:
     """Runs TeacherTrainer but for the training itself."""
-    monkeypatch.setattr(teacher_trainer, "train_teacher", lambda *_, **__: [])
+    monkeypatch.setattr(training, "train_teacher", lambda *_, **__: [])
 
     def run(initial: Model, **changes: object) -> Model:
         made = make_artifact(Model, tmp_path / f"teacher {len(list(tmp_path.iterdir()))}")
@@ -142,7 +144,7 @@ def test_another_earlier_teacher_is_another_training(
     def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(teacher_trainer, "train_teacher", stop)
+    monkeypatch.setattr(training, "train_teacher", stop)
     for initial in (model, train_once(model, tmp_path)):
         with pytest.raises(KeyboardInterrupt):
             train(initial)
@@ -188,7 +190,7 @@ def test_a_student_begins_as_the_earlier_one_was(
         given.append((data[-1], windows, compute_dtype))
         return []
 
-    monkeypatch.setattr(distiller, "distill_student", record)
+    monkeypatch.setattr(distilling, "distill_student", record)
     made = make_artifact(Model, tmp_path / "student")
     # A table that began as the teacher's would not be the earlier student's.
     wanted = DistillationConfig(initial_table="teacher")

@@ -9,6 +9,7 @@ from tfx.types.standard_artifacts import Model
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.export.bundle import load_recommender
+from adarec_tf.training import train_teacher as training
 from components import teacher_trainer
 from components.artifacts import Sequences, Vocabulary
 from components.model_artifact import (
@@ -83,7 +84,7 @@ def test_the_training_is_told_windows_and_numbers(
 ) -> None:
     given: dict[str, object] = {}
     monkeypatch.setattr(
-        teacher_trainer, "train_teacher", lambda *_, **options: given.update(options) or []
+        training, "train_teacher", lambda *_, **options: given.update(options) or []
     )
     train(tmp_path, sequences, vocabulary, tmp_path / "checkpoints")
     assert (given["windows"], given["compute_dtype"]) == ("all", "bfloat16")

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from adarec_tf.data.histories.vocabulary import ItemVocabulary
+
 
 class Histories(NamedTuple):
     """Many users' histories, flat.
@@ -55,6 +57,20 @@ def join_histories(parts: Sequence[Histories]) -> Histories:
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         np.concatenate([part.targets for part in parts]),
     )
+
+
+def raw_histories(
+    histories: Histories, vocabulary: ItemVocabulary, num_histories: int
+) -> list[list[str]]:
+    """The first histories as raw item keys, as a client would send them.
+
+    Args:
+      histories: of any split.
+      vocabulary: of their items.
+      num_histories: how many; all of them where there are fewer.
+    """
+    users = range(min(num_histories, histories.num_users))
+    return [vocabulary.decode(histories.history(user)) for user in users]
 
 
 def split_halves(histories: Histories) -> tuple[Histories, Histories]:
