@@ -18,7 +18,7 @@ from adarec_tf.training.devices import (
 from tests.adarec_tf.device_processes import cluster, start, start_workers, wait
 from tests.event_files import read_scalars
 
-SCRIPT = Path(__file__).parent / "train_on_devices.py"
+SCRIPT = Path(__file__).parents[1] / "train_on_devices.py"
 
 
 @pytest.mark.parametrize("variable", [None, cluster([7000], 0)])
