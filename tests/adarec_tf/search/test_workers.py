@@ -38,7 +38,10 @@ def assert_same_search(found: dict[str, Any], expected: dict[str, Any]) -> None:
     for own, one in zip(found["trace"], expected["trace"], strict=True):
         assert own.keys() == one.keys()
         for name in COMPARED & one.keys():
-            np.testing.assert_allclose(own[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)
+            # Adam divides a gradient by its own size, which makes more of rounding where it is
+            # small: alphas may differ by a thousandth of one step of 3e-2.
+            atol = 3e-5 if name == "alphas" else 1e-6
+            np.testing.assert_allclose(own[name], one[name], rtol=1e-5, atol=atol, err_msg=name)
     for own_weights, weights in zip(found["weights"], expected["weights"], strict=True):
         np.testing.assert_allclose(own_weights, weights, rtol=1e-5, atol=1e-5)
 
