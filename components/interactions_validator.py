@@ -7,7 +7,7 @@ the data; here it is tightened to what the pipeline relies on, so that the stock
 import os
 from typing import Any
 
-from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from tfx import types
 from tfx.components import ExampleValidator
 from tfx.components.example_validator import executor, labels
@@ -15,15 +15,14 @@ from tfx.dsl.components.base import executor_spec
 from tfx.types import standard_component_specs
 from tfx.utils import writer_utils
 
+from adarec_tf.data.log.interactions import mixes_time_units
+
 FEATURE_TYPES = {
     "user_id": schema_pb2.BYTES,
     "item_id": schema_pb2.BYTES,
     "timestamp": schema_pb2.INT,
     "arrival": schema_pb2.INT,
 }
-# Unix seconds of 1973 to 5138 are below the second bound, milliseconds since 1973 above it.
-_MIN_UNIX_SECONDS = 10**8
-_MIN_UNIX_MILLISECONDS = 10**11
 
 
 class InteractionsValidatorExecutor(executor.Executor):
@@ -56,7 +55,13 @@ class InteractionsValidatorExecutor(executor.Executor):
         schema = tighten_schema(inputs[standard_component_specs.SCHEMA_KEY])
         inputs[standard_component_specs.SCHEMA_KEY] = schema
         anomalies = super()._Validate(inputs, outputs)
-        if mixes_time_units(inputs[standard_component_specs.STATISTICS_KEY]):
+        times = [
+            feature.num_stats
+            for dataset in inputs[standard_component_specs.STATISTICS_KEY].datasets
+            for feature in dataset.features
+            if feature.path.step == ["timestamp"]
+        ]
+        if any(mixes_time_units(values.min, values.max) for values in times):
             _add_time_anomaly(anomalies)
             path = os.path.join(outputs[labels.SCHEMA_DIFF_PATH], executor.DEFAULT_FILE_NAME)
             writer_utils.write_anomalies(path, anomalies)
@@ -89,16 +94,6 @@ def tighten_schema(schema: schema_pb2.Schema) -> schema_pb2.Schema:
         feature.presence.min_count = 1
         feature.value_count.min = feature.value_count.max = 1
     return tightened
-
-
-def mixes_time_units(statistics: statistics_pb2.DatasetFeatureStatisticsList) -> bool:
-    """Whether some timestamps look like unix seconds and others like milliseconds."""
-    for dataset in statistics.datasets:
-        for feature in dataset.features:
-            if list(feature.path.step) == ["timestamp"] or feature.name == "timestamp":
-                lowest, highest = feature.num_stats.min, feature.num_stats.max
-                return _MIN_UNIX_SECONDS <= lowest < _MIN_UNIX_MILLISECONDS <= highest
-    return False
 
 
 def describe_anomalies(anomalies: anomalies_pb2.Anomalies) -> list[str]:

@@ -162,6 +162,14 @@ def test_a_bad_row_stops_before_anything_is_written(tmp_path: Path) -> None:
     assert not (tmp_path / "examples").exists()
 
 
+def test_seconds_beside_milliseconds_stop_before_anything_is_written(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER + "u,i,1700000000\nu,j,1700000000123\n")
+    with pytest.raises(InteractionsError, match="`timestamp` should be in one unit"):
+        run_executor(interactions_gen(str(log)), tmp_path)
+    assert not (tmp_path / "examples").exists()
+
+
 def test_other_code_or_columns_are_another_cache_key(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text(HEADER)

@@ -8,6 +8,7 @@ Whatever is wrong with a log is one `InteractionsError` that names the file and 
 Blocks are checked by Arrow's kernels; only a block found bad is looked at row by row.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -39,6 +40,8 @@ FRACTIONAL_TIME_SCALE = 1_000_000
 _MAX_EVENT_TYPES = 1000
 _BLOCK_BYTES = 8 << 20
 _MAX_INT64 = np.iinfo(np.int64).max
+# Unix seconds of 1973 to 5138 are below the second bound, milliseconds since 1973 above it.
+_MIN_UNIX_SECONDS, _MIN_UNIX_MILLISECONDS = 10**8, 10**11
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -76,10 +79,11 @@ def inspect_log(
       all files, and the largest time.
 
     Raises:
-      InteractionsError: as `read_interactions`; or times with fractions are too large to keep; or
-        there are too many event types.
+      InteractionsError: as `read_interactions`; or times are in different units, or too large to
+        keep their fractions; or there are too many event types.
     """
-    num_interactions, largest, has_fractions = 0, 0.0, False
+    num_interactions, has_fractions = 0, False
+    earliest, latest = (math.inf, ""), (-math.inf, "")
     event_counts = Counter[str]()
     for source in sources:
         for block in _checked_blocks(source, columns, block_bytes):
@@ -87,11 +91,19 @@ def inspect_log(
             num_interactions += len(times)
             has_fractions = has_fractions or pa.types.is_floating(times.type)
             bounds = pc.min_max(times).as_py()
-            largest = max(largest, abs(bounds["min"]), abs(bounds["max"]))
+            earliest = min(earliest, (bounds["min"], name_of(source)))
+            latest = max(latest, (bounds["max"], name_of(source)))
             if columns.event:
                 counts = pc.value_counts(block["event"].cast(pa.string())).to_pylist()
                 event_counts.update({count["values"]: count["counts"] for count in counts})
                 _check_event_types(event_counts, name_of(source), columns)
+    if mixes_time_units(earliest[0], latest[0]):
+        raise InteractionsError(
+            f"`{columns.time}` should be in one unit in the whole log. Received: {earliest[0]} in "
+            f"{earliest[1]}, as in unix seconds, and {latest[0]} in {latest[1]}, as in "
+            "milliseconds; bring them to one unit."
+        )
+    largest = max(abs(earliest[0]), abs(latest[0]))
     if has_fractions and largest * FRACTIONAL_TIME_SCALE > _MAX_INT64:
         raise InteractionsError(
             f"`{columns.time}` should be whole, or below {_MAX_INT64 // FRACTIONAL_TIME_SCALE:.1e} "
@@ -101,6 +113,16 @@ def inspect_log(
     return LogSummary(
         num_interactions, time_scale, dict(sorted(event_counts.items())), float(largest)
     )
+
+
+def mixes_time_units(earliest: float, latest: float) -> bool:
+    """Whether some times look like unix seconds and others like milliseconds.
+
+    Args:
+      earliest: the first time of a log.
+      latest: the last one.
+    """
+    return _MIN_UNIX_SECONDS <= earliest < _MIN_UNIX_MILLISECONDS <= latest
 
 
 def read_interactions(

@@ -235,6 +235,11 @@ def test_what_is_written_is_read_again(log: str, tmp_path: Path, num: int) -> No
             "1 users and 1 items",
         ),
         (
+            table_of("user_id,item_id,timestamp\nu,a,1700000000\nu,b,1700000000123"),
+            {},
+            "`timestamp` should be in one unit .*Received: 1700000000 in `source`",
+        ),
+        (
             pa.table({"user_id": ["u"], "item_id": ["a"], "timestamp": [-1700000000000]}),
             {"session_gap_seconds": 60.0},
             "`time_unit` should be that of the log's times",

@@ -83,6 +83,18 @@ def test_fractions_beside_times_too_large_for_them_are_refused(tmp_path: Path) -
         inspect_log([str(path)])
 
 
+def test_seconds_beside_milliseconds_are_refused_with_their_files(tmp_path: Path) -> None:
+    seconds = write(tmp_path / "a.csv", HEADER + "u,i,1700000000\n")
+    milliseconds = write(tmp_path / "b.csv", HEADER + "u,i,1700000000123\n")
+    expected = (
+        r"`timestamp` should be in one unit in the whole log\. Received: 1700000000 in \S+a\.csv, "
+        r"as in unix seconds, and 1700000000123 in \S+b\.csv, as in milliseconds; bring them"
+    )
+    with pytest.raises(InteractionsError, match=expected):
+        inspect_log([str(milliseconds), str(seconds)])
+    assert inspect_log([str(milliseconds)]).num_interactions == 1
+
+
 @pytest.mark.parametrize("block_bytes", [64, 1 << 20])
 def test_blocks_do_not_change_the_rows(tmp_path: Path, block_bytes: int) -> None:
     text = HEADER + "".join(f"user{n % 7},item{n % 11},{n}\n" for n in range(100))
