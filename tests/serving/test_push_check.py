@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.connection import read_credentials
 from serving.errors import ServingError
 from serving.local_server import serve
 from serving.push_check import check_push, main
@@ -84,6 +85,22 @@ def test_a_server_with_tls_is_asked_with_its_ca_and_a_certificate(
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 2
     assert all("no server answers there (" in line for line in errors), errors
+
+
+@pytest.mark.parametrize("is_key_first", [False, True])
+def test_a_certificate_and_its_key_may_be_in_one_file(push, tmp_path, certificates, is_key_first):
+    parts = [Path(path).read_text() for path in certificates.values()]
+    combined = tmp_path / "combined.pem"
+    combined.write_text("".join(reversed(parts) if is_key_first else parts))
+    cert, file = certificates["tls_cert"], str(combined)
+    bundle = push(1)
+    with serve(
+        tmp_path / "models", port=0, tls_cert=file, tls_key=file, tls_client_ca=cert
+    ) as server:
+        credentials = read_credentials(cert, file, file)
+        assert check_push(server.address, "student", 1, bundle, LONG_S, credentials) == 2
+        with pytest.raises(ServingError, match="no server answers there"):
+            check_push(server.address, "student", 1, bundle, 0.2, read_credentials(cert))
 
 
 @pytest.mark.parametrize(
