@@ -18,8 +18,9 @@ from tfx.dsl.io import fileio
 def resumable(
     checkpoint_dir: str,
     stage: str,
-    *identity: str | int,
+    identity: Sequence[str | int],
     files: Sequence[str] = (),
+    *,
     is_owner: bool = True,
 ) -> Iterator[str]:
     """A checkpoint folder for a block that trains; deleted when the block succeeds.
@@ -30,7 +31,7 @@ def resumable(
     Args:
       checkpoint_dir: where the folders of all stages are.
       stage: readable first part of the folder's name.
-      *identity: everything the result depends on: configs, seed, code, content of the inputs.
+      identity: everything the result depends on: configs, seed, code, content of the inputs.
       files: whose content it depends on as well.
       is_owner: whether this process may delete the folder; of several workers, one does.
 

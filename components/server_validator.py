@@ -106,7 +106,6 @@ def ServerValidator(  # noqa: N802 (a component is named as a class)
     vocabulary: InputArtifact[Vocabulary],
     blessing: OutputArtifact[InfraBlessing],
     code_fingerprint: Parameter[str],
-    num_requests: Parameter[int] = 16,
 ) -> None:
     """Blesses a model whose bundle a server answers with as this process does.
 
@@ -116,7 +115,6 @@ def ServerValidator(  # noqa: N802 (a component is named as a class)
       vocabulary: their items.
       blessing: the verdict and its reasons.
       code_fingerprint: of the code this runs, so that the cache sees changes.
-      num_requests: how many histories to ask about.
     """
     del code_fingerprint  # a part of the cache key alone
     bundle = bundle_dir(model.uri)

@@ -4,7 +4,6 @@ import os
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.dsl.io import fileio
 from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config.distillation import DistillationConfig
@@ -12,7 +11,7 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.distillation.distiller import train_student
 from adarec_tf.models.students import student_config_of
-from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.models.students.genotype_io import read_genotype
 from adarec_tf.report.transport_picture import draw_transport
 from components import artifacts
 from components.checkpoints import resumable
@@ -67,24 +66,14 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
     items = read_vocabulary(vocabulary.uri)
-    with fileio.open(os.path.join(genotype.uri, artifacts.GENOTYPE_FILE)) as file:
-        architecture = Genotype.from_json(file.read())
+    architecture = read_genotype(os.path.join(genotype.uri, artifacts.GENOTYPE_FILE))
     config = student_config_of(architecture, StudentConfig.from_json(student_config))
     distillation = DistillationConfig.from_json(distillation_config)
     [earlier] = read_earlier(initial_model, items) or [None]
-    with resumable(
-        checkpoint_dir,
-        "student",
-        student_config,
-        distillation_config,
-        windows,
-        compute_dtype,
-        architecture.to_json(),
-        seed,
-        code_fingerprint,
-        statistics.data_fingerprint,
-        files=[*teacher_files(teacher.uri), *teacher_files(initial_model)],
-    ) as checkpoint:
+    settings = [student_config, distillation_config, windows, compute_dtype, seed]
+    identity = [*settings, architecture.to_json(), code_fingerprint, statistics.data_fingerprint]
+    files = [*teacher_files(teacher.uri), *teacher_files(initial_model)]
+    with resumable(checkpoint_dir, "student", identity, files) as checkpoint:
         student, training_history = train_student(
             architecture,
             config,
@@ -111,6 +100,5 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             genotype_json=architecture.to_json(),
         )
         if distillation.hidden_weight > 0:
-            draw_transport(
-                training_history, os.path.join(model.uri, artifacts.TRANSPORT_PICTURE_FILE)
-            )
+            picture = os.path.join(model.uri, artifacts.TRANSPORT_PICTURE_FILE)
+            draw_transport(training_history, picture)

@@ -13,31 +13,23 @@ from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.export.profile import find_costs
+from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.report.front_picture import draw_front
 from adarec_tf.report.genotype_picture import draw_genotype
 from adarec_tf.report.search_picture import draw_search
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.search.space.search_space import given_genotype
 from adarec_tf.training.devices import choose_strategy, is_chief
-from components.artifacts import (
-    FRONT_FILE,
-    FRONT_PICTURE_FILE,
-    GENOTYPE_FILE,
-    GENOTYPE_PICTURE_FILE,
-    SEARCH_PICTURE_FILE,
-    SEARCH_TRACE_FILE,
-    Genotype,
-    Sequences,
-)
+from components import artifacts
 from components.checkpoints import resumable
 from components.model_artifact import read_teacher, teacher_files
 
 
 @component
 def StudentSearcher(  # noqa: N802 (a component is named as a class)
-    sequences: InputArtifact[Sequences],
+    sequences: InputArtifact[artifacts.Sequences],
     teacher: InputArtifact[Model],
-    genotype: OutputArtifact[Genotype],
+    genotype: OutputArtifact[artifacts.Genotype],
     student_config: Parameter[str],
     search_config: Parameter[str],
     distillation_config: Parameter[str],
@@ -72,42 +64,32 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
     student, search = StudentConfig.from_json(student_config), SearchConfig.from_json(search_config)
+    settings = [student_config, search_config, distillation_config, compute_dtype, seed]
+    inputs = [statistics.data_fingerprint, cost_table_fingerprint, genotype_fingerprint]
     with resumable(
         checkpoint_dir,
         "search",
-        student_config,
-        search_config,
-        distillation_config,
-        compute_dtype,
-        seed,
-        code_fingerprint,
-        cost_table_fingerprint,
-        genotype_fingerprint,
-        statistics.data_fingerprint,
-        files=teacher_files(teacher.uri),
+        [*settings, *inputs, code_fingerprint],
+        teacher_files(teacher.uri),
         is_owner=is_chief(strategy),
     ) as checkpoint:
-        teacher_model = read_teacher(teacher.uri)
+        model, max_length = read_teacher(teacher.uri), statistics.max_length
         costs = find_costs(
-            teacher_model,
-            student,
-            search,
-            max_length=statistics.max_length,
-            kept_dir=checkpoint,
-            strategy=strategy,
+            model, student, search, max_length=max_length, kept_dir=checkpoint, strategy=strategy
         )
+        result = None
         if search.genotype:
             architecture = given_genotype(costs[0], student, search)
         else:
             result = search_genotype(
-                teacher_model,
+                model,
                 read_histories(sequences.uri, "train"),
                 read_histories(sequences.uri, "valid"),
                 costs=costs,
                 student=student,
                 search=search,
                 distillation=DistillationConfig.from_json(distillation_config),
-                max_length=statistics.max_length,
+                max_length=max_length,
                 seen=statistics.seen,
                 seed=seed,
                 checkpoint_dir=checkpoint,
@@ -116,21 +98,21 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
                 compute_dtype=compute_dtype,
             )
             architecture = result.genotype
-        if not is_chief(strategy):
-            return
-        if not search.genotype:
-            _write_search(result, genotype.uri)
-        with fileio.open(os.path.join(genotype.uri, GENOTYPE_FILE), "w") as file:
-            file.write(architecture.to_json() + "\n")
-        draw_genotype(architecture, os.path.join(genotype.uri, GENOTYPE_PICTURE_FILE))
+        if is_chief(strategy):
+            _write(architecture, result, genotype.uri)
 
 
-def _write_search(result: SearchResult, directory: str) -> None:
-    """What only a search gives."""
-    with fileio.open(os.path.join(directory, SEARCH_TRACE_FILE), "w") as file:
+def _write(architecture: Genotype, result: SearchResult | None, directory: str) -> None:
+    """Writes a genotype and, where it was searched, how it was found."""
+    with fileio.open(os.path.join(directory, artifacts.GENOTYPE_FILE), "w") as file:
+        file.write(architecture.to_json() + "\n")
+    draw_genotype(architecture, os.path.join(directory, artifacts.GENOTYPE_PICTURE_FILE))
+    if result is None:
+        return
+    with fileio.open(os.path.join(directory, artifacts.SEARCH_TRACE_FILE), "w") as file:
         file.write("".join(json.dumps(record) + "\n" for record in result.trace))
-    draw_search(result.trace, os.path.join(directory, SEARCH_PICTURE_FILE))
+    draw_search(result.trace, os.path.join(directory, artifacts.SEARCH_PICTURE_FILE))
     if result.front is not None:
-        with fileio.open(os.path.join(directory, FRONT_FILE), "w") as file:
+        with fileio.open(os.path.join(directory, artifacts.FRONT_FILE), "w") as file:
             file.write(result.front.to_json())
-        draw_front(result.front, os.path.join(directory, FRONT_PICTURE_FILE))
+        draw_front(result.front, os.path.join(directory, artifacts.FRONT_PICTURE_FILE))

@@ -57,17 +57,12 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
     items = read_vocabulary(vocabulary.uri)
+    settings = [teacher_config, training_config, windows, compute_dtype, seed]
     with resumable(
         checkpoint_dir,
         "teacher",
-        teacher_config,
-        training_config,
-        windows,
-        compute_dtype,
-        seed,
-        code_fingerprint,
-        statistics.data_fingerprint,
-        files=teacher_files(initial_model),
+        [*settings, code_fingerprint, statistics.data_fingerprint],
+        teacher_files(initial_model),
         is_owner=is_chief(strategy),
     ) as checkpoint:
         first, *members = train_teachers(

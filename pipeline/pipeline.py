@@ -35,7 +35,7 @@ def create_pipeline(
     metadata_path: str | None = None,
     start: WarmStart | None = None,
 ) -> Pipeline:
-    """Wires the components.
+    """Wires the components: a flat list, long and without branches, to be read from top to bottom.
 
     Args:
       config: the run's settings.

@@ -57,10 +57,13 @@ _MESSAGE_LENGTH = 600
 
 
 class Screen(logging.Handler):
-    """Draws stages and loops from log records that announce them, while its `with` block runs."""
+    """Draws stages and loops from log records that announce them, while its `with` block runs.
+
+    Args:
+      console: where to draw; bars are drawn on terminals only.
+    """
 
     def __init__(self, console: Console) -> None:
-        """Args: where to draw; bars are drawn on terminals only."""
         super().__init__(logging.DEBUG)
         self.console = console
         self.running_stage: str | None = None

@@ -40,10 +40,13 @@ _VERSIONED_PACKAGES = (
 
 
 class Workdir:
-    """The paths of a run's folder."""
+    """The paths of a run's folder.
+
+    Args:
+      root: the folder, which need not exist yet.
+    """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        """Args: the folder, which need not exist yet."""
         # Absolute: artifacts are recorded by path, and the cache compares them.
         self.root = Path(root).absolute()
         self.data = self.root / "data"

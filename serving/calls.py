@@ -15,7 +15,8 @@ Rows = Sequence[Sequence[str]]
 class RecommendError(RuntimeError):
     """A request that was not answered; the message says what to do next.
 
-    Attributes:
+    Args:
+      message: why, and what to do next.
       code: name of the gRPC status code; INVALID_ARGUMENT for what was refused before sending.
       details: what the server, or gRPC, said in its own words.
     """
@@ -50,7 +51,12 @@ class VersionStatus(NamedTuple):
 
 
 def predict_request(signature: str, inputs: dict[str, Any]) -> Any:
-    """A PredictRequest of TensorProtos by name; the client adds the model's name."""
+    """A PredictRequest; the client adds the model's name.
+
+    Args:
+      signature: which function of the model is asked.
+      inputs: TensorProtos by name.
+    """
     return messages.PredictRequest(model_spec={"signature_name": signature}, inputs=inputs)
 
 
@@ -77,7 +83,12 @@ def encode_rows(name: str, rows: Rows) -> Any:
 
 
 def encode_row(name: str, row: Sequence[str]) -> list[bytes]:
-    """Item ids in UTF-8; the name is the argument's, for errors."""
+    """Item ids in UTF-8.
+
+    Args:
+      name: the argument's, for errors.
+      row: item ids.
+    """
     if isinstance(row, str) or not isinstance(row, Sequence):
         raise RecommendError(f"`{name}` should be a sequence of item ids. Received: {row!r:.80}.")
     for item_id in row:
@@ -107,7 +118,12 @@ def encode_filters(allowed: Rows, denied: Rows, num_histories: int) -> dict[str,
 
 
 def encode_sessions(sessions: Sequence[bytes], num_items: int) -> Any:
-    """TensorProto float32 [N, S] of sessions, one for each item; b"" is a new one, of zeros."""
+    """TensorProto float32 [N, S] of sessions.
+
+    Args:
+      sessions: what earlier steps gave; b"" is a new one, of zeros.
+      num_items: how many sessions there should be.
+    """
     if len(sessions) != num_items or not all(isinstance(row, bytes) for row in sessions):
         raise RecommendError(
             f"`sessions` should be bytes, one for each of the {num_items} items. "
@@ -125,7 +141,13 @@ def encode_sessions(sessions: Sequence[bytes], num_items: int) -> Any:
 
 
 def check_num_rows(name: str, rows: Rows, allowed: Collection[int]) -> None:
-    """Refuses an argument whose number of rows is not one of those allowed."""
+    """Refuses an argument with too many or too few rows.
+
+    Args:
+      name: the argument's, for errors.
+      rows: its value.
+      allowed: how many rows there may be.
+    """
     if len(rows) not in allowed:
         raise RecommendError(
             f"`{name}` should have one row, or one for each of the {max(allowed)} histories. "
@@ -144,7 +166,12 @@ def read_statuses(response: Any) -> list[VersionStatus]:
 
 
 def read_items(response: Any, num_histories: int) -> list[list[RecommendedItem]]:
-    """The items recommended for each history, best first."""
+    """The items recommended for each history, best first.
+
+    Args:
+      response: a PredictResponse.
+      num_histories: how many rows it should have.
+    """
     item_ids = read_rows(response, "item_ids", num_histories)
     scores = read_rows(response, "scores", num_histories)
     if [len(row) for row in item_ids] != [len(row) for row in scores]:
@@ -161,7 +188,12 @@ def read_items(response: Any, num_histories: int) -> list[list[RecommendedItem]]
 
 
 def read_sessions(response: Any, num_items: int) -> list[SessionAnswer]:
-    """The recommendations for each session, and what it has become."""
+    """The recommendations for each session, and what it has become.
+
+    Args:
+      response: a PredictResponse.
+      num_items: how many rows it should have.
+    """
     answers = read_items(response, num_items)
     rows = read_rows(response, "session", num_items)
     sessions = [struct.pack(f"<{len(row)}f", *row) for row in rows]

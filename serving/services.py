@@ -61,7 +61,12 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(  # noqa: N802 - the API names it
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
-        """Runs a signature of the model."""
+        """Runs a signature of the model.
+
+        Args:
+          request: names model and signature, and brings the inputs.
+          context: of the call.
+        """
         remaining_s: Any = context.time_remaining()
         if remaining_s is not None and remaining_s <= 0:
             # The caller stopped waiting while the request was queued.
@@ -82,7 +87,12 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def GetModelMetadata(  # noqa: N802 - the API names it
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        """Describes the signatures of the model."""
+        """Describes the signatures of the model.
+
+        Args:
+          request: names the model, and `signature_def` as what is asked of it.
+          context: of the call.
+        """
         if list(request.metadata_field) != [_METADATA_FIELD]:
             raise invalid_argument(
                 f"`metadata_field` should be {_METADATA_FIELD!r}. "
@@ -110,7 +120,12 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def GetModelStatus(  # noqa: N802 - the API names it
         self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        """Tells the state of one version, or of all versions seen so far."""
+        """Tells the state of one version, or of all versions seen so far.
+
+        Args:
+          request: names the model, and the version if only one is asked about.
+          context: of the call.
+        """
         statuses = self._models.statuses(request.model_spec)
         return get_model_status_pb2.GetModelStatusResponse(model_version_status=statuses)
 
@@ -118,6 +133,11 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def HandleReloadConfigRequest(  # noqa: N802 - the API names it
         self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
     ) -> model_management_pb2.ReloadConfigResponse:
-        """Replaces the list of models; answers when they are loaded, or changes nothing."""
+        """Replaces the list of models; answers when they are loaded, or changes nothing.
+
+        Args:
+          request: the new list.
+          context: of the call.
+        """
         self._models.reload(read_model_configs(request.config))
         return model_management_pb2.ReloadConfigResponse()

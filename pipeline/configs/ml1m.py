@@ -29,18 +29,11 @@ def ml1m() -> PipelineConfig:
         ),
         teacher=SASRecConfig(hidden_dim=128, num_blocks=3, feed_forward_dim=256, dropout=0.2),
         training=TrainingConfig(
-            max_epochs=40,
-            patience=10,
-            positions_per_batch=2048,
-            learning_rate=1e-3,
+            max_epochs=40, patience=10, positions_per_batch=2048, learning_rate=1e-3
         ),
         # A fifth of the teacher's bundle: the rest of it is the graph.
         student=StudentConfig(
-            hidden_dim=80,
-            num_cells=4,
-            num_nodes=2,
-            dropout=0.0,
-            precision="int4",
+            hidden_dim=80, num_cells=4, num_nodes=2, dropout=0.0, precision="int4"
         ),
         search=SearchConfig(
             alphas="per_cell",

@@ -24,18 +24,10 @@ def nowplaying() -> PipelineConfig:
         # A softmax over the whole catalog would be most of a step: the teacher's is sampled.
         teacher=SASRecConfig(hidden_dim=64, num_blocks=2, feed_forward_dim=256, dropout=0.3),
         training=TrainingConfig(
-            max_epochs=10,
-            positions_per_batch=1024,
-            learning_rate=2e-3,
-            loss="sampled_softmax",
+            max_epochs=10, positions_per_batch=1024, learning_rate=2e-3, loss="sampled_softmax"
         ),
         # A fifth of the teacher's bytes holds its whole width at four bits a number.
-        student=StudentConfig(
-            hidden_dim=64,
-            num_nodes=2,
-            dropout=0.0,
-            precision="int4",
-        ),
+        student=StudentConfig(hidden_dim=64, num_nodes=2, dropout=0.0, precision="int4"),
         search=SearchConfig(
             max_epochs=8, warmup_epochs=4, positions_per_batch=1024, learning_rate=3e-3
         ),
