@@ -1,8 +1,5 @@
-"""Shared fixtures: legacy Keras for tensorflow-recommenders, few threads, fixed seeds."""
+"""Shared fixtures: few threads, fixed seeds."""
 
-import adarec_tf  # noqa: F401  (selects the Keras generation before TensorFlow is imported)
-
-# isort: split
 from pathlib import Path
 from typing import Any
 

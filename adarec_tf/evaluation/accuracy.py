@@ -17,9 +17,7 @@ from adarec_tf.evaluation.protocols import CUTOFFS, EvaluationSplit, model_score
 from adarec_tf.evaluation.ranking import metrics_of_ranks, user_gains
 from adarec_tf.evaluation.recommendations import (
     RecommendationStatistics,
-    model_columns,
     recommendation_statistics,
-    scored_columns,
 )
 from adarec_tf.evaluation.slices import (
     SliceRow,
@@ -142,15 +140,9 @@ def _measure(
         "popularity": popularity_scorer(train, split.num_items),
         "markov": markov_scorer(train, split.num_items),
         "item_knn": item_knn_scorer(train, split.num_items),
+        **{name: model_scorer(model) for name, model in models.items()},
     }
-    columns = {name: scored_columns(scorer) for name, scorer in scorers.items()}
-    for name, model in models.items():
-        scorers[name] = model_scorer(model)
-        columns[name] = model_columns(model)
     return {
-        name: (
-            ranks_full(scorer, split),
-            recommendation_statistics(columns[name], split, popularity, k),
-        )
+        name: (ranks_full(scorer, split), recommendation_statistics(scorer, split, popularity, k))
         for name, scorer in scorers.items()
     }

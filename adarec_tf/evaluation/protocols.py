@@ -123,20 +123,10 @@ def ranks_full(score_batch: ScoreBatch, split: EvaluationSplit) -> np.ndarray:
 
 def model_scorer(model: SequenceModel) -> ScoreBatch:
     """A `ScoreBatch` of a sequence model's last position, with its weights at each call."""
-    last_states = last_states_of(model)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64)])
     def score(item_ids: tf.Tensor) -> tf.Tensor:
-        return model.sequence_embedding.item_logits(last_states(item_ids))
+        last_states = model(item_ids, training=False).final_states[:, -1]
+        return model.sequence_embedding.item_logits(last_states)
 
     return lambda rows, item_ids: score(item_ids).numpy()
-
-
-def last_states_of(model: SequenceModel) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A `tf.function` from item ids (int64 [B, L]) to the model's last final states [B, D]."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int64)])
-    def last_states(item_ids: tf.Tensor) -> tf.Tensor:
-        return model(item_ids, training=False).final_states[:, -1]
-
-    return last_states

@@ -19,8 +19,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import adarec_tf  # noqa: F401  (selects the Keras generation before TensorFlow is imported)
-
 INPUT_PATH_OPTION = "--input_path"
 OUTPUT_PATH_OPTION = "--output_path"
 _INVOCATION_OPTION = "--json_serialized_invocation_args"

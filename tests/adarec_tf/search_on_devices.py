@@ -11,9 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import adarec_tf  # noqa: F401  (selects the Keras generation before TensorFlow is imported)
-
-# isort: split
 import tensorflow as tf
 import walk_scene
 from train_on_devices import two_devices

@@ -11,9 +11,6 @@ import json
 import sys
 from pathlib import Path
 
-import adarec_tf  # noqa: F401  (selects the Keras generation before TensorFlow is imported)
-
-# isort: split
 import keras
 import numpy as np
 import tensorflow as tf

@@ -14,9 +14,6 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-import adarec_tf  # noqa: F401  (selects the Keras generation before TensorFlow is imported)
-
-# isort: split
 import numpy as np
 import tensorflow as tf
 

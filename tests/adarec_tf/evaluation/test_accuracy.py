@@ -13,7 +13,7 @@ from adarec_tf.evaluation.baselines import (
 )
 from adarec_tf.evaluation.protocols import EvaluationSplit, model_scorer, ranks_full
 from adarec_tf.evaluation.ranking import metrics_of_ranks, user_gains
-from adarec_tf.evaluation.recommendations import recommendation_statistics, scored_columns
+from adarec_tf.evaluation.recommendations import recommendation_statistics
 from adarec_tf.evaluation.uncertainty import bootstrap_interval, paired_test
 from tests.adarec_tf.tiny_scene import build_convolution_model, make_histories
 
@@ -53,7 +53,7 @@ def measured() -> tuple[Accuracy, dict[str, np.ndarray]]:
     )
     popularity = item_popularity(TRAIN, NUM_ITEMS)
     for name, scorer in scorers.items():
-        shown = recommendation_statistics(scored_columns(scorer), SPLIT, popularity, k=3)
+        shown = recommendation_statistics(scorer, SPLIT, popularity, k=3)
         row = accuracy.rows[name]
         assert row["catalog_coverage@3/full"] == shown.catalog_coverage
         assert row["mean_recommended_popularity@3/full"] == pytest.approx(shown.mean_popularity)

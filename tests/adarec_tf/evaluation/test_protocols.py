@@ -1,9 +1,8 @@
-"""The full-catalog protocol, against slow loops and tensorflow-recommenders."""
+"""The full-catalog protocol, against slow loops."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.evaluation import protocols
@@ -127,29 +126,3 @@ def test_model_scorer_scores_the_last_position_with_current_weights(
             np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-6)
         table = model.sequence_embedding.item_table.variable
         table.assign(-2.0 * tf.convert_to_tensor(table))
-
-
-def test_hit_rate_equals_that_of_tensorflow_recommenders(model: ConvolutionModel) -> None:
-    generator = np.random.default_rng(0)
-    targets = generator.integers(1, NUM_ITEMS + 1, 40)
-    histories = make_histories(
-        [generator.integers(1, NUM_ITEMS + 1, 1 + user % 12).tolist() for user in range(40)],
-        targets.tolist(),
-    )
-    metrics = evaluate_full(
-        model_scorer(model),
-        histories,
-        num_items=NUM_ITEMS,
-        max_length=MAX_LENGTH,
-        seen="keep",
-        cutoffs=(1, 5, 10),
-    )
-    table = model.sequence_embedding.item_vectors()
-    index = tfrs.layers.factorized_top_k.BruteForce().index(table, tf.range(1, NUM_ITEMS + 1))
-    theirs = tfrs.metrics.FactorizedTopK(index, ks=(1, 5, 10))
-    for user, target in enumerate(targets):
-        state = model(histories.history(user)[None, -MAX_LENGTH:]).final_states[:, -1]
-        theirs.update_state(state, table[target - 1][None], tf.constant([target], tf.int32))
-    expected = [float(value) for value in theirs.result()]
-    assert 0 < expected[1] < expected[2] < 1
-    assert [metrics[f"hit_rate@{k}/full"] for k in (1, 5, 10)] == pytest.approx(expected, rel=1e-6)
