@@ -1,3 +1,3 @@
-"""Scene-adaptive knowledge distillation (AdaRec) for sequential recommenders, on TensorFlow/Keras."""
+"""Scene-adaptive knowledge distillation (AdaRec) for sequential recommenders, in Keras."""
 
 __version__ = "0.1.0"
