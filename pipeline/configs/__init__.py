@@ -5,26 +5,20 @@ A run without a scene of its own (`adarec run --data FILE`) has the defaults of 
 
 import os
 import re
-from collections.abc import Callable
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.data.log.spans import SpanPattern, is_span_pattern
-from pipeline.configs.beauty import beauty
-from pipeline.configs.ml1m import ml1m
-from pipeline.configs.ml_latest_small import ml_latest_small
-from pipeline.configs.nowplaying import nowplaying
-from pipeline.configs.retailrocket import retailrocket
-from pipeline.configs.sample import sample
-from pipeline.configs.smoke import smoke
+from pipeline.configs.beauty import BEAUTY
+from pipeline.configs.ml1m import ML1M
+from pipeline.configs.ml_latest_small import ML_LATEST_SMALL
+from pipeline.configs.nowplaying import NOWPLAYING
+from pipeline.configs.retailrocket import RETAILROCKET
+from pipeline.configs.sample import SAMPLE
+from pipeline.configs.smoke import SMOKE
 
-SCENES: dict[str, Callable[[], PipelineConfig]] = {
-    "beauty": beauty,
-    "ml1m": ml1m,
-    "ml_latest_small": ml_latest_small,
-    "nowplaying": nowplaying,
-    "retailrocket": retailrocket,
-    "sample": sample,
-    "smoke": smoke,
+SCENES: dict[str, PipelineConfig] = {
+    config.scene: config
+    for config in (BEAUTY, ML1M, ML_LATEST_SMALL, NOWPLAYING, RETAILROCKET, SAMPLE, SMOKE)
 }
 _CUSTOM_SCENE = "custom"
 
@@ -39,7 +33,7 @@ def scene_config(scene: str) -> PipelineConfig:
         raise ValueError(
             f"The scene should be one of {', '.join(sorted(SCENES))}. Received: {scene!r}."
         )
-    return SCENES[scene]()
+    return SCENES[scene]
 
 
 def custom_config(data_path: str | os.PathLike[str]) -> PipelineConfig:

@@ -16,16 +16,13 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.config.training import TrainingConfig
 
-
-def beauty() -> PipelineConfig:
-    """The settings of the run."""
-    return PipelineConfig(
-        scene="beauty",
-        data=DataConfig(min_user_interactions=5, min_item_interactions=5),
-        # Short histories: a wide and shallow teacher, and much dropout.
-        teacher=NextItNetConfig(hidden_dim=128, num_blocks=2, dropout=0.5),
-        training=TrainingConfig(max_epochs=16, learning_rate=1e-3),
-        student=StudentConfig(hidden_dim=64, dropout=0.3),
-        search=SearchConfig(max_epochs=8, warmup_epochs=5, positions_per_batch=512),
-        distillation=DistillationConfig(max_epochs=12, hidden_weight=1.0),
-    )
+BEAUTY = PipelineConfig(
+    scene="beauty",
+    data=DataConfig(min_user_interactions=5, min_item_interactions=5),
+    # Short histories: a wide and shallow teacher, and much dropout.
+    teacher=NextItNetConfig(hidden_dim=128, num_blocks=2, dropout=0.5),
+    training=TrainingConfig(max_epochs=16, learning_rate=1e-3),
+    student=StudentConfig(hidden_dim=64, dropout=0.3),
+    search=SearchConfig(max_epochs=8, warmup_epochs=5, positions_per_batch=512),
+    distillation=DistillationConfig(max_epochs=12, hidden_weight=1.0),
+)

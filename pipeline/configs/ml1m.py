@@ -18,40 +18,35 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import SASRecConfig
 from adarec_tf.config.training import TrainingConfig
 
-
-def ml1m() -> PipelineConfig:
-    """The settings of the run."""
-    return PipelineConfig(
-        scene="ml1m",
-        # Histories of up to 2,300 films: what is older than the last 200 is worth training on.
-        data=DataConfig(
-            min_user_interactions=5, min_item_interactions=5, max_length=200, windows="all"
-        ),
-        teacher=SASRecConfig(hidden_dim=128, num_blocks=3, feed_forward_dim=256, dropout=0.2),
-        training=TrainingConfig(
-            max_epochs=40, patience=10, positions_per_batch=2048, learning_rate=1e-3
-        ),
-        # A fifth of the teacher's bundle: the rest of it is the graph.
-        student=StudentConfig(
-            hidden_dim=80, num_cells=4, num_nodes=2, dropout=0.0, precision="int4"
-        ),
-        search=SearchConfig(
-            alphas="per_cell",
-            max_epochs=8,
-            warmup_epochs=4,
-            positions_per_batch=2048,
-            learning_rate=3e-3,
-            cost_weight=0.0,
-            max_bytes=470_000,
-            num_evaluations=30,
-        ),
-        distillation=DistillationConfig(
-            kd_weight=0.8,
-            embedding_weight=0.0,
-            initial_table="teacher",
-            max_epochs=20,
-            patience=8,
-            positions_per_batch=2048,
-            learning_rate=4e-3,
-        ),
-    )
+ML1M = PipelineConfig(
+    scene="ml1m",
+    # Histories of up to 2,300 films: what is older than the last 200 is worth training on.
+    data=DataConfig(
+        min_user_interactions=5, min_item_interactions=5, max_length=200, windows="all"
+    ),
+    teacher=SASRecConfig(hidden_dim=128, num_blocks=3, feed_forward_dim=256, dropout=0.2),
+    training=TrainingConfig(
+        max_epochs=40, patience=10, positions_per_batch=2048, learning_rate=1e-3
+    ),
+    # A fifth of the teacher's bundle: the rest of it is the graph.
+    student=StudentConfig(hidden_dim=80, num_cells=4, num_nodes=2, dropout=0.0, precision="int4"),
+    search=SearchConfig(
+        alphas="per_cell",
+        max_epochs=8,
+        warmup_epochs=4,
+        positions_per_batch=2048,
+        learning_rate=3e-3,
+        cost_weight=0.0,
+        max_bytes=470_000,
+        num_evaluations=30,
+    ),
+    distillation=DistillationConfig(
+        kd_weight=0.8,
+        embedding_weight=0.0,
+        initial_table="teacher",
+        max_epochs=20,
+        patience=8,
+        positions_per_batch=2048,
+        learning_rate=4e-3,
+    ),
+)

@@ -8,10 +8,7 @@ Command: `adarec run --scene ml_latest_small --data interactions.csv.gz`.
 from adarec_tf.config.data import DataConfig
 from adarec_tf.config.pipeline import PipelineConfig
 
-
-def ml_latest_small() -> PipelineConfig:
-    """The settings of the run."""
-    return PipelineConfig(
-        scene="ml_latest_small",
-        data=DataConfig(max_length=100),
-    )
+ML_LATEST_SMALL = PipelineConfig(
+    scene="ml_latest_small",
+    data=DataConfig(max_length=100),
+)

@@ -13,19 +13,16 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.config.training import TrainingConfig
 
-
-def sample() -> PipelineConfig:
-    """The settings of the run."""
-    return PipelineConfig(
-        scene="sample",
-        data=DataConfig(max_length=32),
-        teacher=NextItNetConfig(hidden_dim=128, num_blocks=4, dropout=0.2),
-        # Small batches: an epoch of this scene is short, and updates are what it lacks.
-        training=TrainingConfig(max_epochs=10, positions_per_batch=512),
-        student=StudentConfig(hidden_dim=32),
-        search=SearchConfig(max_epochs=12, warmup_epochs=6, positions_per_batch=512),
-        # With the paper's layers by Earth Mover's Distance: their picture is worth a look.
-        distillation=DistillationConfig(
-            max_epochs=20, positions_per_batch=512, learning_rate=3e-3, hidden_weight=1.0
-        ),
-    )
+SAMPLE = PipelineConfig(
+    scene="sample",
+    data=DataConfig(max_length=32),
+    teacher=NextItNetConfig(hidden_dim=128, num_blocks=4, dropout=0.2),
+    # Small batches: an epoch of this scene is short, and updates are what it lacks.
+    training=TrainingConfig(max_epochs=10, positions_per_batch=512),
+    student=StudentConfig(hidden_dim=32),
+    search=SearchConfig(max_epochs=12, warmup_epochs=6, positions_per_batch=512),
+    # With the paper's layers by Earth Mover's Distance: their picture is worth a look.
+    distillation=DistillationConfig(
+        max_epochs=20, positions_per_batch=512, learning_rate=3e-3, hidden_weight=1.0
+    ),
+)

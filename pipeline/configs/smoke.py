@@ -14,17 +14,14 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.config.training import TrainingConfig
 
-
-def smoke() -> PipelineConfig:
-    """The settings of the run."""
-    return PipelineConfig(
-        scene="smoke",
-        data=DataConfig(max_length=16),
-        teacher=NextItNetConfig(hidden_dim=16, num_blocks=1),
-        training=TrainingConfig(max_epochs=2),
-        student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2),
-        search=SearchConfig(max_epochs=2, warmup_epochs=1),
-        distillation=DistillationConfig(max_epochs=2, hidden_weight=1.0),
-        # Two epochs teach nothing: the push is what this run is for.
-        evaluation=EvaluationConfig(min_teacher_ndcg_share=0.0, max_latency_ms=1000.0),
-    )
+SMOKE = PipelineConfig(
+    scene="smoke",
+    data=DataConfig(max_length=16),
+    teacher=NextItNetConfig(hidden_dim=16, num_blocks=1),
+    training=TrainingConfig(max_epochs=2),
+    student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2),
+    search=SearchConfig(max_epochs=2, warmup_epochs=1),
+    distillation=DistillationConfig(max_epochs=2, hidden_weight=1.0),
+    # Two epochs teach nothing: the push is what this run is for.
+    evaluation=EvaluationConfig(min_teacher_ndcg_share=0.0, max_latency_ms=1000.0),
+)

@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=PATH)
     options = parser.parse_args()
     load = round(os.getloadavg()[0], 2)
-    row = measure(Dataset.from_config(options.data, SCENES[options.scene]().data), options)
+    row = measure(Dataset.from_config(options.data, SCENES[options.scene].data), options)
     stored = json.loads(options.output.read_text()) if options.output.exists() else {}
     command = [
         *("python", "tests/benchmarks/evaluation_speed.py", "--scene", options.scene),

@@ -65,7 +65,7 @@ def argo_workflow(backend: Path, compiled: Path) -> subprocess.CompletedProcess[
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
-    compile_pipeline(SCENES["sample"](), path, pipeline_root="minio://mlpipeline/adarec")
+    compile_pipeline(SCENES["sample"], path, pipeline_root="minio://mlpipeline/adarec")
     return path
 
 

@@ -78,7 +78,7 @@ class _OfflineClient(kfp.Client):
 def test_the_recurring_run_is_what_the_server_expects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kubeflow_runner.compile_pipeline(SCENES["smoke"](), tmp_path / "pipeline.yaml")
+    kubeflow_runner.compile_pipeline(SCENES["smoke"], tmp_path / "pipeline.yaml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(kfp, "Client", _OfflineClient)
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

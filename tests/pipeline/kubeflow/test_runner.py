@@ -25,7 +25,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "RankingEvaluator": {"cpu": 1.5, "memory_gb": 3},
     }
     compile_pipeline(
-        SCENES["smoke"](),
+        SCENES["smoke"],
         path,
         resources=PipelineResources(**resources),
         image="registry.example/adarec:1",
@@ -154,7 +154,7 @@ def test_a_growing_log_and_the_serving_folder_are_looked_at_in_every_run(
 
 def test_a_log_that_never_changes_is_cached(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.yml"
-    compile_pipeline(SCENES["smoke"](), path, cache_log=True)
+    compile_pipeline(SCENES["smoke"], path, cache_log=True)
     spec = read_spec(path)[0]
     assert _cached(spec) == set(STAGES) - {"VersionPusher"}
     assert spec.default_pipeline_root == ""
@@ -189,7 +189,7 @@ def test_kubeflows_own_loader_accepts_the_file(compiled: Path) -> None:
 @pytest.mark.parametrize("scene", sorted(SCENES))
 def test_every_scene_compiles(scene: str, tmp_path: Path) -> None:
     path = tmp_path / "pipeline.yaml"
-    compile_pipeline(SCENES[scene](), path)
+    compile_pipeline(SCENES[scene], path)
     spec, _ = read_spec(path)
     assert spec.pipeline_info.name == f"adarec-{scene.replace('_', '-')}"
     assert [child.name for child in tmp_path.iterdir()] == ["pipeline.yaml"]
@@ -201,7 +201,7 @@ def test_every_scene_compiles(scene: str, tmp_path: Path) -> None:
 )
 def test_a_bad_output_path_is_one_sentence(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        compile_pipeline(SCENES["smoke"](), tmp_path / name)
+        compile_pipeline(SCENES["smoke"], tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -220,5 +220,5 @@ def test_a_place_that_steps_cannot_use_is_one_sentence(
     tmp_path: Path, place: dict[str, str], message: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        compile_pipeline(SCENES["smoke"](), tmp_path / "pipeline.yaml", **place)
+        compile_pipeline(SCENES["smoke"], tmp_path / "pipeline.yaml", **place)
     assert list(tmp_path.iterdir()) == []
