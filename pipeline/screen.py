@@ -13,17 +13,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 # The stages in order, and what each is called on the screen.
 STAGES: dict[str, str] = {
@@ -49,7 +42,7 @@ _PLAIN_WIDTH = 140
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 # The last line of a printed exception. Ours are all ValueErrors whose messages users can act on.
 _EXCEPTION_LINE = re.compile(
-    r"^(?P<module>(?:\w+\.)*)(?P<type>\w*(?:Error|Exception)): (?P<message>.+)$"
+    r"^(?P<module>(?:\w+\.)*)(?P<type>\w*(?:Error|Exception)): (?P<message>.+)$", re.MULTILINE
 )
 _OUR_MODULES = ("adarec_tf.", "components.", "pipeline.", "serving.")
 _BEAM_SUFFIX = re.compile(r" \[while running '[^']*'\]")
@@ -69,10 +62,7 @@ class Screen(logging.Handler):
         self.running_stage: str | None = None
         self._is_cached = False
         self._started_at = 0.0
-        self._loop: TaskID | None = None
-        self._loop_name = ""
-        self._stage_bar: TaskID | None = None
-        self._bars = Progress(
+        self._bars = Progress(  # one at a time: of a stage, until a loop in it reports
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
@@ -86,7 +76,7 @@ class Screen(logging.Handler):
     def __enter__(self) -> "Screen":
         logging.getLogger().addHandler(self)
         self._bars.start()
-        self._stage_bar = self._bars.add_task("Start TensorFlow and TFX", total=None, count="")
+        self._show_bar("Start TensorFlow and TFX")
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -118,7 +108,7 @@ class Screen(logging.Handler):
         """
         if self.running_stage is None:
             return
-        self._remove_bars()
+        self._remove_bar()
         number = list(STAGES).index(self.running_stage) + 1
         color = _COLORS.get(outcome, "green")
         self.console.print(
@@ -128,29 +118,30 @@ class Screen(logging.Handler):
         )
 
     def _start_stage(self, node_id: str) -> None:
-        self._remove_bars()
         self.running_stage = node_id
         self._is_cached = False
         self._started_at = time.monotonic()
-        self._stage_bar = self._bars.add_task(STAGES[node_id], total=None, count="")
+        self._show_bar(STAGES[node_id])
 
     def _show_progress(self, level: int, name: str, done: int, total: int) -> None:
         if not self.console.is_terminal:
             if level >= logging.INFO:
                 self.console.print(f"       {name}: {done} of {total}", highlight=False)
             return
-        state: dict[str, Any] = {"completed": done, "total": total, "count": f"{done}/{total}"}
-        if self._loop is None or self._loop_name != name:
-            self._remove_bars()
-            self._loop_name = name
-            self._loop = self._bars.add_task(name, **state)
-        self._bars.update(self._loop, **state)
+        if [bar.description for bar in self._bars.tasks] == [name]:
+            [bar] = self._bars.task_ids
+            self._bars.update(bar, completed=done, total=total, count=f"{done}/{total}")
+        else:
+            self._show_bar(name, done, total)
 
-    def _remove_bars(self) -> None:
-        for bar in (self._stage_bar, self._loop):
-            if bar is not None:
-                self._bars.remove_task(bar)
-        self._stage_bar = self._loop = None
+    def _show_bar(self, name: str, done: int = 0, total: int | None = None) -> None:
+        self._remove_bar()
+        count = f"{done}/{total}" if total else ""
+        self._bars.add_task(name, completed=done, total=total, count=count)
+
+    def _remove_bar(self) -> None:
+        for bar in self._bars.task_ids:
+            self._bars.remove_task(bar)
 
 
 @contextlib.contextmanager
@@ -179,22 +170,18 @@ def redirected_output(log_path: Path) -> Iterator[Console]:
 
 @contextlib.contextmanager
 def _descriptors_to(log: TextIO) -> Iterator[None]:
-    _flush()
-    saved = [os.dup(descriptor) for descriptor in (1, 2)]
+    streams = {1: sys.stdout, 2: sys.stderr}
+    saved = {descriptor: os.dup(descriptor) for descriptor in streams}
     try:
-        for descriptor in (1, 2):
+        for descriptor, stream in streams.items():
+            stream.flush()
             os.dup2(log.fileno(), descriptor)
         yield
     finally:
-        _flush()
-        for descriptor, original in zip((1, 2), saved, strict=True):
-            os.dup2(original, descriptor)
-            os.close(original)
-
-
-def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+        for descriptor, stream in streams.items():
+            stream.flush()
+            os.dup2(saved[descriptor], descriptor)
+            os.close(saved[descriptor])
 
 
 @contextlib.contextmanager
@@ -229,9 +216,9 @@ def root_cause(error: BaseException) -> str:
       The message, without a traceback and without line breaks.
     """
     text = _BEAM_SUFFIX.sub("", str(error)).strip()
-    matches = [match for line in text.splitlines() if (match := _EXCEPTION_LINE.match(line))]
-    if "Traceback (most recent call last)" in text and matches:
-        cause = matches[-1]
+    causes = list(_EXCEPTION_LINE.finditer(text))
+    if "Traceback (most recent call last)" in text and causes:
+        cause = causes[-1]
         kind, message = cause["type"], cause["message"]
         is_for_users = kind == "ValueError" or cause["module"].startswith(_OUR_MODULES)
     else:

@@ -200,7 +200,7 @@ def read_sessions(response: Any, num_items: int) -> list[SessionAnswer]:
     return list(map(SessionAnswer, answers, sessions))
 
 
-def read_rows(response: Any, name: str, num_rows: int) -> list[Sequence[Any]]:
+def read_rows(response: Any, name: str, num_rows: int) -> list[list[Any]]:
     """An output with a row for each history: item ids in UTF-8, or numbers.
 
     Args:
@@ -221,11 +221,11 @@ def read_rows(response: Any, name: str, num_rows: int) -> list[Sequence[Any]]:
     dtype = messages.DT_STRING if is_string else messages.DT_FLOAT
     shape = [dim.size for dim in proto.tensor_shape.dim]
     width = shape[1] if shape[:1] == [num_rows] and len(shape) == 2 else -1
-    values: Sequence[Any] = proto.string_val if is_string else proto.float_val
+    values = list(proto.string_val if is_string else proto.float_val)
     if proto.tensor_content and len(proto.tensor_content) == 4 * num_rows * width:
-        values = struct.unpack(f"<{num_rows * width}f", proto.tensor_content)
+        values = list(struct.unpack(f"<{num_rows * width}f", proto.tensor_content))
     if len(values) == 1:  # one value may stand for equal ones
-        values = list(values) * (num_rows * width)
+        values *= num_rows * width
     if proto.dtype != dtype or len(values) != num_rows * width:
         raise RecommendError(
             f"The model should answer with {name} of shape [{num_rows}, K], as "

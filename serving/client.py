@@ -1,15 +1,12 @@
 """Asking a model server for recommendations; needs only grpc and protobuf.
 
 Works with the embedded server and with the stock `tensorflow/serving`. TensorFlow is not imported:
-a client's packages are 19 MB. From a shell:
-`python -m serving.client --server localhost:8500 --history 12,7,31 --k 10`.
+a client's packages are 19 MB. From a shell: `adarec recommend --history 12,7,31 --k 10`.
 """
 
-import argparse
 import asyncio
 import csv
 import functools
-import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, cast
 
@@ -106,7 +103,7 @@ class RecommendClient(connection.ClientBase):
 
         def read(response: Any) -> list[list[float]]:
             rows = calls.read_rows(response, "scores", num_histories)
-            return [list(row[len(row) - n :]) for row, n in zip(rows, counts, strict=True)]
+            return [row[len(row) - n :] for row, n in zip(rows, counts, strict=True)]
 
         return self._ask(calls.predict_request("score", inputs), read, num_histories, timeout_s)
 
@@ -121,10 +118,7 @@ class RecommendClient(connection.ClientBase):
           Per history D numbers.
         """
         inputs = {"history": calls.encode_rows("histories", histories)}
-
-        def read(response: Any) -> list[list[float]]:
-            return [list(row) for row in calls.read_rows(response, "user_vector", len(histories))]
-
+        read = functools.partial(calls.read_rows, name="user_vector", num_rows=len(histories))
         return self._ask(calls.predict_request("embed", inputs), read, len(histories), timeout_s)
 
     def step(
@@ -285,36 +279,3 @@ def parse_history(text: str) -> list[str]:
             f"The history should be one line of comma-separated item ids: {error}."
         ) from error
     return rows[0] if rows else []
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Prints recommendations for one history as CSV."""
-    parser = argparse.ArgumentParser(prog="python -m serving.client", description=__doc__)
-    parser.add_argument("--server", default="localhost:8500", help="host:port")
-    parser.add_argument("--model-name", default="student")
-    parser.add_argument("--history", required=True, help="item ids as one CSV line, latest last")
-    parser.add_argument("--k", type=int, default=10)
-    parser.add_argument("--keep-seen", action="store_true", help="recommend seen items too")
-    parser.add_argument("--timeout-s", type=float, default=5.0)
-    parser.add_argument("--tls-ca", default="", help="connect with TLS, trusting this PEM file")
-    parser.add_argument("--tls-cert", default="", help="PEM file: a certificate of one's own")
-    parser.add_argument("--tls-key", default="", help="PEM file")
-    args = parser.parse_args(argv)
-    try:
-        history = parse_history(args.history)
-        credentials = connection.read_credentials(args.tls_ca, args.tls_cert, args.tls_key)
-        with RecommendClient(
-            args.server, args.model_name, args.timeout_s, credentials=credentials
-        ) as client:
-            (items,) = client.recommend([history], args.k, exclude_seen=not args.keep_seen)
-    except RecommendError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(RecommendedItem._fields)
-    writer.writerows(items)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -20,7 +20,6 @@ SCENES: dict[str, PipelineConfig] = {
     config.scene: config
     for config in (BEAUTY, ML1M, ML_LATEST_SMALL, NOWPLAYING, RETAILROCKET, SAMPLE, SMOKE)
 }
-_CUSTOM_SCENE = "custom"
 
 
 def scene_config(scene: str) -> PipelineConfig:
@@ -45,4 +44,4 @@ def custom_config(data_path: str | os.PathLike[str]) -> PipelineConfig:
         data_path = SpanPattern.parse(data_path).folder
     name = os.path.basename(os.path.abspath(data_path)).partition(".")[0].lower()
     name = re.sub(r"[^a-z0-9_-]+", "_", name).strip("_-")
-    return PipelineConfig(scene=name or _CUSTOM_SCENE)
+    return PipelineConfig(scene=name or "custom")

@@ -6,14 +6,15 @@ from contextlib import contextmanager
 import grpc
 import pytest
 import tensorflow as tf
+from click.testing import CliRunner
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from adarec_tf import cli
 from serving.client import (
     AsyncRecommendClient,
     RecommendClient,
     RecommendedItem,
     RecommendError,
-    main,
     parse_history,
 )
 from serving.local_server import serve
@@ -305,13 +306,15 @@ def test_a_history_that_is_no_csv_line_is_refused(text):
         parse_history(text)
 
 
-def test_the_command_prints_csv(address, capsys):
-    assert main(["--server", address, "--history", "i1,i2", "--k", "2"]) == 0
-    assert capsys.readouterr().out == "item_id,score\ni3,6.0\ni4,5.0\n"
-    assert main(["--server", address, "--history", "i1", "--k", "1", "--keep-seen"]) == 0
-    assert capsys.readouterr().out == "item_id,score\ni1,8.0\n"
-
-
-def test_the_command_reports_errors_in_one_sentence(address, capsys):
-    assert main(["--server", address, "--history", "i1", "--k", "0"]) == 1
-    assert capsys.readouterr().err == "Error: `k` should be a positive integer. Received: k=0.\n"
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--history", "i1,i2", "--k", "2"], 0, "i3\t6\ni4\t5\n"),
+        (["--history", "i1", "--k", "1", "--keep-seen"], 0, "i1\t8\n"),
+        (["--history", "i1", "--k", "0"], 1, "`k` should be a positive integer. Received: k=0.\n"),
+    ],
+)
+def test_the_command_line_asks_a_server(address, options, code, told):
+    result = CliRunner().invoke(cli.main, ["recommend", "--server", address, *options])
+    assert result.exit_code == code
+    assert result.output.removeprefix("Error: ") == told
