@@ -7,7 +7,6 @@ properties (Kubeflow's driver refuses declared ones); figures travel as custom p
 
 from tfx.types import artifact
 
-SEQUENCE_STATISTICS_FILE = "statistics.json"
 VOCABULARY_FILE = "vocabulary.txt"
 GENOTYPE_FILE = "genotype.json"
 GENOTYPE_PICTURE_FILE = "genotype.png"

@@ -23,7 +23,6 @@ from components.input_spans import LogIdentity, identity_of
 from components.model_artifact import bundle_dir, teacher_files
 from pipeline.results import RunRecord, read_runs
 
-LAST = "last"
 LAST_OR_COLD = "last-or-cold"
 # What a training may change: it is no part of the weights or of what is done with them.
 _FREE_SETTINGS = ("dropout", "mask_probability", "fine_tune_epochs")

@@ -1,5 +1,6 @@
 """How both clients connect: options, retries, and what a failed call means."""
 
+import functools
 import itertools
 import json
 from collections.abc import Callable
@@ -123,9 +124,20 @@ class ClientBase:
         Raises:
           RecommendError: an argument is out of range.
         """
+        if not target:
+            raise RecommendError("`target` should be the host:port of a model server.")
+        if not model_name:
+            raise RecommendError("`model_name` should not be empty.")
+        if type(num_connections) is not int or num_connections < 1:
+            raise RecommendError(
+                f"`num_connections` should be a positive integer. Received: {num_connections!r}."
+            )
         self._target, self._model_name, self._timeout_s = target, model_name, timeout_s
-        self._check_arguments(num_connections)
-        self._channels = [self._open_channel(credentials) for _ in range(num_connections)]
+        self._checked_timeout(None)
+        connect = self._grpc.insecure_channel
+        if credentials is not None:
+            connect = functools.partial(self._grpc.secure_channel, credentials=credentials)
+        self._channels = [connect(target, options=_OPTIONS) for _ in range(num_connections)]
         self._methods = {
             request: itertools.cycle(
                 [
@@ -139,22 +151,6 @@ class ClientBase:
             )
             for request, (path, response) in messages.METHODS.items()
         }
-
-    def _check_arguments(self, num_connections: int) -> None:
-        if not self._target:
-            raise RecommendError("`target` should be the host:port of a model server.")
-        if not self._model_name:
-            raise RecommendError("`model_name` should not be empty.")
-        if type(num_connections) is not int or num_connections < 1:
-            raise RecommendError(
-                f"`num_connections` should be a positive integer. Received: {num_connections!r}."
-            )
-        self._checked_timeout(None)
-
-    def _open_channel(self, credentials: grpc.ChannelCredentials | None) -> Any:
-        if credentials is None:
-            return self._grpc.insecure_channel(self._target, options=_OPTIONS)
-        return self._grpc.secure_channel(self._target, credentials, options=_OPTIONS)
 
     def _start(self, request: Any, limit_s: float) -> Any:
         """Sends a request; returns the response, or for asyncio an awaitable of it."""

@@ -9,6 +9,7 @@ answers sooner. Whatever goes wrong is a `ModelError` with TensorFlow Serving's 
 import logging
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,24 +67,19 @@ class SignatureCall(NamedTuple):
     outputs: list[str]
 
 
+@dataclass(frozen=True, eq=False)
 class LoadedModel:
     """A SavedModel that answers requests; safe to use from several threads.
 
-    Args:
+    Attributes:
       version: the number of its folder.
       functions: what runs a signature, by its name.
       signature_defs: the signatures as stored in the SavedModel, by name.
     """
 
-    def __init__(
-        self,
-        version: int,
-        functions: Mapping[str, Function],
-        signature_defs: Mapping[str, meta_graph_pb2.SignatureDef],
-    ) -> None:
-        self.version = version
-        self.signature_defs = dict(signature_defs)
-        self._functions = dict(functions)
+    version: int
+    functions: Mapping[str, Function]
+    signature_defs: Mapping[str, meta_graph_pb2.SignatureDef]
 
     def check(self, request: predict_pb2.PredictRequest) -> SignatureCall:
         """Decodes a request. Nothing is cast; without a signature's name it is `serving_default`.
@@ -92,11 +88,11 @@ class LoadedModel:
           ModelError: unknown signature, or inputs or outputs that do not fit it.
         """
         name = request.model_spec.signature_name or "serving_default"
-        if name not in self._functions:
+        if name not in self.functions:
             raise ModelError(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"Serving signature key {name!r} not found. "
-                f"Known: {', '.join(sorted(self._functions))}.",
+                f"Known: {', '.join(sorted(self.functions))}.",
             )
         signature = self.signature_defs[name]
         _check_input_names(signature, request.inputs)
@@ -116,7 +112,7 @@ class LoadedModel:
           ModelError: the graph failed.
         """
         try:
-            outputs = self._functions[call.signature_name](call.inputs)
+            outputs = self.functions[call.signature_name](call.inputs)
         except tf.errors.OpError as error:
             message = _on_one_line(error.message)
             raise ModelError(_STATUS_BY_NUMBER[error.error_code], message) from error
@@ -155,7 +151,7 @@ def load_model(path: Path, version: int) -> LoadedModel:
         # is, the version is unusable and the reason belongs in its status.
         logger.debug("Loading %s failed.", path, exc_info=True)
         raise _load_error(path, error) from error
-    model = LoadedModel(version, functions, meta_graph.signature_def)
+    model = LoadedModel(version, functions, dict(meta_graph.signature_def))
     for position, request in enumerate(read_warmup_requests(path)):
         if position == MAX_WARMUP_RECORDS:
             raise invalid_argument(f"{path} should bring {position} warm-up requests at most.")
