@@ -193,17 +193,19 @@ class RecommendClient(connection.ClientBase):
         try:
             response = self._start(request, limit_s)
         except grpc.RpcError as error:
-            raise self._explain(error, limit_s, self._is_connected()) from error
+            raise self._explain(error, limit_s, self._is_absent(error)) from error
         return read(response)
 
-    def _is_connected(self) -> bool:
+    def _is_absent(self, error: Any) -> bool:
+        if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+            return False
         ready = grpc.channel_ready_future(self._channels[0])
         try:
             ready.result(timeout=connection.CONNECTED_TIMEOUT_S)
         except grpc.FutureTimeoutError:
             ready.cancel()
-            return False
-        return True
+            return True
+        return False
 
 
 def _awaited(
@@ -254,16 +256,18 @@ class AsyncRecommendClient(connection.ClientBase):
         try:
             response = await self._start(request, limit_s)
         except grpc.RpcError as error:
-            raise self._explain(error, limit_s, await self._is_connected()) from error
+            raise self._explain(error, limit_s, await self._is_absent(error)) from error
         return read(response)
 
-    async def _is_connected(self) -> bool:
+    async def _is_absent(self, error: Any) -> bool:
+        if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+            return False
         ready = self._channels[0].channel_ready()
         try:
             await asyncio.wait_for(ready, connection.CONNECTED_TIMEOUT_S)
         except TimeoutError:
-            return False
-        return True
+            return True
+        return False
 
 
 def parse_history(text: str) -> list[str]:

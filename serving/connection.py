@@ -164,10 +164,10 @@ class ClientBase:
             raise RecommendError(f"`timeout_s` should be positive. Received: {limit_s}.")
         return limit_s
 
-    def _explain(self, error: Any, limit_s: float, is_connected: bool) -> RecommendError:
+    def _explain(self, error: Any, limit_s: float, is_absent: bool) -> RecommendError:
         """One sentence and what to do next, for a failed call."""
         code, details = error.code(), " ".join((error.details() or "").split())
-        if code == grpc.StatusCode.DEADLINE_EXCEEDED and not is_connected:
+        if is_absent:
             code = grpc.StatusCode.UNAVAILABLE  # the deadline fell between two attempts to connect
         message = _EXPLANATIONS.get(code, _OTHER_EXPLANATION).format(
             target=self._target,
