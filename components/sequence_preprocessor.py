@@ -2,14 +2,19 @@
 
 Blocks of the log are cut by user into a fixed number of partitions, and each partition becomes one
 shard of each split. What is written depends on the log alone, not on workers, blocks or the order
-of elements. Rows never travel through Beam: they lie in files beside the output, and elements are
-references to them, so that no runner has to hold a log in memory.
+of elements. Rows never travel through Beam: they lie in files of a scratch folder, and elements are
+references to them, so that no runner has to hold a log in memory. A step reads files, calls one
+function of `adarec_tf.data` and writes files.
 """
 
+import functools
 import json
 import os
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import apache_beam as beam
+import pyarrow as pa
 import tensorflow as tf
 from tfx.dsl.component.experimental.annotations import (
     BeamComponentParameter,
@@ -22,21 +27,78 @@ from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples
 
 from adarec_tf.config.data import DataConfig
+from adarec_tf.data.histories.k_core import UserPairs, k_core_filter, keep
+from adarec_tf.data.histories.preprocessing import count_vocabulary_items, order_part, split_part
 from adarec_tf.data.histories.sessions import check_time_unit
-from adarec_tf.data.histories.statistics import SequenceStatistics, check_enough_is_left
-from adarec_tf.data.histories.time_split import find_time_cuts
-from adarec_tf.data.histories.value_counts import merge_counts
+from adarec_tf.data.histories.statistics import (
+    SequenceStatistics,
+    add_counts,
+    check_enough_is_left,
+    summarize,
+)
+from adarec_tf.data.histories.time_split import TimeCuts, find_time_cuts
+from adarec_tf.data.histories.value_counts import ValueCounts, count_values, merge_counts
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.data.log.encoded import count_partitions, distinct_keys
-from adarec_tf.data.log.events import NO_EVENTS, EventOptions, resolve_events
-from adarec_tf.data.storage.history_files import SPLITS, read_statistics
-from adarec_tf.data.storage.manifest import list_shards
-from components import preprocessing_steps as steps
-from components.artifacts import Sequences, Vocabulary
-from components.interaction_blocks import count_rows, list_blocks
+from adarec_tf.data.log.encoded import count_partitions, cut_by_user, distinct_keys, encode_items
+from adarec_tf.data.log.events import (
+    EVENT_LOG_SCHEMA,
+    NO_EVENTS,
+    EventOptions,
+    resolve_events,
+    select_events,
+)
+from adarec_tf.data.storage.arrow_files import PartRef, read_column, read_part, write_tables
+from adarec_tf.data.storage.atomic_file import written_whole
+from adarec_tf.data.storage.history_files import (
+    SPLITS,
+    read_statistics,
+    write_shard,
+    write_statistics,
+)
+from adarec_tf.data.storage.manifest import Shard, list_shards, write_manifest
+from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
+from components.interaction_blocks import count_rows, list_blocks, read_block
 from components.interactions_gen import SPLIT
 
 _SCRATCH = "scratch"
+
+
+class _Job(NamedTuple):
+    """What all steps know: the arguments of `preprocess`, and where they put what they pass on."""
+
+    sequences_dir: str
+    vocabulary_dir: str
+    scratch: str
+    num_partitions: int
+    config: DataConfig
+    time_scale: int
+    events: EventOptions
+    previous_vocabulary: str
+
+
+class _Partition(NamedTuple):
+    """A part of the users (`UserPart`) on disk, and which one it is."""
+
+    number: int
+    keys: PartRef
+    interactions: PartRef
+    removed: dict[str, int]
+
+
+class _Kept(NamedTuple):
+    """Which users stay (bool [U] by partition) and which items (bool [V]); what went, by filter."""
+
+    users: list[PartRef]
+    items: PartRef
+    removed: dict[str, int]
+
+
+class _WrittenPart(NamedTuple):
+    """The shards of a partition, and what is counted of it."""
+
+    shards: list[Shard]
+    counts: dict[str, int]
+    removed: dict[str, int]
 
 
 @component(use_beam=True)
@@ -75,7 +137,13 @@ def SequencePreprocessor(  # noqa: N802 (a component is named as a class)
     counts = json.loads(examples.get_string_custom_property("event_counts") or "{}")
     events = resolve_events(config, counts)
     statistics = preprocess(
-        *(beam_pipeline, split_dir, sequences.uri, vocabulary.uri, config, time_scale, events),
+        beam_pipeline,
+        split_dir,
+        sequences.uri,
+        vocabulary.uri,
+        config,
+        time_scale,
+        events,
         previous_vocabulary,
     )
     for name, count in statistics.removed.items():
@@ -120,7 +188,7 @@ def preprocess(
     if previous_vocabulary:
         ItemVocabulary.read(previous_vocabulary)  # an error here is better than in a worker
     files = list_blocks(examples_dir)
-    job = steps.Job(
+    job = _Job(
         sequences_dir,
         vocabulary_dir,
         os.path.join(sequences_dir, _SCRATCH),
@@ -148,38 +216,38 @@ def preprocess(
     return statistics
 
 
-def _build(pipeline: beam.Pipeline, files: list[str], job: steps.Job) -> None:
+def _build(pipeline: beam.Pipeline, files: list[str], job: _Job) -> None:
     """Lays out the steps; each partition is one element from the grouping on."""
     blocks = pipeline | "Files" >> beam.Create(files) | "SpreadFiles" >> beam.Reshuffle()
     item_keys = beam.pvalue.AsSingleton(
         blocks
-        | "FindItems" >> beam.Map(steps.item_keys_of)
+        | "FindItems" >> beam.Map(_item_keys_of)
         | "MergeItems" >> beam.CombineGlobally(distinct_keys)
-        | "WriteItems" >> beam.Map(steps.write_item_keys, job)
+        | "WriteItems" >> beam.Map(_write_column, "items", job)
     )
     partitions = (
         blocks
-        | "CutByUser" >> beam.FlatMap(steps.cut_block, item_keys, job)
+        | "CutByUser" >> beam.FlatMap(_cut_block, item_keys, job)
         | "GroupByPartition" >> beam.GroupByKey()
-        | "Order" >> beam.Map(steps.order_partition, job)
+        | "Order" >> beam.Map(_order_partition, job)
     )
     kept = beam.pvalue.AsSingleton(
         partitions
         | "ListPartitions" >> beam.combiners.ToList()
-        | "Filter" >> beam.Map(steps.find_kept, item_keys, job)
+        | "Filter" >> beam.Map(_find_kept, item_keys, job)
     )
     cuts = beam.pvalue.AsSingleton(_time_cuts(pipeline, partitions, kept, job.config))
     item_ids = beam.pvalue.AsSingleton(
         partitions
-        | "CountItems" >> beam.Map(steps.count_items, kept, cuts, job)
+        | "CountItems" >> beam.Map(_count_items, kept, cuts, job)
         | "MergeItemCounts" >> beam.CombineGlobally(merge_counts)
-        | "WriteVocabulary" >> beam.Map(steps.write_vocabulary, item_keys, job)
+        | "WriteVocabulary" >> beam.Map(_write_vocabulary, item_keys, job)
     )
     _ = (
         partitions
-        | "WriteShards" >> beam.Map(steps.write_shards, kept, item_ids, cuts, job)
+        | "WriteShards" >> beam.Map(_write_shards, kept, item_ids, cuts, job)
         | "ListShards" >> beam.combiners.ToList()
-        | "WriteStatistics" >> beam.Map(steps.write_summary, kept, item_ids, cuts, job)
+        | "WriteStatistics" >> beam.Map(_write_summary, kept, item_ids, cuts, job)
     )
 
 
@@ -194,7 +262,110 @@ def _time_cuts(
         return pipeline | "NoTimeCuts" >> beam.Create([None])
     return (
         partitions
-        | "CountTimes" >> beam.Map(steps.count_times, kept)
+        | "CountTimes" >> beam.Map(_count_times, kept)
         | "MergeTimeCounts" >> beam.CombineGlobally(merge_counts)
         | "FindTimeCuts" >> beam.Map(find_time_cuts, config.test_time_share)
     )
+
+
+def _item_keys_of(path: str) -> pa.Array:
+    """The distinct item keys of a block."""
+    return distinct_keys(read_block(path, ["item_id"])["item_id"].chunks)
+
+
+def _cut_block(path: str, item_keys: PartRef, job: _Job) -> Iterator[tuple[int, PartRef]]:
+    """The part of each partition, also where it has no rows: every shard is written."""
+    block = read_block(path, EVENT_LOG_SCHEMA.names if job.events.is_any_in_use else None)
+    block = encode_items(select_events(block, job.events), read_column(item_keys))
+    name = os.path.join(job.scratch, os.path.basename(path))
+    yield from enumerate(write_tables(name, cut_by_user(block, job.num_partitions)))
+
+
+def _order_partition(grouped: tuple[int, Iterable[PartRef]], job: _Job) -> _Partition:
+    """Brings the interactions of a partition into the order of histories."""
+    number, blocks = grouped
+    # Sorted: what is written must not depend on how a runner grouped.
+    parts = map(read_part, sorted(blocks))
+    part = order_part(pa.concat_tables(parts), job.config, job.time_scale)
+    path = os.path.join(job.scratch, f"partition-{number:05d}-ordered")
+    keys, interactions = write_tables(path, [pa.table({"key": part.keys}), part.interactions])
+    return _Partition(number, keys, interactions, part.removed)
+
+
+def _find_kept(partitions: list[_Partition], item_keys: PartRef, job: _Job) -> _Kept:
+    """Filters on one worker: codes are few bytes, and every round needs the one before."""
+    core = k_core_filter(
+        [
+            UserPairs(partition.keys.num_rows, functools.partial(read_part, partition.interactions))
+            for partition in sorted(partitions)
+        ],
+        item_keys.num_rows,
+        min_user_interactions=job.config.min_user_interactions,
+        min_item_interactions=job.config.min_item_interactions,
+        rounds=job.config.k_core_rounds,
+    )
+    tables = [pa.table({"kept": mask}) for mask in (*core.users, core.items)]
+    *users, items = write_tables(os.path.join(job.scratch, "kept"), tables)
+    return _Kept(users, items, core.removed)
+
+
+def _kept_interactions(partition: _Partition, kept: _Kept) -> pa.Table:
+    users, items = (
+        read_part(ref)["kept"].to_numpy() for ref in (kept.users[partition.number], kept.items)
+    )
+    return keep(read_part(partition.interactions), users, items)
+
+
+def _count_times(partition: _Partition, kept: _Kept) -> ValueCounts:
+    """How often each time occurs among what stays, for the cuts of a split in time."""
+    return count_values(_kept_interactions(partition, kept)["timestamp"].to_numpy())
+
+
+def _count_items(
+    partition: _Partition, kept: _Kept, cuts: TimeCuts | None, job: _Job
+) -> ValueCounts:
+    """How often each item occurs where the vocabulary is taken from."""
+    return count_vocabulary_items(_kept_interactions(partition, kept), cuts, job.config)
+
+
+def _write_vocabulary(counts: ValueCounts, item_keys: PartRef, job: _Job) -> PartRef:
+    """Writes the vocabulary; gives the id of each item code."""
+    keys, previous = read_column(item_keys), job.previous_vocabulary
+    known = ItemVocabulary.read(previous) if previous else ItemVocabulary(())
+    vocabulary = known.extended(keys.take(pa.array(counts.values)), counts.counts)
+    with written_whole(os.path.join(job.vocabulary_dir, VOCABULARY_FILE), job.scratch) as path:
+        vocabulary.write(path)
+    return _write_column(pa.array(vocabulary.encode(keys)), "item_ids", job)
+
+
+def _write_shards(
+    partition: _Partition, kept: _Kept, item_ids: PartRef, cuts: TimeCuts | None, job: _Job
+) -> _WrittenPart:
+    """Splits the histories of a partition and writes a shard of each split."""
+    interactions, keys = _kept_interactions(partition, kept), read_column(partition.keys)
+    part = split_part(interactions, keys, read_column(item_ids).to_numpy(), cuts, job.config)
+    shards = write_shard(
+        job.sequences_dir, partition.number, job.num_partitions, part.splits, job.scratch
+    )
+    return _WrittenPart(shards, part.counts, add_counts([partition.removed, part.removed]))
+
+
+def _write_summary(
+    written: list[_WrittenPart], kept: _Kept, item_ids: PartRef, cuts: TimeCuts | None, job: _Job
+) -> None:
+    """Writes the statistics and the manifest; the vocabulary is there once its ids are."""
+    del item_ids
+    statistics = summarize(
+        add_counts(part.counts for part in written),
+        add_counts([job.events.removed, kept.removed, *(part.removed for part in written)]),
+        ItemVocabulary.read(os.path.join(job.vocabulary_dir, VOCABULARY_FILE)),
+        cuts or (),
+        job.config,
+    )
+    write_statistics(job.sequences_dir, statistics)
+    write_manifest(job.sequences_dir, (shard for part in written for shard in part.shards))
+
+
+def _write_column(values: pa.Array, name: str, job: _Job) -> PartRef:
+    [ref] = write_tables(os.path.join(job.scratch, name), [pa.table({name: values})])
+    return ref
