@@ -2,7 +2,7 @@
 
 import json
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 import pydantic
@@ -49,22 +49,6 @@ class SettingError(ValueError):
         )
 
 
-def check(condition: bool, name: str, requirement: str, received: object) -> None:
-    """Raises an error that says what a setting should be, unless the condition holds.
-
-    Args:
-      condition: what must hold.
-      name: the setting.
-      requirement: what it should be.
-      received: what it is.
-
-    Raises:
-      SettingError: the condition does not hold.
-    """
-    if not condition:
-        raise SettingError(name, requirement, received)
-
-
 class Config(pydantic.BaseModel):
     """The settings of a stage: checked when they are made, and never changed.
 
@@ -106,6 +90,20 @@ class Config(pydantic.BaseModel):
             words.format(**context) if words else first["msg"].removeprefix("Input should be ")
         )
         return SettingError(path, requirement, first["input"])
+
+    def require(self, condition: bool, name: str, requirement: str) -> None:
+        """Raises an error that says what a setting should be, unless the condition holds.
+
+        Args:
+          condition: what must hold.
+          name: the setting.
+          requirement: what it should be.
+
+        Raises:
+          SettingError: the condition does not hold.
+        """
+        if not condition:
+            raise SettingError(name, requirement, getattr(self, name))
 
     @classmethod
     def choices(cls, name: str) -> tuple[Any, ...]:
@@ -156,67 +154,6 @@ class Config(pydantic.BaseModel):
         if not isinstance(values, dict):
             raise ValueError(f"A {cls.__name__} should be a JSON object. Received: {text[:80]!r}.")
         return cls.from_dict(values)
-
-    def override(self, assignments: Sequence[str]) -> Self:
-        """Returns a copy with `field=value` applied, `stage.field=value` in nested configs.
-
-        A value is read as JSON where the setting is no text.
-
-        Args:
-          assignments: applied in their order, and checked together.
-
-        Raises:
-          ValueError: a setting is unknown (the valid ones are named), or a value is not allowed.
-        """
-        values = self.to_dict()
-        for key, text in map(parse_assignment, assignments):
-            self._assign(values, key, text)
-        return type(self).from_dict(values)
-
-    def _assign(self, values: dict[str, Any], key: str, text: str) -> None:
-        """Sets one setting in what `to_dict` returned."""
-        config: Any = self
-        *stages, name = key.split(".")
-        for depth, stage in enumerate(stages, start=1):
-            _check_is_setting(key, stage, values)
-            config, values = getattr(config, stage, None), values[stage]
-            setting = ".".join(stages[:depth])
-            check(isinstance(config, Config), key, f"a single field: {setting}", text)
-        _check_is_setting(key, name, values)
-        if isinstance(getattr(config, name, None), Config):
-            fields = ", ".join(f"{key}.{field}" for field in sorted(values[name]))
-            raise SettingError(key, f"a single field: {fields}", text)
-        values[name] = text if isinstance(values[name], str) else _parse_json(text)
-
-
-def parse_assignment(assignment: str) -> tuple[str, str]:
-    """Splits `stage.field=value` at the first `=`.
-
-    Raises:
-      ValueError: there is none.
-    """
-    key, separator, text = assignment.partition("=")
-    if not separator:
-        raise ValueError(
-            f"A setting should have the form stage.field=value. Received: {assignment!r}."
-        )
-    return key.strip(), text
-
-
-def _check_is_setting(key: str, name: str, values: Mapping[str, Any]) -> None:
-    if name not in values:
-        raise ValueError(
-            f"`{key}` should be a setting of the run: here one of {', '.join(sorted(values))}. "
-            f"Received: {name!r}."
-        )
-
-
-def _parse_json(text: str) -> Any:
-    """Reads JSON; what is none stays text, and its setting refuses it."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
 
 
 def _paths(values: Any, parent: str = "") -> set[str]:

@@ -4,9 +4,13 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from adarec_tf.config.base import Config, Name, Texts, check
+from adarec_tf.config.base import Config, Name, SettingError, Texts
 
 _WITHOUT_COLUMN = "empty without event_column: name the column of the log that says what a row is"
+_KNOWS_NOTHING = (
+    "with split=global_time and without sessions: what is trained on would depend on what came "
+    "after the cut"
+)
 
 
 class DataConfig(Config):
@@ -72,52 +76,40 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
         columns = (self.user_column, self.item_column, self.time_column)
-        check(len(set(columns)) == 3, "columns", "three different names", columns)
-        check(
-            self.event_column not in columns,
-            "event_column",
-            f"another than {', '.join(columns)}",
-            self.event_column,
-        )
+        if len(set(columns)) < 3:
+            raise SettingError("columns", "three different names", columns)
+        is_other = self.event_column not in columns
+        self.require(is_other, "event_column", f"another than {', '.join(columns)}")
         return self
 
     @model_validator(mode="after")
     def _check_repeats(self) -> Self:
-        check(
+        self.require(
             self.repeats != "keep_last" or self._knows_what_comes,
             "repeats",
-            "another with split=global_time and without sessions: what is trained on would depend "
-            "on what came after the cut",
-            self.repeats,
+            f"another {_KNOWS_NOTHING}",
         )
         return self
 
     @model_validator(mode="after")
     def _check_events(self) -> Self:
-        events, weights = self.events, self.event_weights
-        has_column = bool(self.event_column)
-        check(has_column or not events, "events", _WITHOUT_COLUMN, events)
-        check(len(set(events)) == len(events), "events", "different event types", events)
-        if not weights:
+        events, has_column = self.events, bool(self.event_column)
+        self.require(has_column or not events, "events", _WITHOUT_COLUMN)
+        self.require(len(set(events)) == len(events), "events", "different event types")
+        if not self.event_weights:
             return self
-        check(has_column, "event_weights", _WITHOUT_COLUMN, weights)
-        check(
-            not events or set(weights) <= set(events),
-            "event_weights",
-            f"of types that stay (events={', '.join(events)})",
-            weights,
-        )
-        check(
-            self.repeats != "keep",
-            "event_weights",
-            "empty with repeats=keep: they say which of several interactions with an item stays",
-            weights,
-        )
-        check(
-            self._knows_what_comes,
-            "event_weights",
-            "empty with split=global_time and without sessions: what is trained on would depend on "
-            "what came after the cut",
-            weights,
-        )
+        for is_met, requirement in (
+            (has_column, _WITHOUT_COLUMN),
+            (
+                not events or set(self.event_weights) <= set(events),
+                f"of types that stay (events={', '.join(events)})",
+            ),
+            (
+                self.repeats != "keep",
+                "empty with repeats=keep: they say which of several interactions with an item "
+                "stays",
+            ),
+            (self._knows_what_comes, f"empty {_KNOWS_NOTHING}"),
+        ):
+            self.require(is_met, "event_weights", requirement)
         return self

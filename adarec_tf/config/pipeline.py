@@ -1,11 +1,12 @@
 """A whole run: the scene, the seed and every stage."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 from pydantic import NonNegativeInt, field_validator, model_validator
 
-from adarec_tf.config.base import Config, Name, parse_assignment
+from adarec_tf.config.base import Config, Name, SettingError
 from adarec_tf.config.data import DataConfig
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.evaluation import EvaluationConfig
@@ -64,16 +65,51 @@ class PipelineConfig(Config):
           ValueError: a setting is unknown (the valid ones are named), or a value is not allowed.
         """
         values = self.to_dict()
-        settings = [parse_assignment(assignment) for assignment in assignments]
+        settings = [_parse_assignment(assignment) for assignment in assignments]
         for key, text in settings:
             if key == "teacher.name":
-                values["teacher"] = _other_teacher(values["teacher"], text)
+                defaults = TeacherConfig.kind(text)(name=text).to_dict()
+                kept = {
+                    name: values["teacher"].get(name, value) for name, value in defaults.items()
+                }
+                values["teacher"] = kept | {"name": text}
         for key, text in settings:
             self._assign(values, key, text)
         return type(self).from_dict(values)
 
+    def _assign(self, values: dict[str, Any], key: str, text: str) -> None:
+        """Sets one setting in what `to_dict` returned."""
+        stage, _, field = key.partition(".")
+        is_stage = isinstance(getattr(self, stage, None), Config)
+        holder = values[stage] if is_stage else values
+        if is_stage and not field:
+            fields = ", ".join(f"{stage}.{name}" for name in sorted(holder))
+            raise SettingError(key, f"a single field: {fields}", text)
+        name, *deeper = (field if is_stage else key).split(".")
+        if name not in holder:
+            raise ValueError(
+                f"`{key}` should be a setting of the run: here one of {', '.join(sorted(holder))}. "
+                f"Received: {name!r}."
+            )
+        if deeper:
+            single = key.removesuffix(f".{'.'.join(deeper)}")
+            raise SettingError(key, f"a single field: {single}", text)
+        holder[name] = text if isinstance(holder[name], str) else _parse_json(text)
 
-def _other_teacher(values: dict[str, Any], name: str) -> dict[str, Any]:
-    """The settings of another kind of teacher: what both have is kept, the rest is by default."""
-    defaults = TeacherConfig.kind(name)(name=name).to_dict()
-    return {**defaults, **{k: v for k, v in values.items() if k in defaults}, "name": name}
+
+def _parse_assignment(assignment: str) -> tuple[str, str]:
+    """Splits `stage.field=value` at the first `=`."""
+    key, separator, text = assignment.partition("=")
+    if not separator:
+        raise ValueError(
+            f"A setting should have the form stage.field=value. Received: {assignment!r}."
+        )
+    return key.strip(), text
+
+
+def _parse_json(text: str) -> Any:
+    """Reads JSON; what is none stays text, and its setting refuses it."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from adarec_tf.config.base import Sizes, check
+from adarec_tf.config.base import SettingError, Sizes
 from adarec_tf.config.training import FitConfig
 
 
@@ -51,41 +51,28 @@ class SearchConfig(FitConfig):
     """File of a genotype, or FILE:NUMBER of a front's student, taken in place of a search."""
 
     @model_validator(mode="after")
-    def _check_widths(self) -> Self:
+    def _check(self) -> Self:
         widths = self.hidden_dims
-        check(
+        self.require(
             len(set(widths)) == len(widths) != 1,
             "hidden_dims",
             "empty, or two or more different widths",
-            widths,
         )
-        check(
+        self.require(
             not (widths and self.cost_table),
             "cost_table",
             "empty with hidden_dims: a table is of one width",
-            self.cost_table,
         )
-        return self
-
-    @model_validator(mode="after")
-    def _check_effort(self) -> Self:
-        check(
+        self.require(
             self.warmup_epochs < self.max_epochs,
             "warmup_epochs",
             f"less than max_epochs={self.max_epochs}, so that the alphas are trained at all",
-            self.warmup_epochs,
         )
-        check(
-            self.front_size != 1,
-            "front_size",
-            "0, or 2 or more: one student is no front",
-            self.front_size,
-        )
-        check(
+        self.require(self.front_size != 1, "front_size", "0, or 2 or more: one student is no front")
+        self.require(
             self.method != "evolution" or self.num_evaluations > 0,
             "num_evaluations",
             "positive with method=evolution, which spends them",
-            self.num_evaluations,
         )
         return self
 
@@ -101,10 +88,7 @@ class SearchConfig(FitConfig):
         Raises:
           ValueError: there are fewer than `min_cells`.
         """
-        check(
-            self.min_cells <= num_cells,
-            "search.min_cells",
-            f"at most student.num_cells={num_cells}",
-            self.min_cells,
-        )
+        if self.min_cells > num_cells:
+            requirement = f"at most student.num_cells={num_cells}"
+            raise SettingError("search.min_cells", requirement, self.min_cells)
         return num_cells - self.min_cells if self.min_cells > 0 else 0

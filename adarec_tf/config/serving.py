@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import PositiveInt, model_validator
 
-from adarec_tf.config.base import Config, Name, check
+from adarec_tf.config.base import Config, Name
 
 
 class ServingConfig(Config):
@@ -24,12 +24,10 @@ class ServingConfig(Config):
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
-        ca, cert = self.server_tls_ca, self.server_tls_cert
-        check(
-            bool(self.server_address) or not ca,
-            "server_tls_ca",
-            "given with server_address alone",
-            ca,
-        )
-        check(bool(ca) or not cert, "server_tls_cert", "given with server_tls_ca alone", cert)
+        for name, needed in (
+            ("server_tls_ca", "server_address"),
+            ("server_tls_cert", "server_tls_ca"),
+        ):
+            is_met = bool(getattr(self, needed)) or not getattr(self, name)
+            self.require(is_met, name, f"given with {needed} alone")
         return self

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import NonNegativeInt, model_validator
 
-from adarec_tf.config.base import Config, check
+from adarec_tf.config.base import Config
 
 
 class SpansConfig(Config):
@@ -20,10 +20,9 @@ class SpansConfig(Config):
 
     @model_validator(mode="after")
     def _check_last(self) -> Self:
-        check(
+        self.require(
             bool(re.fullmatch(r"|\d+|\d{4}-\d\d-\d\d", self.last)),
             "last",
             'a date such as 2026-11-30, a span\'s number, or "" for the newest span',
-            self.last,
         )
         return self

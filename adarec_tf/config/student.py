@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from adarec_tf.config.base import Config, ShareBelowOne, check
+from adarec_tf.config.base import Config, ShareBelowOne
 
 
 class StudentConfig(Config):
@@ -22,18 +22,12 @@ class StudentConfig(Config):
     """Number format of the item table, in training and serving; convolutions are float32 with
     float32, else int8."""
 
-    @property
-    def kernel_format(self) -> str:
-        """Number format of the convolutions."""
-        return kernel_format(self.precision)
-
     @model_validator(mode="after")
     def _check_precision(self) -> Self:
-        check(
+        self.require(
             self.precision != "int4" or self.hidden_dim % 2 == 0,
             "hidden_dim",
             "even with precision=int4, two numbers a byte",
-            self.hidden_dim,
         )
         return self
 

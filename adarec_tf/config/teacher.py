@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from adarec_tf.config.base import Config, ShareBelowOne, check
+from adarec_tf.config.base import Config, SettingError, ShareBelowOne
 
 
 class TeacherConfig(Config):
@@ -36,7 +36,7 @@ class TeacherConfig(Config):
     @model_validator(mode="after")
     def _check_name(self) -> Self:
         kind = self.kind(self.name)
-        check(type(self) is kind, "name", f"that of a {type(self).__name__}", self.name)
+        self.require(type(self) is kind, "name", f"that of a {type(self).__name__}")
         return self
 
     @classmethod
@@ -46,7 +46,8 @@ class TeacherConfig(Config):
         Raises:
           SettingError: no teacher has this name.
         """
-        check(name in cls.KINDS, "name", f"one of {', '.join(sorted(cls.KINDS))}", name)
+        if name not in cls.KINDS:
+            raise SettingError("name", f"one of {', '.join(sorted(cls.KINDS))}", name)
         return cls.KINDS[name]
 
     @classmethod
@@ -81,11 +82,10 @@ class _AttentionConfig(TeacherConfig):
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
-        check(
+        self.require(
             self.hidden_dim % self.num_heads == 0,
             "num_heads",
             f"a divisor of hidden_dim={self.hidden_dim}",
-            self.num_heads,
         )
         return self
 
