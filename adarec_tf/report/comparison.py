@@ -121,7 +121,7 @@ def _costs(
 
 
 def judge(
-    rows: Mapping[str, Mapping[str, float | int | None]], config: EvaluationConfig, *, k: int = 10
+    rows: Mapping[str, Mapping[str, Any]], config: EvaluationConfig, *, k: int = 10
 ) -> Blessing:
     """Decides whether the student may be served.
 
@@ -130,33 +130,21 @@ def judge(
       config: what is asked of the student.
       k: cut-off of the NDCG compared.
     """
-    verdicts = (_judge_accuracy(rows, config, k), _judge_latency(rows, config))
-    return Blessing(all(is_met for is_met, _ in verdicts), tuple(reason for _, reason in verdicts))
-
-
-def _judge_accuracy(
-    rows: Mapping[str, Mapping[str, Any]], config: EvaluationConfig, k: int
-) -> tuple[bool, str]:
-    teacher_ndcg, student_ndcg = (rows[name][f"ndcg@{k}/full"] for name in ("teacher", "student"))
-    if teacher_ndcg == 0:
-        return False, f"The teacher's NDCG@{k} is 0: it teaches nothing that could be kept."
-    kept, asked = student_ndcg / teacher_ndcg, config.min_teacher_ndcg_share
-    is_met = kept >= asked
-    keeps = "keeps" if is_met else "keeps only"
+    teacher, student = rows["teacher"], rows["student"]
+    teacher_ndcg, student_ndcg = (row[f"ndcg@{k}/full"] for row in (teacher, student))
+    kept = student_ndcg / teacher_ndcg if teacher_ndcg > 0 else 0.0
+    is_accurate = teacher_ndcg > 0 and kept >= config.min_teacher_ndcg_share
     # Truncated, not rounded: 89.96% must not read as the 90.0% that were asked.
-    return is_met, (
-        f"The student {keeps} {int(1000 * kept) / 10:.1f}% of the teacher's NDCG@{k} "
-        f"(at least {100 * asked:.1f}% asked)."
+    accuracy = (
+        f"The student {'keeps' if is_accurate else 'keeps only'} {int(1000 * kept) / 10:.1f}% of "
+        f"the teacher's NDCG@{k} (at least {100 * config.min_teacher_ndcg_share:.1f}% asked)."
     )
-
-
-def _judge_latency(
-    rows: Mapping[str, Mapping[str, Any]], config: EvaluationConfig
-) -> tuple[bool, str]:
-    latency_ms, allowed_ms = rows["student"]["latency_p50_ms"], config.max_latency_ms
-    is_met = latency_ms <= allowed_ms
-    answers = "answers" if is_met else "needs too long: it answers"
-    return is_met, (
-        f"The student {answers} in {latency_ms:.2f} ms at the median "
-        f"(at most {allowed_ms:.2f} ms asked)."
+    if teacher_ndcg == 0:
+        accuracy = f"The teacher's NDCG@{k} is 0: it teaches nothing that could be kept."
+    latency_ms = student["latency_p50_ms"]
+    is_fast = latency_ms <= config.max_latency_ms
+    latency = (
+        f"The student {'answers' if is_fast else 'needs too long: it answers'} in "
+        f"{latency_ms:.2f} ms at the median (at most {config.max_latency_ms:.2f} ms asked)."
     )
+    return Blessing(is_accurate and is_fast, (accuracy, latency))

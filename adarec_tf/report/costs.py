@@ -16,11 +16,6 @@ def print_costs(table: CostTable, console: Console | None = None) -> None:
       console: where to; standard output if None.
     """
     console = console or standard_output()
-    console.print(_costs(table))
-    print_lines(console, _shape_line(table), _machine_line(table), _error_line(table))
-
-
-def _costs(table: CostTable) -> Table:
     shown = Table(title="Cost of an operation on one edge of one cell", title_justify="left")
     shown.add_column("")
     for name in ("parameters", "MACs", "bytes", "1 history", f"{SERVED_BATCH} histories"):
@@ -30,32 +25,21 @@ def _costs(table: CostTable) -> Table:
     shown.add_section()
     shown.add_row("student without operations", *_cells(table.rest))
     shown.add_row("teacher", *_cells(table.teacher))
-    return shown
+    console.print(shown)
+    shape, errors = table.shape, np.abs(table.latency_errors)
+    print_lines(
+        console,
+        f"Students: {shape.num_cells} cells of {shape.num_nodes} nodes, hidden_dim "
+        f"{shape.hidden_dim}, {shape.precision} table of {shape.num_items:,} items, "
+        f"histories of {shape.max_length} items.",
+        "Machine: {cpu}, {cores} cores, TensorFlow {tensorflow}.".format(**table.machine),
+        f"Latency of a student from that of {len(errors) - 1} others: off by "
+        f"{np.median(errors):.1%} at the median, {errors.max():.1%} at most. "
+        "Much more than 5% and 15% tell of a busy machine: measure again.",
+    )
 
 
 def _cells(cost: Cost) -> list[str]:
     counts = (cost.parameters, cost.macs, cost.served_bytes)
     latencies_ms = (cost.latency_ms, cost.batch_latency_ms)
     return [*(f"{count:,}" for count in counts), *(f"{value:.4f} ms" for value in latencies_ms)]
-
-
-def _shape_line(table: CostTable) -> str:
-    shape = table.shape
-    return (
-        f"Students: {shape.num_cells} cells of {shape.num_nodes} nodes, hidden_dim "
-        f"{shape.hidden_dim}, {shape.precision} table of {shape.num_items:,} items, "
-        f"histories of {shape.max_length} items."
-    )
-
-
-def _machine_line(table: CostTable) -> str:
-    return "Machine: {cpu}, {cores} cores, TensorFlow {tensorflow}.".format(**table.machine)
-
-
-def _error_line(table: CostTable) -> str:
-    errors = np.abs(table.latency_errors)
-    return (
-        f"Latency of a student from that of {len(errors) - 1} others: off by "
-        f"{np.median(errors):.1%} at the median, {errors.max():.1%} at most. "
-        "Much more than 5% and 15% tell of a busy machine: measure again."
-    )

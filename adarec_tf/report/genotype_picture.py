@@ -1,12 +1,10 @@
 """A picture of a student's architecture: the graph of every distinct cell."""
 
-import math
 import os
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
-from matplotlib.path import Path as Curve
 
 from adarec_tf.models.students.genotype import Edge, Genotype
 from adarec_tf.models.students.primitives import NONE, PRIMITIVES
@@ -15,9 +13,7 @@ from adarec_tf.report.picture_file import write_picture
 # One unit of the drawing is one inch.
 _GAP = 1.3  # between neighboring nodes: room for a label between them
 _RADIUS = 0.24  # of a node
-_RISE = 0.55  # of an edge above the nodes, for every node it passes over
-_FALL = 0.24  # of an output edge below them, likewise
-_SIDEWAYS = math.radians(45)  # from the vertical, where an edge over one node leaves its own
+_FALL = 0.24  # of an output edge below the nodes, for every node it passes over
 _MAX_COLUMNS = 2
 _DEAD = "#c4c4c4"
 _OUTPUT = "#8a8a8a"
@@ -37,10 +33,12 @@ def draw_genotype(genotype: Genotype, path: str | os.PathLike[str]) -> None:
       genotype: the architecture.
       path: of the PNG, which appears when it is complete; its folder is created.
     """
-    cells = _distinct_cells(genotype)
+    cells: dict[tuple[Edge, ...], list[int]] = {}
+    for number, cell in enumerate(genotype.cells, start=1):
+        cells.setdefault(cell, []).append(number)
     output = genotype.num_nodes + 1
-    spans = [e.target - e.source for cell in cells for e in cell if e.primitive != NONE]
-    heights = (-_FALL * output - _RADIUS, _RISE * max(spans, default=1) + _RADIUS)
+    rises = [_rise(edge) for cell in cells for edge in cell if edge.primitive != NONE]
+    heights = (-_FALL * output - _RADIUS, max(rises, default=0.0) + 2 * _RADIUS)
     num_columns = min(len(cells), _MAX_COLUMNS)
     num_rows = -(-len(cells) // num_columns)
     size = (num_columns * (output + 1) * _GAP, num_rows * (heights[1] - heights[0] + 0.6) + 0.4)
@@ -62,14 +60,6 @@ def draw_genotype(genotype: Genotype, path: str | os.PathLike[str]) -> None:
     write_picture(figure, path)
 
 
-def _distinct_cells(genotype: Genotype) -> dict[tuple[Edge, ...], list[int]]:
-    """Each different cell, and the numbers of those that look like it, from 1."""
-    numbers: dict[tuple[Edge, ...], list[int]] = {}
-    for number, cell in enumerate(genotype.cells, start=1):
-        numbers.setdefault(cell, []).append(number)
-    return numbers
-
-
 def _title(numbers: list[int]) -> str:
     if len(numbers) == 1:
         return f"cell {numbers[0]}"
@@ -80,15 +70,17 @@ def _title(numbers: list[int]) -> str:
 
 def _draw_cell(axes: Axes, cell: tuple[Edge, ...], output: int) -> None:
     alive = _alive_nodes(cell)
-    for node in range(output):
-        if node in alive:
-            _draw_output_edge(axes, node, output)
+    names = ["in", *map(str, range(1, output)), "out"]
+    nodes = [
+        _draw_node(axes, node, name, node in alive or node == output)
+        for node, name in enumerate(names)
+    ]
+    for node in sorted(alive):
+        fall = -_FALL * (output - node) if output - node > 1 else 0.0
+        _draw_arrow(axes, nodes[node], nodes[output], fall, _OUTPUT, linestyle="dashed")
     for edge in cell:
         if edge.primitive != NONE:
-            _draw_edge(axes, edge, edge.source in alive)
-    for node in range(output + 1):
-        name = {0: "in", output: "out"}.get(node, str(node))
-        _draw_node(axes, node, name, node in alive or node == output)
+            _draw_operation(axes, edge, nodes, edge.source in alive)
 
 
 def _alive_nodes(cell: tuple[Edge, ...]) -> set[int]:
@@ -100,24 +92,30 @@ def _alive_nodes(cell: tuple[Edge, ...]) -> set[int]:
     return alive
 
 
-def _draw_node(axes: Axes, node: int, name: str, is_alive: bool) -> None:
-    color = _INK if is_alive else _DEAD
-    fill = _NODE_FILL if is_alive else "white"
-    axes.add_patch(Circle((node * _GAP, 0), _RADIUS, ec=color, fc=fill, lw=1.3, zorder=3))
+def _draw_node(axes: Axes, node: int, name: str, is_alive: bool) -> Circle:
+    color, fill = (_INK, _NODE_FILL) if is_alive else (_DEAD, "white")
     axes.text(node * _GAP, 0, name, ha="center", va="center", fontsize=9, color=color, zorder=4)
+    return axes.add_patch(Circle((node * _GAP, 0), _RADIUS, ec=color, fc=fill, lw=1.3, zorder=3))
 
 
-def _draw_edge(axes: Axes, edge: Edge, is_alive: bool) -> None:
-    """An operation: an arc over the nodes that it passes, with its name at the top."""
-    primitive = PRIMITIVES[edge.primitive]
-    color = _COLORS.get(primitive.dilation_rate, _INK) if is_alive else _DEAD
+def _rise(edge: Edge) -> float:
+    """How high an edge goes: the farther the steeper, so that a node's edges part at once."""
     span = edge.target - edge.source
-    rise = 0.0 if span == 1 else _RISE * span
-    _draw_arrow(axes, edge.source, edge.target, rise, color, "solid" if is_alive else "dotted", 1.5)
+    return (0.25 + 0.1 * span) * span if span > 1 else 0.0
+
+
+def _draw_operation(axes: Axes, edge: Edge, nodes: list[Circle], is_alive: bool) -> None:
+    """An arc over the nodes that an edge passes, with the operation's name at the top."""
+    color = _COLORS.get(PRIMITIVES[edge.primitive].dilation_rate, _INK) if is_alive else _DEAD
+    style = "solid" if is_alive else "dotted"
+    source, target = nodes[edge.source], nodes[edge.target]
+    _draw_arrow(axes, source, target, _rise(edge), color, linestyle=style, linewidth=1.5)
+    # In two lines, if it is long: `dilated_2` over `conv_3`.
+    head, *tail = edge.primitive.rsplit("_", 2)
     axes.text(
         (edge.source + edge.target) / 2 * _GAP,
-        rise,
-        _label(edge.primitive),
+        _rise(edge),
+        f"{head}\n{'_'.join(tail)}" if len(tail) == 2 else edge.primitive,
         ha="center",
         va="center",
         fontsize=8,
@@ -128,45 +126,25 @@ def _draw_edge(axes: Axes, edge: Edge, is_alive: bool) -> None:
     )
 
 
-def _draw_output_edge(axes: Axes, node: int, output: int) -> None:
-    span = output - node
-    fall = 0.0 if span == 1 else -_FALL * span
-    _draw_arrow(axes, node, output, fall, _OUTPUT, "dashed", 0.9)
-
-
 def _draw_arrow(
-    axes: Axes, source: int, target: int, height: float, color: str, style: str, width: float
+    axes: Axes, source: Circle, target: Circle, height: float, color: str, **style: object
 ) -> None:
-    """A straight arrow, or a curve whose top (bottom, if negative) is at `height`."""
-    start, end = source * _GAP, target * _GAP
-    if height == 0.0:
-        curve = Curve([(start + _RADIUS, 0.0), (end - _RADIUS, 0.0)])
-    else:
-        # The farther an edge goes the steeper it starts, so that a node's edges part at once.
-        angle = _SIDEWAYS / (target - source - 1)
-        aside, side = _RADIUS * math.sin(angle), math.copysign(_RADIUS * math.cos(angle), height)
-        # A quadratic curve's top is half way to its control point.
-        control = ((start + end) / 2, 2 * height - side)
-        curve = Curve(
-            [(start + aside, side), control, (end - aside, side)],
-            [Curve.MOVETO, Curve.CURVE3, Curve.CURVE3],
-        )
+    """An arrow whose top (bottom, if negative) is at `height`."""
+    (start, _), (end, _) = source.center, target.center
     axes.add_patch(
         FancyArrowPatch(
-            path=curve,
+            source.center,
+            target.center,
+            # A quadratic curve's top is half way to its control point.
+            connectionstyle=f"arc3,rad={-2 * height / (end - start)}",
+            patchA=source,
+            patchB=target,
             arrowstyle="-|>",
             mutation_scale=9,
             color=color,
-            linestyle=style,
-            linewidth=width,
             shrinkA=0,
             shrinkB=0,
             zorder=2,
+            **style,
         )
     )
-
-
-def _label(primitive: str) -> str:
-    """An operation's name in two lines, if it is long: `dilated_2` over `conv_3`."""
-    parts = primitive.rsplit("_", 2)
-    return f"{parts[0]}\n{parts[1]}_{parts[2]}" if len(parts) == 3 else primitive

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ _MOVED = "alphas_moved"
 _WARMUP_COLOR = "#eeeeee"
 _LINE_COLOR = "#0072b2"
 _OTHER_COLOR = "#b8b8b8"
+_BAR_EDGES: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.5}
 # Of depths, the deepest darkest.
 _SHALLOW_COLOR, _DEEP_COLOR = (0.80, 0.88, 0.94), (0.0, 0.28, 0.45)
 # In the order of `PRIMITIVES`, of Okabe and Ito's palette: the convolutions in pairs, the larger
@@ -60,30 +61,33 @@ def draw_search(trace: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
     check_records(trace, (_ENTROPY, SELECTION_METRIC, _ALPHAS, _MOVED))
     figure = Figure(figsize=_SIZE, layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.0, 1.25])
-    *others, chosen = _widths(trace)
+    groups = itertools.groupby(trace, key=lambda record: record.get(_WIDTH))
+    *others, chosen = widths = [list(records) for _, records in groups]
     entropy_axes, metric_axes, *depth_axes = top.subplots(1, 3 if _DEPTHS in chosen[0] else 2)
     share_axes = bottom.subplots()
-    for records in (*others, chosen):
+    for records in widths:
+        epochs = range(1, len(records) + 1)
         color = _LINE_COLOR if records is chosen else _OTHER_COLOR
-        _draw_line(entropy_axes, records, _ENTROPY, color)
-        _draw_line(metric_axes, records, SELECTION_METRIC, color)
+        label = f"width {records[0].get(_WIDTH)}"
+        for axes, name in ((entropy_axes, _ENTROPY), (metric_axes, SELECTION_METRIC)):
+            values = [record[name] for record in records]
+            axes.plot(epochs, values, color=color, marker="o", markersize=4, label=label)
     entropy_axes.set_title("Entropy of the choices, 1 is undecided", fontsize="medium")
     entropy_axes.set_ylim(0.0, 1.05)
     metric_axes.set_title("Likeliest student, validation NDCG@10", fontsize="medium")
     if others:
         metric_axes.legend(fontsize="small")
     for axes in depth_axes:
-        _draw_depths(axes, chosen)
-    _draw_shares(share_axes, np.array([_shares(record[_ALPHAS]) for record in chosen]))
+        axes.set_title("Probability of each depth", fontsize="medium")
+        depths = [f"{cells} cells" if cells != "1" else "1 cell" for cells in chosen[0][_DEPTHS]]
+        colors = np.linspace(_SHALLOW_COLOR, _DEEP_COLOR, len(depths))
+        _draw_bars(axes, [[*record[_DEPTHS].values()] for record in chosen], depths, colors)
+    share_axes.set_title("Share of each operation, mean over edges", fontsize="medium")
+    shares = [_shares(record[_ALPHAS]) for record in chosen]
+    _draw_bars(share_axes, shares, [*PRIMITIVES], itertools.cycle(_OPERATION_COLORS))
     for axes in (entropy_axes, metric_axes, *depth_axes, share_axes):
-        _draw_epochs(axes, max((*others, chosen), key=len))
+        _draw_epochs(axes, max(widths, key=len))
     write_picture(figure, path)
-
-
-def _widths(trace: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """The records of each width; all of them where one alone was searched."""
-    groups = itertools.groupby(trace, key=lambda record: record.get(_WIDTH))
-    return [list(records) for _, records in groups]
 
 
 def _shares(alphas: Sequence[Any]) -> np.ndarray:
@@ -92,50 +96,19 @@ def _shares(alphas: Sequence[Any]) -> np.ndarray:
     return scipy.special.softmax(rows, axis=-1).mean(axis=0)
 
 
-def _draw_line(axes: Axes, records: Sequence[Mapping[str, Any]], name: str, color: str) -> None:
-    values = [record[name] for record in records]
-    label = f"width {records[0][_WIDTH]}" if _WIDTH in records[0] else None
-    epochs = range(1, len(records) + 1)
-    axes.plot(epochs, values, color=color, marker="o", markersize=4, label=label)
-
-
-def _draw_depths(axes: Axes, records: Sequence[Mapping[str, Any]]) -> None:
-    names = [f"{cells} cells" if cells != "1" else "1 cell" for cells in records[0][_DEPTHS]]
-    shares = np.array([list(record[_DEPTHS].values()) for record in records])
-    _draw_bars(axes, shares, names, np.linspace(_SHALLOW_COLOR, _DEEP_COLOR, len(names)).tolist())
-    axes.set_title("Probability of each depth", fontsize="medium")
-
-
-def _draw_shares(axes: Axes, shares: np.ndarray) -> None:
-    colors = list(itertools.islice(itertools.cycle(_OPERATION_COLORS), len(PRIMITIVES)))
-    _draw_bars(axes, shares, list(PRIMITIVES), colors)
-    axes.set_title("Share of each operation, mean over edges", fontsize="medium")
-
-
-def _draw_bars(axes: Axes, shares: np.ndarray, names: Sequence[str], colors: Sequence[Any]) -> None:
+def _draw_bars(
+    axes: Axes, shares: Sequence[Any], names: Sequence[str], colors: Iterable[Any]
+) -> None:
     """Bars that add up to 1, one an epoch: shares [epochs, names]."""
-    epochs = np.arange(1, len(shares) + 1)
-    floor = np.zeros(len(shares))
-    for index, (name, color) in enumerate(zip(names, colors, strict=True)):
-        axes.bar(
-            epochs,
-            shares[:, index],
-            bottom=floor,
-            color=color,
-            label=name,
-            edgecolor="white",
-            linewidth=0.5,
-        )
-        floor += shares[:, index]
+    heights = np.array(shares).T
+    floors = np.cumsum(heights, axis=0) - heights
+    for name, height, floor, color in zip(names, heights, floors, colors, strict=False):
+        epochs = range(1, len(shares) + 1)
+        axes.bar(epochs, height, bottom=floor, label=name, color=color, **_BAR_EDGES)
     axes.set_ylim(0.0, 1.0)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     # The last drawn is on top.
-    axes.legend(
-        reverse=True,
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        fontsize="small",
-    )
+    axes.legend(reverse=True, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
 
 
 def _draw_epochs(axes: Axes, trace: Sequence[Mapping[str, Any]]) -> None:

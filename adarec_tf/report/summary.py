@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,27 @@ from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.report.console import print_lines, standard_output
 from adarec_tf.report.front_table import front_lines, front_table
 
+# The columns of the table, and the figures in them.
 _METRICS = {"HR@10": "hit_rate@10/full", "NDCG@10": "ndcg@10/full", "MRR@10": "mrr@10/full"}
-_COUNTS = {
-    "parameters": "parameters",
-    "of which embedding": "embedding_parameters",
-    "encoder MACs": "encoder_macs",
+_COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "parameters": ("parameters", "{:,}".format),
+    "of which embedding": ("embedding_parameters", "{:,}".format),
+    "encoder MACs": ("encoder_macs", "{:,}".format),
+    "bundle": ("bundle_bytes", rich.filesize.decimal),
+    "p50": ("latency_p50_ms", "{:.2f} ms".format),
+    "p99": ("latency_p99_ms", "{:.2f} ms".format),
 }
-_LATENCIES = {"p50": "latency_p50_ms", "p99": "latency_p99_ms"}
+_SPLITS = {
+    "leave-one-out": "leave-one-out, test targets",
+    "global-time": "global time split, first items after the cut",
+}
+_SEEN = {"exclude": "are no candidates", "keep": "stay candidates"}
+_PICTURES = {
+    "genotype_picture": "the student found",
+    "search_picture": "how it was found",
+    "front_picture": "what other budgets buy",
+    "transport_picture": "which teacher layers taught which",
+}
 
 
 def print_summary(
@@ -45,17 +59,15 @@ def print_summary(
       console: where to; standard output if None.
     """
     console = console or standard_output()
+    genotype = Genotype.from_json(json.dumps(result["genotype"]))
     console.print()
-    console.print(comparison_table(result))
+    console.print(_comparison_table(result))
     print_lines(
         console,
-        _protocol_line(result),
-        _interval_line(result),
-        *_spans_lines(result),
-        *_start_lines(result),
-        _removed_line(result),
+        *_data_lines(result),
         "",
-        *genotype_lines(result),
+        "Student found:",
+        *(f"  {line}" for line in genotype.describe().splitlines()),
         "",
     )
     if result["front"] is not None:
@@ -65,107 +77,64 @@ def print_summary(
         console,
         *_release_lines(result),
         "",
-        *_place_lines(result, workdir, log_path),
+        *_place_lines(result["paths"], workdir, log_path),
         "",
         *_next_lines(result, workdir, command),
         str(result_path),
     )
 
 
-def comparison_table(result: Mapping[str, Any]) -> Table:
-    """One row a model, from `result["models"]`."""
+def _comparison_table(result: Mapping[str, Any]) -> Table:
+    """One row a model; a dash where a baseline has no figure."""
     table = Table(title=f"Scene {result['scene']}, seed {result['seed']}", title_justify="left")
     table.add_column("model")
-    for name in (*_METRICS, *_COUNTS, "bundle", *_LATENCIES):
+    for name in (*_METRICS, *_COSTS):
         table.add_column(name, justify="right")
     for name, row in result["models"].items():
-        table.add_row(
-            name,
-            *(f"{row[key]:.4f}" for key in _METRICS.values()),
-            *(_shown(row[key], "{:,}".format) for key in _COUNTS.values()),
-            _shown(row["bundle_bytes"], rich.filesize.decimal),
-            *(_shown(row[key], "{:.2f} ms".format) for key in _LATENCIES.values()),
-        )
+        metrics = (f"{row[key]:.4f}" for key in _METRICS.values())
+        costs = ("–" if row[key] is None else shape(row[key]) for key, shape in _COSTS.values())
+        table.add_row(name, *metrics, *costs)
     return table
 
 
-def _shown(value: Any, shape: Callable[[Any], str]) -> str:
-    """A figure; a dash where a baseline has none."""
-    return "–" if value is None else shape(value)
-
-
-def genotype_lines(result: Mapping[str, Any]) -> list[str]:
-    """The student's architecture in words."""
-    genotype = Genotype.from_json(json.dumps(result["genotype"]))
-    return ["Student found:", *(f"  {line}" for line in genotype.describe().splitlines())]
-
-
-def _protocol_line(result: Mapping[str, Any]) -> str:
+def _data_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """What the figures are of, and how sure they are."""
     protocol = result["protocol"]
-    seen = {"exclude": "are no candidates", "keep": "stay candidates"}[protocol["seen"]]
-    split = {
-        "leave-one-out": "leave-one-out, test targets",
-        "global-time": "global time split, first items after the cut",
-    }[protocol["split"]]
-    return (
-        f"Protocol: {split} of {protocol['num_users']:,} users, ranked among "
-        f"the full catalog of {protocol['num_items']:,} items; items of the history {seen}. "
-        f"Latency: one request in process."
+    yield (
+        f"Protocol: {_SPLITS[protocol['split']]} of {protocol['num_users']:,} users, ranked among "
+        f"the full catalog of {protocol['num_items']:,} items; items of the history "
+        f"{_SEEN[protocol['seen']]}. Latency: one request in process."
     )
-
-
-def _interval_line(result: Mapping[str, Any]) -> str:
-    intervals = {model: of_model["ndcg@10/full"] for model, of_model in result["intervals"].items()}
-    shown = (f"{name} {_range(intervals[name])}" for name in ("teacher", "student"))
+    teacher, student = (
+        _range(result["intervals"][name]["ndcg@10/full"]) for name in ("teacher", "student")
+    )
     test = result["student_against_teacher"]["ndcg@10/full"]
-    return (
-        f"NDCG@10, 95% interval over users: {', '.join(shown)}; student minus teacher "
-        f"{test['difference']:+.4f} ({_range(test, '+')}), paired p = {test['p_value']:.4f}."
+    yield (
+        f"NDCG@10, 95% interval over users: teacher {teacher}, student {student}; student minus "
+        f"teacher {test['difference']:+.4f} ({_range(test, '+')}), paired p = "
+        f"{test['p_value']:.4f}."
     )
-
-
-_PICTURES = {
-    "genotype_picture": "the student found",
-    "search_picture": "how it was found",
-    "front_picture": "what other budgets buy",
-    "transport_picture": "which teacher layers taught which",
-}
-
-
-def _picture_lines(result: Mapping[str, Any]) -> list[str]:
-    paths = {name: result["paths"][name] for name in _PICTURES}
-    return [f"picture      {path} ({_PICTURES[name]})" for name, path in paths.items() if path]
+    if result.get("spans"):
+        yield f"Spans of the log: {result['spans']}."
+    if start := result.get("started_from"):
+        spans = f" (spans {start['spans']})" if start["spans"] else ""
+        what = (
+            "teacher and student continue, with its genotype"
+            if start["student"]
+            else "the teacher continues, the student began anew"
+        )
+        yield (
+            f"Started from the run of {start['run']}{spans}: {what}; "
+            f"{start['num_new_items']:,} of {protocol['num_items']:,} items are new."
+        )
+    removed = [
+        f"{name.replace('_', ' ')}: {count:,}" for name, count in result["removed"].items() if count
+    ]
+    yield f"Removed from the log: {'; '.join(removed) or 'nothing'}."
 
 
 def _range(interval: Mapping[str, float], sign: str = "") -> str:
     return f"{interval['low']:{sign}.4f} to {interval['high']:{sign}.4f}"
-
-
-def _spans_lines(result: Mapping[str, Any]) -> list[str]:
-    return [f"Spans of the log: {result['spans']}."] if result.get("spans") else []
-
-
-def _start_lines(result: Mapping[str, Any]) -> list[str]:
-    start = result.get("started_from")
-    if not start:
-        return []
-    what = (
-        "teacher and student continue, with its genotype"
-        if start["student"]
-        else "the teacher continues, the student began anew"
-    )
-    spans = f" (spans {start['spans']})" if start["spans"] else ""
-    return [
-        f"Started from the run of {start['run']}{spans}: {what}; "
-        f"{start['num_new_items']:,} of {result['protocol']['num_items']:,} items are new."
-    ]
-
-
-def _removed_line(result: Mapping[str, Any]) -> str:
-    removed = [
-        f"{name.replace('_', ' ')}: {count:,}" for name, count in result["removed"].items() if count
-    ]
-    return f"Removed from the log: {'; '.join(removed) or 'nothing'}."
 
 
 def _release_lines(result: Mapping[str, Any]) -> list[str]:
@@ -175,12 +144,13 @@ def _release_lines(result: Mapping[str, Any]) -> list[str]:
     return [f"{verdict} and {push}:", *(f"  {reason}" for reason in result["blessing_reasons"])]
 
 
-def _place_lines(result: Mapping[str, Any], workdir: Path, log_path: Path) -> list[str]:
+def _place_lines(paths: Mapping[str, str | None], workdir: Path, log_path: Path) -> list[str]:
+    pictures = [f"picture      {paths[n]} ({of})" for n, of in _PICTURES.items() if paths[n]]
     return [
         f"workdir      {workdir}",
-        f"bundle       {result['paths']['bundle']}",
-        f"Keras model  {result['paths']['keras_model']}",
-        *_picture_lines(result),
+        f"bundle       {paths['bundle']}",
+        f"Keras model  {paths['keras_model']}",
+        *pictures,
         f"log          {log_path}",
     ]
 

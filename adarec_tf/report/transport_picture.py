@@ -1,9 +1,9 @@
 """A picture of a distillation: which student layer learned from which teacher layer, and when."""
 
+import itertools
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -26,14 +26,6 @@ _LAST_LINE_COLOR = 0.85
 _LINE_STYLES = ("-", "--", "-.", ":")
 
 
-class _Transport(NamedTuple):
-    """What the records hold: plans [epochs, S, T], masses [epochs, S] and [epochs, T], in %."""
-
-    plans: np.ndarray
-    student_masses: np.ndarray
-    teacher_masses: np.ndarray
-
-
 def draw_transport(history: Sequence[Mapping[str, float]], path: str | os.PathLike[str]) -> None:
     """Draws transport plans at a few epochs, and the layers' masses over all of them.
 
@@ -46,50 +38,42 @@ def draw_transport(history: Sequence[Mapping[str, float]], path: str | os.PathLi
     Raises:
       ValueError: there is no record, or one lacks a plan or a mass.
     """
-    transport = _read(history)
-    num_epochs, num_student_layers, num_teacher_layers = transport.plans.shape
-    # First, last, and some between.
-    shown = np.unique(np.linspace(0, num_epochs - 1, _MAX_HEATMAPS).round().astype(int))
-    size = (num_teacher_layers * _CELL + _FRAME, num_student_layers * _CELL + _FRAME)
-    num_rows, num_columns = _grid(len(shown), size[0])
-    heights = [num_rows * size[1] + 0.3, _CHARTS_HEIGHT]
-    width = max(_MIN_WIDTH, num_columns * size[0] + 0.8)
-    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
-    image = _draw_plans(top.subplots(num_rows, num_columns, squeeze=False), transport.plans, shown)
-    top.suptitle("Mass moved between layers, mean of the epoch")
-    # The bar leaves the heatmaps in the middle of their places, and is as narrow however high.
-    top.colorbar(image, ax=top.axes, label="% of mass", aspect=heights[0] / 0.2, panchor=False)
-    student_axes, teacher_axes = bottom.subplots(1, 2)
-    _draw_masses(student_axes, transport.student_masses, "student")
-    _draw_masses(teacher_axes, transport.teacher_masses, "teacher")
-    write_picture(figure, path)
-
-
-def _read(history: Sequence[Mapping[str, float]]) -> _Transport:
     check_records(history, ())
-    places = [_places(name) for name in history[0]]
-    num_layers = np.max([place for place in places if place] or [(0, 0)], axis=0)
-    if not num_layers.all():
+    plans = [re.fullmatch(r"plan\[(\d+),(\d+)\]", name) for name in history[0]]
+    if not any(plans):
         raise ValueError(
             "Epoch records should hold the transport plan as `plan[s,t]`, as those of a "
             f"distillation with hidden states do. Received: {', '.join(history[0]) or 'nothing'}."
         )
-    student, teacher = (range(1, number + 1) for number in num_layers)
-    return _Transport(
-        _array(history, [[f"plan[{s},{t}]" for t in teacher] for s in student]),
-        _array(history, [f"student_mass[{s}]" for s in student]),
-        _array(history, [f"teacher_mass[{t}]" for t in teacher]),
+    num_student_layers, num_teacher_layers = (
+        max(int(plan[side]) for plan in plans if plan) for side in (1, 2)
     )
+    student, teacher = range(1, num_student_layers + 1), range(1, num_teacher_layers + 1)
+    width, height = num_teacher_layers * _CELL + _FRAME, num_student_layers * _CELL + _FRAME
+    # First, last, and some between.
+    shown = np.unique(np.linspace(0, len(history) - 1, _MAX_HEATMAPS).round().astype(int))
+    num_rows, num_columns = _grid(len(shown), width)
+    heights = [num_rows * height + 0.3, _CHARTS_HEIGHT]
+    width = max(_MIN_WIDTH, num_columns * width + 0.8)
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    image = _draw_plans(
+        top.subplots(num_rows, num_columns, squeeze=False),
+        _percent(history, [[f"plan[{s},{t}]" for t in teacher] for s in student]),
+        shown,
+    )
+    top.suptitle("Mass moved between layers, mean of the epoch")
+    # The bar leaves the heatmaps in the middle of their places, and is as narrow however high.
+    top.colorbar(image, ax=top.axes, label="% of mass", aspect=heights[0] / 0.2, panchor=False)
+    for axes, side, layers in zip(
+        bottom.subplots(1, 2), ("student", "teacher"), (student, teacher), strict=True
+    ):
+        _draw_masses(axes, _percent(history, [f"{side}_mass[{n}]" for n in layers]), side)
+    write_picture(figure, path)
 
 
-def _places(name: str) -> tuple[int, int] | None:
-    match = re.fullmatch(r"plan\[(\d+),(\d+)\]", name)
-    return (int(match[1]), int(match[2])) if match else None
-
-
-def _array(history: Sequence[Mapping[str, float]], names: list) -> np.ndarray:
-    """In %: [epochs, *shape of names]."""
+def _percent(history: Sequence[Mapping[str, float]], names: list) -> np.ndarray:
+    """The named shares of every epoch: [epochs, *shape of names]."""
     named = np.array(names)
     check_records(history, named.ravel().tolist())
     values = [[record[name] for name in named.flat] for record in history]
@@ -116,40 +100,30 @@ def _draw_plans(all_axes: np.ndarray, plans: np.ndarray, epochs: np.ndarray) -> 
 
 def _draw_plan(axes: Axes, plan: np.ndarray, highest: float) -> AxesImage:
     image = axes.imshow(plan, cmap=_COLORS, vmin=0.0, vmax=highest)
-    axes.set_xlabel("teacher layer")
-    axes.set_ylabel("student layer")
     num_student_layers, num_teacher_layers = plan.shape
+    axes.set(xlabel="teacher layer", ylabel="student layer")
     axes.set_xticks(range(num_teacher_layers), range(1, num_teacher_layers + 1))
     axes.set_yticks(range(num_student_layers), range(1, num_student_layers + 1))
     for (student_layer, teacher_layer), share in np.ndenumerate(plan):
+        text = f"{share:.0f}" if share >= 9.95 or share < 0.05 else f"{share:.1f}"
+        color = "black" if share > 0.5 * highest else "white"
         axes.text(
-            teacher_layer,
-            student_layer,
-            f"{share:.0f}" if share >= 9.95 or share < 0.05 else f"{share:.1f}",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="black" if share > 0.5 * highest else "white",
+            teacher_layer, student_layer, text, color=color, fontsize=8, ha="center", va="center"
         )
     return image
 
 
 def _draw_masses(axes: Axes, masses: np.ndarray, side: str) -> None:
     num_epochs, num_layers = masses.shape
-    for layer in range(num_layers):
-        axes.plot(
-            range(1, num_epochs + 1),
-            masses[:, layer],
-            label=str(layer + 1),
-            color=_COLORS(_LAST_LINE_COLOR * layer / max(1, num_layers - 1)),
-            linestyle=_LINE_STYLES[layer % len(_LINE_STYLES)],
-            marker="o" if num_epochs == 1 else None,
-        )
-    axes.set_title(f"Mass of each {side} layer")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("% of mass")
-    axes.set_ylim(bottom=0.0)
-    axes.set_xlim(0.5, num_epochs + 0.5)
+    axes.set_prop_cycle(
+        color=map(tuple, _COLORS(np.linspace(0.0, _LAST_LINE_COLOR, num_layers))),
+        linestyle=[*itertools.islice(itertools.cycle(_LINE_STYLES), num_layers)],
+    )
+    labels = [str(layer) for layer in range(1, num_layers + 1)]
+    marker = "o" if num_epochs == 1 else None
+    axes.plot(range(1, num_epochs + 1), masses, label=labels, marker=marker)
+    axes.set(title=f"Mass of each {side} layer", xlabel="epoch", ylabel="% of mass")
+    axes.set(xlim=(0.5, num_epochs + 0.5), ylim=(0.0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(
         title=f"{side} layer",
