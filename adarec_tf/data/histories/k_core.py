@@ -41,14 +41,6 @@ class KCore(NamedTuple):
     removed: dict[str, int]
 
 
-class _FilteredUsers(NamedTuple):
-    """Who stays (bool [U]), and how many went with how many interactions."""
-
-    kept: np.ndarray
-    num_users: int
-    num_interactions: int
-
-
 def k_core_filter(
     pairs: Sequence[UserPairs],
     num_items: int,
@@ -71,18 +63,23 @@ def k_core_filter(
     number = 0
     while number == 0 or number != rounds:
         number += 1
-        counts = _count_items(pairs, users, items)
+        counts = np.zeros(num_items, np.int64)
+        for part, kept in zip(pairs, users, strict=True):
+            counts += np.bincount(keep(part.read(), kept, items)["item"], minlength=num_items)
         is_rare = items & (counts < min_item_interactions)
         items = items & ~is_rare
-        filtered = [
-            _filter_users(part, kept, items, min_user_interactions)
-            for part, kept in zip(pairs, users, strict=True)
-        ]
-        users = [part.kept for part in filtered]
+        num_short = num_lost = 0
+        for place, part in enumerate(pairs):
+            left = keep(part.read(), users[place], items)["user"]
+            counts_left = np.bincount(left, minlength=part.num_users)
+            is_short = (counts_left > 0) & (counts_left < min_user_interactions)
+            users[place] = counts_left >= min_user_interactions
+            num_short += int(is_short.sum())
+            num_lost += int(counts_left[is_short].sum())
         found = {
             "interactions_of_rare_items": int(counts[is_rare].sum()),
-            "users_with_short_histories": sum(part.num_users for part in filtered),
-            "interactions_of_short_histories": sum(part.num_interactions for part in filtered),
+            "users_with_short_histories": num_short,
+            "interactions_of_short_histories": num_lost,
         }
         if number > 1 and not any(found.values()):
             break
@@ -101,22 +98,3 @@ def keep(interactions: pa.Table, kept_users: np.ndarray, kept_items: np.ndarray)
     """
     users, items = (interactions[name].to_numpy() for name in ("user", "item"))
     return interactions.filter(pa.array(kept_users[users] & kept_items[items]))
-
-
-def _count_items(
-    pairs: Sequence[UserPairs], kept_users: Sequence[np.ndarray], kept_items: np.ndarray
-) -> np.ndarray:
-    counts = np.zeros(len(kept_items), np.int64)
-    for part, kept in zip(pairs, kept_users, strict=True):
-        left = keep(part.read(), kept, kept_items)["item"].to_numpy()
-        counts += np.bincount(left, minlength=len(counts))
-    return counts
-
-
-def _filter_users(
-    part: UserPairs, kept_users: np.ndarray, kept_items: np.ndarray, min_count: int
-) -> _FilteredUsers:
-    left = keep(part.read(), kept_users, kept_items)["user"].to_numpy()
-    counts = np.bincount(left, minlength=part.num_users)
-    is_short = (counts > 0) & (counts < min_count)
-    return _FilteredUsers(counts >= min_count, int(is_short.sum()), int(counts[is_short].sum()))

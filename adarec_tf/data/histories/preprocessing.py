@@ -45,14 +45,14 @@ def order_part(block: pa.Table, config: DataConfig, time_scale: int) -> UserPart
     """Orders the interactions of some users, cuts sessions and takes repeats out.
 
     Args:
-      block: `CODED_SCHEMA`, all interactions of these users, in any order.
+      block: of `encode_items`, all interactions of these users, in any order.
       config: says what a history is.
       time_scale: `LogSummary.time_scale` of the log.
     """
     keys = distinct_keys(block["user_id"].chunks)
     block = encode_users(block, keys)  # lets go of the text
-    interactions, num_duplicates = order_by_time(block)
-    removed = {"duplicate_interactions": num_duplicates}
+    interactions = order_by_time(block)
+    removed = {"duplicate_interactions": len(block) - len(interactions)}
     if config.has_sessions:
         interactions, keys = cut_sessions(interactions, keys, session_gap(config, time_scale))
     if config.repeats != "keep":

@@ -52,7 +52,7 @@ def count_part(histories: Histories, train: Histories) -> dict[str, int]:
         "num_interactions": len(histories.item_ids),
         "num_training_interactions": len(train.item_ids),
         "num_repeats": count_repeats(train),
-        "digest": digest_histories(histories),
+        "digest": _digest(histories),
     }
 
 
@@ -80,17 +80,21 @@ def summarize(
       cuts: the times of a split in time; empty for leave-one-out.
       config: says what becomes of seen items, and how long the histories of a model are.
     """
-    num_training = counts.get("num_training_interactions", 0)
-    repeat_share = counts.get("num_repeats", 0) / num_training if num_training else 0.0
+    total = Counter(counts)
+    num_training = total["num_training_interactions"]
+    repeat_share = total["num_repeats"] / num_training if num_training else 0.0
+    seen: str = config.seen
+    if seen == "auto":
+        seen = "exclude" if repeat_share <= MAX_REPEAT_SHARE else "keep"
     return SequenceStatistics(
-        num_users=counts.get("num_users", 0),
+        num_users=total["num_users"],
         num_items=vocabulary.num_items,
-        num_interactions=counts.get("num_interactions", 0),
+        num_interactions=total["num_interactions"],
         removed=dict(removed),
         repeat_share=repeat_share,
-        seen=resolve_seen(config.seen, repeat_share),
+        seen=seen,
         max_length=config.max_length,
-        data_fingerprint=data_fingerprint(counts.get("digest", 0), vocabulary, cuts),
+        data_fingerprint=data_fingerprint(total["digest"], vocabulary, cuts),
     )
 
 
@@ -101,23 +105,7 @@ def count_repeats(histories: Histories) -> int:
     return len(pairs) - len(np.unique(pairs))
 
 
-def resolve_seen(seen: str, repeat_share: float, max_repeat_share: float = MAX_REPEAT_SHARE) -> str:
-    """Decides whether items of the history are candidates for recommendation.
-
-    Args:
-      seen: `exclude`, `keep`, or `auto`: exclude where users next to never come back to an item.
-      repeat_share: measured on the training interactions.
-      max_repeat_share: `auto` excludes up to this share.
-
-    Returns:
-      `exclude` or `keep`.
-    """
-    if seen != "auto":
-        return seen
-    return "exclude" if repeat_share <= max_repeat_share else "keep"
-
-
-def digest_histories(histories: Histories) -> int:
+def _digest(histories: Histories) -> int:
     """A hash of histories that does not depend on their order: those of parts add up."""
     digests = (
         hashlib.sha256(
@@ -134,14 +122,13 @@ def data_fingerprint(digest: int, vocabulary: ItemVocabulary, cuts: tuple[int, .
     It is equal for equal content, whatever the files, their order and the number of parts.
 
     Args:
-      digest: `digest_histories` of all histories.
+      digest: of all histories, as `count_part` has it.
       vocabulary: of the items.
       cuts: the times of a split in time.
     """
-    content = (digest % _DIGEST_MODULUS).to_bytes(32, "little") + "\n".join(
-        vocabulary.keys
-    ).encode()
-    content += "".join(f"\n\n{cut}" for cut in cuts).encode()  # no key holds a line break
+    # No key holds a line break.
+    text = "\n".join(vocabulary.keys) + "".join(f"\n\n{cut}" for cut in cuts)
+    content = (digest % _DIGEST_MODULUS).to_bytes(32, "little") + text.encode()
     return hashlib.sha256(content).hexdigest()
 
 

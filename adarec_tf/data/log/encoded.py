@@ -1,16 +1,15 @@
 """A log in small numbers: items by their place among all item keys, users by theirs in a partition.
 
 A block of a log comes as `LOG_SCHEMA`; `arrival` is the row's place in the log and decides ties in
-time. `encode_items` makes it `CODED_SCHEMA`, which `cut_by_user` cuts into the partitions of the
-users; `order_by_time` makes it `ORDERED_SCHEMA`, in the order of histories and without duplicates.
-Where events have weights, `WEIGHT_FIELD` is the last column of all three.
+time. `encode_items` codes its items, `cut_by_user` cuts it into the partitions of the users,
+`encode_users` codes those, and `order_by_time` makes it `ORDERED_SCHEMA`, in the order of histories
+and without duplicates. Where events have weights, `WEIGHT_FIELD` is the last column throughout.
 
 Keys are always distinct and in the order of their UTF-8 bytes, so that a code orders as its key.
 """
 
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +18,6 @@ import pyarrow.compute as pc
 from adarec_tf.data.log.interactions import INTERACTION_SCHEMA
 
 LOG_SCHEMA = INTERACTION_SCHEMA.append(pa.field("arrival", pa.int64()))
-CODED_SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("item", pa.int32()),
-        ("timestamp", pa.int64()),
-        ("arrival", pa.int64()),
-    ]
-)
 # The rank of the event's weight: the higher, the heavier.
 WEIGHT_FIELD = pa.field("weight", pa.int16())
 ORDERED_SCHEMA = pa.schema([("user", pa.int32()), ("item", pa.int32()), ("timestamp", pa.int64())])
@@ -35,25 +26,13 @@ _MIN_PARTITIONS = 8
 _ROWS_PER_PARTITION = 1 << 20
 
 
-class Ordered(NamedTuple):
-    """Interactions in the order of histories.
-
-    Attributes:
-      interactions: `ORDERED_SCHEMA`, by user, time, arrival; with weights if they came with some.
-      num_duplicates: rows that repeated user, item and time and are gone.
-    """
-
-    interactions: pa.Table
-    num_duplicates: int
-
-
 def count_partitions(num_rows: int) -> int:
     """Into how many partitions a log of so many rows is cut: a function of the log alone."""
     return max(_MIN_PARTITIONS, -(-num_rows // _ROWS_PER_PARTITION))
 
 
 def partition_users(user_ids: pa.Array, num_partitions: int) -> np.ndarray:
-    """Which partition each user belongs to: a hash of the key, stable over processes and versions.
+    """The partition of each user: a hash of the key, stable over processes and versions.
 
     Args:
       user_ids: string [N].
@@ -94,38 +73,43 @@ def distinct_keys(parts: Iterable[pa.Array]) -> pa.Array:
 
 
 def encode_items(block: pa.Table, item_keys: pa.Array) -> pa.Table:
-    """`LOG_SCHEMA` to `CODED_SCHEMA`; `item_keys` has every item of the block."""
+    """Replaces the items of `LOG_SCHEMA` by `item`, their codes.
+
+    Args:
+      block: of a log, maybe with weights.
+      item_keys: string [V], with every item of the block.
+    """
     items = pc.index_in(block["item_id"], item_keys)
-    columns = [block["user_id"], items, block["timestamp"], block["arrival"]]
-    schema = CODED_SCHEMA
-    if WEIGHT_FIELD.name in block.column_names:
-        columns, schema = [*columns, block[WEIGHT_FIELD.name]], schema.append(WEIGHT_FIELD)
-    return pa.table(columns, schema=schema)
+    return block.set_column(1, ORDERED_SCHEMA.field("item"), items)
 
 
 def encode_users(block: pa.Table, user_keys: pa.Array) -> pa.Table:
-    """Replaces the users of `CODED_SCHEMA` by `user`, their codes; `user_keys` has all of them."""
+    """Replaces the users by `user`, their codes.
+
+    Args:
+      block: of `encode_items`.
+      user_keys: string [U], with every user of the block.
+    """
     users = pc.index_in(block["user_id"], user_keys)
     return block.set_column(0, ORDERED_SCHEMA.field("user"), users)
 
 
-def order_by_time(block: pa.Table) -> Ordered:
+def order_by_time(block: pa.Table) -> pa.Table:
     """Orders by user, time, arrival; of rows that repeat user, item and time the first stays.
 
     With weights the heaviest stays, the first of those that weigh the same.
 
     Args:
       block: of `encode_users`: all interactions of these users at these times.
+
+    Returns:
+      `ORDERED_SCHEMA`, with weights if they came with some.
     """
     order = np.lexsort([block[name].to_numpy() for name in ("arrival", "timestamp", "user")])
-    names = [name for name in block.column_names if name != "arrival"]
-    columns = {name: block[name].to_numpy()[order] for name in names}
-    is_kept = ~_repeats(*columns.values())
-    schema = ORDERED_SCHEMA
-    if WEIGHT_FIELD.name in columns:
-        schema = schema.append(WEIGHT_FIELD)
-    interactions = pa.table([column[is_kept] for column in columns.values()], schema=schema)
-    return Ordered(interactions, len(order) - len(interactions))
+    block = block.drop(["arrival"])
+    columns = [column.to_numpy()[order] for column in block.columns]
+    is_kept = ~_repeats(*columns)
+    return pa.table([column[is_kept] for column in columns], schema=block.schema)
 
 
 def _repeats(

@@ -57,7 +57,7 @@ def coded_table(log: pa.Table) -> CodedRows:
     """The same of `LOG_SCHEMA`, maybe with weights."""
     user_keys, item_keys = (distinct_keys(log[name].chunks) for name in ("user_id", "item_id"))
     ordered = order_by_time(encode_users(encode_items(log, item_keys), user_keys))
-    return CodedRows(*ordered, user_keys, item_keys)
+    return CodedRows(ordered, len(log) - len(ordered), user_keys, item_keys)
 
 
 def vocabulary_of(interactions: pa.Table, item_keys: pa.Array) -> ItemVocabulary:

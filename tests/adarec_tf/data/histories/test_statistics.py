@@ -10,7 +10,6 @@ from adarec_tf.data.histories.statistics import (
     count_part,
     count_repeats,
     data_fingerprint,
-    resolve_seen,
     summarize,
 )
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
@@ -22,10 +21,15 @@ def test_repeats_are_counted_within_a_history() -> None:
 
 
 def test_seen_items_are_excluded_where_next_to_nobody_repeats() -> None:
-    assert resolve_seen("auto", 0.01, 0.01) == "exclude"
-    assert resolve_seen("auto", 0.02, 0.01) == "keep"
-    assert resolve_seen("keep", 0.0, 0.01) == "keep"
-    assert resolve_seen("exclude", 0.9, 0.01) == "exclude"
+    for option, num_repeats, expected in (
+        ("auto", 1, "exclude"),
+        ("auto", 2, "keep"),
+        ("keep", 0, "keep"),
+        ("exclude", 90, "exclude"),
+    ):
+        counts = {"num_training_interactions": 100, "num_repeats": num_repeats}
+        found = summarize(counts, {}, ItemVocabulary(()), (), DataConfig(seen=option))
+        assert found.seen == expected
 
 
 def test_the_fingerprint_sees_content_and_not_parts() -> None:

@@ -13,9 +13,11 @@ def ordered(rows: list[Row], order: list[int]) -> tuple[list[str], int]:
     log = as_log(rows).take(pa.array(order, pa.int64()))
     users, items = (encoded.distinct_keys(log[name].chunks) for name in ("user_id", "item_id"))
     coded = encoded.encode_users(encoded.encode_items(log, items), users)
-    interactions, num_duplicates = encoded.order_by_time(coded)
+    interactions = encoded.order_by_time(coded)
     assert interactions.schema.equals(encoded.ORDERED_SCHEMA)
-    return items.take(interactions["item"].combine_chunks()).to_pylist(), num_duplicates
+    return items.take(interactions["item"].combine_chunks()).to_pylist(), len(rows) - len(
+        interactions
+    )
 
 
 def test_ties_in_time_are_decided_by_arrival_and_not_by_row_order() -> None:
