@@ -51,11 +51,13 @@ from adarec_tf.data.storage.arrow_files import PartRef, read_column, read_part, 
 from adarec_tf.data.storage.atomic_file import written_whole
 from adarec_tf.data.storage.history_files import (
     SPLITS,
+    Shard,
+    list_shards,
     read_statistics,
+    write_manifest,
     write_shard,
     write_statistics,
 )
-from adarec_tf.data.storage.manifest import Shard, list_shards, write_manifest
 from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
 from components.interaction_blocks import count_rows, list_blocks, read_block
 from components.interactions_gen import SPLIT
@@ -209,7 +211,7 @@ def preprocess(
     # After the run, not inside: an error raised in Beam reaches the user wrapped in its own.
     statistics = read_statistics(sequences_dir)
     num_valid, num_test = (
-        sum(shard.num_histories for shard in list_shards(sequences_dir, f"Split-{name}"))
+        sum(shard.num_histories for shard in list_shards(sequences_dir, name))
         for name in ("valid", "test")
     )
     check_enough_is_left(statistics, num_valid, num_test, config)

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,15 @@ from adarec_tf.data.histories.value_counts import count_values, merge_counts
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.data.log.encoded import count_partitions, cut_by_user, distinct_keys, encode_items
 from adarec_tf.data.log.events import resolve_events, select_events
-from adarec_tf.data.log.interactions import LogSummary, inspect_log, read_interactions
+from adarec_tf.data.log.interactions import inspect_log, read_interactions
 from adarec_tf.data.log.readers import InteractionColumns, to_table
 from adarec_tf.data.log.spans import list_log_files
-from adarec_tf.data.storage.history_files import SPLITS, write_shard, write_statistics
-from adarec_tf.data.storage.manifest import write_manifest
+from adarec_tf.data.storage.history_files import (
+    SPLITS,
+    write_manifest,
+    write_shard,
+    write_statistics,
+)
 
 VOCABULARY_FILE = "vocabulary.txt"
 _ALL_SPANS = SpansConfig()
@@ -130,7 +135,13 @@ class Dataset:
             for batch in read_interactions(file, columns, time_scale=summary.time_scale)
         )
         log = log.append_column("arrival", pa.array(np.arange(len(log))))
-        dataset = _preprocess(log, summary, config, previous_vocabulary or ItemVocabulary(()))
+        events = resolve_events(config, summary.event_counts)
+        selected = select_events(log, events)
+        item_keys = distinct_keys(selected["item_id"].chunks)
+        blocks = cut_by_user(encode_items(selected, item_keys), count_partitions(len(log)))
+        parts = [order_part(block, config, summary.time_scale) for block in blocks]
+        known = previous_vocabulary or ItemVocabulary(())
+        dataset = _split(parts, item_keys, events.removed, known, config)
         num_valid, num_test = dataset.valid.num_users, dataset.test.num_users
         check_enough_is_left(dataset.statistics, num_valid, num_test, config)
         return dataset
@@ -217,17 +228,14 @@ class Dataset:
         self.vocabulary.write(os.path.join(folder, VOCABULARY_FILE))
 
 
-def _preprocess(
-    log: pa.Table, summary: LogSummary, config: DataConfig, previous_vocabulary: ItemVocabulary
+def _split(
+    parts: list[UserPart],
+    item_keys: pa.Array,
+    removed: Mapping[str, int],
+    known: ItemVocabulary,
+    config: DataConfig,
 ) -> Dataset:
-    """What the Beam steps do, with all parts of the users in memory."""
-    events, num_parts = resolve_events(config, summary.event_counts), count_partitions(len(log))
-    log = select_events(log, events)
-    item_keys = distinct_keys(log["item_id"].chunks)
-    parts = [
-        order_part(block, config, summary.time_scale)
-        for block in cut_by_user(encode_items(log, item_keys), num_parts)
-    ]
+    """What the Beam steps do from ordered parts of the users on, with all of them in memory."""
     core = k_core_filter(
         [_pairs(part) for part in parts],
         len(item_keys),
@@ -244,21 +252,21 @@ def _preprocess(
         times = merge_counts(count_values(part["timestamp"].to_numpy()) for part in kept)
         cuts = find_time_cuts(times, config.test_time_share)
     counts = merge_counts(count_vocabulary_items(part, cuts, config) for part in kept)
-    vocabulary = previous_vocabulary.extended(
-        item_keys.take(pa.array(counts.values)), counts.counts
-    )
+    keys = item_keys.take(pa.array(counts.values))
+    vocabulary = known.extended(keys, counts.counts)
     item_ids = vocabulary.encode(item_keys)
     split = [
         split_part(interactions, part.keys, item_ids, cuts, config)
         for interactions, part in zip(kept, parts, strict=True)
     ]
-    removed = [part.removed for part in parts] + [part.removed for part in split]
+    all_removed = [removed, core.removed, *(part.removed for part in parts)]
+    all_removed += [part.removed for part in split]
     return Dataset(
         Splits(*map(join_histories, zip(*(part.splits for part in split), strict=True))),
         vocabulary,
         summarize(
             add_counts(part.counts for part in split),
-            add_counts([events.removed, core.removed, *removed]),
+            add_counts(all_removed),
             vocabulary,
             cuts or (),
             config,

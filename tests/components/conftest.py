@@ -11,8 +11,12 @@ from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.splits import Splits
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.data.storage.history_files import read_histories, write_shard, write_statistics
-from adarec_tf.data.storage.manifest import write_manifest
+from adarec_tf.data.storage.history_files import (
+    read_histories,
+    write_manifest,
+    write_shard,
+    write_statistics,
+)
 from adarec_tf.models.teachers import build_teacher
 from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
 from components.model_artifact import write_model

@@ -11,8 +11,7 @@ from tfx.types import standard_artifacts
 
 from adarec_tf.config.data import DataConfig
 from adarec_tf.data.log.interactions import read_interactions
-from adarec_tf.data.storage.history_files import SPLITS, read_statistics
-from adarec_tf.data.storage.manifest import MANIFEST_FILE
+from adarec_tf.data.storage.history_files import MANIFEST_FILE, SPLITS, read_statistics
 from components import Sequences, Vocabulary
 from components.sequence_preprocessor import SequencePreprocessor
 from tests.adarec_tf.data.coded_rows import as_log

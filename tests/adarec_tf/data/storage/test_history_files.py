@@ -11,13 +11,14 @@ from adarec_tf.data.histories.splits import Splits
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.storage import history_files
 from adarec_tf.data.storage.history_files import (
+    MANIFEST_FILE,
     SPLITS,
     read_histories,
     read_statistics,
+    write_manifest,
     write_shard,
     write_statistics,
 )
-from adarec_tf.data.storage.manifest import MANIFEST_FILE, write_manifest
 from tests.strategies import HISTORY_ROWS, flat_histories
 
 
