@@ -13,7 +13,13 @@ from adarec_tf.evaluation.baselines import (
     markov_scorer,
     popularity_scorer,
 )
-from adarec_tf.evaluation.protocols import CUTOFFS, EvaluationSplit, model_scorer, ranks_full
+from adarec_tf.evaluation.protocols import (
+    CUTOFFS,
+    EvaluationSplit,
+    ScoreBatch,
+    model_scorer,
+    ranks_full,
+)
 from adarec_tf.evaluation.ranking import metrics_of_ranks, user_gains
 from adarec_tf.evaluation.recommendations import (
     RecommendationStatistics,
@@ -69,6 +75,7 @@ def measure_accuracy(
     k: int,
     cutoffs: Sequence[int] = CUTOFFS,
     seed: int = 0,
+    more_baselines: Mapping[str, ScoreBatch] | None = None,
 ) -> Accuracy:
     """Ranks the test targets once with each baseline and model.
 
@@ -81,17 +88,18 @@ def measure_accuracy(
       k: cut-off of slices, coverage and popularity.
       cutoffs: those of the rows, intervals and tests besides k.
       seed: of the resampling.
+      more_baselines: further rows by name, such as `gru_retrieval` by `gru_retrieval_scorer`.
 
     Returns:
-      Figures of `popularity`, `markov`, `item_knn`, `teacher` and `student`.
+      Figures of `popularity`, `markov`, `item_knn`, `more_baselines`, `teacher` and `student`.
 
     Raises:
-      ValueError: there are no test histories, or a model gives NaN.
+      ValueError: there are no test histories, a model gives NaN, or a further row has the name of
+        another.
     """
     popularity = item_popularity(train, statistics.num_items)
     measured = _measure(
-        {"teacher": teacher, "student": student},
-        train,
+        _name_scorers(teacher, student, train, statistics.num_items, more_baselines or {}),
         EvaluationSplit(test, statistics.num_items, statistics.max_length, statistics.seen),
         popularity,
         k,
@@ -128,20 +136,31 @@ def measure_accuracy(
     return Accuracy(rows, slices, intervals, tests)
 
 
-def _measure(
-    models: Mapping[str, SequenceModel],
+def _name_scorers(
+    teacher: SequenceModel,
+    student: SequenceModel,
     train: Histories,
-    split: EvaluationSplit,
-    popularity: np.ndarray,
-    k: int,
+    num_items: int,
+    more_baselines: Mapping[str, ScoreBatch],
+) -> dict[str, ScoreBatch]:
+    baselines = {
+        "popularity": popularity_scorer(train, num_items),
+        "markov": markov_scorer(train, num_items),
+        "item_knn": item_knn_scorer(train, num_items),
+    }
+    models = {"teacher": model_scorer(teacher), "student": model_scorer(student)}
+    if taken := more_baselines.keys() & {*baselines, *models}:
+        raise ValueError(
+            "`more_baselines` should have names of their own. "
+            f"Received: {', '.join(sorted(taken))}."
+        )
+    return {**baselines, **more_baselines, **models}
+
+
+def _measure(
+    scorers: Mapping[str, ScoreBatch], split: EvaluationSplit, popularity: np.ndarray, k: int
 ) -> dict[str, tuple[np.ndarray, RecommendationStatistics]]:
     """The ranks (int64 [U]) and the statistics of the lists of each baseline and model."""
-    scorers = {
-        "popularity": popularity_scorer(train, split.num_items),
-        "markov": markov_scorer(train, split.num_items),
-        "item_knn": item_knn_scorer(train, split.num_items),
-        **{name: model_scorer(model) for name, model in models.items()},
-    }
     return {
         name: (ranks_full(scorer, split), recommendation_statistics(scorer, split, popularity, k))
         for name, scorer in scorers.items()

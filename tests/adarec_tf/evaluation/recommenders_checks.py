@@ -9,8 +9,12 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.statistics import SequenceStatistics
+from adarec_tf.evaluation.accuracy import measure_accuracy
 from adarec_tf.evaluation.protocols import EvaluationSplit, evaluate_full, model_scorer
 from adarec_tf.evaluation.recommendations import recommendation_statistics
+from adarec_tf.evaluation.retrieval_baseline import gru_retrieval_scorer
+from tests.adarec_tf import walk_scene
 from tests.adarec_tf.tiny_scene import (
     ConvolutionModel,
     build_convolution_model,
@@ -77,3 +81,38 @@ def test_the_lists_are_those_of_brute_force(model: ConvolutionModel, histories: 
     _, items = brute_force(model)(last_states(model, histories), k=3)
     assert shown.mean_popularity == pytest.approx(popularity[items.numpy() - 1].mean(), rel=1e-12)
     assert 0 < shown.catalog_coverage == len(np.unique(items)) / NUM_ITEMS
+
+
+def test_two_towers_are_a_row_and_beat_popularity(model: ConvolutionModel) -> None:
+    scene = walk_scene.histories()
+    gru_retrieval = gru_retrieval_scorer(
+        scene["train"],
+        walk_scene.NUM_ITEMS,
+        max_length=walk_scene.MAX_LENGTH,
+        hidden_dim=16,
+        num_epochs=15,
+        positions_per_batch=128,
+    )
+    accuracy = measure_accuracy(
+        model,
+        model,
+        scene["train"],
+        scene["test"],
+        statistics=SequenceStatistics(
+            num_users=scene["train"].num_users,
+            num_items=walk_scene.NUM_ITEMS,
+            num_interactions=0,
+            removed={},
+            repeat_share=0.0,
+            seen="keep",
+            max_length=walk_scene.MAX_LENGTH,
+            data_fingerprint="walk",
+        ),
+        k=5,
+        more_baselines={"gru_retrieval": gru_retrieval},
+    )
+    assert [*accuracy.rows] == [
+        *("popularity", "markov", "item_knn", "gru_retrieval", "teacher", "student")
+    ]
+    ndcg = {name: row["ndcg@5/full"] for name, row in accuracy.rows.items()}
+    assert ndcg["gru_retrieval"] > 2 * ndcg["popularity"]

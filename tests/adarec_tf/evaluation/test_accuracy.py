@@ -95,3 +95,18 @@ def test_the_student_is_tested_against_the_teacher(
     assert test == paired_test(student, teacher, seed=0)
     assert test.difference == pytest.approx(student.mean() - teacher.mean())
     assert test.difference != 0
+
+
+def test_a_further_row_has_a_name_of_its_own() -> None:
+    model = build_convolution_model(NUM_ITEMS, MAX_LENGTH)
+    markov = markov_scorer(TRAIN, NUM_ITEMS)
+    with pytest.raises(ValueError, match=r"names of their own.*: markov"):
+        measure_accuracy(
+            model,
+            model,
+            TRAIN,
+            TEST,
+            statistics=STATISTICS,
+            k=3,
+            more_baselines={"markov": markov},
+        )
