@@ -42,7 +42,7 @@ image:
 
 # Exact versions, no addresses.
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile pyproject.toml --extra tfx --extra kubeflow --extra dev --no-annotate --no-header \
+	$(BIN)/uv pip compile pyproject.toml --extra kubeflow --extra baselines --extra dev --no-annotate --no-header \
 		--python-version 3.11 --output-file requirements.lock
 
 clean:
