@@ -9,24 +9,15 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-_PACKAGE = "adarec.serving_client"
 _Field = descriptor_pb2.FieldDescriptorProto
 
 # Message: {field: (number, type)}; a type is a scalar, another message, `[repeated]`, or a map.
-_SCALARS = {
-    "bool": _Field.TYPE_BOOL,
-    "bytes": _Field.TYPE_BYTES,
-    "enum": _Field.TYPE_INT32,  # the same on the wire
-    "float": _Field.TYPE_FLOAT,
-    "int32": _Field.TYPE_INT32,
-    "int64": _Field.TYPE_INT64,
-    "string": _Field.TYPE_STRING,
-}
+# Enums are the same on the wire as int32.
 FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "Dim": {"size": (1, "int64")},
     "TensorShapeProto": {"dim": (2, "[Dim]")},
     "TensorProto": {
-        "dtype": (1, "enum"),
+        "dtype": (1, "int32"),
         "tensor_shape": (2, "TensorShapeProto"),
         "tensor_content": (4, "bytes"),
         "float_val": (5, "[float]"),
@@ -47,10 +38,10 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
         "output_filter": (3, "[string]"),
     },
     "PredictResponse": {"outputs": (1, "{TensorProto}"), "model_spec": (2, "ModelSpec")},
-    "StatusProto": {"error_code": (1, "enum"), "error_message": (2, "string")},
+    "StatusProto": {"error_code": (1, "int32"), "error_message": (2, "string")},
     "ModelVersionStatus": {
         "version": (1, "int64"),
-        "state": (2, "enum"),
+        "state": (2, "int32"),
         "status": (3, "StatusProto"),
     },
     "GetModelStatusRequest": {"model_spec": (1, "ModelSpec")},
@@ -63,19 +54,14 @@ DT_FLOAT, DT_INT32, DT_STRING, DT_BOOL = 1, 3, 7, 10
 
 
 def _message_classes() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="adarec/serving_client.proto", package=_PACKAGE, syntax="proto3"
-    )
+    file = descriptor_pb2.FileDescriptorProto(name="adarec/client.proto", syntax="proto3")
     for name, fields in FIELDS.items():
         message = file.message_type.add(name=name)
         for field_name, (number, kind) in fields.items():
             _add_field(message, field_name, number, kind)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-        for name in FIELDS
-    }
+    return message_factory.GetMessageClassesForFiles([file.name], pool)
 
 
 def _add_field(message: descriptor_pb2.DescriptorProto, name: str, number: int, kind: str) -> None:
@@ -89,10 +75,10 @@ def _add_field(message: descriptor_pb2.DescriptorProto, name: str, number: int, 
         _add_field(entry, "key", 1, "string")
         _add_field(entry, "value", 2, element)
         element = f"{message.name}.{entry.name}"
-    if element in _SCALARS:
-        field.type = _SCALARS[element]
+    if element.islower():
+        field.type = _Field.Type.Value(f"TYPE_{element.upper()}")
     else:
-        field.type, field.type_name = _Field.TYPE_MESSAGE, f".{_PACKAGE}.{element}"
+        field.type, field.type_name = _Field.TYPE_MESSAGE, f".{element}"
 
 
 _CLASSES = _message_classes()
