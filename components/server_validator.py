@@ -72,11 +72,11 @@ def ask_in_process(bundle: str, requests: Sequence[dict]) -> list[Answer]:
       An answer a request: item ids and scores, best first.
     """
     recommend = load_recommender(bundle)
-    answers = []
-    for request in requests:
-        [items] = recommend([request["history"]], request["k"], request["exclude_seen"])
-        answers.append([(item.item_id, item.score) for item in items])
-    return answers
+    return [
+        [(item.item_id, item.score) for item in items]
+        for request in requests
+        for items in recommend([request["history"]], request["k"], request["exclude_seen"])
+    ]
 
 
 def first_mismatch(served: Sequence[Answer], expected: Sequence[Answer]) -> str | None:

@@ -85,7 +85,11 @@ def run_pipeline(
     folder = Workdir(workdir)
     with folder.locked():
         folder.write_config(
-            config, data_path, beam_arguments, warm_start=warm_start, search_again=search_again
+            config,
+            data_path=None if data_path is None else os.path.abspath(data_path),
+            beam_arguments=list(beam_arguments),
+            warm_start=warm_start,
+            search_again=search_again,
         )
         log_path = folder.new_log()
         with (

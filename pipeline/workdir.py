@@ -20,9 +20,10 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from adarec_tf.config.pipeline import PipelineConfig
 
@@ -66,31 +67,17 @@ class Workdir:
         """The log of a run that starts now."""
         return self.logs / f"run-{datetime.now():%Y%m%d-%H%M%S-%f}.log"
 
-    def write_config(
-        self,
-        config: PipelineConfig,
-        data_path: str | os.PathLike[str] | None,
-        beam_arguments: Sequence[str] = (),
-        *,
-        warm_start: str = "",
-        search_again: bool = False,
-    ) -> None:
-        """Writes what repeats the run: settings, seed, data, versions of Python and key packages.
+    def write_config(self, config: PipelineConfig, **arguments: Any) -> None:
+        """Writes what repeats the run: settings, arguments, versions of Python and key packages.
 
         Args:
           config: the run's settings.
-          data_path: the raw log; None if it is generated.
-          beam_arguments: of Beam, as they were given.
-          warm_start: which earlier run it continues from, as it was given.
-          search_again: whether it then searches nevertheless.
+          **arguments: the others of `run_pipeline`.
         """
         record = {
             "config": config.to_dict(),
             "seed": config.seed,
-            "data_path": None if data_path is None else os.path.abspath(data_path),
-            "beam_arguments": list(beam_arguments),
-            "warm_start": warm_start,
-            "search_again": search_again,
+            **arguments,
             "python": platform.python_version(),
             "versions": {name: _version(name) for name in _VERSIONED_PACKAGES},
         }
