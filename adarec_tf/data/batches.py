@@ -31,24 +31,6 @@ class Batch(NamedTuple):
     places: np.ndarray
 
 
-def pad_rows(
-    histories: Histories, users: np.ndarray, length: int, num_dropped: int = 0
-) -> np.ndarray:
-    """The last items of some histories as left-padded rows.
-
-    Args:
-      histories: where from.
-      users: int [B], rows of `histories`.
-      length: L.
-      num_dropped: how many items to leave out at the end of each history.
-
-    Returns:
-      int64 [B, L].
-    """
-    stops = histories.row_splits[users + 1] - num_dropped
-    return _pad(histories.item_ids, histories.row_splits[users], stops, length)
-
-
 def _pad(item_ids: np.ndarray, starts: np.ndarray, stops: np.ndarray, length: int) -> np.ndarray:
     """The last `length` of `item_ids[start:stop]`, a left-padded row for each pair."""
     if len(item_ids) == 0:
@@ -64,36 +46,13 @@ def _places(is_labeled: np.ndarray, stops: np.ndarray) -> np.ndarray:
     return stops[rows] - is_labeled.shape[1] + columns
 
 
-class _Windows(NamedTuple):
-    """Stretches of histories: `item_ids[start:stop]` is the input, one later are the labels."""
-
-    starts: np.ndarray
-    stops: np.ndarray
-
-
-def _windows(
-    histories: Histories, max_length: int, windows: str, generator: np.random.Generator
-) -> _Windows:
-    """The inputs of an epoch, of 1 to `max_length` items each."""
-    firsts, lasts = histories.row_splits[:-1], histories.row_splits[1:] - 1
-    has_label = lasts > firsts
-    firsts, lasts = firsts[has_label], lasts[has_label]
-    if windows == "last":
-        return _Windows(np.maximum(firsts, lasts - max_length), lasts)
-    sizes = lasts - firsts
-    # The newest window of a long history has a random size, so that cuts move between epochs.
-    newest = np.where(sizes > max_length, generator.integers(1, max_length + 1, len(sizes)), sizes)
-    counts = 1 + -(-(sizes - newest) // max_length)
-    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    stops = np.repeat(lasts, counts) - np.where(
-        place > 0, np.repeat(newest, counts) + (place - 1) * max_length, 0
-    )
-    lengths = np.where(place > 0, max_length, np.repeat(newest, counts))
-    return _Windows(np.maximum(np.repeat(firsts, counts), stops - lengths), stops)
-
-
 def bucket_length(longest: int, max_length: int) -> int:
-    """The padded length for rows of at most `longest` items: the next bucket, or `max_length`."""
+    """The padded length of rows: the next bucket, or `max_length`.
+
+    Args:
+      longest: items of the longest row.
+      max_length: items a model sees at once.
+    """
     return next((n for n in BUCKET_LENGTHS if longest <= n < max_length), max_length)
 
 
@@ -125,9 +84,8 @@ def next_item_batches(
       Batches in random order.
     """
     generator = np.random.default_rng([seed, epoch])
-    windows_of_epoch = _windows(histories, max_length, windows, generator)
-    for starts, stops, length in _cut_by_length(
-        windows_of_epoch, max_length, positions_per_batch, generator
+    for starts, stops, length in _window_batches(
+        histories, max_length, positions_per_batch, windows, generator
     ):
         item_ids = _pad(histories.item_ids, starts, stops, length)
         labels = _pad(histories.item_ids, starts + 1, stops + 1, length)
@@ -155,7 +113,8 @@ def masked_item_batches(
       positions_per_batch: B x L aimed at.
       seed: of the shuffling and of the masks.
       epoch: which epoch, from 0.
-      windows: see `next_item_batches`.
+      windows: `last`: of a longer history the last `max_length` items alone; `all`: every item, in
+        windows of up to `max_length` that are cut elsewhere in every epoch.
       mask_id: what stands for a masked item.
       mask_probability: of each item but the last.
 
@@ -164,9 +123,8 @@ def masked_item_batches(
     """
     generator = np.random.default_rng([seed, epoch])
     # An input and its last label.
-    windows_of_epoch = _windows(histories, max_length - 1, windows, generator)
-    for starts, stops, length in _cut_by_length(
-        windows_of_epoch, max_length - 1, positions_per_batch, generator
+    for starts, stops, length in _window_batches(
+        histories, max_length - 1, positions_per_batch, windows, generator
     ):
         items = _pad(histories.item_ids, starts, stops + 1, length + 1)
         is_masked = (generator.random(items.shape) < mask_probability) & (items != PAD)
@@ -178,11 +136,16 @@ def masked_item_batches(
         )
 
 
-def _cut_by_length(
-    windows: _Windows, max_length: int, positions_per_batch: int, generator: np.random.Generator
+def _window_batches(
+    histories: Histories,
+    max_length: int,
+    positions_per_batch: int,
+    windows: str,
+    generator: np.random.Generator,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Starts, stops and the padded length of the batches of an epoch, in random order."""
-    inputs = windows.stops - windows.starts
+    """Starts, stops and the padded length of the inputs of an epoch, in random order."""
+    starts, stops = _windows(histories, max_length, windows, generator)
+    inputs = stops - starts
     # Random order within equal lengths: batches differ from epoch to epoch.
     order = np.lexsort((generator.random(len(inputs)), inputs))
     padded = np.array([bucket_length(n, max_length) for n in range(max_length + 1)])[inputs[order]]
@@ -193,7 +156,27 @@ def _cut_by_length(
         cuts += [(rows[i : i + size], int(length)) for i in range(0, len(rows), size)]
     for index in generator.permutation(len(cuts)):
         rows, length = cuts[index]
-        yield windows.starts[rows], windows.stops[rows], length
+        yield starts[rows], stops[rows], length
+
+
+def _windows(
+    histories: Histories, max_length: int, windows: str, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where inputs start and stop, 1 to `max_length` items each; their labels are one later."""
+    firsts, lasts = histories.row_splits[:-1], histories.row_splits[1:] - 1
+    has_label = lasts > firsts
+    firsts, lasts = firsts[has_label], lasts[has_label]
+    if windows == "last":
+        return np.maximum(firsts, lasts - max_length), lasts
+    sizes = lasts - firsts
+    # The newest window of a long history has a random size, so that cuts move between epochs.
+    newest = np.where(sizes > max_length, generator.integers(1, max_length + 1, len(sizes)), sizes)
+    counts = 1 + -(-(sizes - newest) // max_length)
+    firsts, lasts, newest = (np.repeat(values, counts) for values in (firsts, lasts, newest))
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    is_older = place > 0
+    stops = lasts - np.where(is_older, newest + (place - 1) * max_length, 0)
+    return np.maximum(firsts, stops - np.where(is_older, max_length, newest)), stops
 
 
 def count_batches(batches: Iterable[Batch]) -> int:
@@ -230,10 +213,11 @@ def target_batches(
     start = 0
     while start < len(users):
         length = bucket_length(int(inputs[start]), max_length)
-        stop = start + max(1, positions_per_batch // length)
+        end = start + max(1, positions_per_batch // length)
         # Rows of the next bucket wait for the next batch.
         if length < max_length:
-            stop = min(stop, int(np.searchsorted(inputs, length, side="right")))
-        rows = users[start:stop]
-        yield rows, pad_rows(histories, rows, length)
-        start = stop
+            end = min(end, int(np.searchsorted(inputs, length, side="right")))
+        rows = users[start:end]
+        stops = histories.row_splits[rows + 1]
+        yield rows, _pad(histories.item_ids, histories.row_splits[rows], stops, length)
+        start = end

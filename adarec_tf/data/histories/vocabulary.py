@@ -15,8 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-__all__ = ["PAD", "UNKNOWN", "ItemVocabulary"]
-
 PAD = 0
 UNKNOWN = -1
 
@@ -44,21 +42,11 @@ class ItemVocabulary:
                     f"Item keys should be text without line breaks. Received: {key!r}."
                 )
 
-    @classmethod
-    def from_counts(cls, keys: pa.Array, counts: np.ndarray) -> "ItemVocabulary":
-        """Most frequent items first; equally frequent ones in the order of their UTF-8 bytes.
-
-        Args:
-          keys: string [V], distinct raw item keys.
-          counts: int64 [V], interactions of each.
-        """
-        return cls(()).extended(keys, counts)
-
     def extended(self, keys: pa.Array, counts: np.ndarray) -> "ItemVocabulary":
         """These items, whose ids do not move, and behind them those that are new.
 
-        New ones are in the order of `from_counts`. Items that have gone keep their ids, so that an
-        id means one item for ever.
+        The most frequent of the new ones come first, equally frequent ones in the order of their
+        UTF-8 bytes. Items that have gone keep their ids, so that an id means one item for ever.
 
         Args:
           keys: string [V], distinct raw item keys, of items known and new.

@@ -29,17 +29,19 @@ _POPULARITY_EXPONENT = 0.7
 _FIRST_TIME, _LAST_TIME = 1_672_531_200, 1_704_067_199  # the year 2023 in UTC
 
 
-class _Series(NamedTuple):
-    genre: int
-    episodes: list[str]
+class _Titles(NamedTuple):
+    """Series or films: genres [T], how popular they are [T], and the items of each in order."""
 
+    genres: np.ndarray
+    weights: np.ndarray
+    items: list[list[str]]
 
-class _Catalog(NamedTuple):
-    series: list[_Series]
-    series_weights: np.ndarray  # [S], how popular
-    films: list[str]
-    film_genres: np.ndarray  # [F]
-    film_weights: np.ndarray  # [F]
+    def shuffled(self, liked: np.ndarray, generator: np.random.Generator) -> list[list[str]]:
+        """Those of the liked genres, the popular likely first: a draw without replacement."""
+        places = np.flatnonzero(np.isin(self.genres, liked))
+        chances = self.weights[places] / self.weights[places].sum()
+        drawn = generator.choice(places, len(places), replace=False, p=chances)
+        return [self.items[place] for place in drawn]
 
 
 def generate_sample_scene(num_users: int = 3000, num_items: int = 600, seed: int = 0) -> pa.Table:
@@ -67,11 +69,11 @@ def generate_sample_scene(num_users: int = 3000, num_items: int = 600, seed: int
             f"Received: num_users={num_users}, num_items={num_items}."
         )
     generator = np.random.default_rng(seed)
-    catalog = _make_catalog(num_items, generator)
+    series, films = _make_catalog(num_items, generator)
     users, items, times = [], [], []
     for user in range(num_users):
         length = int(generator.integers(15, 41))
-        history = list(_watch(catalog, length, generator))
+        history = list(_watch(series, films, length, generator))
         users += [f"viewer-{user:04d}"] * len(history)
         items += history
         times.append(_sample_times(len(history), generator))
@@ -87,9 +89,9 @@ def write_sample_scene(
 
     Args:
       path: the file to write.
-      num_users: as in `generate_sample_scene`.
-      num_items: as in `generate_sample_scene`.
-      seed: as in `generate_sample_scene`.
+      num_users: viewers.
+      num_items: films and episodes in the catalog; at least 60.
+      seed: of everything random.
     """
     table = generate_sample_scene(num_users, num_items, seed)
     text = io.StringIO()
@@ -103,51 +105,40 @@ def write_sample_scene(
         file.write_bytes(content)
 
 
-def _make_catalog(num_items: int, generator: np.random.Generator) -> _Catalog:
+def _make_catalog(num_items: int, generator: np.random.Generator) -> tuple[_Titles, _Titles]:
+    """Series and films, whose popularity is Zipf-like, in random order."""
     num_series = int(num_items * (1 - _FILM_SHARE)) // _EPISODES_PER_SERIES
     num_films = num_items - num_series * _EPISODES_PER_SERIES
-    genres = _GENRES[: num_series // _SERIES_AT_A_TIME]
-    series = [
-        _Series(
-            number % len(genres),
-            [
-                f"{genres[number % len(genres)]}-{number:02d}-e{episode:02d}"
-                for episode in range(1, _EPISODES_PER_SERIES + 1)
-            ],
-        )
-        for number in range(num_series)
-    ]
-    film_genres = np.arange(num_films) % len(genres)
-    films = [f"{genres[genre]}-film-{number:03d}" for number, genre in enumerate(film_genres)]
-    return _Catalog(
-        series,
-        _popularity(num_series, generator),
-        films,
-        film_genres,
-        _popularity(num_films, generator),
-    )
+    names = _GENRES[: num_series // _SERIES_AT_A_TIME]
+    kinds = []
+    for size, form, num_parts in (
+        (num_series, "{}-{:02d}-e{:02d}", _EPISODES_PER_SERIES),
+        (num_films, "{}-film-{:03d}", 1),
+    ):
+        genres = np.arange(size) % len(names)
+        weights = generator.permutation(np.arange(1, size + 1) ** -_POPULARITY_EXPONENT)
+        items = [
+            [form.format(names[genre], number, part) for part in range(1, num_parts + 1)]
+            for number, genre in enumerate(genres)
+        ]
+        kinds.append(_Titles(genres, weights, items))
+    return kinds[0], kinds[1]
 
 
-def _popularity(size: int, generator: np.random.Generator) -> np.ndarray:
-    """Zipf-like weights in random order."""
-    return generator.permutation(np.arange(1, size + 1) ** -_POPULARITY_EXPONENT)
-
-
-def _watch(catalog: _Catalog, length: int, generator: np.random.Generator) -> Iterator[str]:
+def _watch(
+    series: _Titles, films: _Titles, length: int, generator: np.random.Generator
+) -> Iterator[str]:
     """One viewer's items in order."""
-    genres = np.array([series.genre for series in catalog.series])
-    num_genres = int(genres.max()) + 1
+    num_genres = int(series.genres.max()) + 1
     liked = generator.choice(num_genres, min(_GENRES_PER_USER, num_genres), replace=False)
-    waiting = _shuffled(catalog.series_weights, np.isin(genres, liked), generator)
-    films = _shuffled(catalog.film_weights, np.isin(catalog.film_genres, liked), generator)
+    waiting, waiting_films = (titles.shuffled(liked, generator) for titles in (series, films))
     followed: list[Iterator[str]] = []  # the one watched longest ago comes first
     for _ in range(length):
-        if films and generator.random() < _FILM_SHARE:
-            yield catalog.films[films.pop(0)]
+        if waiting_films and generator.random() < _FILM_SHARE:
+            yield from waiting_films.pop(0)
             continue
         while len(followed) < _SERIES_AT_A_TIME and waiting:
-            series = catalog.series[waiting.pop(0)]
-            followed.insert(0, _episodes(series, generator))
+            followed.insert(0, _some_of(waiting.pop(0), generator))
         if not followed:
             return
         turn = -1 if generator.random() < _REPEAT_SERIES else 0
@@ -158,19 +149,10 @@ def _watch(catalog: _Catalog, length: int, generator: np.random.Generator) -> It
             yield episode
 
 
-def _shuffled(
-    weights: np.ndarray, is_liked: np.ndarray, generator: np.random.Generator
-) -> list[int]:
-    """The liked ones, the popular likely first: a weighted draw without replacement."""
-    liked = np.flatnonzero(is_liked)
-    chances = weights[liked] / weights[liked].sum()
-    return [int(item) for item in generator.choice(liked, len(liked), replace=False, p=chances)]
-
-
-def _episodes(series: _Series, generator: np.random.Generator) -> Iterator[str]:
+def _some_of(episodes: list[str], generator: np.random.Generator) -> Iterator[str]:
     """The episodes from a random one of the first half on, some skipped."""
-    start = int(generator.integers(0, len(series.episodes) // 2))
-    for episode in series.episodes[start:]:
+    start = int(generator.integers(0, len(episodes) // 2))
+    for episode in episodes[start:]:
         if generator.random() >= _SKIP_EPISODE:
             yield episode
 

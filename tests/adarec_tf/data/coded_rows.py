@@ -63,4 +63,4 @@ def coded_table(log: pa.Table) -> CodedRows:
 def vocabulary_of(interactions: pa.Table, item_keys: pa.Array) -> ItemVocabulary:
     """Of the items in these interactions (`ORDERED_SCHEMA`)."""
     counts = count_values(np.asarray(interactions["item"]))
-    return ItemVocabulary.from_counts(item_keys.take(pa.array(counts.values)), counts.counts)
+    return ItemVocabulary(()).extended(item_keys.take(pa.array(counts.values)), counts.counts)

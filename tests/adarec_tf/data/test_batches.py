@@ -9,7 +9,6 @@ from adarec_tf.data.batches import (
     bucket_length,
     masked_item_batches,
     next_item_batches,
-    pad_rows,
     target_batches,
 )
 from tests.strategies import HISTORY_ROWS, flat_histories
@@ -140,8 +139,11 @@ def test_every_target_row_comes_once_with_its_last_items(
 
 
 def test_rows_are_padded_on_the_left() -> None:
-    padded = pad_rows(flat_histories([[1, 2, 3], [4]]), np.array([0, 1]), 2)
-    np.testing.assert_array_equal(padded, [[2, 3], [0, 4]])
+    histories = flat_histories([[1, 2, 3], [4, 5, 6, 7], [8]])
+    batches = target_batches(histories, max_length=3, positions_per_batch=9)
+    [(users, padded)] = batches
+    assert list(users) == [2, 0, 1]
+    np.testing.assert_array_equal(padded, [[0, 0, 8], [1, 2, 3], [5, 6, 7]])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.strategies import raw_ids
 
 def test_ids_follow_counts_then_keys_by_their_bytes() -> None:
     keys = pa.array(["é", "b", "a", "z", "rare"])
-    vocabulary = ItemVocabulary.from_counts(keys, np.array([3, 3, 3, 9, 1]))
+    vocabulary = ItemVocabulary(()).extended(keys, np.array([3, 3, 3, 9, 1]))
     assert vocabulary.keys == ("z", "a", "b", "é", "rare")
 
 
@@ -64,7 +64,7 @@ def test_an_extended_vocabulary_moves_no_id_and_orders_new_items_as_usual(
     def arrays(counts: dict[str, int]) -> tuple[pa.Array, np.ndarray]:
         return pa.array(counts, pa.string()), np.array(list(counts.values()), np.int64)
 
-    first = ItemVocabulary.from_counts(*arrays(before))
+    first = ItemVocabulary(()).extended(*arrays(before))
     second = first.extended(*arrays(today))
     second.check_extends(first)
     new = sorted(set(today) - set(before), key=lambda key: (-today[key], key.encode()))
