@@ -83,7 +83,12 @@ def item_knn_scorer(
 
 
 def item_popularity(train: Histories, num_items: int) -> np.ndarray:
-    """Training interactions of each item: float64 [num_items], item 1 first."""
+    """Training interactions of each item: float64 [num_items], item 1 first.
+
+    Args:
+      train: the train split.
+      num_items: size of the catalog.
+    """
     return np.bincount(train.item_ids, minlength=num_items + 1)[1:].astype(np.float64)
 
 

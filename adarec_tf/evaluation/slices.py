@@ -11,40 +11,27 @@ import numpy as np
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.evaluation.ranking import metrics_of_ranks
 
+# Lower bounds; the last slice has no upper one.
 LENGTH_EDGES = (1, 5, 10, 20, 50)
 # A slice's figures: `users` and the metrics, None where it has no users.
 SliceRow = dict[str, float | int | None]
 
 
-def history_length_slices(
-    histories: Histories, edges: Sequence[int] = LENGTH_EDGES
-) -> dict[str, np.ndarray]:
-    """Slices by how many items come before the target.
-
-    Args:
-      histories: the valid or test split.
-      edges: increasing lower bounds of the slices; the last one has no upper bound.
+def history_length_slices(histories: Histories) -> dict[str, np.ndarray]:
+    """Slices of the valid or test split by how many items come before the target.
 
     Returns:
       Name (`1-4`, `50+`) to bool [U], which users.
 
     Raises:
-      ValueError: the edges do not increase, or a history is shorter than the first.
+      ValueError: a history is empty.
     """
     lengths = histories.lengths
-    if len(edges) == 0 or any(np.diff(edges) <= 0):
-        raise ValueError(f"`edges` should be one or more increasing integers. Received: {edges}.")
-    if lengths.min(initial=edges[0]) < edges[0]:
-        raise ValueError(
-            f"Histories should have at least {edges[0]} items, the first edge. "
-            f"Received: a history of {lengths.min()}."
-        )
-    places = np.searchsorted(edges, lengths, side="right") - 1
-    names = [
-        str(edge) if next_edge == edge + 1 else f"{edge}-{next_edge - 1}"
-        for edge, next_edge in pairwise(edges)
-    ]
-    return {name: places == place for place, name in enumerate([*names, f"{edges[-1]}+"])}
+    if lengths.min(initial=1) < 1:
+        raise ValueError("Histories should have at least 1 item. Received: a history of 0.")
+    places = np.searchsorted(LENGTH_EDGES, lengths, side="right") - 1
+    names = [f"{edge}-{next_edge - 1}" for edge, next_edge in pairwise(LENGTH_EDGES)]
+    return {name: places == place for place, name in enumerate([*names, f"{LENGTH_EDGES[-1]}+"])}
 
 
 def target_popularity_slices(
@@ -90,9 +77,11 @@ def slice_metrics(
     Raises:
       ValueError: a cut-off is below 1.
     """
-    return {name: _slice_row(ranks[is_in], cutoffs) for name, is_in in slices.items()}
-
-
-def _slice_row(ranks: np.ndarray, cutoffs: Sequence[int]) -> SliceRow:
-    metrics: SliceRow = {**metrics_of_ranks(ranks, cutoffs=cutoffs, protocol="full")}
-    return {"users": len(ranks), **(metrics if len(ranks) else dict.fromkeys(metrics))}
+    rows: dict[str, SliceRow] = {}
+    for name, is_in in slices.items():
+        metrics = metrics_of_ranks(ranks[is_in], cutoffs=cutoffs, protocol="full")
+        rows[name] = {
+            "users": int(is_in.sum()),
+            **(metrics if is_in.any() else dict.fromkeys(metrics)),
+        }
+    return rows

@@ -1,4 +1,8 @@
-"""Where the command line prints its tables and lines."""
+"""Where the command line prints its tables and lines.
+
+Lines go out by `Console.out`: paths and commands in them are there to be copied, so they are not
+wrapped, and brackets in them are no markup.
+"""
 
 import sys
 
@@ -10,15 +14,4 @@ _PLAIN_WIDTH = 140
 
 def standard_output() -> Console:
     """The console of standard output."""
-    return Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
-
-
-def print_lines(console: Console, *lines: str) -> None:
-    """Prints lines as they are: paths and commands in them are there to be copied.
-
-    Args:
-      console: where to.
-      *lines: not wrapped, and without markup.
-    """
-    for line in lines:
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)

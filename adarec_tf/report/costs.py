@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adarec_tf.models.students.cost_table import SERVED_BATCH, Cost, CostTable
-from adarec_tf.report.console import print_lines, standard_output
+from adarec_tf.report.console import standard_output
 
 
 def print_costs(table: CostTable, console: Console | None = None) -> None:
@@ -27,8 +27,7 @@ def print_costs(table: CostTable, console: Console | None = None) -> None:
     shown.add_row("teacher", *_cells(table.teacher))
     console.print(shown)
     shape, errors = table.shape, np.abs(table.latency_errors)
-    print_lines(
-        console,
+    console.out(
         f"Students: {shape.num_cells} cells of {shape.num_nodes} nodes, hidden_dim "
         f"{shape.hidden_dim}, {shape.precision} table of {shape.num_items:,} items, "
         f"histories of {shape.max_length} items.",
@@ -36,6 +35,7 @@ def print_costs(table: CostTable, console: Console | None = None) -> None:
         f"Latency of a student from that of {len(errors) - 1} others: off by "
         f"{np.median(errors):.1%} at the median, {errors.max():.1%} at most. "
         "Much more than 5% and 15% tell of a busy machine: measure again.",
+        sep="\n",
     )
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adarec_tf.models.students.genotype import Genotype
-from adarec_tf.report.console import print_lines, standard_output
+from adarec_tf.report.console import standard_output
 from adarec_tf.report.front_table import front_lines, front_table
 
 # The columns of the table, and the figures in them.
@@ -62,25 +62,19 @@ def print_summary(
     genotype = Genotype.from_json(json.dumps(result["genotype"]))
     console.print()
     console.print(_comparison_table(result))
-    print_lines(
-        console,
-        *_data_lines(result),
-        "",
-        "Student found:",
-        *(f"  {line}" for line in genotype.describe().splitlines()),
-        "",
-    )
+    console.out(*_data_lines(result), "", "Student found:", sep="\n")
+    console.out(*(f"  {line}" for line in genotype.describe().splitlines()), "", sep="\n")
     if result["front"] is not None:
         console.print(front_table(result["front"]))
-        print_lines(console, *front_lines(result["paths"]["front"]), "")
-    print_lines(
-        console,
+        console.out(*front_lines(result["paths"]["front"]), "", sep="\n")
+    console.out(
         *_release_lines(result),
         "",
         *_place_lines(result["paths"], workdir, log_path),
         "",
         *_next_lines(result, workdir, command),
         str(result_path),
+        sep="\n",
     )
 
 

@@ -101,7 +101,7 @@ def split_in_time(
     users = np.repeat(np.arange(histories.num_users), histories.lengths)
     times = _end_times(users, timestamps) if has_sessions else timestamps
     is_training, is_test = times < cuts.valid, times >= cuts.test
-    is_used, removed = is_training, dict[str, int]()
+    is_used, removed = is_training.copy(), dict[str, int]()
     periods = {}
     for name, is_in in (("valid", ~is_training & ~is_test), ("test", is_test)):
         if has_sessions:
@@ -114,9 +114,10 @@ def split_in_time(
             num_before = np.bincount(users[is_history], minlength=histories.num_users)
             places = histories.row_splits[:-1] + num_before
         has_target = np.bincount(users[is_in], minlength=histories.num_users) > 0
-        period = _take_targets(histories, is_history, np.where(has_target, places, -1))
-        periods[name], is_used = period.histories, is_used | period.is_used
-        removed |= {f"{name}_{reason}": count for reason, count in period.removed.items()}
+        places = np.where(has_target, places, -1)
+        periods[name], is_used_here, missing = _take_targets(histories, is_history, places)
+        is_used |= is_used_here
+        removed |= {f"{name}_{reason}": count for reason, count in missing.items()}
     removed["interactions_in_no_split"] = int((~is_used).sum())
     train = _select(histories, is_training, np.full(histories.num_users, PAD, np.int64))
     return TimeSplit(Splits(train.take(np.flatnonzero(train.lengths > 0)), **periods), removed)
@@ -127,21 +128,13 @@ def _end_times(users: np.ndarray, times: np.ndarray) -> np.ndarray:
     return times[np.searchsorted(users, users, side="right") - 1]
 
 
-class _Period(NamedTuple):
-    """Histories, which interactions (bool [N]) they and their targets use, and who has none."""
+def _take_targets(
+    histories: Histories, is_history: np.ndarray, places: np.ndarray
+) -> tuple[Histories, np.ndarray, dict[str, int]]:
+    """The histories of a period that can be ranked, what they use (bool [N]), and who cannot be.
 
-    histories: Histories
-    is_used: np.ndarray
-    removed: dict[str, int]
-
-
-def _take_targets(histories: Histories, is_history: np.ndarray, places: np.ndarray) -> _Period:
-    """The histories of a period with their targets, of those that can be ranked.
-
-    Args:
-      histories: whole histories; `UNKNOWN` is an item that is not in training.
-      is_history: bool [N], which interactions come before the target.
-      places: int64 [U], where the target of each history stands in `item_ids`; -1: it has none.
+    `is_history` (bool [N]) says which interactions come before the target, and `places` (int64 [U])
+    where the target stands in `item_ids`; -1: there is none.
     """
     users = np.repeat(np.arange(histories.num_users), histories.lengths)
     is_history, has_target = is_history & (histories.item_ids != UNKNOWN), places >= 0
@@ -151,12 +144,12 @@ def _take_targets(histories: Histories, is_history: np.ndarray, places: np.ndarr
     is_ranked = has_target & has_history & (targets != UNKNOWN)
     is_used = is_history & is_ranked[users]
     is_used[places[is_ranked]] = True
-    removed = {
+    missing = {
         "users_without_history": int((has_target & ~has_history).sum()),
         "targets_unknown_in_training": int((has_history & (targets == UNKNOWN)).sum()),
     }
     cut = _select(histories, is_history, targets).take(np.flatnonzero(is_ranked))
-    return _Period(cut, is_used, removed)
+    return cut, is_used, missing
 
 
 def _select(histories: Histories, is_kept: np.ndarray, targets: np.ndarray) -> Histories:

@@ -195,10 +195,10 @@ def _checked_blocks(
         users, items, raw_times, *events = raw.columns
         times = _numbers(raw_times)
         problems = [(pc.is_null(times), columns.time, "be a number, such as unix seconds")]
-        for name, values in zip((columns.user, columns.item), (users, items), strict=True):
-            problems += _text_problems(values, name, "an id")
-        for values in events:
-            problems += _text_problems(values, columns.event, "an event type")
+        for name, values in zip(columns.names, raw.columns, strict=True):
+            if name != columns.time:
+                kind = "an event type" if name == columns.event else "an id"
+                problems += _text_problems(values, name, kind)
         found = [(pc.index(mask, True).as_py(), name, text) for mask, name, text in problems]
         for row, name, requirement in sorted(problem for problem in found if problem[0] >= 0):
             received = raw.column(columns.names.index(name))[row].as_py()
