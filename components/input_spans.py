@@ -45,7 +45,16 @@ class SpansDriver(driver.FileBasedDriver):
     def resolve_exec_properties(
         self, exec_properties: dict[str, Any], pipeline_info: Any, component_info: Any
     ) -> dict[str, Any]:
-        """Puts the chosen files into the input config, one split a file, and fingerprints them."""
+        """Puts the chosen files into the input config, one split a file, and fingerprints them.
+
+        Args:
+          exec_properties: of the component; changed in place, as TFX expects.
+          pipeline_info: of the run.
+          component_info: of the component in it.
+
+        Returns:
+          The resolved properties.
+        """
         pattern = read_custom_config(exec_properties).get(SPAN_PATTERN_KEY)
         if not pattern:
             return super().resolve_exec_properties(exec_properties, pipeline_info, component_info)
@@ -56,7 +65,7 @@ class SpansDriver(driver.FileBasedDriver):
         )
         exec_properties[utils.SPAN_PROPERTY_NAME] = spans[-1].number
         exec_properties[utils.VERSION_PROPERTY_NAME] = None
-        exec_properties[_FINGERPRINT] = spans_fingerprint(spans)
+        exec_properties[_FINGERPRINT] = _fingerprint(spans)
         return exec_properties
 
 
@@ -118,7 +127,7 @@ def read_custom_config(exec_properties: dict[str, Any]) -> dict[str, Any]:
     return dict(settings)
 
 
-def spans_fingerprint(spans: Sequence[Span]) -> str:
+def _fingerprint(spans: Sequence[Span]) -> str:
     """Of the files of spans: changes with their names, sizes and times of change."""
     digest = hashlib.sha256()
     for span in spans:

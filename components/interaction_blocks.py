@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 import tensorflow as tf
 
@@ -19,7 +20,12 @@ _ENDING = ".parquet"
 
 
 def write_block(path: str, block: pa.Table) -> None:
-    """Writes a block of a log (`LOG_SCHEMA`, and maybe `EVENT_FIELD`) to a path in `.parquet`."""
+    """Writes a block of a log.
+
+    Args:
+      path: of the file, in `.parquet`.
+      block: `LOG_SCHEMA`, and maybe `EVENT_FIELD`.
+    """
     row_splits = pa.array(np.arange(len(block) + 1), pa.int32())
     features = [
         pa.ListArray.from_arrays(row_splits, _to_feature(column).combine_chunks())
@@ -38,9 +44,11 @@ def write_block(path: str, block: pa.Table) -> None:
 
 
 def read_block(path: str, columns: list[str] | None = None) -> pa.Table:
-    """Reads some columns of a block, by default those of `LOG_SCHEMA`, with the types of there.
+    """Reads a block, with the types of `LOG_SCHEMA` and `EVENT_FIELD`.
 
-    Event types have that of `EVENT_FIELD`.
+    Args:
+      path: of the file.
+      columns: which ones; those of `LOG_SCHEMA` if None.
     """
     names = LOG_SCHEMA.names if columns is None else columns
     with tf.io.gfile.GFile(path, "rb") as file:
@@ -48,20 +56,14 @@ def read_block(path: str, columns: list[str] | None = None) -> pa.Table:
             pa.BufferReader(file.read()), columns=names, read_dictionary=[_EVENT_PATH]
         )
     schema = pa.schema([_SCHEMA.field(name) for name in names])
-    values = [
-        pa.chunked_array(
-            [chunk.flatten().cast(field.type) for chunk in features[field.name].chunks], field.type
-        )
-        for field in schema
-    ]
+    values = [pc.list_flatten(features[field.name]).cast(field.type) for field in schema]
     return pa.table(values, schema=schema)
 
 
 def _to_feature(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Text as bytes, as in an example."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string())
-    return column.cast(pa.binary()) if pa.types.is_string(column.type) else column
+    is_text = pa.types.is_dictionary(column.type) or pa.types.is_string(column.type)
+    return column.cast(pa.string()).cast(pa.binary()) if is_text else column
 
 
 def list_blocks(folder: str) -> list[str]:

@@ -65,12 +65,18 @@ class InteractionsGenExecutor(base_beam_executor.BaseBeamExecutor):
     ) -> None:
         """Writes the splits `all` and `sample`.
 
+        Args:
+          input_dict: empty.
+          output_dict: one artifact, `examples`.
+          exec_properties: of `interactions_gen`, resolved by the driver or not.
+
         Raises:
           InteractionsError: the log cannot be read; nothing has been written then.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         files, spans = input_files(exec_properties)
-        columns = _resolve_columns(exec_properties)
+        settings = read_custom_config(exec_properties)
+        columns = InteractionColumns(*(settings[name] for name in InteractionColumns._fields))
         summary = inspect_log(files, columns)
         examples = artifact_utils.get_single_instance(
             output_dict[standard_component_specs.EXAMPLES_KEY]
@@ -127,17 +133,14 @@ def interactions_gen(
       A component with the output `examples`; its driver fingerprints the files.
     """
     settings = {**columns._asdict(), "code_fingerprint": code_fingerprint}
+    path = os.path.abspath(path)
     if is_span_pattern(path):
-        pattern = SpanPattern.parse(os.path.abspath(path))
+        pattern = SpanPattern.parse(path)
         folder, name = pattern.folder, "*"
-        settings |= {
-            SPAN_PATTERN_KEY: pattern.text,
-            SPANS_CONFIG_KEY: (spans or SpansConfig()).to_json(),
-        }
-    elif os.path.isdir(path):
-        folder, name = os.path.abspath(path), "*"
+        settings[SPAN_PATTERN_KEY] = pattern.text
+        settings[SPANS_CONFIG_KEY] = (spans or SpansConfig()).to_json()
     else:
-        folder, name = os.path.split(os.path.abspath(path))
+        folder, name = (path, "*") if os.path.isdir(path) else os.path.split(path)
     packed = struct_pb2.Struct()
     packed.update(settings)
     custom_config = example_gen_pb2.CustomConfig()
@@ -150,11 +153,6 @@ def interactions_gen(
         custom_config=custom_config,
         custom_executor_spec=executor_spec.BeamExecutorSpec(InteractionsGenExecutor),
     ).with_id("InteractionsGen")
-
-
-def _resolve_columns(exec_properties: dict[str, Any]) -> InteractionColumns:
-    settings = read_custom_config(exec_properties)
-    return InteractionColumns(*(settings[name] for name in InteractionColumns._fields))
 
 
 def _write_blocks(

@@ -36,6 +36,11 @@ class InteractionsValidatorExecutor(executor.Executor):
     ) -> Any:
         """Writes the anomalies of each split, as the stock component does.
 
+        Args:
+          input_dict: statistics and schema.
+          output_dict: one artifact, `anomalies`.
+          exec_properties: of the stock component.
+
         Raises:
           ValueError: there are anomalies; they are listed.
         """
@@ -65,7 +70,7 @@ class InteractionsValidatorExecutor(executor.Executor):
             _add_time_anomaly(anomalies)
             path = os.path.join(outputs[labels.SCHEMA_DIFF_PATH], executor.DEFAULT_FILE_NAME)
             writer_utils.write_anomalies(path, anomalies)
-        self._anomalies += describe_anomalies(anomalies)
+        self._anomalies += _describe(anomalies)
         return anomalies
 
 
@@ -96,7 +101,7 @@ def tighten_schema(schema: schema_pb2.Schema) -> schema_pb2.Schema:
     return tightened
 
 
-def describe_anomalies(anomalies: anomalies_pb2.Anomalies) -> list[str]:
+def _describe(anomalies: anomalies_pb2.Anomalies) -> list[str]:
     """One phrase for each anomaly, by feature."""
     phrases = [
         f"`{name}`: {info.description.rstrip('.')}"

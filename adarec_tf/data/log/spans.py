@@ -21,7 +21,7 @@ from adarec_tf.config.spans import SpansConfig
 from adarec_tf.data.log.readers import list_input_files
 
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
-_DATE_FIELDS = {"YYYY": "%Y", "MM": "%m", "DD": "%d"}
+_DATE_FIELDS = ("YYYY", "MM", "DD")
 _NAME = r"(?:(YYYY|MM|DD)|(SPAN|VERSION)(?::0*([1-9]\d*))?)"
 _TOKEN, _ESCAPED_TOKEN = re.compile(rf"\{{{_NAME}\}}"), re.compile(rf"\\\{{{_NAME}\\\}}")
 _SYNTAX = "{YYYY}, {MM} and {DD}, or one {SPAN} or {SPAN:width}, and at most one {VERSION}"
@@ -95,15 +95,23 @@ class SpanPattern:
 
     def label(self, number: int) -> str:
         """A span as people name it."""
-        return _date(number).isoformat() if self.has_dates else str(number)
+        if not self.has_dates:
+            return str(number)
+        return datetime.date.fromordinal(_EPOCH + number).isoformat()
 
     def fill(self, number: int, version: int | None = None) -> str:
-        """The glob pattern of a span; of all its versions if none is given."""
+        """The glob pattern of a span.
+
+        Args:
+          number: of the span.
+          version: of its data; None stands for all.
+        """
+        date = dict(zip(_DATE_FIELDS, self.label(number).split("-"), strict=False))
 
         def value(token: re.Match[str]) -> str:
-            date, name, width = token.groups()
-            if date:
-                return _date(number).strftime(_DATE_FIELDS[date]).zfill(len(date))
+            field, name, width = token.groups()
+            if field:
+                return date[field]
             given = number if name == "SPAN" else version
             return "*" if given is None else str(given).zfill(int(width or 0))
 
@@ -205,24 +213,25 @@ def describe_spans(spans: Sequence[Span]) -> str:
     >>> describe_spans([Span(3, "3", ("a",)), Span(4, "4", ()), Span(5, "5", ("b", "c"))])
     '3 to 5: 2 spans, 3 files; without files: 4'
     """
-    there = [span for span in spans if span.files]
     missing = [span.label for span in spans if not span.files]
-    num_files = sum(len(span.files) for span in spans)
+    counts = {
+        "span": len(spans) - len(missing),
+        "file": sum(len(span.files) for span in spans),
+    }
     ends = " to ".join(dict.fromkeys((spans[0].label, spans[-1].label)))
-    text = f"{ends}: {_count(len(there), 'span')}, {_count(num_files, 'file')}"
-    return text + (f"; without files: {_named(missing)}" if missing else "")
+    there = ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for noun, n in counts.items())
+    return f"{ends}: {there}" + (f"; without files: {_named(missing)}" if missing else "")
 
 
 def _list_files(versions: dict[int, list[str]]) -> list[str]:
     """Of the newest version; a path may be a folder, with nothing in it or files."""
-    paths = versions[max(versions)]
-    visible = [
-        path
-        for path in paths
+    return [
+        file
+        for path in versions[max(versions)]
         if not os.path.isdir(path)
         or any(not name.startswith((".", "_")) for name in os.listdir(path))
+        for file in list_input_files(path)
     ]
-    return [file for path in visible for file in list_input_files(path)]
 
 
 def _last_number(pattern: SpanPattern, numbers: list[int], last: str) -> int:
@@ -254,11 +263,3 @@ def _check_none_is_missing(pattern: SpanPattern, spans: Sequence[Span]) -> None:
 def _named(labels: Sequence[str]) -> str:
     more = f" and {len(labels) - _NUM_NAMED} more" if len(labels) > _NUM_NAMED else ""
     return ", ".join(labels[:_NUM_NAMED]) + more
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _date(number: int) -> datetime.date:
-    return datetime.date.fromordinal(_EPOCH + number)

@@ -38,7 +38,12 @@ class PartRef(NamedTuple):
 
 
 def write_tables(path: str, tables: Iterable[pa.Table]) -> list[PartRef]:
-    """Writes tables, one after the other, as the parts of a file."""
+    """Writes tables, one after the other, as the parts of a file.
+
+    Args:
+      path: of the file, which appears when it is complete.
+      tables: of any schemas.
+    """
     refs, offset = [], 0
     with (
         written_whole(path, os.path.dirname(path)) as part,

@@ -6,7 +6,7 @@ import scipy.stats
 
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.evaluation import protocols
-from adarec_tf.evaluation.sampled import evaluate_sampled, sample_negatives
+from adarec_tf.evaluation.protocols import evaluate_sampled, sample_negatives
 from tests.adarec_tf.tiny_scene import make_histories
 from tests.references.ranking_metrics import metrics_among, rank_of_target
 
