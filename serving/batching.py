@@ -25,7 +25,7 @@ class _Batch:
     """Requests to be run together, and their answers in the same order."""
 
     calls: list[SignatureCall] = field(default_factory=list)
-    answers: list[Future[_Outputs]] = field(default_factory=list)
+    answers: Future[list[_Outputs]] = field(default_factory=Future)
     num_rows: int = 0
 
 
@@ -73,7 +73,12 @@ class Batcher:
         batch, position = self._join(key, call, num_rows)
         if position == 0:
             self._lead(key, batch, model, batched)
-        return batch.answers[position].result()
+        try:
+            return batch.answers.result()[position]
+        except ModelError:
+            if len(batch.calls) == 1:
+                raise
+            return model.run(call)  # the error of one request is not the others'
 
     def _kind(self, call: SignatureCall, batched: frozenset[str]) -> tuple[Any, ...]:
         """Equal for requests that can be joined."""
@@ -94,7 +99,6 @@ class Batcher:
             if batch is None or batch.num_rows + num_rows > self._max_rows:
                 batch = self._open[key] = _Batch()
             batch.calls.append(call)
-            batch.answers.append(Future())
             batch.num_rows += num_rows
             if batch.num_rows == self._max_rows:
                 del self._open[key]
@@ -102,7 +106,7 @@ class Batcher:
             return batch, len(batch.calls) - 1
 
     def _lead(self, key: Any, batch: _Batch, model: LoadedModel, batched: frozenset[str]) -> None:
-        """Waits for others, then runs the batch; whatever happens, every request is answered."""
+        """Waits for others, then runs the batch; whatever happens, nobody waits for ever."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._open.get(key) is not batch or not self._num_running.get(key),
@@ -113,11 +117,9 @@ class Batcher:
             self._num_running[key] = self._num_running.get(key, 0) + 1
         try:
             self._report_rows(batch.num_rows)
-            _answer(model, batch, batched)
+            batch.answers.set_result(_run_together(model, batch, batched))
         except Exception as error:
-            for answer in batch.answers:
-                if not answer.done():
-                    answer.set_exception(error)
+            batch.answers.set_exception(error)
         finally:
             with self._changed:
                 self._num_running[key] -= 1
@@ -144,28 +146,15 @@ def _count_rows(call: SignatureCall, batched: frozenset[str]) -> int:
     return sizes.pop() if len(sizes) == 1 else 0
 
 
-def _answer(model: LoadedModel, batch: _Batch, batched: frozenset[str]) -> None:
-    """Runs a batch at once, or one by one where that fails: one's error is not the others'."""
-    try:
-        together = _run_together(model, batch, batched)
-    except ModelError:
-        together = []
-    for position, (call, answer) in enumerate(zip(batch.calls, batch.answers, strict=True)):
-        try:
-            answer.set_result(together[position] if together else model.run(call))
-        except ModelError as error:
-            answer.set_exception(error)
-
-
 def _run_together(model: LoadedModel, batch: _Batch, batched: frozenset[str]) -> list[_Outputs]:
-    """The answers of one run; none for a batch of one, or if the outputs cannot be parted."""
-    if len(batch.calls) == 1:
-        return []
+    """The answers of one run; of one run each, if its outputs cannot be parted."""
     first = batch.calls[0]
+    if len(batch.calls) == 1:
+        return [model.run(first)]
     joined = {name: _join_rows([call.inputs[name] for call in batch.calls]) for name in batched}
     outputs = model.run(first._replace(inputs={**first.inputs, **joined}))
     if any(len(array) != batch.num_rows for array in outputs.values()):
-        return []
+        return [model.run(call) for call in batch.calls]
     ends = np.cumsum([_count_rows(call, batched) for call in batch.calls])
     return [
         {name: array[begin:end] for name, array in outputs.items()}

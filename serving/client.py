@@ -157,19 +157,11 @@ class RecommendClient(connection.ClientBase):
         return self._ask(calls.predict_request("step", inputs), read, len(items), timeout_s)
 
     def model_status(self) -> list[VersionStatus]:
-        """States of the versions the server knows, newest first.
-
-        Raises:
-          RecommendError: the server did not answer, or does not know the model.
-        """
+        """States of the versions the server knows, newest first."""
         return self._ask(messages.GetModelStatusRequest(), calls.read_statuses)
 
     def predict(self, request: Any) -> Any:
-        """Sends a PredictRequest of `serving.messages` as it is; returns its PredictResponse.
-
-        Raises:
-          RecommendError: the server did not answer.
-        """
+        """Sends a PredictRequest of `serving.messages` as it is; returns its PredictResponse."""
         [response] = self._ask(request, lambda response: [response])
         return response
 
