@@ -16,7 +16,7 @@ from tfx.proto.orchestration.executable_spec_pb2 import BeamExecutableSpec
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.models.students.cost_table import read_cost_table
-from adarec_tf.models.students.genotype_io import read_genotype
+from adarec_tf.models.students.genotype import read_genotype
 from components.beam_arguments import check_beam_arguments
 from components.input_spans import identify_log
 from pipeline.pipeline import create_pipeline, read_log

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.export.bundle import read_manifest
 from adarec_tf.models.students import student_config_of
-from adarec_tf.models.students.genotype_io import read_genotype
+from adarec_tf.models.students.genotype import read_genotype
 from adarec_tf.search.space.search_space import check_size
 from components.artifacts import GENOTYPE_FILE, VOCABULARY_FILE
 from components.blessings import read_blessing

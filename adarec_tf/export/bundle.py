@@ -24,7 +24,7 @@ from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 import adarec_tf
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export.signatures import SIGNATURE, ServedModel, build_served_model
-from adarec_tf.export.warm_up import num_other_requests, request_tensors, write_warm_up
+from adarec_tf.export.warm_up import MAX_HISTORIES, request_tensors, write_warm_up
 from adarec_tf.models.sequence_model import SequenceModel
 
 SCHEMA_VERSION = 1
@@ -32,13 +32,6 @@ VOCABULARY_FILE = "vocabulary.txt"
 MANIFEST_FILE = "manifest.json"
 GENOTYPE_FILE = "genotype.json"
 WARMUP_FILE = "tf_serving_warmup_requests"
-# TensorFlow Serving refuses to load a model with more.
-MAX_WARMUP_REQUESTS = 1000
-_MAX_WARMUP_HISTORIES = MAX_WARMUP_REQUESTS - num_other_requests(session_size=1)
-_OWN_KEYS = frozenset(
-    {"schema_version", "signatures", "session_size", "max_length", "seen", "num_items"}
-    | {"library_versions"}
-)
 
 
 class ScoredItem(NamedTuple):
@@ -77,7 +70,6 @@ def write_bundle(
         neither option, there are too many warm-up histories, or `manifest` has a key of our own.
     """
     _check_bundle(model, vocabulary, directory, seen, warmup_histories)
-    _check_manifest(manifest)
     target = Path(directory)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
@@ -87,12 +79,16 @@ def write_bundle(
         served = build_served_model(
             model, vocabulary_path, max_length=max_length, exclude_seen=seen == "exclude"
         )
+        own = _own_manifest(served, vocabulary, max_length, seen)
+        if taken := sorted(own.keys() & manifest.keys()):
+            raise ValueError(
+                f"`manifest` should not have the keys the bundle sets. Received: {taken}."
+            )
+        text = json.dumps({**manifest, **own}, indent=2, sort_keys=True)
         tf.saved_model.save(served.module, str(bundle), signatures=served.signatures)
         _drop_derived_shapes(bundle)
         extra = bundle / "assets.extra"
         extra.mkdir()
-        own = _own_manifest(served, vocabulary, max_length, seen)
-        text = json.dumps({**manifest, **own}, indent=2, sort_keys=True)
         (extra / MANIFEST_FILE).write_text(text + "\n")
         if genotype_json is not None:
             (extra / GENOTYPE_FILE).write_text(genotype_json)
@@ -136,18 +132,11 @@ def _check_bundle(
         )
     if seen not in ("exclude", "keep"):
         raise ValueError(f"`seen` should be one of exclude, keep. Received: seen={seen!r}.")
-    if len(warmup_histories) > _MAX_WARMUP_HISTORIES:
+    if len(warmup_histories) > MAX_HISTORIES:
         raise ValueError(
-            f"There should be at most {_MAX_WARMUP_HISTORIES} warm-up histories. "
+            f"There should be at most {MAX_HISTORIES} warm-up histories. "
             f"Received: {len(warmup_histories)}."
         )
-
-
-def _check_manifest(manifest: Mapping[str, Any]) -> None:
-    taken = sorted(_OWN_KEYS & set(manifest))
-    if taken:
-        raise ValueError(f"`manifest` should not have the keys the bundle sets. Received: {taken}.")
-    json.dumps(manifest)  # fails before anything is written
 
 
 def _own_manifest(
@@ -171,6 +160,12 @@ def _own_manifest(
 
 class Recommender:
     """A bundle loaded into this process.
+
+    Args:
+      bundle_dir: of the bundle.
+
+    Raises:
+      ValueError: there is no bundle, or it has another schema.
 
     Attributes:
       manifest: of the bundle.
@@ -209,15 +204,6 @@ class Recommender:
             ]
             for keys, scores in rows
         ]
-
-
-def load_recommender(bundle_dir: str) -> Recommender:
-    """Loads a bundle into this process; the result is called with histories, k and exclude_seen.
-
-    Raises:
-      ValueError: there is no bundle, or it has another schema.
-    """
-    return Recommender(bundle_dir)
 
 
 def read_manifest(bundle_dir: str) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Item ids inside the served graph: compacting histories, taking candidates out, the best ones."""
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
 from adarec_tf.data.histories.vocabulary import PAD
@@ -25,9 +23,8 @@ def latest_items(
       The items kept, int64 [B, receptive_field], then PAD. And the number of items in each row,
       int64 [B, 1].
     """
-    item_ids = tf.pad(
-        item_ids, [[0, 0], [receptive_field, 0]]
-    )  # so that there are enough to choose of
+    # So that there are enough to choose of.
+    item_ids = tf.pad(item_ids, [[0, 0], [receptive_field, 0]])
     is_item = tf.sign(item_ids)
     # Items are numbered from 1 in their order, and what is no item comes after all of them.
     numbers, places = tf.math.top_k(tf.cumsum(is_item, axis=1) * is_item, receptive_field)
@@ -86,31 +83,20 @@ def mark_items(item_ids: tf.Tensor, num_items: int) -> tf.Tensor:
     return counts > 0
 
 
-class BestItems(NamedTuple):
-    """The best columns of each row, best first; of equal ones the first.
-
-    Attributes:
-      scores: float32 [B, K].
-      columns: int32 [B, K].
-    """
-
-    scores: tf.Tensor
-    columns: tf.Tensor
-
-
-def best_items(scores: tf.Tensor, k: tf.Tensor) -> BestItems:
+def best_items(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Finds the best items of a catalog.
 
     Args:
       scores: float32 [B, V], V static.
       k: int32 [], K, from 1 to V.
+
+    Returns:
+      Scores, float32 [B, K], and columns, int32 [B, K]: best first, and of equal ones the first.
     """
-    if scores.shape[1] < _MIN_ITEMS_FOR_BLOCKS:
-        return BestItems(*tf.math.top_k(scores, k))
-    return best_of_blocks(scores, k)
+    return (tf.math.top_k if scores.shape[1] < _MIN_ITEMS_FOR_BLOCKS else best_of_blocks)(scores, k)
 
 
-def best_of_blocks(scores: tf.Tensor, k: tf.Tensor) -> BestItems:
+def best_of_blocks(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """What `best_items` gives, exactly, in a fraction of the time where there are many items.
 
     An item among the best k is in a block with one of the best k maxima: each better block holds a
@@ -132,4 +118,4 @@ def best_of_blocks(scores: tf.Tensor, k: tf.Tensor) -> BestItems:
     candidates = tf.gather(blocks, best_blocks, batch_dims=1)
     best = tf.math.top_k(tf.reshape(candidates, [-1, num_best * _BLOCK_ITEMS]), k)
     block = tf.gather(best_blocks, best.indices // _BLOCK_ITEMS, batch_dims=1)
-    return BestItems(best.values, block * _BLOCK_ITEMS + best.indices % _BLOCK_ITEMS)
+    return best.values, block * _BLOCK_ITEMS + best.indices % _BLOCK_ITEMS

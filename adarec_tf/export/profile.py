@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -27,8 +26,7 @@ from adarec_tf.export.machine import describe_machine
 from adarec_tf.export.signatures import EMBED, SIGNATURE, build_served_model
 from adarec_tf.export.tf_session import TfSession
 from adarec_tf.export.warm_up import request_arrays
-from adarec_tf.models.compute_cost import count_macs
-from adarec_tf.models.model_cost import count_parameters, encoder_macs, served_bytes
+from adarec_tf.models.model_cost import count_macs, count_parameters, encoder_macs, served_bytes
 from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceModel
 from adarec_tf.models.students import Genotype, Student, student_config_of
 from adarec_tf.models.students.cost_table import (
@@ -38,8 +36,7 @@ from adarec_tf.models.students.cost_table import (
     StudentShape,
     read_cost_table,
 )
-from adarec_tf.models.students.genotype import edge_ends
-from adarec_tf.models.students.genotype_io import read_genotype
+from adarec_tf.models.students.genotype import edge_ends, read_genotype
 from adarec_tf.models.students.primitives import NONE, PRIMITIVES
 from adarec_tf.training.devices import worker_name
 
@@ -211,6 +208,7 @@ def _with_latencies(
     """The table with the terms of both fits, and of the teacher as a whole and its encoder."""
     single, batched = fits
     num_cells = counted.shape.num_cells
+    threading = tf.config.threading
 
     def timed(cost: Cost, latency_ms: float, batch_latency_ms: float = 0.0) -> Cost:
         return cost._replace(
@@ -229,19 +227,14 @@ def _with_latencies(
         teacher=timed(counted.teacher, teacher_ms[0], teacher_batch_ms[0]),
         teacher_encoder=timed(counted.teacher_encoder, teacher_ms[1]),
         latency_errors=tuple(round(error, _DIGITS) for error in single.errors),
-        machine=_machine(),
+        machine={
+            **describe_machine(),
+            "tensorflow": tf.__version__,
+            # 0: as many as there are cores.
+            "intra_op_threads": threading.get_intra_op_parallelism_threads(),
+            "inter_op_threads": threading.get_inter_op_parallelism_threads(),
+        },
     )
-
-
-def _machine() -> dict[str, Any]:
-    threading = tf.config.threading
-    return {
-        **describe_machine(),
-        "tensorflow": tf.__version__,
-        # 0: as many as there are cores.
-        "intra_op_threads": threading.get_intra_op_parallelism_threads(),
-        "inter_op_threads": threading.get_inter_op_parallelism_threads(),
-    }
 
 
 def _none_genotype(shape: StudentShape, num_cells: int) -> Genotype:

@@ -34,7 +34,6 @@ STEP = "step"
 # `from_examples` has one input, so how many items it gives is fixed.
 EXAMPLES_K = 100
 
-_KEYS = tf.TensorSpec([None, None], tf.string)
 _K = tf.TensorSpec([], tf.int32, name="k")
 _EXCLUDE_SEEN = tf.TensorSpec([], tf.bool, name="exclude_seen")
 
@@ -237,10 +236,9 @@ class _ServedFunctions:
 
     def _best(self, scores: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         tf.debugging.assert_positive(k, "`k` should be a positive integer")
-        best = best_items(scores, tf.minimum(k, self._embedding.num_items))
-        keys = self._tables.item_keys.lookup(tf.cast(best.columns, tf.int64))
-        is_candidate = best.scores > -float("inf")
-        return {"item_ids": tf.where(is_candidate, keys, ""), "scores": best.scores}
+        scores, columns = best_items(scores, tf.minimum(k, self._embedding.num_items))
+        keys = self._tables.item_keys.lookup(tf.cast(columns, tf.int64))
+        return {"item_ids": tf.where(scores > -float("inf"), keys, ""), "scores": scores}
 
 
 class _WholeModel:
@@ -257,7 +255,7 @@ class _WholeModel:
 
 
 def _named(name: str) -> tf.TensorSpec:
-    return tf.TensorSpec(_KEYS.shape, _KEYS.dtype, name=name)
+    return tf.TensorSpec([None, None], tf.string, name)
 
 
 def _if_excluded(item_ids: tf.Tensor, exclude_seen: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from adarec_tf.export import signatures
 
 MODEL_NAME = "student"
+# TensorFlow Serving refuses to load a model with more than 1000 requests; 5 are of other names.
+MAX_HISTORIES = 1000 - 5
 _K = 10
 
 
@@ -78,11 +80,6 @@ def write_warm_up(
                 request.inputs[key].CopyFrom(tf.make_tensor_proto(tensor))
             log = prediction_log_pb2.PredictLog(request=request)
             writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())
-
-
-def num_other_requests(session_size: int) -> int:
-    """How many requests there are besides one for each history."""
-    return 5 if session_size else 4
 
 
 def _requests(

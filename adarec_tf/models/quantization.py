@@ -32,6 +32,11 @@ def fake_quantize(values: tf.Tensor, axes: Sequence[int], largest: int = INT8_MA
 
     So the floats that are trained learn what the rounded weights should be, and validation measures
     what is served.
+
+    Args:
+      values: float32 [...].
+      axes: what a group with a scale of its own runs over.
+      largest: of the integers.
     """
 
     @tf.custom_gradient

@@ -45,6 +45,8 @@ from adarec_tf.training.training_log import TrainingLog
 
 logger = logging.getLogger(__name__)
 
+# Architectures drawn and validated at the end, beside the likeliest one.
+NUM_CANDIDATES = 4
 _CACHE_DIR = "teacher_states"
 
 
@@ -91,8 +93,6 @@ def search_genotype(
     checkpoint_dir: str,
     log_dir: str | None = None,
     strategy: tf.distribute.Strategy | None = None,
-    num_candidates: int = 4,
-    validation_users: int = 4096,
     compute_dtype: str = "float32",
     max_cache_bytes: int = MAX_CACHE_BYTES,
 ) -> SearchResult:
@@ -114,8 +114,6 @@ def search_genotype(
       log_dir: where TensorBoard finds the numbers of the trace; None writes none.
       strategy: on whose replicas the search runs. Of several workers the chief writes, and all of
         them end with the same result; None is this process alone.
-      num_candidates: architectures drawn and validated at the end, beside the likeliest one.
-      validation_users: users that rank candidates; all of them where there are fewer.
       compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
       max_cache_bytes: of the teacher's outputs that are kept; with more of them, the teacher runs
         in every step.
@@ -142,8 +140,6 @@ def search_genotype(
         seed=seed,
         # Each worker has a cache of its own, so that none reads what another is writing.
         cache_dir=os.path.join(checkpoint_dir, _CACHE_DIR, worker_name(strategy)),
-        num_candidates=num_candidates,
-        validation_users=validation_users,
         strategy=strategy,
         compute_dtype=compute_dtype,
         max_cache_bytes=max_cache_bytes,
@@ -264,14 +260,14 @@ class _SearchLoop:
             self._architecture_logits(),
             validate,
             search=task.search,
-            num_candidates=task.num_candidates,
+            num_candidates=NUM_CANDIDATES,
             seed=task.seed,
         )
         ranked = finalists = rank(space)
         judge = validate
         if self.validation.leaves_users_out:
             judge = functools.cache(self.validation.validate_on_all_users)
-            first = sorted(ranked, key=lambda candidate: -candidate[1])[: task.num_candidates + 1]
+            first = sorted(ranked, key=lambda candidate: -candidate[1])[: NUM_CANDIDATES + 1]
             finalists = [(genotype, judge(genotype)) for genotype, _ in first]
         best = max(finalists, key=lambda candidate: candidate[1])[0]
         front = self._front(ranked, rank, judge, best) if task.search.front_size else None
@@ -280,7 +276,7 @@ class _SearchLoop:
             self._architecture_logits(),
             validate,
             student=space.student,
-            num_drawn=task.num_candidates + 1,
+            num_drawn=NUM_CANDIDATES + 1,
             seed=task.seed,
         )
         gap = DiscretizationGap(relaxed, validate(best), self.validation.validate_student(student))

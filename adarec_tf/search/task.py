@@ -24,8 +24,6 @@ class SearchTask(NamedTuple):
       seen: `exclude` or `keep`, for the validation metric.
       seed: of weights, draws and batches.
       cache_dir: where the teacher's outputs are kept for the search.
-      num_candidates: architectures drawn and validated at the end, beside the likeliest one.
-      validation_users: users that rank candidates; all of them where there are fewer.
       strategy: whose replicas share every batch; by default there is one.
       compute_dtype: of the catalog logits.
       max_cache_bytes: of the teacher's outputs that are kept.
@@ -39,8 +37,6 @@ class SearchTask(NamedTuple):
     seen: str
     seed: int
     cache_dir: str
-    num_candidates: int = 4
-    validation_users: int = 4096
     strategy: tf.distribute.Strategy = tf.distribute.get_strategy()
     compute_dtype: str = "float32"
     max_cache_bytes: int = MAX_CACHE_BYTES

@@ -8,7 +8,7 @@ from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.config.training import TrainingConfig
-from adarec_tf.export.bundle import load_recommender
+from adarec_tf.export.bundle import Recommender
 from adarec_tf.training import train_teacher as training
 from components import teacher_trainer
 from components.artifacts import Sequences, Vocabulary
@@ -70,7 +70,7 @@ def test_an_interrupted_training_continues_and_then_cleans_up(
     history = json.loads(Path(model.uri, "history.json").read_text())
     assert len(history) == 2
     assert read_model(model.uri).sequence_embedding.num_items == 16
-    [items] = load_recommender(bundle_dir(model.uri))([["item, 1", "item, 2"]], 3, True)
+    [items] = Recommender(bundle_dir(model.uri))([["item, 1", "item, 2"]], 3, True)
     assert len(items) == 3
     logged = read_scalars(tmp_path / "tensorboard" / "teacher")
     assert [epoch for epoch, _ in logged["ndcg@10/full"]] == [1, 2]

@@ -8,7 +8,7 @@ import tensorflow as tf
 from adarec_tf.models.item_tables.table import ItemTable, TableReader
 from adarec_tf.models.quantization import INT8_MAX, fake_quantize, quantize
 
-A_ROW = (-1,)  # axes of what has a scale
+_A_ROW = (-1,)  # axes of what has a scale
 # As floats, rows are four times as many bytes. A few at a time stay in the processor's cache: for
 # one state and 26,700 rows of 64 that takes little more than half the time of casting all of them.
 _MIN_CHUNK_ROWS = 2048
@@ -32,7 +32,7 @@ class Int8Table(ItemTable):
 
     def _as_read(self, rows: tf.Tensor) -> tf.Tensor:
         """Float rows [..., D], rounded."""
-        return fake_quantize(rows, A_ROW, self.largest_step)
+        return fake_quantize(rows, _A_ROW, self.largest_step)
 
     @property
     def served_bytes(self) -> int:
@@ -41,19 +41,23 @@ class Int8Table(ItemTable):
 
     def served(self) -> TableReader:
         """The integers and the scales, as variables of their own."""
-        return _ServedInt8(self)
+        return _ServedBytes(self)
+
+    def pack(self, steps: tf.Tensor) -> tf.Tensor:
+        """Integers [num_rows, D], as floats, to the bytes that stand for them."""
+        return steps
+
+    def unpack(self, packed: tf.Tensor) -> tf.Tensor:
+        """Bytes, as floats, to integers [..., D]."""
+        return packed
+
+    def scorer(self, states: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Gives a function of n rows of bytes, as floats: products with states [N, D], [N, n]."""
+        return lambda packed: tf.matmul(states, packed, transpose_b=True)
 
 
-def scored_in_chunks(packed: tf.Tensor, score: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """Scores a table that is unpacked for it, in parts that stay in the cache meanwhile.
-
-    Args:
-      packed: [num_rows, ...].
-      score: unpacks rows [n, ...] and scores them, [N, n].
-
-    Returns:
-      [N, num_rows].
-    """
+def _scored_in_chunks(packed: tf.Tensor, score: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """Scores bytes [num_rows, ...] in parts that stay in the cache as floats: [N, num_rows]."""
     num_rows, width = packed.shape
     chunk = max(_MIN_CHUNK_ROWS, -(-num_rows // _MAX_CHUNKS))
     scores: list[tf.Tensor] = []
@@ -62,29 +66,29 @@ def scored_in_chunks(packed: tf.Tensor, score: Callable[[tf.Tensor], tf.Tensor])
         num_done = max(0, len(scores) + 1 - _CHUNKS_AT_ONCE)
         # Without it all parts would be unpacked first, the whole table at once.
         with tf.control_dependencies(scores[:num_done][-1:]):
-            scores.append(score(rows))
+            scores.append(score(tf.cast(rows, tf.float32)))
     return tf.concat(scores, axis=1)
 
 
-class _ServedInt8:
-    """Integers of one byte, cast where they are read."""
+class _ServedBytes:
+    """Bytes and scales, cast where they are read."""
 
     def __init__(self, table: Int8Table) -> None:
-        self._size = table.size
-        steps, scales = quantize(tf.convert_to_tensor(table.variable), A_ROW)
-        self._steps = tf.Variable(tf.cast(steps, tf.int8), trainable=False, name="item_steps")
+        self._table = table
+        values = tf.convert_to_tensor(table.variable)
+        steps, scales = quantize(values, _A_ROW, table.largest_step)
+        packed = tf.cast(table.pack(steps), tf.int8)
+        self._packed = tf.Variable(packed, trainable=False, name="item_steps")
         self._scales = tf.Variable(scales, trainable=False, name="item_scales")
 
     def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
         # Not `tf.gather` of a variable: every read of it would be a copy from then on.
-        steps, scales = map(tf.convert_to_tensor, (self._steps, self._scales))
-        return tf.cast(tf.gather(steps, item_ids), tf.float32) * tf.gather(scales, item_ids)
+        packed, scales = map(tf.convert_to_tensor, (self._packed, self._scales))
+        rows = tf.cast(tf.gather(packed, item_ids), tf.float32)
+        return self._table.unpack(rows) * tf.gather(scales, item_ids)
 
     def logits(self, states: tf.Tensor) -> tf.Tensor:
-        products = scored_in_chunks(
-            tf.convert_to_tensor(self._steps),
-            lambda rows: tf.matmul(states, tf.cast(rows, tf.float32), transpose_b=True),
-        )
+        packed = tf.convert_to_tensor(self._packed)
         # Scaled afterwards: fewer products than scaling the rows.
-        logits = products * tf.transpose(self._scales)
-        return tf.slice(logits, [0, 1], [-1, self._size.num_items])
+        logits = _scored_in_chunks(packed, self._table.scorer(states)) * tf.transpose(self._scales)
+        return tf.slice(logits, [0, 1], [-1, self._table.size.num_items])

@@ -13,6 +13,10 @@ __all__ = ["Genotype", "Student", "build_student", "student_config_of"]
 def student_config_of(genotype: Genotype, config: StudentConfig) -> StudentConfig:
     """The config of a genotype's student: a width that was searched goes before the config's.
 
+    Args:
+      genotype: may have a width.
+      config: of the student.
+
     Raises:
       ValueError: the config does not go with that width.
     """

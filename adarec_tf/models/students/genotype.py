@@ -1,9 +1,13 @@
-"""The discrete architecture of a student: which operation stands on which edge of which cell."""
+"""The discrete architecture of a student: which operation stands on which edge of which cell.
+
+It is found by a search, or read from a file in place of one: a genotype's, or a front's.
+"""
 
 import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from adarec_tf.models.students.primitives import NONE, PRIMITIVES, SKIP
@@ -49,17 +53,14 @@ class Genotype:
     hidden_dim: int | None = None
 
     def __post_init__(self) -> None:
-        if type(self.num_nodes) is not int or self.num_nodes < 1:
-            raise ValueError(
-                f"`num_nodes` should be a positive integer. Received: num_nodes={self.num_nodes!r}."
-            )
-        if self.hidden_dim is not None and (
-            type(self.hidden_dim) is not int or self.hidden_dim < 1
-        ):
-            raise ValueError(
-                "`hidden_dim` should be a positive integer, or not be given. "
-                f"Received: hidden_dim={self.hidden_dim!r}."
-            )
+        sizes = {"num_nodes": self.num_nodes}
+        if self.hidden_dim is not None:
+            sizes["hidden_dim"] = self.hidden_dim
+        for name, size in sizes.items():
+            if type(size) is not int or size < 1:
+                raise ValueError(
+                    f"`{name}` should be a positive integer. Received: {name}={size!r}."
+                )
         ends = edge_ends(self.num_nodes)
         if not self.cells:
             raise ValueError("A genotype should have at least one cell. Received: none.")
@@ -79,7 +80,15 @@ class Genotype:
     def from_primitives(
         cls, num_nodes: int, primitives_per_cell: Sequence[Sequence[str]]
     ) -> "Genotype":
-        """Builds a genotype from the operations of each cell, in the order of `edge_ends`."""
+        """Builds a genotype from the names of its operations.
+
+        Args:
+          num_nodes: intermediate nodes of a cell.
+          primitives_per_cell: for each cell an operation an edge, in the order of `edge_ends`.
+
+        Raises:
+          ValueError: a cell has too few or too many, or one that is no primitive.
+        """
         ends = edge_ends(num_nodes)
         for primitives in primitives_per_cell:
             if len(primitives) != len(ends):
@@ -116,13 +125,12 @@ class Genotype:
 
     def to_dict(self) -> dict[str, Any]:
         """The genotype as plain JSON types."""
-        cells = [[list(edge) for edge in cell] for cell in self.cells]
         width = {} if self.hidden_dim is None else {"hidden_dim": self.hidden_dim}
         return {
             "format_version": _FORMAT_VERSION,
             "num_nodes": self.num_nodes,
             **width,
-            "cells": cells,
+            "cells": [[list(edge) for edge in cell] for cell in self.cells],
         }
 
     def to_json(self) -> str:
@@ -136,8 +144,7 @@ class Genotype:
         Raises:
           ValueError: the text is not a genotype of this version, or not a valid one.
         """
-        values = json.loads(text)
-        return cls.from_dict(values)
+        return cls.from_dict(json.loads(text))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Genotype":
@@ -174,6 +181,52 @@ class Genotype:
                 ]
                 lines.append(f"  node {node} = {' + '.join(terms) if terms else '0'}")
         return "\n".join(lines)
+
+
+def read_genotype(given: str) -> Genotype:
+    """Reads `FILE`, or a student of a front as `FILE:NUMBER`, counted from 1.
+
+    Raises:
+      ValueError: there is no such file, it holds no genotype, or no student of that number.
+    """
+    path, number = split_number(given)
+    if not Path(path).is_file():
+        raise ValueError(f"`search.genotype` should be an existing file. Received: {given}.")
+    try:
+        values = json.loads(Path(path).read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"`search.genotype` should be a JSON file. Received: {given} ({error})."
+        ) from error
+    if isinstance(values, dict) and "students" in values:
+        values = _student_of(values["students"], number, given)["genotype"]
+    elif number:
+        raise ValueError(
+            f"`search.genotype` should have a number behind a front only. Received: {given}, which "
+            "is none."
+        )
+    return Genotype.from_dict(values)
+
+
+def split_number(given: str) -> tuple[str, int]:
+    """The path and the number of `FILE:NUMBER`, which is 0 where there is none.
+
+    >>> split_number("front.json:2")
+    ('front.json', 2)
+    >>> split_number("genotype.json")
+    ('genotype.json', 0)
+    """
+    path, _, number = given.rpartition(":")
+    return (path, int(number)) if path and number.isdecimal() else (given, 0)
+
+
+def _student_of(students: Sequence[Any], number: int, given: str) -> Any:
+    if not 1 <= number <= len(students):
+        raise ValueError(
+            f"`search.genotype` should say which of the {len(students)} students of the front, as "
+            f"in {split_number(given)[0]}:1. Received: {given}."
+        )
+    return students[number - 1]
 
 
 def num_needed(cell: Sequence[Edge], receptive_field: int) -> list[int]:

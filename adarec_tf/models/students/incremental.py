@@ -5,10 +5,10 @@ What the last item's state depends on is then a prefix, of a length that the arc
 length is known at run time only, so that nothing of the graph computes shapes. At this size a node
 of the graph costs the more than a microsecond that it takes to be run at all, whatever it computes.
 Weights are constants of the graph: reading a variable costs as much as a small product. They are in
-functions of their own (`shared`), so that a bundle has them once however many graphs read them.
+compiled functions of their own, so that a bundle has them once however many graphs read them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import keras
@@ -29,7 +29,12 @@ class Span(NamedTuple):
 
     @classmethod
     def of(cls, mask: tf.Tensor, num: int) -> "Span":
-        """The first `num` positions of mask [B, N, 1], which begins with an item."""
+        """The latest positions of some histories.
+
+        Args:
+          mask: float32 [B, N, 1], which begins with an item.
+          num: how many at most.
+        """
         mask = first(mask, num)
         return cls(mask.shape[1], mask)
 
@@ -39,7 +44,12 @@ class Span(NamedTuple):
 
 
 def first(states: tf.Tensor, num: int) -> tf.Tensor:
-    """The first `num` positions of states [B, M, D], or all of them if there are fewer."""
+    """The first positions of some states, or all of them if there are fewer.
+
+    Args:
+      states: [B, M, D], M static.
+      num: how many.
+    """
     return states if states.shape[1] <= num else states[:, :num]
 
 
@@ -82,19 +92,15 @@ def constant(variable: keras.Variable) -> np.ndarray:
         return keras.ops.convert_to_numpy(variable)
 
 
-def shared(
-    function: Callable[[tf.Tensor], tf.Tensor],
-    shape: Sequence[int | None],
-    dtype: tf.DType = tf.float32,
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function of one tensor, whose graph and constants all that call it share."""
-    return tf.function(function, input_signature=[tf.TensorSpec(shape, dtype)])
-
-
 def norm_now(
     norm: keras.layers.LayerNormalization, *, is_centered: bool = False
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A layer norm of states [..., D]; `is_centered` tells that their mean is zero already."""
+    """A layer norm of states [..., D], with the weights it has now.
+
+    Args:
+      norm: the layer.
+      is_centered: whether the mean of the states is zero already.
+    """
     gamma, beta = constant(norm.gamma), constant(norm.beta)
 
     def normalized(states: tf.Tensor) -> tf.Tensor:
@@ -106,11 +112,3 @@ def norm_now(
         return states * tf.math.rsqrt(variance) * gamma + beta
 
     return normalized
-
-
-def summed(terms: Sequence[tf.Tensor]) -> tf.Tensor:
-    """The sum of tensors of one shape, in their order."""
-    total = terms[0]
-    for term in terms[1:]:
-        total += term
-    return total

@@ -4,6 +4,8 @@ Only the cone of the last position is computed: each node at the positions that 
 A session keeps what the next item will read of them, so an item more is one position's work.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ import scipy.special
 import tensorflow as tf
 
 from adarec_tf.models.students.genotype import node_reaches, num_needed
-from adarec_tf.models.students.incremental import Span, constant, first, norm_now, shared, summed
+from adarec_tf.models.students.incremental import Span, constant, first, norm_now
 from adarec_tf.models.students.student import Cell, Student
 
 
@@ -31,6 +33,10 @@ class IncrementalStep(NamedTuple):
 class ServedStudent:
     """A `LastStateEncoder` of a student, with the weights it has when this is made.
 
+    Args:
+      student: the student.
+      max_length: items of a history that it sees.
+
     Attributes:
       receptive_field: how many of the last items matter, or all it sees if those are fewer.
       max_items: items that a session may have. From there on the oldest would drop out of view and
@@ -41,7 +47,8 @@ class ServedStudent:
     def __init__(self, student: Student, max_length: int) -> None:
         self._embedding = student.sequence_embedding
         self._cells = [_ServedCell(cell, self._embedding.hidden_dim) for cell in student.cells]
-        self._final_norm = shared(norm_now(student.final_norm), [None, self._embedding.hidden_dim])
+        states = tf.TensorSpec([None, self._embedding.hidden_dim])
+        self._final_norm = tf.function(norm_now(student.final_norm), [states])
         self._needed: list[list[int]] = []
         wanted = 1
         for cell in reversed(student.genotype.cells):
@@ -49,19 +56,34 @@ class ServedStudent:
             wanted = self._needed[0][0]
         self.receptive_field = min(wanted, max_length)
         self.max_items = max_length
-        self._place_states = shared(self._read_places(), [None, None], tf.int64)
+        table = constant(self._embedding.position_table)
+        place_rows = table[np.minimum(np.arange(max_length), len(table) - 1)]
+        self._place_states = tf.function(
+            # Padding's are below 0 and get any row.
+            lambda places: tf.gather(place_rows, tf.maximum(places, 0)),
+            [tf.TensorSpec([None, None], tf.int64)],
+        )
         self._reaches = [node_reaches(cell) for cell in student.genotype.cells]
-        self._buffers = [
-            (cell, node, reach)
+        # By cell and node, for those that are read later: how many of its states a session keeps.
+        self._buffers = {
+            (cell, node): reach
             for cell, reaches in enumerate(self._reaches)
             for node, reach in enumerate(reaches)
             if reach
-        ]
-        num_states = 1 + sum(reach for *_, reach in self._buffers)
+        }
+        num_states = 1 + sum(self._buffers.values())
         self.session_size = 1 + self._embedding.hidden_dim * num_states
 
     def last_states(self, latest_ids: tf.Tensor, num_items: tf.Tensor) -> tf.Tensor:
-        """Encodes the last items of histories; see `LastStateEncoder`."""
+        """Encodes the last items of histories.
+
+        Args:
+          latest_ids: int64 [B, receptive_field], the latest item first, then older ones, then PAD.
+          num_items: int64 [B, 1], items of the history that the model sees, older ones included.
+
+        Returns:
+          float32 [B, D], final states of the last position; of no meaning where there is no item.
+        """
         mask = tf.cast(latest_ids > 0, tf.float32)[..., tf.newaxis]
         places = num_items - np.arange(1, 1 + self.receptive_field)
         states = self._embedded(latest_ids, places) * mask
@@ -83,7 +105,7 @@ class ServedStudent:
         num_before, last_states, buffers = self._unpack(sessions)
         places = tf.minimum(tf.cast(num_before, tf.int64), self.max_items - 1)
         states = self._embedded(item_ids[:, tf.newaxis], places)
-        longest = 1 + max((reach for *_, reach in self._buffers), default=0)
+        longest = 1 + max(self._buffers.values(), default=0)
         steps_back = tf.range(longest, dtype=tf.float32)
         mask = tf.cast(steps_back <= num_before, tf.float32)[..., tf.newaxis]
         kept = dict(buffers)
@@ -101,11 +123,11 @@ class ServedStudent:
             targets = [one] * len(reaches)
             states = cell.latest(states, sources, targets, one, remember)
         now = self._final_norm(states[:, 0])
-        parts = [num_before + 1, now, *map(_flat, kept.values())]
+        flat = [tf.reshape(part, [-1, part.shape[1] * part.shape[2]]) for part in kept.values()]
         is_item = (item_ids > 0)[:, tf.newaxis]
         return IncrementalStep(
             tf.where(is_item, now, last_states),
-            tf.where(is_item, tf.concat(parts, axis=1), sessions),
+            tf.where(is_item, tf.concat([num_before + 1, now, *flat], axis=1), sessions),
         )
 
     def _unpack(
@@ -113,28 +135,22 @@ class ServedStudent:
     ) -> tuple[tf.Tensor, tf.Tensor, dict[tuple[int, int], tf.Tensor]]:
         """Item counts [B, 1], last states [B, D], by (cell, node) earlier states [B, reach, D]."""
         dim = self._embedding.hidden_dim
-        sizes = [1, dim, *(dim * reach for *_, reach in self._buffers)]
+        sizes = [1, dim, *(dim * reach for reach in self._buffers.values())]
         count, last_states, *flat = tf.split(sessions, sizes, axis=1)
-        buffers = {
-            (cell, node): tf.reshape(part, [-1, reach, dim])
-            for (cell, node, reach), part in zip(self._buffers, flat, strict=True)
-        }
-        return count, last_states, buffers
+        reaches = self._buffers.items()
+        return (
+            count,
+            last_states,
+            {
+                place: tf.reshape(part, [-1, reach, dim])
+                for (place, reach), part in zip(reaches, flat, strict=True)
+            },
+        )
 
     def _embedded(self, item_ids: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         """Items [B, n] at places [B, n] of their histories: [B, n, D]."""
         states = self._embedding.item_rows(item_ids) + self._place_states(places)
         return states * self._embedding.hidden_dim**0.5
-
-    def _read_places(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Gives the rows of places below `max_items`; padding's are below 0 and get any row."""
-        table = constant(self._embedding.position_table)
-        rows = table[np.minimum(np.arange(self.max_items), len(table) - 1)]
-        return lambda places: tf.gather(rows, tf.maximum(places, 0))
-
-
-def _flat(states: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(states, [-1, states.shape[1] * states.shape[2]])
 
 
 class _ServedCell:
@@ -152,7 +168,7 @@ class _ServedCell:
         def activated(mixed: tf.Tensor) -> tf.Tensor:
             return tf.nn.relu(normalized(mixed))
 
-        self._activate = shared(activated, [None, None, hidden_dim])
+        self._activate = tf.function(activated, [tf.TensorSpec([None, None, hidden_dim])])
 
     def latest(
         self,
@@ -182,12 +198,8 @@ class _ServedCell:
                 if edge.target == target
             ]
             zeros = tf.zeros_like(first(states, targets[target].num))
-            node = targets[target].masked(summed(terms)) if terms else zeros
+            node = targets[target].masked(functools.reduce(operator.add, terms)) if terms else zeros
             nodes.append(remember(target, node))
-        return self._combined(nodes, output)
-
-    def _combined(self, nodes: list[tf.Tensor], target: Span) -> tf.Tensor:
-        """Of input and nodes, each [B, M, D], the cell's output [B, n, D]."""
-        states, *nodes = [first(node, target.num) for node in nodes]
-        mixed = summed([share * node for share, node in zip(self._shares, nodes, strict=True)])
-        return states + target.masked(self._activate(mixed))
+        states, *nodes = [first(node, output.num) for node in nodes]
+        mixed = functools.reduce(operator.add, map(operator.mul, self._shares, nodes))
+        return states + output.masked(self._activate(mixed))

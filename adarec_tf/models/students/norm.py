@@ -1,4 +1,4 @@
-"""Layer norm that may be differentiated twice, as an unrolled step of the search does."""
+"""Layer norm over channels, with a gradient that may be differentiated once more."""
 
 import keras
 import tensorflow as tf
@@ -31,7 +31,6 @@ def _channel_variance(states: tf.Tensor):  # type: ignore[no-untyped-def]
     return tf.reduce_mean(squares, axis=-1, keepdims=True), gradient
 
 
-@keras.saving.register_keras_serializable("adarec_tf")
 class ChannelNorm(keras.layers.LayerNormalization):
     """`keras.layers.LayerNormalization` over channels, with `channel_moments`."""
 

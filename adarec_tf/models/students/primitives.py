@@ -1,13 +1,14 @@
 """The operations an edge of a cell can be, by name. All are causal, and all are zero at PAD.
 
-Each has two forms: `call` for whole histories, and what `served` gives for serving (see `latest`).
+Each has two forms: `call` for whole histories, and what `served` gives for serving, which computes
+the latest positions alone.
 
 The paper's third family, "causal dilated convolution", differs from the second only by being
 causal. Here every operation is, so the third family takes the next dilation instead (4 after 2).
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -21,19 +22,21 @@ from adarec_tf.models.students.incremental import (
     constant,
     first,
     norm_now,
-    shared,
     windows,
 )
 
 
-@keras.saving.register_keras_serializable("adarec_tf")
 class Convolution(keras.layers.Layer):
-    """Causal convolution, layer norm, ReLU; width is kept."""
+    """Causal convolution, layer norm, ReLU; width is kept.
 
-    def __init__(
-        self, kernel_size: int, dilation_rate: int, kernel_format: str, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
+    Args:
+      kernel_size: taps.
+      dilation_rate: steps between them.
+      kernel_format: `float32` or `int8`.
+    """
+
+    def __init__(self, kernel_size: int, dilation_rate: int, kernel_format: str) -> None:
+        super().__init__()
         self.kernel_size = kernel_size
         self.dilation_rate = dilation_rate
         self.kernel_format = kernel_format
@@ -51,7 +54,15 @@ class Convolution(keras.layers.Layer):
         self.norm.build(input_shape)
 
     def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
+        """Convolves histories.
+
+        Args:
+          states: float32 [B, L, D].
+          mask: float32 [B, L, 1].
+
+        Returns:
+          float32 [B, L, D].
+        """
         return tf.nn.relu(self.norm(self.convolution(states))) * mask
 
     @property
@@ -68,14 +79,13 @@ class Convolution(keras.layers.Layer):
         kernel = kernel[::-1].reshape(-1, width)
         # The norm takes the mean away: a product without one spares it the work.
         bias = bias - bias.mean()
-        in_bytes = self.kernel_format == "int8"
-        matrix = _centered_of_bytes(kernel) if in_bytes else _centered(kernel)
+        matrix = _centered(kernel, in_bytes=self.kernel_format == "int8")
         normalized = norm_now(self.norm, is_centered=True)
 
         def activated(window: tf.Tensor) -> tf.Tensor:
             return tf.nn.relu(normalized(tf.nn.bias_add(tf.matmul(window, matrix()), bias)))
 
-        convolve = shared(activated, [None, len(kernel)])
+        convolve = tf.function(activated, [tf.TensorSpec([None, len(kernel)])])
 
         def latest(states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
             del source
@@ -86,102 +96,78 @@ class Convolution(keras.layers.Layer):
         return latest
 
 
-def _centered(kernel: np.ndarray) -> Callable[[], tf.Tensor]:
-    """Gives the kernel [.., D] without its mean, as a constant."""
-    centered = kernel - kernel.mean(axis=-1, keepdims=True)
-    return lambda: tf.constant(centered)
+def _centered(kernel: np.ndarray, *, in_bytes: bool) -> Callable[[], tf.Tensor]:
+    """Gives the kernel [.., D] without its mean, from constants of four bytes a weight, or of one.
 
-
-def _centered_of_bytes(kernel: np.ndarray) -> Callable[[], tf.Tensor]:
-    """Gives the kernel [.., D], rounded, without its mean, from constants of a byte a weight.
-
-    A server computes it once, on loading.
+    Of bytes, a server computes it once, on loading.
     """
+    if not in_bytes:
+        centered = kernel - kernel.mean(axis=-1, keepdims=True)
+        return lambda: tf.constant(centered)
     with tf.init_scope():
         steps, scales = (values.numpy() for values in quantize(tf.constant(kernel), (0,)))
     steps = steps.astype(np.int8)
 
-    def centered() -> tf.Tensor:
+    def of_bytes() -> tf.Tensor:
         matrix = tf.cast(tf.constant(steps), tf.float32) * scales
         return matrix - tf.reduce_mean(matrix, axis=-1, keepdims=True)
 
-    return centered
+    return of_bytes
 
 
-class _Weightless(keras.layers.Layer):
-    """An operation without weights."""
+class Weightless(keras.layers.Layer):
+    """An operation without weights.
+
+    Args:
+      compute: makes of states [B, L, D], zero at PAD, and mask [B, L, 1] those of whole histories.
+      latest: computes the latest positions alone, for serving.
+    """
 
     served_bytes = 0
 
-    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
-        """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
-        raise NotImplementedError
+    def __init__(
+        self, compute: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], latest: Latest
+    ) -> None:
+        super().__init__()
+        self._compute = compute
+        self._latest = latest
+
+    def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Computes whole histories.
+
+        Args:
+          states: float32 [B, L, D], zero at PAD.
+          mask: float32 [B, L, 1].
+        """
+        return self._compute(states, mask)
 
     def served(self) -> Latest:
         """The operation for serving."""
-        return self.latest
+        return self._latest
 
 
-@keras.saving.register_keras_serializable("adarec_tf")
-class MaxPool(_Weightless):
+def _max_pool(states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Maximum over the present and the two steps before it, real positions only."""
-
-    def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
-        taps = zip(causal_taps(states, 3, 1), causal_taps(mask, 3, 1), strict=True)
-        # The zeros of PAD, and of the time before the start, must not win over negative states.
-        candidates = [tf.where(is_real > 0, tap, MASKED_SCORE) for tap, is_real in taps]
-        return tf.reduce_max(tf.stack(candidates), axis=0) * mask
-
-    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
-        """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
-        real_states = states + (source.mask - 1.0) * -MASKED_SCORE
-        return tf.reduce_max(windows(real_states, target.num, 3, fill=MASKED_SCORE), axis=2)
+    taps = zip(causal_taps(states, 3, 1), causal_taps(mask, 3, 1), strict=True)
+    # The zeros of PAD, and of the time before the start, must not win over negative states.
+    candidates = [tf.where(is_real > 0, tap, MASKED_SCORE) for tap, is_real in taps]
+    return tf.reduce_max(tf.stack(candidates), axis=0) * mask
 
 
-@keras.saving.register_keras_serializable("adarec_tf")
-class AveragePool(_Weightless):
+def _latest_max_pool(states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
+    real_states = states + (source.mask - 1.0) * -MASKED_SCORE
+    return tf.reduce_max(windows(real_states, target.num, 3, fill=MASKED_SCORE), axis=2)
+
+
+def _average_pool(states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Mean over the present and the two steps before it, real positions only."""
-
-    def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
-        num_real = ordered_sum(causal_taps(mask, 3, 1))
-        return ordered_sum(causal_taps(states, 3, 1)) / tf.maximum(num_real, 1.0) * mask
-
-    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
-        """Maps states [B, M, D] of a span to those [B, n, D] of a shorter one."""
-        num_real = tf.reduce_sum(windows(source.mask, target.num, 3), axis=2)
-        return tf.reduce_sum(windows(states, target.num, 3), axis=2) / tf.maximum(num_real, 1.0)
+    num_real = ordered_sum(causal_taps(mask, 3, 1))
+    return ordered_sum(causal_taps(states, 3, 1)) / tf.maximum(num_real, 1.0) * mask
 
 
-@keras.saving.register_keras_serializable("adarec_tf")
-class Skip(_Weightless):
-    """Passes its input on."""
-
-    def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Maps states [B, L, D], zero at PAD, to themselves."""
-        del mask
-        return tf.identity(states)
-
-    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
-        """Takes the states [B, n, D] of the shorter span."""
-        del source
-        return first(states, target.num)
-
-
-@keras.saving.register_keras_serializable("adarec_tf")
-class Zero(_Weightless):
-    """No edge at all."""
-
-    def call(self, states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Maps states [B, L, D] to zeros."""
-        del mask
-        return tf.zeros_like(states)
-
-    def latest(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
-        """Zeros [B, n, D]."""
-        del source
-        return tf.zeros_like(first(states, target.num))
+def _latest_average_pool(states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
+    num_real = tf.reduce_sum(windows(source.mask, target.num, 3), axis=2)
+    return tf.reduce_sum(windows(states, target.num, 3), axis=2) / tf.maximum(num_real, 1.0)
 
 
 class Primitive(NamedTuple):
@@ -212,6 +198,12 @@ def _convolution(kernel_size: int, dilation_rate: int) -> Primitive:
     )
 
 
+def _weightless(
+    compute: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], latest: Latest, reach: int = 0
+) -> Primitive:
+    return Primitive(lambda _: Weightless(compute, latest), reach=reach)
+
+
 NONE = "none"
 SKIP = "skip"
 
@@ -222,8 +214,14 @@ PRIMITIVES: dict[str, Primitive] = {
     "dilated_2_conv_5": _convolution(5, 2),
     "dilated_4_conv_3": _convolution(3, 4),
     "dilated_4_conv_5": _convolution(5, 4),
-    "max_pool_3": Primitive(lambda _: MaxPool(), reach=2),
-    "average_pool_3": Primitive(lambda _: AveragePool(), reach=2),
-    SKIP: Primitive(lambda _: Skip()),
-    NONE: Primitive(lambda _: Zero()),
+    "max_pool_3": _weightless(_max_pool, _latest_max_pool, reach=2),
+    "average_pool_3": _weightless(_average_pool, _latest_average_pool, reach=2),
+    SKIP: _weightless(
+        lambda states, mask: tf.identity(states),
+        lambda states, source, target: first(states, target.num),
+    ),
+    NONE: _weightless(
+        lambda states, mask: tf.zeros_like(states),
+        lambda states, source, target: tf.zeros_like(first(states, target.num)),
+    ),
 }

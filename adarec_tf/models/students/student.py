@@ -18,12 +18,16 @@ from adarec_tf.models.students.norm import ChannelNorm
 from adarec_tf.models.students.primitives import NONE, PRIMITIVES
 
 
-@keras.saving.register_keras_serializable("adarec_tf")
 class CellOutput(keras.layers.Layer):
-    """What a cell makes of its nodes: layer norm of their weighted sum, ReLU, dropout, residual."""
+    """What a cell makes of its nodes: layer norm of their weighted sum, ReLU, dropout, residual.
 
-    def __init__(self, num_nodes: int, dropout: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    Args:
+      num_nodes: intermediate nodes of the cell.
+      dropout: share of the numbers dropped in training.
+    """
+
+    def __init__(self, num_nodes: int, dropout: float) -> None:
+        super().__init__()
         self.num_nodes = num_nodes
         self.dropout = keras.layers.Dropout(dropout)
         self.norm = ChannelNorm(epsilon=1e-6)
@@ -42,21 +46,34 @@ class CellOutput(keras.layers.Layer):
         mask: tf.Tensor,
         training: bool = False,
     ) -> tf.Tensor:
-        """Combines nodes, each [B, L, D], with the input [B, L, D]; zero where mask is."""
+        """Combines the nodes of a cell.
+
+        Args:
+          cell_input: float32 [B, L, D].
+          nodes: the intermediate ones, each float32 [B, L, D].
+          mask: float32 [B, L, 1].
+          training: whether dropout is on.
+
+        Returns:
+          float32 [B, L, D]; the input where the mask is 0.
+        """
         shares = tf.unstack(tf.nn.softmax(tf.convert_to_tensor(self.node_logits)))
         mixed = ordered_sum([share * node for share, node in zip(shares, nodes, strict=True)])
         branch = self.dropout(tf.nn.relu(self.norm(mixed)), training=training)
         return cell_input + branch * mask
 
 
-@keras.saving.register_keras_serializable("adarec_tf")
 class Cell(keras.layers.Layer):
-    """A directed acyclic graph of primitives over the nodes of one cell."""
+    """A directed acyclic graph of primitives over the nodes of one cell.
 
-    def __init__(
-        self, edges: tuple[Edge, ...], dropout: float, kernel_format: str, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
+    Args:
+      edges: of the genotype.
+      dropout: share of the numbers dropped in training.
+      kernel_format: of the convolutions, `float32` or `int8`.
+    """
+
+    def __init__(self, edges: tuple[Edge, ...], dropout: float, kernel_format: str) -> None:
+        super().__init__()
         self.edges = [edge for edge in edges if edge.primitive != NONE]
         self.num_nodes = max(edge.target for edge in edges)
         self.operations = [PRIMITIVES[edge.primitive].build(kernel_format) for edge in self.edges]
@@ -68,7 +85,16 @@ class Cell(keras.layers.Layer):
             layer.build(input_shape)
 
     def call(self, states: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Maps states [B, L, D] with mask [B, L, 1] to [B, L, D]."""
+        """Computes the cell.
+
+        Args:
+          states: float32 [B, L, D], zero at PAD.
+          mask: float32 [B, L, 1].
+          training: whether dropout is on.
+
+        Returns:
+          float32 [B, L, D].
+        """
         nodes = [states]
         for target in range(1, self.num_nodes + 1):
             terms = [
@@ -120,11 +146,19 @@ class Student(SavedModel):
             num_items, hidden_dim, max_length, dropout=dropout, item_table=precision
         )
         kernels = kernel_format(precision)
-        self.cells = [Cell(edges, dropout, kernels) for edges in self.genotype.cells]
+        self.cells = [Cell(edges, dropout, kernels) for edges in genotype.cells]
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """Maps int [B, L] ids to the outputs of every cell; see `SequenceOutputs`."""
+        """Computes the states of histories.
+
+        Args:
+          item_ids: int [B, L].
+          training: whether dropout is on.
+
+        Returns:
+          The outputs of every cell; see `SequenceOutputs`.
+        """
         mask = real_positions(item_ids)
         states = embedding = self.sequence_embedding(item_ids, training=training)
         hidden_states = []

@@ -33,7 +33,7 @@ from adarec_tf.training.fit import apply_gradients
 
 # A step changes the state for a batch, and returns the parts of the loss.
 SearchStep = Callable[[SearchBatch], dict[str, tf.Tensor]]
-NUM_COMPARED = 4
+_NUM_COMPARED = 4  # architectures that are tried on a batch
 
 
 def build_weight_step(state: SearchState) -> SearchStep:
@@ -74,7 +74,6 @@ def build_alpha_step(
     budgets: Sequence[Budget] = (),
     *,
     cost_weight: float,
-    num_compared: int = NUM_COMPARED,
 ) -> SearchStep:
     """The outer step: one update of the alphas, on users the weights were not trained on.
 
@@ -83,7 +82,6 @@ def build_alpha_step(
       prices: of operations and cells, in units of the teacher's encoder.
       budgets: of the student; an overrun is in the loss with its full weight.
       cost_weight: β, weight of the cost.
-      num_compared: architectures that are tried on the batch, two or more.
 
     Returns:
       A compiled function of a batch, which leaves the weights bit-identical and returns the parts
@@ -96,7 +94,7 @@ def build_alpha_step(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
             architecture_logits = state.architecture_logits()
-            total, task = _compared(state, architecture_logits, batch, num_compared)
+            total, task = _compared(state, architecture_logits, batch)
             # Anew for cost and budgets: one softmax for both rounds their gradients otherwise than
             # the searches did whose genotypes are stored.
             expected = functools.partial(expected_student, *architecture_logits, **_size(state))
@@ -137,10 +135,7 @@ def _size(state: SearchState) -> dict[str, int]:
 
 
 def _compared(
-    state: SearchState,
-    architecture_logits: ArchitectureLogits,
-    batch: SearchBatch,
-    num_compared: int,
+    state: SearchState, architecture_logits: ArchitectureLogits, batch: SearchBatch
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean loss, with its gradient in the logits, and mean task loss of architectures drawn.
 
@@ -154,7 +149,7 @@ def _compared(
         value = search_loss(state, drawn, batch, training=False)
         return drawn.operations, drawn.num_absent, value.total, value.task
 
-    operations, num_absent, losses, tasks = _map(judge, num_compared)
+    operations, num_absent, losses, tasks = _map(judge, _NUM_COMPARED)
     num_rows = architecture_logits.operations.shape[0]
     is_there = active_rows(num_absent, num_rows=num_rows, **_size(state))
     drawn = SampledArchitecture(operations, num_absent)

@@ -89,6 +89,10 @@ class Budget(NamedTuple):
 class UnreachableBudgetError(ValueError):
     """No student of the search keeps the budgets.
 
+    Args:
+      message: what the user reads.
+      overrun: see below.
+
     Attributes:
       overrun: the least reachable value as a multiple of the one that was given.
     """
@@ -109,11 +113,10 @@ def find_budgets(search: SearchConfig, table: CostTable, *, num_alike: int) -> t
     Returns:
       One for each setting that is not 0.
     """
-    given = {quantity: getattr(search, setting) for quantity, setting in _SETTINGS.items()}
     return tuple(
         budget_of(quantity, value, table, num_alike=num_alike)
-        for quantity, value in given.items()
-        if value != 0
+        for quantity, setting in _SETTINGS.items()
+        if (value := getattr(search, setting)) != 0
     )
 
 

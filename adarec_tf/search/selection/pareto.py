@@ -57,18 +57,15 @@ class Front(NamedTuple):
     searched: FrontStudent
     students: list[FrontStudent]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The front as plain JSON types."""
-        return {
+    def to_json(self) -> str:
+        """The front as readable JSON."""
+        values = {
             "format_version": _FORMAT_VERSION,
             "quantity": self.quantity,
             "searched": self.searched.to_dict(),
             "students": [student.to_dict() for student in self.students],
         }
-
-    def to_json(self) -> str:
-        """The front as readable JSON."""
-        return json.dumps(self.to_dict(), indent=2) + "\n"
+        return json.dumps(values, indent=2) + "\n"
 
 
 def budget_ladder(space: SearchSpace, quantity: str, size: int) -> list[Budget]:

@@ -12,6 +12,9 @@ from adarec_tf.search.space.supernet import Supernet
 from adarec_tf.search.task import SearchTask
 from adarec_tf.training.fit import SELECTION_METRIC
 
+# Users that rank candidates; all of them where there are fewer.
+NUM_USERS = 4096
+
 
 class SupernetValidation:
     """Ranks genotypes by the validation targets of some users."""
@@ -21,11 +24,11 @@ class SupernetValidation:
 
         Args:
           supernet: whose weights count; they are read whenever a genotype is validated.
-          task: the users, how many of them, and the seed of the draw.
+          task: the users, and the seed of the draw.
         """
         users = np.random.default_rng(task.seed).permutation(task.valid.num_users)
         self._all_users = task.valid
-        self._some_users = task.valid.take(np.sort(users[: task.validation_users]))
+        self._some_users = task.valid.take(np.sort(users[:NUM_USERS]))
         self._supernet = supernet
         self._seen = task.seen
 

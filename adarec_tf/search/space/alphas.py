@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from adarec_tf.models.students.genotype import Genotype, edge_ends
 from adarec_tf.models.students.primitives import PRIMITIVES
-from adarec_tf.search.space.depth import draw_num_absent
 
 OPERATIONS = tuple(PRIMITIVES)
 
@@ -70,7 +69,12 @@ def sample_architecture(
     uniform = tf.random.stateless_uniform(tf.shape(alphas), seed, minval=1e-9, maxval=1.0)
     noisy = alphas - tf.math.log(-tf.math.log(uniform))
     operations = tf.argmax(noisy, axis=-1, output_type=tf.int32)
-    return SampledArchitecture(operations, draw_num_absent(architecture_logits.depth, seed))
+    depth = architecture_logits.depth
+    if depth.shape[0] == 1:
+        return SampledArchitecture(operations, tf.constant(0))
+    own_seed = tf.random.fold_in(seed, 1)
+    drawn = tf.random.stateless_categorical(depth[tf.newaxis], 1, own_seed, dtype=tf.int32)
+    return SampledArchitecture(operations, drawn[0, 0])
 
 
 def fixed_architecture(operations: Sequence[int], num_absent: int = 0) -> SampledArchitecture:

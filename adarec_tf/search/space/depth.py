@@ -10,23 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 
-def draw_num_absent(depth_logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Draws how many cells are left out.
-
-    Args:
-      depth_logits: float32 [N], logits of leaving out 0 to N - 1 of the topmost cells.
-      seed: int32 [2], which may draw the operations as well.
-
-    Returns:
-      Int32 scalar.
-    """
-    if depth_logits.shape[0] == 1:
-        return tf.constant(0)
-    own_seed = tf.random.fold_in(seed, 1)
-    drawn = tf.random.stateless_categorical(depth_logits[tf.newaxis], 1, own_seed, dtype=tf.int32)
-    return drawn[0, 0]
-
-
 def active_rows(
     num_absent: tf.Tensor, *, num_rows: int, num_cells: int, num_cell_edges: int
 ) -> tf.Tensor:

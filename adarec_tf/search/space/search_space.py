@@ -1,9 +1,8 @@
 """The students that a search chooses from: those of one width, what they cost and may cost.
 
 Each width has a supernet of its own. A narrow one as a slice of a wide one would be trained once
-for all widths, but is not what a student of that width has: a table in codes or of low rank, and
-one that begins as the best approximation of the teacher's, are of one width, and a norm over fewer
-channels is another norm.
+for all widths, but is not what a student of that width has: a table that begins as the best
+approximation of the teacher's is of one width, and a norm over fewer channels is another norm.
 """
 
 import dataclasses
@@ -15,8 +14,7 @@ from typing import NamedTuple
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.cost_table import CostTable
-from adarec_tf.models.students.genotype import Genotype, edge_ends
-from adarec_tf.models.students.genotype_io import read_genotype
+from adarec_tf.models.students.genotype import Genotype, edge_ends, read_genotype
 from adarec_tf.search.cost.budget import (
     Budget,
     UnreachableBudgetError,

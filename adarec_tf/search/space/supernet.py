@@ -1,6 +1,6 @@
 """The network that holds every operation on every edge, and computes the one that was drawn."""
 
-from collections.abc import Callable
+import functools
 
 import keras
 import numpy as np
@@ -56,9 +56,6 @@ class MixedOp(keras.layers.Layer):
           states: float32 [B, L, D].
           mask: float32 [B, L, 1].
           operation: int32 scalar, in `OPERATIONS`.
-
-        Returns:
-          float32 [B, L, D].
         """
         is_drawn = tf.unstack(tf.one_hot(operation, len(OPERATIONS)))
         places = [OPERATIONS.index(name) for name in _CONVOLUTIONS]
@@ -130,7 +127,12 @@ def _stacked_glorot_uniform(shape: tuple[int, ...], dtype: str) -> tf.Tensor:
 
 
 class SearchCell(keras.layers.Layer):
-    """A cell with a `MixedOp` on every edge."""
+    """A cell with a `MixedOp` on every edge.
+
+    Args:
+      num_nodes: intermediate nodes.
+      dropout: share of the numbers dropped in training.
+    """
 
     def __init__(self, num_nodes: int, dropout: float) -> None:
         super().__init__()
@@ -141,9 +143,9 @@ class SearchCell(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights of every edge."""
-        layers: list[keras.layers.Layer] = [*self.edges, self.combine]
-        for layer in layers:
-            layer.build(input_shape)
+        for edge in self.edges:
+            edge.build(input_shape)
+        self.combine.build(input_shape)
 
     def call(
         self,
@@ -152,16 +154,13 @@ class SearchCell(keras.layers.Layer):
         operations: list[tf.Tensor],
         training: bool = False,
     ) -> tf.Tensor:
-        """Maps states through the operation of every edge.
+        """Computes one operation on every edge.
 
         Args:
           states: float32 [B, L, D].
           mask: float32 [B, L, 1].
           operations: int32 scalars, one an edge.
           training: whether dropout is on.
-
-        Returns:
-          float32 [B, L, D].
         """
         nodes = [states]
         for target in range(1, self.num_nodes + 1):
@@ -174,22 +173,6 @@ class SearchCell(keras.layers.Layer):
             ]
             nodes.append(ordered_sum(terms))
         return self.combine(states, nodes[1:], mask, training=training)
-
-
-def _computed_if(
-    is_there: tf.Tensor | bool,
-    cell: Callable[..., tf.Tensor],
-    states: tf.Tensor,
-    mask: tf.Tensor,
-    operations: list[tf.Tensor],
-    training: bool,
-) -> tf.Tensor:
-    """The cell's output, or its input if it is not there."""
-
-    def compute() -> tf.Tensor:
-        return cell(states, mask, operations, training=training)
-
-    return compute() if is_there is True else tf.cond(is_there, compute, lambda: states)
 
 
 class Supernet(keras.Model):
@@ -239,8 +222,12 @@ class Supernet(keras.Model):
         hidden_states = []
         of_cells = self._operations_of_cells(architecture.operations)
         for index, (cell, operations) in enumerate(zip(self.cells, of_cells, strict=True)):
-            is_there = index < num_required or tf.less(index, num_there)
-            states = _computed_if(is_there, cell, states, mask, operations, training)
+            compute = functools.partial(cell.__call__, states, mask, operations, training=training)
+            if index < num_required:
+                states = compute()
+            else:
+                absent = functools.partial(tf.identity, states)
+                states = tf.cond(tf.less(index, num_there), compute, absent)
             hidden_states.append(states)
         return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
 

@@ -63,10 +63,10 @@ def test_the_best_of_blocks_are_the_best_and_of_equal_ones_the_first(
     k = data.draw(st.integers(1, num_items))
     values = np.append(np.arange(num_values), -np.inf)  # few, so that most are equal
     scores = np.random.default_rng(seed).choice(values, (num_rows, num_items)).astype(np.float32)
-    best = best_of_blocks(tf.constant(scores), tf.constant(k))
+    best_scores, columns = best_of_blocks(tf.constant(scores), tf.constant(k))
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    np.testing.assert_array_equal(best.columns, expected)
-    np.testing.assert_array_equal(best.scores, np.take_along_axis(scores, expected, axis=1))
+    np.testing.assert_array_equal(columns, expected)
+    np.testing.assert_array_equal(best_scores, np.take_along_axis(scores, expected, axis=1))
 
 
 @pytest.mark.parametrize("min_items", [0, 10**9])
@@ -75,7 +75,7 @@ def test_many_items_and_few_are_searched_alike(
 ) -> None:
     monkeypatch.setattr(item_ids, "_MIN_ITEMS_FOR_BLOCKS", min_items)
     scores = np.random.default_rng(1).normal(size=(2, 1000)).astype(np.float32)
-    best = tf.function(best_items)(tf.constant(scores), tf.constant(20))
+    best_scores, columns = tf.function(best_items)(tf.constant(scores), tf.constant(20))
     expected = np.argsort(-scores, axis=1)[:, :20]
-    np.testing.assert_array_equal(best.columns, expected)
-    np.testing.assert_array_equal(best.scores, np.take_along_axis(scores, expected, axis=1))
+    np.testing.assert_array_equal(columns, expected)
+    np.testing.assert_array_equal(best_scores, np.take_along_axis(scores, expected, axis=1))

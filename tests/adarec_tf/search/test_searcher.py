@@ -19,6 +19,7 @@ from adarec_tf.models.teachers import build_teacher
 from adarec_tf.search import searcher
 from adarec_tf.search.bilevel import supernet_training
 from adarec_tf.search.searcher import SearchResult, is_finished, search_genotype
+from adarec_tf.search.selection import validation
 from adarec_tf.search.space.alphas import OPERATIONS
 from adarec_tf.search.task import SearchTask
 from tests.adarec_tf import walk_scene
@@ -50,25 +51,30 @@ def _search(
     **changes: Any,
 ) -> SearchResult:
     student = StudentConfig(hidden_dim=8, num_cells=num_cells, num_nodes=2)
-    names = {"num_candidates", "validation_users", "compute_dtype", "max_cache_bytes"}
+    names = {"compute_dtype", "max_cache_bytes"}
     options = {name: changes.pop(name) for name in names & changes.keys()}
+    num_candidates = changes.pop("num_candidates", searcher.NUM_CANDIDATES)
+    num_users = changes.pop("validation_users", validation.NUM_USERS)
     search = SearchConfig(**{**SEARCH.to_dict(), **changes})
     length = walk_scene.MAX_LENGTH
-    return search_genotype(
-        teacher,
-        scene["train"],
-        scene["valid"],
-        costs=find_costs(teacher, student, search, max_length=length, kept_dir=str(folder)),
-        student=student,
-        search=search,
-        distillation=distillation or DistillationConfig(hidden_weight=1.0),
-        max_length=length,
-        seen="exclude",
-        seed=5,
-        checkpoint_dir=str(folder / "checkpoint"),
-        log_dir=str(folder / "log"),
-        **options,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searcher, "NUM_CANDIDATES", num_candidates)
+        patch.setattr(validation, "NUM_USERS", num_users)
+        return search_genotype(
+            teacher,
+            scene["train"],
+            scene["valid"],
+            costs=find_costs(teacher, student, search, max_length=length, kept_dir=str(folder)),
+            student=student,
+            search=search,
+            distillation=distillation or DistillationConfig(hidden_weight=1.0),
+            max_length=length,
+            seen="exclude",
+            seed=5,
+            checkpoint_dir=str(folder / "checkpoint"),
+            log_dir=str(folder / "log"),
+            **options,
+        )
 
 
 @pytest.fixture(scope="module")

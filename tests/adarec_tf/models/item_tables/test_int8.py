@@ -99,7 +99,7 @@ def test_parts_wait_for_those_before_them(monkeypatch: pytest.MonkeyPatch) -> No
 
     with tf.Graph().as_default() as graph:
         states = tf.ones([1, 3])
-        int8.scored_in_chunks(
+        int8._scored_in_chunks(
             tf.ones([14, 3]), lambda rows: tf.matmul(states, rows, transpose_b=True, name="score")
         )
     waits = {op.name: op.control_inputs for op in graph.get_operations() if op.type == "MatMul"}

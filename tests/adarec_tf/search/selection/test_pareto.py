@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.models.students.cost_table import Cost
-from adarec_tf.models.students.genotype import Genotype
-from adarec_tf.models.students.genotype_io import read_genotype
+from adarec_tf.models.students.genotype import Genotype, read_genotype
 from adarec_tf.search.cost.budget import Budget
 from adarec_tf.search.selection.pareto import FrontStudent, best_within, budget_ladder, find_front
 from adarec_tf.search.selection.selection import ranked_genotypes
