@@ -15,23 +15,25 @@ def front_table(front: Mapping[str, Any]) -> Table:
 
     Width and number of cells have columns where the front's students differ in them.
     """
-    searched, students = front["searched"], front["students"]
-    sizes = [_sizes(student) for student in (*students, searched)]
-    searched_sizes = [name for name in sizes[0] if len({size[name] for size in sizes}) > 1]
+    searched, students = front["searched"], [*front["students"]]
+    num_of_front = len(students)
+    students += [] if searched in students else [searched]
+    sizes = {
+        "width": [student["genotype"].get("hidden_dim") for student in students],
+        "cells": [len(student["genotype"]["cells"]) for student in students],
+    }
+    searched_sizes = {name: column for name, column in sizes.items() if len(set(column)) > 1}
     shown = Table(title=f"Front by {front['quantity']}", title_justify="left")
     shown.add_column("student")
     for name in (*searched_sizes, *_QUANTITIES):
         shown.add_column(name, justify="right")
-
-    def add_row(label: str, student: Mapping[str, Any]) -> None:
-        size = _sizes(student)
-        shown.add_row(label, *(f"{size[name]}" for name in searched_sizes), *_quantities(student))
-
-    for number, student in enumerate(students, start=1):
-        add_row(f"{number} *" if student == searched else f"{number}", student)
-    if searched not in students:
-        shown.add_section()
-        add_row("*", searched)
+    for place, student in enumerate(students):
+        if place == num_of_front:
+            shown.add_section()
+        number = f"{place + 1}" if place < num_of_front else ""
+        label = f"{number} {'*' if student == searched else ''}".strip()
+        columns = (f"{column[place]}" for column in searched_sizes.values())
+        shown.add_row(label, *columns, *_quantities(student))
     return shown
 
 
@@ -42,11 +44,6 @@ def front_lines(path: str) -> list[str]:
         "search's.",
         f"For another of them, the same command with --set search.genotype={path}:1",
     ]
-
-
-def _sizes(student: Mapping[str, Any]) -> dict[str, int | None]:
-    genotype = student["genotype"]
-    return {"width": genotype.get("hidden_dim"), "cells": len(genotype["cells"])}
 
 
 def _quantities(student: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 
 import numpy as np
 import pyarrow as pa
@@ -64,16 +65,13 @@ class ItemVocabulary:
         Raises:
           ValueError: one does not.
         """
-        if self.keys[: previous.num_items] == previous.keys:
-            return
-        pairs = zip((*self.keys, *[None] * previous.num_items), previous.keys, strict=False)
-        item_id, (key, expected) = next(
-            (number, pair) for number, pair in enumerate(pairs, 1) if pair[0] != pair[1]
-        )
-        raise ValueError(
-            "A vocabulary should begin with all items of the earlier one that it extends. "
-            f"Received: {key!r} with the id {item_id}, which was {expected!r}."
-        )
+        pairs = zip_longest(self.keys[: previous.num_items], previous.keys)
+        for item_id, (key, expected) in enumerate(pairs, start=1):
+            if key != expected:
+                raise ValueError(
+                    "A vocabulary should begin with all items of the earlier one that it extends. "
+                    f"Received: {key!r} with the id {item_id}, which was {expected!r}."
+                )
 
     @property
     def num_items(self) -> int:

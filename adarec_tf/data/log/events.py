@@ -27,11 +27,11 @@ class EventOptions(NamedTuple):
     Attributes:
       ranks: by event type, 0 for those that go, from 1 on for those that stay: the place of their
         weight among all weights; empty: no type is asked for.
-      num_removed: the rows of the log that go.
+      removed: the rows of the log that go, by reason; empty: no type is asked for.
     """
 
     ranks: Mapping[str, int] = {}
-    num_removed: int = 0
+    removed: Mapping[str, int] = {}
 
     @property
     def is_any_in_use(self) -> bool:
@@ -42,11 +42,6 @@ class EventOptions(NamedTuple):
     def has_weights(self) -> bool:
         """Whether some of the types that stay weigh more than others."""
         return max(self.ranks.values(), default=0) > 1
-
-    @property
-    def removed(self) -> dict[str, int]:
-        """What goes, by name; nothing where no type is asked for."""
-        return {"interactions_of_other_events": self.num_removed} if self.is_any_in_use else {}
 
 
 NO_EVENTS = EventOptions()
@@ -70,8 +65,8 @@ def resolve_events(config: DataConfig, event_counts: Mapping[str, int]) -> Event
     weights = {event: given.get(event, 1.0) for event in config.events or event_counts}
     order = [0.0, *sorted({weight for weight in weights.values() if weight > 0})]
     ranks = {event: order.index(weights.get(event, 0.0)) for event in event_counts}
-    removed = [count for event, count in event_counts.items() if ranks[event] == 0]
-    return EventOptions(ranks, sum(removed))
+    num_removed = sum(count for event, count in event_counts.items() if ranks[event] == 0)
+    return EventOptions(ranks, {"interactions_of_other_events": num_removed})
 
 
 def select_events(block: pa.Table, options: EventOptions) -> pa.Table:

@@ -228,11 +228,11 @@ def _open_text(path: str) -> pa.NativeFile:
 
 
 def _read_header(path: str) -> list[str]:
-    for _, header in _rows(path):
-        if not all(map(_is_utf8, header)):
-            raise InteractionsError(f"{path}, line 1: text should be UTF-8. Received: other bytes.")
-        return header
-    raise InteractionsError(f"{path} should start with a header line. Received: an empty file.")
+    line, header = next(_rows(path), (0, []))
+    if not header:
+        raise InteractionsError(f"{path} should start with a header line. Received: an empty file.")
+    _check_is_utf8(path, line, header)
+    return header
 
 
 def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
@@ -259,8 +259,11 @@ def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
         raise InteractionsError(f"{path} should be a whole file. Received: {error}.") from error
 
 
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+def _check_is_utf8(path: str, line: int, fields: Iterable[str]) -> None:
+    if any("\ud800" <= character <= "\udfff" for field in fields for character in field):
+        raise InteractionsError(
+            f"{path}, line {line}: text should be UTF-8. Received: other bytes."
+        )
 
 
 def _parse_error(
@@ -274,10 +277,7 @@ def _parse_error(
                 f"{path}, line {line}: a row should have {len(header)} fields, as the header has. "
                 f"Received: {len(row)}."
             )
-        if not all(_is_utf8(row[position]) for position in used):
-            return InteractionsError(
-                f"{path}, line {line}: text should be UTF-8. Received: other bytes."
-            )
+        _check_is_utf8(path, line, (row[position] for position in used))
     if line == 1:
         return InteractionsError(f"{path} should hold interactions. Received: no rows.")
     return InteractionsError(f"{path} should be a table of rows. Received: {error}.")

@@ -1,6 +1,7 @@
 """TFRecord files of `tf.train.Example`s as raw interaction logs: three features as blocks."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,6 @@ from adarec_tf.data.log.readers import InteractionsError
 
 _BLOCK_ROWS = 1 << 16
 _TYPES = {"bytes_list": tf.string, "int64_list": tf.int64, "float_list": tf.float32}
-_NO_EXAMPLE = "should hold `tf.train.Example`s. Received"
 
 
 def read_records(path: str, compression: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -50,10 +50,7 @@ def read_records(path: str, compression: str, names: Sequence[str]) -> Iterator[
 
 
 def _find_type(path: str, record: bytes, name: str) -> tf.DType:
-    try:
-        feature = tf.train.Example.FromString(record).features.feature
-    except DecodeError as error:
-        raise InteractionsError(f"{path} {_NO_EXAMPLE}: other bytes.") from error
+    feature = _read_features(path, record)
     kind = feature[name].WhichOneof("kind") if name in feature else None
     if kind is None:
         found = ", ".join(sorted(feature)) or "none"
@@ -62,6 +59,16 @@ def _find_type(path: str, record: bytes, name: str) -> tf.DType:
             f"Received the features: {found}."
         )
     return _TYPES[kind]
+
+
+def _read_features(path: str, record: bytes, place: str = "") -> Any:
+    """The features of an example, by name; an error says in which row it is none."""
+    try:
+        return tf.train.Example.FromString(record).features.feature
+    except DecodeError as error:
+        raise InteractionsError(
+            f"{path} should hold `tf.train.Example`s. Received{place}: other bytes."
+        ) from error
 
 
 def _to_arrow(path: str, values: tf.Tensor) -> pa.Array:
@@ -85,10 +92,7 @@ def _row_error(
 ) -> InteractionsError:
     """Which row of a block cannot be read."""
     for row, record in enumerate(serialized.numpy(), first_row):
-        try:
-            feature = tf.train.Example.FromString(record).features.feature
-        except DecodeError:
-            return InteractionsError(f"{path} {_NO_EXAMPLE} in row {row}: other bytes.")
+        feature = _read_features(path, record, f" in row {row}")
         for name, kind in kinds.items():
             found = feature[name].WhichOneof("kind") if name in feature else None
             values = list(getattr(feature[name], found).value) if found else []
@@ -97,4 +101,4 @@ def _row_error(
                     f"{path} should hold examples with one value of `{name}` each, {kind.name} as "
                     f"in the first row. Received in row {row}: {values}."
                 )
-    return InteractionsError(f"{path} {_NO_EXAMPLE}: {error}.")
+    return InteractionsError(f"{path} should hold `tf.train.Example`s. Received: {error}.")
