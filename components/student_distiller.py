@@ -11,7 +11,7 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.distillation.distiller import train_student
 from adarec_tf.models.students import student_config_of
-from adarec_tf.models.students.genotype_io import read_genotype
+from adarec_tf.models.students.genotype import read_genotype
 from adarec_tf.report.transport_picture import draw_transport
 from components import artifacts
 from components.checkpoints import resumable
