@@ -20,6 +20,7 @@ from tests.adarec_tf.data.coded_rows import EventRow, Row, as_event_log, coded_t
 from tests.references import sequences as reference
 from tests.strategies import event_interactions
 
+REASON = "interactions_of_other_events"
 COUNTS = {"buy": 2, "cart": 5, "view": 1000}
 
 
@@ -29,8 +30,7 @@ def config(*events: str, repeats: str = "keep_first", **weights: float) -> DataC
 
 def test_types_that_are_not_asked_for_go_and_are_counted() -> None:
     options = resolve_events(config("view", "buy"), COUNTS)
-    removed = {"interactions_of_other_events": 5}
-    assert options == EventOptions({"buy": 1, "cart": 0, "view": 1}, removed)
+    assert options == EventOptions({"buy": 1, "cart": 0, "view": 1}, {REASON: 5})
 
 
 def test_nothing_is_done_unless_types_are_asked_for() -> None:
@@ -42,7 +42,7 @@ def test_nothing_is_done_unless_types_are_asked_for() -> None:
 def test_every_type_asked_for_counts_nothing() -> None:
     options = resolve_events(config("buy", "cart", "view"), COUNTS)
     assert options.is_any_in_use
-    assert options.removed == {"interactions_of_other_events": 0}
+    assert options.removed == {REASON: 0}
 
 
 def test_a_type_that_the_log_has_not_is_refused_with_those_it_has() -> None:
@@ -62,7 +62,7 @@ def test_an_error_shows_the_most_frequent_of_many_types() -> None:
 
 def test_the_order_of_weights_is_what_counts() -> None:
     options = resolve_events(config(view=0.5, buy=30), COUNTS)
-    assert options == EventOptions({"buy": 3, "cart": 2, "view": 1}, 0)  # a cart weighs 1
+    assert options == EventOptions({"buy": 3, "cart": 2, "view": 1}, {REASON: 0})  # a cart weighs 1
     assert options.has_weights
     assert resolve_events(config("buy", "view", view=7), COUNTS).ranks == {
         "buy": 1,
@@ -74,7 +74,7 @@ def test_the_order_of_weights_is_what_counts() -> None:
 def test_a_weight_of_nothing_is_a_filter() -> None:
     options = resolve_events(config(view=0, buy=1), COUNTS)
     assert options == resolve_events(config("buy", "cart"), COUNTS)
-    assert options == EventOptions({"buy": 1, "cart": 1, "view": 0}, 1000)
+    assert options == EventOptions({"buy": 1, "cart": 1, "view": 0}, {REASON: 1000})
     assert not options.has_weights
 
 
@@ -92,7 +92,7 @@ def test_what_stays_agrees_with_the_reference(rows: list[EventRow], kept: set[st
     assert selected.schema.equals(LOG_SCHEMA)
     expected = reference.of_events(rows, sorted(kept))
     assert [tuple(row.values())[:3] for row in selected.to_pylist()] == expected
-    assert options.num_removed == len(rows) - len(expected)
+    assert sum(options.removed.values()) == len(rows) - len(expected)
     arrivals = [place for place, row in enumerate(rows) if row[3] in kept]
     assert selected["arrival"].to_pylist() == arrivals
 
@@ -146,7 +146,7 @@ def shaped(
     item_keys = distinct_keys(log["item_id"].chunks)
     keys, table, removed = order_part(encode_items(log, item_keys), settings, time_scale=1)
     assert table.schema.equals(ORDERED_SCHEMA)
-    assert options.num_removed + sum(removed.values()) == len(rows) - len(table)
+    assert sum(options.removed.values()) + sum(removed.values()) == len(rows) - len(table)
     users = keys.take(table["user"].combine_chunks()).to_pylist()
     items = item_keys.take(table["item"].combine_chunks()).to_pylist()
     return list(zip(users, items, table["timestamp"].to_pylist(), strict=True))
