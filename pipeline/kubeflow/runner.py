@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from adarec_tf.config.pipeline import PipelineConfig
-from pipeline.kubeflow.resources import DEFAULT_RESOURCES, PipelineResources
+from pipeline.kubeflow.resources import DEFAULT_RESOURCES, PipelineResources, StepResources
 from pipeline.kubeflow.step import INPUT_PATH_OPTION, OUTPUT_PATH_OPTION
 
 DEFAULT_IMAGE = "adarec-tf:latest"
@@ -61,12 +61,20 @@ def compile_pipeline(
     spec = _compile_with_tfx(config, image, root, data_path or f"{root}/data/interactions.csv")
     if pipeline_root:
         spec["defaultPipelineRoot"] = pipeline_root
-    _pass_artifact_paths(spec)
-    _request_resources(spec, resources)
-    _set_caching(spec, cache_log)
-    documents = [spec, _platform_spec(spec, resources, root, volume_claim)]
+    # The pusher looks at the serving folder in every run, as it does locally.
+    never_cached = ["VersionPusher"] if cache_log else ["VersionPusher", "InteractionsGen"]
+    pods = {}
+    for name, component in spec["components"].items():
+        label, wanted = component["executorLabel"], getattr(resources, name)
+        container = spec["deploymentSpec"]["executors"][label]["container"]
+        container["args"] += _artifact_paths(component)
+        container["resources"] = _requests(wanted)
+        pods[label] = _pod(wanted, root, volume_claim)
+        caching = {} if name in never_cached else {"enableCache": True}
+        spec["root"]["dag"]["tasks"][name]["cachingOptions"] = caching
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": pods}}}}
     text = f"# PIPELINE DEFINITION\n# Name: {spec['pipelineInfo']['name']}\n"
-    text += yaml.safe_dump_all(documents, sort_keys=True, width=100)
+    text += yaml.safe_dump_all([spec, platform], sort_keys=True, width=100)
     temporary = output_path.with_name(f".{output_path.name}.tmp")
     temporary.write_text(text, "utf-8")
     os.replace(temporary, output_path)
@@ -128,55 +136,32 @@ def _compile_with_tfx(
     return runner.run(pipeline, write_out=False)["pipelineSpec"]
 
 
-def _containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The container of every step, by the step's name."""
-    executors = spec["deploymentSpec"]["executors"]
-    return {
-        name: executors[component["executorLabel"]]["container"]
-        for name, component in spec["components"].items()
+def _artifact_paths(component: dict[str, Any]) -> list[str]:
+    """The arguments by which Kubeflow tells `step.py` where the launcher keeps each artifact."""
+    arguments = []
+    for side, option in (("input", INPUT_PATH_OPTION), ("output", OUTPUT_PATH_OPTION)):
+        for artifact in component.get(f"{side}Definitions", {}).get("artifacts", {}):
+            path = f"{{{{$.{side}s.artifacts['{artifact}'].path}}}}"
+            arguments += [option, f"{artifact}={path}"]
+    return arguments
+
+
+def _requests(wanted: StepResources) -> dict[str, Any]:
+    # Of two spellings in the schema the older one: every backend of Kubeflow 2 reads it.
+    requests: dict[str, Any] = {
+        "cpuRequest": wanted.cpu,
+        "memoryRequest": wanted.memory_gb,
+        "memoryLimit": wanted.memory_gb,
     }
+    if wanted.gpus:
+        requests["accelerator"] = {"type": wanted.gpu_resource, "count": str(wanted.gpus)}
+    return requests
 
 
-def _pass_artifact_paths(spec: dict[str, Any]) -> None:
-    """Has Kubeflow tell `step.py` where the launcher keeps each artifact."""
-    for name, container in _containers(spec).items():
-        component = spec["components"][name]
-        for side, option in (("input", INPUT_PATH_OPTION), ("output", OUTPUT_PATH_OPTION)):
-            for artifact in component.get(f"{side}Definitions", {}).get("artifacts", {}):
-                path = f"{{{{$.{side}s.artifacts['{artifact}'].path}}}}"
-                container["args"] += [option, f"{artifact}={path}"]
-
-
-def _request_resources(spec: dict[str, Any], resources: PipelineResources) -> None:
-    for name, container in _containers(spec).items():
-        wanted = getattr(resources, name)
-        # Of two spellings in the schema the older one: every backend of Kubeflow 2 reads it.
-        container["resources"] = {
-            "cpuRequest": wanted.cpu,
-            "memoryRequest": wanted.memory_gb,
-            "memoryLimit": wanted.memory_gb,
-        }
-        if wanted.gpus:
-            accelerator = {"type": wanted.gpu_resource, "count": str(wanted.gpus)}
-            container["resources"]["accelerator"] = accelerator
-
-
-def _set_caching(spec: dict[str, Any], cache_log: bool) -> None:
-    # The pusher looks at the serving folder in every run, as it does locally.
-    never_cached = ["VersionPusher"] if cache_log else ["VersionPusher", "InteractionsGen"]
-    for name, task in spec["root"]["dag"]["tasks"].items():
-        task["cachingOptions"] = {} if name in never_cached else {"enableCache": True}
-
-
-def _platform_spec(
-    spec: dict[str, Any], resources: PipelineResources, root: str, volume_claim: str
-) -> dict[str, Any]:
+def _pod(wanted: StepResources, root: str, volume_claim: str) -> dict[str, Any]:
     """What only Kubernetes has: volumes and node selectors."""
-    executors = {}
-    for name, component in spec["components"].items():
-        # `constant`: of two spellings in the schema the one that every backend of Kubeflow 2 reads.
-        pod: dict[str, Any] = {"pvcMount": [{"constant": volume_claim, "mountPath": root}]}
-        if labels := getattr(resources, name).node_selector:
-            pod["nodeSelector"] = {"labels": labels}
-        executors[component["executorLabel"]] = pod
-    return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+    # `constant`: of two spellings in the schema the one that every backend of Kubeflow 2 reads.
+    pod: dict[str, Any] = {"pvcMount": [{"constant": volume_claim, "mountPath": root}]}
+    if wanted.node_selector:
+        pod["nodeSelector"] = {"labels": wanted.node_selector}
+    return pod
