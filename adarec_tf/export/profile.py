@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.config.search import SearchConfig
-from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.student import StudentConfig, kernel_format
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.export.latency_fit import LatencyFit, fit_latencies
@@ -130,26 +130,23 @@ def count_costs(teacher: SequenceModel, student: StudentConfig, max_length: int)
         for num_cells in (shape.num_cells, shape.num_cells + 1)
     )
     whole = _count_model(teacher, max_length)
-    num_tables = count_parameters(teacher).embedding
+    num_floats = whole.parameters - count_parameters(teacher).embedding
     return CostTable(
         shape=shape,
         operations={
-            name: _count_operation(name, shape.hidden_dim, shape.kernel_format, max_length)
+            name: _count_operation(name, shape.hidden_dim, shape.precision, max_length)
             for name in PRIMITIVES
         },
         cell=Cost(*(int(with_one - without) for with_one, without in zip(more, rest, strict=True))),
         rest=rest,
         teacher=whole,
-        teacher_encoder=whole._replace(
-            parameters=whole.parameters - num_tables,
-            served_bytes=4 * (whole.parameters - num_tables),
-        ),
+        teacher_encoder=whole._replace(parameters=num_floats, served_bytes=4 * num_floats),
     )
 
 
 @functools.cache
-def _count_operation(name: str, hidden_dim: int, kernel_format: str, max_length: int) -> Cost:
-    layer = PRIMITIVES[name].build(kernel_format)
+def _count_operation(name: str, hidden_dim: int, precision: str, max_length: int) -> Cost:
+    layer = PRIMITIVES[name].build(kernel_format(precision))
     shapes = [(1, max_length, size) for size in (hidden_dim, 1)]
     layer.build(shapes[0])
     parameters = sum(int(np.prod(v.shape)) for v in layer.weights)

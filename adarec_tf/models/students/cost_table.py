@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import PositiveInt
 
 from adarec_tf.config.base import Config
-from adarec_tf.config.student import StudentConfig, kernel_format
+from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.students.primitives import PRIMITIVES
 
@@ -51,11 +51,6 @@ class StudentShape(Config):
     num_cells: PositiveInt
     num_nodes: PositiveInt
     precision: str
-
-    @property
-    def kernel_format(self) -> str:
-        """Number format of the convolutions."""
-        return kernel_format(self.precision)
 
     @classmethod
     def of(cls, student: StudentConfig, num_items: int, max_length: int) -> "StudentShape":

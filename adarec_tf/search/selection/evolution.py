@@ -16,7 +16,7 @@ from adarec_tf.search.space.search_space import SearchSpace
 
 RankedGenotype = tuple[Genotype, float]
 
-_POPULATION_SIZE = 20
+_POPULATION_SIZE = 20  # members beyond it die; a smaller first population grows up to it
 _TOURNAMENT_SHARE = 0.25  # of the population; theirs is 25 of 100
 _DEPTH_SHARE = 0.25  # of the mutations, where there are several depths
 _MAX_TRIES = 100  # to find a child that is new, sees order and keeps the budgets
@@ -29,7 +29,6 @@ def evolve(
     *,
     num_evaluations: int,
     seed: int,
-    population_size: int = _POPULATION_SIZE,
 ) -> list[RankedGenotype]:
     """Evolves a population that was evaluated already.
 
@@ -39,7 +38,6 @@ def evolve(
       space: which all children belong to.
       num_evaluations: how often it is asked.
       seed: of tournaments and mutations.
-      population_size: members beyond it die; a smaller first population grows up to it.
 
     Returns:
       The children with their metrics, in the order of their birth; all genotypes, the first ones
@@ -56,7 +54,7 @@ def evolve(
         known.add(child)
         children.append((child, validate(child)))
         population.append(children[-1])
-        if len(population) > population_size:
+        if len(population) > _POPULATION_SIZE:
             population.popleft()
     return children
 
@@ -94,11 +92,11 @@ def mutate(genotype: Genotype, space: SearchSpace, generator: np.random.Generato
     if space.num_optional > 0 and generator.random() < _DEPTH_SHARE:
         depth = generator.choice([depth for depth in space.depths if depth != len(cells)])
         cells = (cells + [cells[-1]] * int(depth))[:depth]
-        return Genotype.from_primitives(genotype.num_nodes, cells).without_dead_edges()
-    cell = 0 if space.is_shared else int(generator.integers(len(cells)))
-    edge = int(generator.integers(len(cells[cell])))
-    others = [name for name in OPERATIONS if name != cells[cell][edge]]
-    cells[cell][edge] = others[int(generator.integers(len(others)))]
-    if space.is_shared:
-        cells = [cells[0]] * len(cells)
+    else:
+        changed = cells[0 if space.is_shared else int(generator.integers(len(cells)))]
+        edge = int(generator.integers(len(changed)))
+        others = [name for name in OPERATIONS if name != changed[edge]]
+        changed[edge] = others[int(generator.integers(len(others)))]
+        if space.is_shared:
+            cells = [changed] * len(cells)
     return Genotype.from_primitives(genotype.num_nodes, cells).without_dead_edges()

@@ -22,7 +22,11 @@ from adarec_tf.search.space.alphas import OPERATIONS, SampledArchitecture
 
 _CONVOLUTIONS = [name for name in OPERATIONS if PRIMITIVES[name].kernel_size > 0]
 _WEIGHTLESS = [name for name in OPERATIONS if PRIMITIVES[name].kernel_size == 0]
-_NUM_TAPS = max(PRIMITIVES[name].kernel_size for name in _CONVOLUTIONS)
+_KERNEL_SIZES = np.array([PRIMITIVES[name].kernel_size for name in _CONVOLUTIONS])
+_NUM_TAPS = int(_KERNEL_SIZES.max())
+# [C, taps]: a kernel of fewer taps uses the newest ones.
+_IS_TAP = np.arange(_NUM_TAPS) >= _NUM_TAPS - _KERNEL_SIZES[:, np.newaxis]
+_DILATIONS = np.array([PRIMITIVES[name].dilation_rate for name in _CONVOLUTIONS], np.int32)
 _NORM_EPSILON = 1e-6
 
 
@@ -68,7 +72,8 @@ class MixedOp(keras.layers.Layer):
 
     def _convolve(self, states: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         """The convolution with this index in `_CONVOLUTIONS`, layer norm and ReLU."""
-        kernel = tf.gather(tf.convert_to_tensor(self.kernels) * _TAP_MASKS, index)
+        masks = _IS_TAP[..., np.newaxis, np.newaxis].astype(np.float32)
+        kernel = tf.gather(tf.convert_to_tensor(self.kernels) * masks, index)
         taps = _dilated_taps(states, tf.gather(_DILATIONS, index))
         products = taps_product(taps, kernel)
         products += tf.gather(tf.convert_to_tensor(self.biases), index)
@@ -92,18 +97,6 @@ class MixedOp(keras.layers.Layer):
         return [self.kernels[index][num_unused:], *(vector[index] for vector in vectors)]
 
 
-def _tap_masks() -> np.ndarray:
-    """float32 [C, taps, 1, 1]: a kernel of fewer taps uses the newest ones."""
-    masks = np.zeros((len(_CONVOLUTIONS), _NUM_TAPS, 1, 1), np.float32)
-    for row, name in enumerate(_CONVOLUTIONS):
-        masks[row, _NUM_TAPS - PRIMITIVES[name].kernel_size :] = 1.0
-    return masks
-
-
-_TAP_MASKS = _tap_masks()
-_DILATIONS = np.array([PRIMITIVES[name].dilation_rate for name in _CONVOLUTIONS], np.int32)
-
-
 def _dilated_taps(states: tf.Tensor, dilation_rate: tf.Tensor) -> list[tf.Tensor]:
     """As `causal_taps`, for a dilation known only when the graph runs."""
     reach = (_NUM_TAPS - 1) * int(_DILATIONS.max())
@@ -118,8 +111,7 @@ def _dilated_taps(states: tf.Tensor, dilation_rate: tf.Tensor) -> list[tf.Tensor
 def _stacked_glorot_uniform(shape: tuple[int, ...], dtype: str) -> tf.Tensor:
     """Each kernel [taps, D, D] as if it were drawn alone, by the number of taps it uses."""
     kernels = []
-    for name in _CONVOLUTIONS:
-        num_taps = PRIMITIVES[name].kernel_size
+    for num_taps in _KERNEL_SIZES.tolist():
         # A new one each time: an initializer draws the same values whenever it is called.
         drawn = keras.initializers.GlorotUniform()((num_taps, *shape[2:]), dtype)
         kernels.append(tf.pad(drawn, [[shape[1] - num_taps, 0], [0, 0], [0, 0]]))

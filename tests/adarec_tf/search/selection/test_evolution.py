@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.search.selection import evolution
 from adarec_tf.search.selection.evolution import RankedGenotype, evolve, mutate
 from adarec_tf.search.space.alphas import OPERATIONS, genotype_of
 from adarec_tf.search.space.search_space import SearchSpace
@@ -76,18 +77,12 @@ def test_children_are_new_see_order_and_follow_the_seed() -> None:
     assert run(4) != children
 
 
-def test_the_oldest_dies_however_good_it_is() -> None:
+def test_the_oldest_dies_however_good_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a population of one, each child is the next parent."""
+    monkeypatch.setattr(evolution, "_POPULATION_SIZE", 1)
     parent = _genotype(0, 0, 0)
     metrics = iter(range(100, 0, -1))
-    children = evolve(
-        [(parent, 1e9)],
-        lambda _: next(metrics),
-        space(),
-        num_evaluations=8,
-        seed=0,
-        population_size=1,
-    )
+    children = evolve([(parent, 1e9)], lambda _: next(metrics), space(), num_evaluations=8, seed=0)
     lineage = [parent, *(genotype for genotype, _ in children)]
     for older, younger in itertools.pairwise(lineage):
         pairs = zip(older.cells[0], younger.cells[0], strict=True)
