@@ -161,11 +161,9 @@ def redirected_output(log_path: Path) -> Iterator[Console]:
         _descriptors_to(log),
         _logging_to(log),
     ):
-        yield Console(
-            file=screen,
-            force_terminal=is_terminal,
-            width=os.get_terminal_size(screen.fileno()).columns if is_terminal else _PLAIN_WIDTH,
-        )
+        # A terminal that was never told its size says 0.
+        width = os.get_terminal_size(screen.fileno()).columns if is_terminal else 0
+        yield Console(file=screen, force_terminal=is_terminal, width=width or _PLAIN_WIDTH)
 
 
 @contextlib.contextmanager

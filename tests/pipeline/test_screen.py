@@ -130,6 +130,16 @@ def test_everything_written_goes_to_the_log_and_then_to_the_screen_again(tmp_pat
     assert "step=1" not in text
 
 
+def test_a_terminal_without_a_size_is_written_to(tmp_path: Path) -> None:
+    master, slave = os.openpty()
+    command = [sys.executable, "-c", WRITE_EVERYWHERE, str(tmp_path / "run.log")]
+    subprocess.run(command, cwd=ROOT, stdout=slave, check=True)
+    assert os.get_terminal_size(slave).columns == 0
+    os.close(slave)
+    assert b"for people" in os.read(master, 1000)
+    os.close(master)
+
+
 def test_output_is_restored_after_an_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
