@@ -93,7 +93,9 @@ def best_items(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     Returns:
       Scores, float32 [B, K], and columns, int32 [B, K]: best first, and of equal ones the first.
     """
-    return (tf.math.top_k if scores.shape[1] < _MIN_ITEMS_FOR_BLOCKS else best_of_blocks)(scores, k)
+    if scores.shape[1] < _MIN_ITEMS_FOR_BLOCKS:
+        return tf.math.top_k(scores, k)
+    return best_of_blocks(scores, k)
 
 
 def best_of_blocks(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -80,9 +80,15 @@ class Latest(Protocol):
     """An operation as it is served, with the weights its layer had when this was made."""
 
     def __call__(self, states: tf.Tensor, source: Span, target: Span) -> tf.Tensor:
-        """Maps states [B, M, D] of a span, zero at padding, to those [B, n, D] of a shorter one.
+        """Computes the states of a span from those of a longer one.
 
-        What it gives at padding is of no meaning.
+        Args:
+          states: float32 [B, M, D], zero at padding.
+          source: their positions.
+          target: the positions to compute, n of them.
+
+        Returns:
+          float32 [B, n, D]; of no meaning at padding.
         """
 
 

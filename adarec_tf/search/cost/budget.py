@@ -91,10 +91,7 @@ class UnreachableBudgetError(ValueError):
 
     Args:
       message: what the user reads.
-      overrun: see below.
-
-    Attributes:
-      overrun: the least reachable value as a multiple of the one that was given.
+      overrun: the least reachable value as a multiple of the one that was given; an attribute too.
     """
 
     def __init__(self, message: str, *, overrun: float) -> None:
