@@ -58,7 +58,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
       checkpoint_dir: where an interrupted search continues from.
       log_dir: where TensorBoard finds a folder of each stage.
       cost_table_fingerprint: of the file that `search_config` names, for the cache to see changes.
-      genotype_fingerprint: likewise.
+      genotype_fingerprint: of the file of a genotype that it names.
     """
     strategy = choose_strategy()  # first: see its docstring
     seed = int(seed)  # Kubeflow passes numbers as floats

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from serving import messages
 
 _MAX_K = 2**31 - 1
-_NO_ITEM = "\n"  # no item has this key, which is how nothing at all is allowed
+NO_ITEM = "\n"  # no item has this key, which is how nothing at all is allowed
 
 Rows = Sequence[Sequence[str]]
 
@@ -67,15 +67,21 @@ def encode_k(k: int) -> Any:
     return messages.tensor(messages.DT_INT32, int_val=[k])
 
 
-def encode_rows(name: str, rows: Rows) -> Any:
+def encode_rows(name: str, rows: Rows, num_rows: Collection[int] = ()) -> Any:
     """TensorProto string [N, M] of rows of item ids, padded with "" on the left; M is >= 1.
 
     Args:
       name: the argument's, for errors.
       rows: item ids.
+      num_rows: how many rows there may be; any number if none is given.
     """
     if isinstance(rows, str) or not isinstance(rows, Sequence):
         raise RecommendError(f"`{name}` should be a sequence of {name}. Received: {rows!r:.80}.")
+    if num_rows and len(rows) not in num_rows:
+        raise RecommendError(
+            f"`{name}` should have one row, or one for each of the {max(num_rows)} histories. "
+            f"Received: {len(rows)} rows."
+        )
     encoded = [encode_row(f"{name}[{position}]", row) for position, row in enumerate(rows)]
     width = max([1, *map(len, encoded)])
     padded = [key for row in encoded for key in [*[b""] * (width - len(row)), *row]]
@@ -100,23 +106,6 @@ def encode_row(name: str, row: Sequence[str]) -> list[bytes]:
         raise RecommendError(f"Item ids should be valid Unicode text: {error}.") from error
 
 
-def encode_filters(allowed: Rows, denied: Rows, num_histories: int) -> dict[str, Any]:
-    """TensorProtos string [N, M] of the items allowed and denied: a row each, or one for all.
-
-    Args:
-      allowed: no row allows all items, an empty row none.
-      denied: no row and an empty row deny none.
-      num_histories: how many rows there may be.
-    """
-    check_num_rows("allowed", allowed, {0, 1, num_histories})
-    check_num_rows("denied", denied, {0, 1, num_histories})
-    rows = [row if len(row) else [_NO_ITEM] for row in allowed]
-    return {
-        "allowed": encode_rows("allowed", rows or [[""]]),
-        "denied": encode_rows("denied", denied or [[""]]),
-    }
-
-
 def encode_sessions(sessions: Sequence[bytes], num_items: int) -> Any:
     """TensorProto float32 [N, S] of sessions.
 
@@ -138,21 +127,6 @@ def encode_sessions(sessions: Sequence[bytes], num_items: int) -> Any:
         )
     content = b"".join(row or bytes(size) for row in sessions)
     return messages.tensor(messages.DT_FLOAT, num_items, size // 4, tensor_content=content)
-
-
-def check_num_rows(name: str, rows: Rows, allowed: Collection[int]) -> None:
-    """Refuses an argument with too many or too few rows.
-
-    Args:
-      name: the argument's, for errors.
-      rows: its value.
-      allowed: how many rows there may be.
-    """
-    if len(rows) not in allowed:
-        raise RecommendError(
-            f"`{name}` should have one row, or one for each of the {max(allowed)} histories. "
-            f"Received: {len(rows)} rows."
-        )
 
 
 def read_statuses(response: Any) -> list[VersionStatus]:

@@ -74,7 +74,9 @@ class RecommendClient(connection.ClientBase):
         signature, num_histories = "serving_default", len(histories)
         if len(allowed) or len(denied):
             signature = "recommend_filtered"
-            inputs |= calls.encode_filters(allowed, denied, num_histories)
+            rows = [row if len(row) else [calls.NO_ITEM] for row in allowed] or [[""]]
+            inputs["allowed"] = calls.encode_rows("allowed", rows, {1, num_histories})
+            inputs["denied"] = calls.encode_rows("denied", denied or [[""]], {1, num_histories})
         read = functools.partial(calls.read_items, num_histories=num_histories)
         return self._ask(calls.predict_request(signature, inputs), read, num_histories, timeout_s)
 
@@ -91,13 +93,11 @@ class RecommendClient(connection.ClientBase):
         Returns:
           Per history a score for each candidate; -inf for items the model does not know.
         """
+        num_histories = len(histories)
         inputs = {
             "history": calls.encode_rows("histories", histories),
-            "candidates": calls.encode_rows("candidates", candidates),
+            "candidates": calls.encode_rows("candidates", candidates, {1, num_histories}),
         }
-        num_histories = len(histories)
-        if num_histories:
-            calls.check_num_rows("candidates", candidates, {1, num_histories})
         counts = [len(row) for row in candidates]
         counts *= num_histories if len(counts) == 1 else 1
 
@@ -150,9 +150,8 @@ class RecommendClient(connection.ClientBase):
             "item": messages.tensor(messages.DT_STRING, len(keys), string_val=keys),
             "session": calls.encode_sessions(sessions, len(items)),
             "k": calls.encode_k(k),
-            "denied": calls.encode_rows("denied", denied or [[""]]),
+            "denied": calls.encode_rows("denied", denied or [[""]], {1, len(items)}),
         }
-        calls.check_num_rows("denied", denied, {0, 1, len(items)})
         read = functools.partial(calls.read_sessions, num_items=len(items))
         return self._ask(calls.predict_request("step", inputs), read, len(items), timeout_s)
 
