@@ -16,13 +16,9 @@ def run_serving(module: str, **options: str | float) -> str:
       What went wrong, in one line; "" if nothing did.
     """
     given = {name.replace("_", "-"): value for name, value in options.items() if value != ""}
+    arguments = [f"--{name}={value}" for name, value in given.items()]
     completed = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            f"serving.{module}",
-            *(f"--{name}={value}" for name, value in given.items()),
-        ],
+        [sys.executable, "-m", f"serving.{module}", *arguments],
         cwd=Path(__file__).parents[1],  # where the package is found
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,

@@ -22,7 +22,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from serving.errors import ModelError
-from serving.loaded_model import LoadedModel, load_model
+from serving.loaded_model import LoadedModel
 from serving.model_config import ModelConfig, allowed_versions
 
 # How long a folder that does not load may still be in the making: the real server's five retries,
@@ -67,9 +67,7 @@ class ModelVersions:
       load: makes a served model of a version's folder, or raises `ModelError`.
     """
 
-    def __init__(
-        self, config: ModelConfig, load: Callable[[Path, int], LoadedModel] = load_model
-    ) -> None:
+    def __init__(self, config: ModelConfig, load: Callable[[Path, int], LoadedModel]) -> None:
         self.config = config
         self._load = load
         self._lock = Lock()

@@ -5,13 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-import numpy as np
 import pydantic
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from serving.errors import ServingError, invalid_argument
 
 if TYPE_CHECKING:  # the command line reads the options without waiting for TensorFlow
+    import numpy as np
     from tensorflow.core.framework import tensor_pb2
 
 _Port = Annotated[int, pydantic.Field(ge=0, le=65535)]
@@ -54,11 +54,11 @@ class Limits:
                     f"Received: shape {sizes}. Send less at once."
                 )
 
-    def check_values(self, values: Mapping[str, Any]) -> None:
+    def check_values(self, values: "Mapping[str, np.ndarray]") -> None:
         """Refuses decoded scalars that are too large: INVALID_ARGUMENT."""
         for name, value in values.items():
-            is_number = np.ndim(value) == 0 and np.issubdtype(np.asarray(value).dtype, np.number)
-            if is_number and name in self.largest and value > self.largest[name][0]:
+            is_limited = name in self.largest and value.ndim == 0 and value.dtype.kind in "iuf"
+            if is_limited and value > self.largest[name][0]:
                 raise invalid_argument(
                     f"Input {name!r} should be at most {self.largest[name][0]}. Received: {value}."
                 )
