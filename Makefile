@@ -4,13 +4,16 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+LIBRARY_VENV := .venv-library
+LIBRARY_INSTALLED := $(LIBRARY_VENV)/$(notdir $(PYTHON))
+LIBRARY_TESTS ?= tests/adarec_tf tests/contracts tests/serving
 TESTS ?= tests
 PYTEST_OPTIONS ?=
 TEST_PROCESSES ?= 2
 IMAGE ?= adarec-tf:latest
 IMAGE_OPTIONS ?=
 
-.PHONY: run test check docs lock image clean
+.PHONY: run test test-library check docs lock image clean
 
 run: $(INSTALLED)
 	$(BIN)/adarec run --scene sample
@@ -18,6 +21,12 @@ run: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope \
 		--no-loadscope-reorder $(TESTS) $(PYTEST_OPTIONS)
+
+# The library and serving with the newest versions and without TFX: PYTHON=python3.12, or later.
+test-library: $(LIBRARY_INSTALLED)
+	$(LIBRARY_VENV)/bin/python -m pytest -m "not slow and not e2e" \
+		--numprocesses $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder \
+		$(LIBRARY_TESTS) $(PYTEST_OPTIONS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -36,6 +45,15 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $(INSTALLED)
 
+$(LIBRARY_INSTALLED): requirements-latest.lock pyproject.toml
+	$(PYTHON) -m venv --clear $(LIBRARY_VENV)
+	$(LIBRARY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(LIBRARY_VENV)/bin/uv pip install --quiet --python $(LIBRARY_VENV)/bin/python \
+		--requirement requirements-latest.lock
+	$(LIBRARY_VENV)/bin/uv pip install --quiet --python $(LIBRARY_VENV)/bin/python \
+		--no-deps --no-build-isolation --editable .
+	touch $(LIBRARY_INSTALLED)
+
 # Of every step on Kubeflow: see pipeline/kubeflow/README.md. Docker alone is needed.
 image:
 	DOCKER_BUILDKIT=1 docker build --file pipeline/kubeflow/image/Dockerfile --tag $(IMAGE) $(IMAGE_OPTIONS) .
@@ -44,6 +62,8 @@ image:
 lock: $(INSTALLED)
 	$(BIN)/uv pip compile pyproject.toml --extra kubeflow --extra baselines --extra dev --no-annotate --no-header \
 		--python-version 3.11 --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra baselines --extra report --extra serving --extra test \
+		--no-annotate --no-header --python-version 3.12 --output-file requirements-latest.lock
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LIBRARY_VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,9 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from adarec_tf import __version__
+from adarec_tf.config.extras import MissingExtraError
+
+try:
+    import click
+except ModuleNotFoundError as error:
+    raise MissingExtraError("pipeline", ["click"]) from error
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -34,7 +38,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except ValueError as error:
+        except (ValueError, MissingExtraError) as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
             place = f": {error.filename}" if error.filename else ""

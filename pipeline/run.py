@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from adarec_tf.config.extras import require_extra
 from adarec_tf.config.pipeline import PipelineConfig
 from pipeline.scene_data import check_data_path
 from pipeline.screen import STAGES, Screen, redirected_output, root_cause
@@ -72,10 +73,12 @@ def run_pipeline(
       The result, which is also in `result.json`.
 
     Raises:
+      MissingExtraError: TFX is not installed.
       ValueError: there is no data, or the folder cannot be used.
       RunFailedError: a stage failed.
       RunInterruptedError: SIGINT or SIGTERM arrived.
     """
+    require_extra("pipeline", "tfx", "apache_beam")
     spans = check_data_path(config.scene, data_path, config.spans)
     if search_again and not warm_start:
         raise ValueError(

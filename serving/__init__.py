@@ -4,3 +4,11 @@
 bundle before it is pushed, `push_check` sees a pushed one answer, `model_server/` configures the
 stock image. Nothing here imports the rest of the project: a bundle is a plain SavedModel.
 """
+
+from importlib.util import find_spec
+
+if find_spec("grpc") is None:
+    raise ModuleNotFoundError(
+        "The extra `serving` should be installed: pip install 'adarec-tf[serving]'. Missing: grpc.",
+        name="grpc",
+    )

@@ -1,22 +1,30 @@
 """The extras of the package: what only some uses need, and is not installed for the others."""
 
 import importlib.util
+from collections.abc import Sequence
+
+
+class MissingExtraError(ModuleNotFoundError):
+    """An extra of the package is not installed; the message says how to install it."""
+
+    def __init__(self, extra: str, modules: Sequence[str]) -> None:
+        super().__init__(
+            f"The extra `{extra}` should be installed: pip install 'adarec-tf[{extra}]'. "
+            f"Missing: {', '.join(modules)}.",
+            name=modules[0],
+        )
 
 
 def require_extra(extra: str, *modules: str) -> None:
-    """Says which extra to install, before an import fails.
+    """Checks that what an extra brings is there, before it is imported.
 
     Args:
       extra: its name in `pyproject.toml`.
-      modules: what it brings and is imported next.
+      modules: what is imported next.
 
     Raises:
-      ModuleNotFoundError: one of the modules is not installed.
+      MissingExtraError: a module is not installed.
     """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        raise ModuleNotFoundError(
-            f"The extra `{extra}` should be installed: pip install 'adarec-tf[{extra}]'. "
-            f"Missing: {', '.join(missing)}.",
-            name=missing[0],
-        )
+        raise MissingExtraError(extra, missing)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from adarec_tf.config.extras import require_extra
 from adarec_tf.export import signatures
 
 MODEL_NAME = "student"
@@ -70,7 +70,13 @@ def write_warm_up(
       histories: raw item keys; at least one.
       exclude_seen: what clients should ask by default.
       session_size: numbers of a session of `step`; 0 if the model has no such signature.
+
+    Raises:
+      MissingExtraError: the extra `serving` is not installed.
     """
+    require_extra("serving", "tensorflow_serving")
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, tensors in _requests(histories, exclude_seen, session_size):
             request = predict_pb2.PredictRequest()

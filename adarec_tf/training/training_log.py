@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
+from adarec_tf.config.extras import require_extra
+
 # Tells the files written here from others in the same folder.
 _FILE_SUFFIX = ".epochs"
 
@@ -22,10 +24,13 @@ class TrainingLog:
         Args:
           log_dir: the folder, which need not exist yet; None writes nothing.
           finished: name to value, of each epoch before this one.
+
+        Raises:
+          MissingExtraError: there is a folder, and TensorBoard is not installed.
         """
-        if log_dir is None:
-            self._writer = tf.summary.create_noop_writer()
-        else:
+        self._writer = None
+        if log_dir is not None:
+            require_extra("report", "tensorboard")  # newer TensorFlow comes without
             _remove_log(log_dir)
             self._writer = tf.summary.create_file_writer(log_dir, filename_suffix=_FILE_SUFFIX)
         self._num_epochs = 0
@@ -35,6 +40,8 @@ class TrainingLog:
     def append(self, scalars: Mapping[str, float]) -> None:
         """Writes the scalars of the next epoch; epochs count from 1."""
         self._num_epochs += 1
+        if self._writer is None:
+            return
         with self._writer.as_default(step=self._num_epochs):
             for name, value in scalars.items():
                 tf.summary.scalar(name, value)

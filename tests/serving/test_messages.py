@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf import wrappers_pb2
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2, predict_pb2, status_pb2
 
@@ -35,7 +36,10 @@ def wire_form(field: FieldDescriptor) -> tuple[object, ...]:
     """What decides how a field is written; an enum is written as an int32."""
     kind = field.type if field.type != FieldDescriptor.TYPE_ENUM else FieldDescriptor.TYPE_INT32
     is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
-    return field.number, kind, field.label, is_map
+    message = DescriptorProto()
+    field.containing_type.CopyToProto(message)
+    [label] = [declared.label for declared in message.field if declared.name == field.name]
+    return field.number, kind, label, is_map
 
 
 def test_every_message_is_compared() -> None:

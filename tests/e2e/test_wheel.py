@@ -1,0 +1,80 @@
+"""The wheel in an environment of its own, in which the repository's folder is not to be found."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+PACKAGES = ("adarec_tf", "components", "pipeline", "serving")
+USER_SCRIPT = """
+from adarec_tf.data.dataset import Dataset
+from adarec_tf.evaluation.baselines import popularity_scorer
+from adarec_tf.evaluation.protocols import evaluate_full
+from serving.client import Recommendation
+
+data = Dataset.from_interactions("events.csv", user="visitor")
+scorer = popularity_scorer(data.train, data.num_items)
+metrics: dict[str, float] = evaluate_full(
+    scorer, data.test, num_items=data.num_items, max_length=data.max_length, seen=data.seen
+)
+
+
+def first(items: list[Recommendation]) -> str:
+    return items[0].item_id
+"""
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    """The output of a command that knows nothing of the repository's folder."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment with the wheel and what is installed here besides the project."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, source / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", source, cwd=folder)
+    [wheel] = (source / "dist").glob("*.whl")
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
+    python = folder / "venv" / "bin" / "python"
+    install = ("install", "--quiet", "--no-deps", "--no-index", wheel)
+    run(sys.executable, "-m", "pip", "--python", python, *install, cwd=folder)
+    # A path alone: files such as that of an editable installation are not followed there.
+    here = sysconfig.get_path("purelib")
+    [packages] = (folder / "venv").glob("lib/python*/site-packages")
+    (packages / "here.pth").write_text(f"{here}\n")
+    shutil.rmtree(source)
+    return python
+
+
+def test_the_installed_packages_are_imported(interpreter: Path, tmp_path: Path) -> None:
+    code = "import adarec_tf, serving.client; print(adarec_tf.__file__, serving.client.__file__)"
+    for place in run(interpreter, "-c", code, cwd=tmp_path).split():
+        assert interpreter.parents[1] in Path(place).parents
+    assert run(interpreter.with_name("adarec"), "--version", cwd=tmp_path).startswith("adarec,")
+
+
+def test_a_script_is_type_checked(interpreter: Path, tmp_path: Path) -> None:
+    check = (sys.executable, "-m", "mypy", "--python-executable", interpreter, "--strict")
+    script = tmp_path / "script.py"
+    script.write_text(USER_SCRIPT)
+    run(*check, script, cwd=tmp_path)
+    script.write_text(USER_SCRIPT.replace("-> str", "-> int"))
+    with pytest.raises(AssertionError, match='got "str", expected "int"'):
+        run(*check, script, cwd=tmp_path)
