@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 LIBRARY_VENV := .venv-library
 LIBRARY_INSTALLED := $(LIBRARY_VENV)/$(notdir $(PYTHON))
-LIBRARY_TESTS ?= tests/adarec_tf tests/contracts tests/serving
+# Five minutes: without the longest trainings, and what needs TFX or Kubernetes.
+LIBRARY_TESTS ?= tests/adarec_tf tests/contracts tests/serving \
+	$(addprefix --ignore=tests/,adarec_tf/distillation/test_distiller.py \
+		adarec_tf/training/test_train_teacher.py serving/test_model_server.py)
 TESTS ?= tests
 PYTEST_OPTIONS ?=
 TEST_PROCESSES ?= 2

@@ -164,7 +164,7 @@ def test_the_code_with_tensorflow_recommenders_prints_what_it_says() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert done.stdout.splitlines() == said_output(code), done.stderr[-3000:]
 

@@ -72,6 +72,7 @@ def test_later_items_and_padding_change_nothing(name: str) -> None:
     _check(leaks.all_states(MODELS[name]()))
 
 
+@pytest.mark.slow
 def test_later_items_and_padding_change_nothing_in_the_supernet() -> None:
     keras.utils.set_random_seed(1)
     supernet = Supernet(CONFIG, NUM_ITEMS, LENGTH)

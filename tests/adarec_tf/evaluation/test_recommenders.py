@@ -13,6 +13,7 @@ from tests.adarec_tf import walk_scene
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_tensorflow_recommenders_agrees() -> None:
     checks = Path(__file__).with_name("recommenders_checks.py")
     done = subprocess.run(
@@ -21,7 +22,7 @@ def test_tensorflow_recommenders_agrees() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-3000:]
 

@@ -91,6 +91,7 @@ def test_counts_are_those_of_the_student_that_is_built_and_served(
     assert predicted.served_bytes == tables + constants
 
 
+@pytest.mark.slow
 def test_latencies_are_measured_and_change_no_count(teacher) -> None:  # type: ignore[no-untyped-def]
     counted = count_costs(teacher, STUDENT.replace(num_cells=1), LENGTH)
     table = measure_latencies(counted, teacher, num_students=6, num_rounds=1)

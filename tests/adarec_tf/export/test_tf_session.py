@@ -32,6 +32,7 @@ def request() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("table_format", ["float32", "int8"])
+@pytest.mark.slow
 def test_a_session_answers_what_the_bundle_answers(tmp_path: Path, table_format: str) -> None:
     directory = str(tmp_path / "bundle")
     write_bundle(

@@ -32,6 +32,7 @@ def test_weights_and_alphas_are_disjoint_and_cover_the_supernet(state: SearchSta
     assert {id(v) for v in state.supernet.trainable_variables} <= weights
 
 
+@pytest.mark.slow
 def test_weight_step_leaves_the_alphas_bit_identical(state: SearchState) -> None:
     step = build_weight_step(state)
     alphas, weights = _values([state.alphas]), _values(state.weights)
@@ -55,6 +56,7 @@ def test_alpha_step_leaves_weights_masses_and_slots_bit_identical(state: SearchS
     assert np.any(np.array(state.alphas) != alphas[0])
 
 
+@pytest.mark.slow
 def test_compared_architectures_move_the_alphas_to_the_better_operation() -> None:
     """On the last edge, the others being decided; what is best is tried out one by one."""
     state = small_search()

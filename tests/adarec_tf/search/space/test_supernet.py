@@ -57,6 +57,7 @@ def test_edges_of_every_cell_or_of_one_for_all(supernet: Supernet) -> None:
     assert np.any(np.not_equal(shared[1], other[1]))
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_left_out_hands_on_what_it_is_given_and_is_not_trained() -> None:
     """Compiled, as the steps are, with the choice of depth made when it runs."""
     supernet = small_supernet(num_optional=1)
