@@ -18,7 +18,7 @@ USER_SCRIPT = """
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.evaluation.baselines import popularity_scorer
 from adarec_tf.evaluation.protocols import evaluate_full
-from serving.client import Recommendation
+from serving.client import RecommendClient
 
 data = Dataset.from_interactions("events.csv", user="visitor")
 scorer = popularity_scorer(data.train, data.num_items)
@@ -27,7 +27,8 @@ metrics: dict[str, float] = evaluate_full(
 )
 
 
-def first(items: list[Recommendation]) -> str:
+def first(client: RecommendClient) -> str:
+    [items] = client.recommend([["shoe-7"]], k=1)
     return items[0].item_id
 """
 
