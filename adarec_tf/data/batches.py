@@ -40,6 +40,21 @@ def _pad(item_ids: np.ndarray, starts: np.ndarray, stops: np.ndarray, length: in
     return np.where(is_real, item_ids[np.where(is_real, columns, 0)], PAD)
 
 
+def pad_rows(histories: Histories, users: np.ndarray, length: int) -> np.ndarray:
+    """The last items of some histories as left-padded rows.
+
+    Args:
+      histories: where from.
+      users: int [B], rows of `histories`.
+      length: L.
+
+    Returns:
+      int64 [B, L].
+    """
+    starts, stops = histories.row_splits[users], histories.row_splits[users + 1]
+    return _pad(histories.item_ids, starts, stops, length)
+
+
 def _places(is_labeled: np.ndarray, stops: np.ndarray) -> np.ndarray:
     """Where the marked positions [B, L] of rows that end before `stops` stand: int64 [N]."""
     rows, columns = np.nonzero(is_labeled)
@@ -179,6 +194,24 @@ def _windows(
     return np.maximum(firsts, stops - np.where(is_older, max_length, newest)), stops
 
 
+def rows_of_replica(labels: np.ndarray, number: int, count: int) -> tuple[np.ndarray, float]:
+    """What one of several replicas computes of a batch: every n-th row.
+
+    Args:
+      labels: int64 [B, L], PAD where there is none.
+      number: the replica, from 0.
+      count: how many there are.
+
+    Returns:
+      Rows (int [R]), and their share of the labeled positions. Means over the rows of each replica,
+      weighted by the shares, add up to the mean of the batch. A replica without a label of its own
+      gets all rows and a share of 0, so that what it computes is finite.
+    """
+    rows = np.arange(number, len(labels), count)
+    num_own, num_all = np.count_nonzero(labels[rows] != PAD), np.count_nonzero(labels != PAD)
+    return (rows if num_own else np.arange(len(labels))), num_own / num_all
+
+
 def count_batches(batches: Iterable[Batch]) -> int:
     """How many batches an epoch has.
 
@@ -218,6 +251,5 @@ def target_batches(
         if length < max_length:
             end = min(end, int(np.searchsorted(inputs, length, side="right")))
         rows = users[start:end]
-        stops = histories.row_splits[rows + 1]
-        yield rows, _pad(histories.item_ids, histories.row_splits[rows], stops, length)
+        yield rows, pad_rows(histories, rows, length)
         start = end

@@ -4,31 +4,84 @@ The released code fine-tunes the derived student with cross-entropy alone; here 
 """
 
 import os
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.student import StudentConfig
-from adarec_tf.data.batches import Batch, count_batches, next_item_batches
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.statistics import SequenceStatistics
-from adarec_tf.distillation.ensemble import EnsembleTeacher
+from adarec_tf.distillation.ensemble import EnsembleTeacher, as_one_teacher
 from adarec_tf.distillation.initial_table import initialize_table
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.distillation.teacher_cache import (
     MAX_CACHE_BYTES,
-    TeacherStates,
     read_teacher,
 )
-from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
+from adarec_tf.models.metrics import ArrayMean
+from adarec_tf.models.next_item_model import IDS, EpochFeed, NextItemModel
+from adarec_tf.models.sequence_model import SequenceOutputs
 from adarec_tf.models.students import Genotype, Student, build_student
-from adarec_tf.training.fit import EpochRecord, FitTask, apply_gradients, build_optimizer, fit
+from adarec_tf.training.callbacks import EpochRecord
+from adarec_tf.training.fit import fit
 from adarec_tf.training.warm_start import warm_start_from
 
-# Item ids and labels [B, L], and the teacher's states at the labels.
-_DistillationStep = Callable[[tf.Tensor, tf.Tensor, TeacherStates], dict[str, tf.Tensor]]
+
+def distill(
+    teacher: keras.Model | Sequence[keras.Model],
+    genotype: Genotype,
+    dataset: Dataset,
+    *,
+    student: StudentConfig | None = None,
+    config: DistillationConfig | None = None,
+    seed: int = 0,
+    checkpoint_dir: str | None = None,
+    log_dir: str | None = None,
+) -> Student:
+    """Trains the student of a genotype on a dataset, with the teacher's help.
+
+    >>> student = ar.distill(teacher, genotype, data, config=DistillationConfig(max_epochs=1))
+    >>> student.predict(data.test, verbose=0).shape == (data.test.num_users, data.num_items)
+    True
+
+    Args:
+      teacher: trained on the dataset; or several.
+      genotype: the student's architecture, such as `search` finds.
+      dataset: train histories to learn from, valid ones to select on.
+      student: width and number format, as the search was given; the defaults where it is None.
+      config: the terms of the loss and the fit; the defaults where it is None.
+      seed: of weights, dropout and batches.
+      checkpoint_dir: where an interrupted training continues from; None keeps nothing.
+      log_dir: where TensorBoard finds the records; None writes none.
+
+    Returns:
+      The student with its best weights on validation.
+
+    Raises:
+      ValueError: the teacher knows other items than the dataset, or a loss is not finite.
+    """
+    model = as_one_teacher(teacher)
+    check_same_items(model, dataset)
+    with tempfile.TemporaryDirectory() as scratch:
+        trained, _ = train_student(
+            genotype,
+            student or StudentConfig(),
+            model,
+            dataset.train,
+            dataset.valid,
+            config or DistillationConfig(),
+            statistics=dataset.statistics,
+            seed=seed,
+            checkpoint_dir=checkpoint_dir or scratch,
+            log_dir=log_dir,
+        )
+    return trained
 
 
 def train_student(
@@ -42,7 +95,7 @@ def train_student(
     statistics: SequenceStatistics,
     seed: int,
     checkpoint_dir: str,
-    log_dir: str,
+    log_dir: str | None = None,
     earlier: keras.Model | None = None,
     windows: str = "last",
     compute_dtype: str = "float32",
@@ -81,7 +134,6 @@ def train_student(
         train,
         valid,
         distillation,
-        max_length=statistics.max_length,
         seen=statistics.seen,
         seed=seed,
         checkpoint_dir=checkpoint_dir,
@@ -94,13 +146,12 @@ def train_student(
 
 
 def distill_student(
-    student: keras.Model,
+    student: NextItemModel,
     teacher: keras.Model | EnsembleTeacher,
     train: Histories,
     valid: Histories,
     config: DistillationConfig,
     *,
-    max_length: int,
     seen: str,
     seed: int,
     checkpoint_dir: str,
@@ -120,7 +171,6 @@ def distill_student(
       train: histories with a label at every position but the first.
       valid: histories with the target that selects.
       config: the terms' weights and the fit loop.
-      max_length: items the models see.
       seen: `exclude` or `keep`, for the validation metric.
       seed: of projections and the order of the batches; dropout follows the seed the student was
         built with.
@@ -134,106 +184,213 @@ def distill_student(
         every step.
 
     Returns:
-      One record an epoch, with the parts of the loss, the mean transport plan (`plan[s,t]`) and
-      the masses after it (`student_mass[s]`, `teacher_mass[t]`).
+      One record an epoch, as `training.fit.fit` gives them, with the parts of the loss; where
+      layers are matched, with the mean transport plan (`plan[s,t]`) and the masses after it
+      (`student_mass[s]`, `teacher_mass[t]`).
 
     Raises:
       ValueError: student and teacher know different numbers of items, there is nothing to train
         on, or a loss is not finite.
     """
-    _check_same_items(student, teacher)
-    if config.initial_table == "teacher":
-        initialize_table(student.sequence_embedding, teacher.sequence_embedding)
-    keras.utils.set_random_seed(seed)
-    num_layers = len(student(tf.zeros([1, 1], tf.int64)).hidden_states)
-    objective = DistillationObjective(
-        student.sequence_embedding, num_layers, teacher, config, compute_dtype
-    )
-
-    def epoch_batches(epoch: int) -> Iterable[Batch]:
-        return next_item_batches(
-            train,
-            max_length=max_length,
-            positions_per_batch=config.positions_per_batch,
-            seed=seed,
-            epoch=epoch,
-            windows=windows,
-        )
-
-    variables = [*student.trainable_variables, *objective.trainable_variables]
-    optimizer = build_optimizer(
-        variables,
-        learning_rate=config.learning_rate,
-        num_steps=count_batches(epoch_batches(0)) * config.max_epochs,
-    )
-    step = _train_step(student, objective, optimizer, variables, seed)
-    reader = read_teacher(
+    distiller = Distiller(
+        student,
         teacher,
+        config,
+        seed=seed,
+        cache_dir=os.path.join(checkpoint_dir, "teacher_states"),
+        max_cache_bytes=max_cache_bytes,
+        compute_dtype=compute_dtype,
+    )
+    distiller.compile(seen=seen, learning_rate=config.learning_rate)
+    return fit(
+        distiller,
         train,
-        max_length=max_length,
-        directory=os.path.join(checkpoint_dir, "teacher_states"),
-        # Windows of whole histories are cut elsewhere in every epoch.
-        max_bytes=max_cache_bytes if windows == "last" else 0,
-        num_top_items=config.num_kept_items,
-    )
-    task = FitTask(
+        valid,
+        config,
         stage="distillation",
-        model=student,
-        optimizer=optimizer,
-        train_step=lambda batch: step(
-            tf.constant(batch.item_ids), tf.constant(batch.labels), reader.states(batch)
-        ),
-        epoch_batches=epoch_batches,
-        validate=lambda: evaluate_full(
-            model_scorer(student),
-            valid,
-            num_items=student.sequence_embedding.num_items,
-            max_length=max_length,
-            seen=seen,
-            cutoffs=(10,),
-        ),
-        extra_variables=objective.variables,
+        seed=seed,
+        checkpoint_dir=checkpoint_dir,
+        log_dir=log_dir,
         start_counts=start_counts,
+        windows=windows,
     )
-    return fit(task, config, checkpoint_dir, log_dir)
 
 
-def _check_same_items(student: keras.Model, teacher: keras.Model | EnsembleTeacher) -> None:
-    sizes = [model.sequence_embedding.num_items for model in (student, teacher)]
-    if sizes[0] != sizes[1]:
-        raise ValueError(
-            "Student and teacher should know the same items. "
-            f"Received: {sizes[0]} and {sizes[1]} items."
+class Distiller(NextItemModel):
+    """Trains a student against its frozen teacher; it is compiled and fitted as a student is.
+
+    What it evaluates and predicts is the student, whose weights it trains. Projections to the width
+    of the teacher and layer masses live here alone.
+
+    >>> distiller = ar.Distiller(student, teacher)
+    >>> distiller.compile()
+    >>> history = distiller.fit(data.train, validation_data=data.valid, epochs=1, verbose=0)
+    >>> [name for name in history.history if name.startswith("val_")]
+    ['val_hit_rate@10', 'val_loss', 'val_ndcg@10']
+
+    Attributes:
+      student: what is trained.
+    """
+
+    def __init__(
+        self,
+        student: NextItemModel,
+        teacher: keras.Model | EnsembleTeacher,
+        config: DistillationConfig | None = None,
+        *,
+        seed: int = 0,
+        cache_dir: str | None = None,
+        max_cache_bytes: int = MAX_CACHE_BYTES,
+        compute_dtype: str = "float32",
+    ) -> None:
+        """Creates projections and masses.
+
+        Args:
+          student: built; with `initial_table=teacher` its item table is replaced here.
+          teacher: trained, over the same items; it is not changed.
+          config: the terms and their weights; the defaults where it is None.
+          seed: of the projections and of sampled items.
+          cache_dir: where the teacher's states are kept; None is a temporary folder.
+          max_cache_bytes: of these; with more of them, the teacher runs in every step.
+          compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
+
+        Raises:
+          ValueError: student and teacher know different numbers of items.
+        """
+        config = config or DistillationConfig()
+        check_same_items(student, teacher)
+        super().__init__({}, name="distiller")
+        if config.initial_table == "teacher":
+            initialize_table(student.sequence_embedding, teacher.sequence_embedding)
+        keras.utils.set_random_seed(seed)
+        num_layers = len(student(tf.zeros([1, 1], tf.int64)).hidden_states)
+        self._objective = DistillationObjective(
+            student.sequence_embedding, num_layers, teacher, config, compute_dtype
         )
+        self.student = student
+        self.sequence_embedding = student.sequence_embedding
+        self.projections = self._objective.projections
+        self.student_mass = self._objective.student_mass
+        self.teacher_mass = self._objective.teacher_mass
+        self._seen = student._seen
+        self._matches_layers = config.hidden_weight > 0
+        self._parts = [
+            keras.metrics.Mean(part) for part in ("task", "embedding_kd", "hidden_kd", "logits_kd")
+        ]
+        self._plan = ArrayMean((self.student_mass.shape[0], self.teacher_mass.shape[0]), "plan")
+        self._seed = seed
+        # A teacher that is an attribute would be a part of this model, trained and saved with it.
+        self._read_teacher = lambda train, keeps: read_teacher(
+            teacher,
+            train,
+            max_length=student.sequence_embedding.max_length,
+            directory=cache_dir or tempfile.mkdtemp(),
+            max_bytes=max_cache_bytes if keeps else 0,
+            num_top_items=config.num_kept_items,
+        )
+        self(tf.zeros([1, 1], tf.int64))
 
+    def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
+        """What the student returns.
 
-def _train_step(
-    student: keras.Model,
-    objective: DistillationObjective,
-    optimizer: keras.optimizers.Optimizer,
-    variables: list[keras.Variable],
-    seed: int,
-) -> _DistillationStep:
-    batch = tf.TensorSpec([None, None], tf.int64)
+        Args:
+          item_ids: int64 [B, L], left-padded with 0.
+          training: whether dropout is on.
+        """
+        return self.student(item_ids, training=training)
 
-    @tf.function(input_signature=[batch, batch, objective.teacher_signature])
-    def train_step(
-        item_ids: tf.Tensor, labels: tf.Tensor, teacher: TeacherStates
-    ) -> dict[str, tf.Tensor]:
-        step = tf.cast(optimizer.iterations.value, tf.int64)
+    def compile(self, *args: Any, **options: Any) -> None:
+        """Says how the student is trained and judged; it is compiled itself, to go on without.
+
+        Args:
+          *args: of `NextItemModel.compile`; its loss is not read.
+          **options: likewise.
+        """
+        super().compile(*args, **options)
+        self.student.compile(seen=self.seen)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The objective, the compiled metrics, the parts of the objective, and the plan."""
+        return [*super().metrics, *self._parts, self._plan]
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One update of student, projections and masses.
+
+        Args:
+          data: item ids [B, L]; labels [B, L] and the teacher's states at them.
+        """
+        item_ids, (labels, states) = data
+        seed = tf.stack([self._seed, tf.cast(self.optimizer.iterations.value, tf.int64)])
         with tf.GradientTape() as tape:
-            outputs = student(item_ids, training=True)
-            value = objective(outputs, teacher, labels, tf.stack([seed, step]))
-        gradients = tape.gradient(value.total, [v.value for v in variables])
-        apply_gradients(optimizer, gradients, variables)
-        student_mass, teacher_mass = objective.updated_masses(value.layer_costs)
-        objective.student_mass.assign(student_mass)
-        objective.teacher_mass.assign(teacher_mass)
+            outputs = self.student(item_ids, training=True)
+            value = self._objective(outputs, states, labels, seed)
+        variables = self.trainable_variables
+        self.optimizer.apply(tape.gradient(value.total, [v.value for v in variables]), variables)
+        student_mass, teacher_mass = self._objective.updated_masses(value.layer_costs)
+        self.student_mass.assign(student_mass)
+        self.teacher_mass.assign(teacher_mass)
+        values = {"loss": value.total, **value.parts()}
+        means = (self._positions_loss, *self._parts)
+        for metric in means:
+            metric.update_state(values[metric.name])
+        self._plan.update_state(value.plan)
+        return self._results(means)
+
+    def layer_record(self) -> dict[str, float]:
+        """The mean plan of the epoch and the masses, number by number; where layers are matched."""
+        if not self._matches_layers:
+            return {}
+        arrays = {
+            "plan": self._plan.result(),
+            "student_mass": self.student_mass,
+            "teacher_mass": self.teacher_mass,
+        }
         return {
-            **value.parts(),
-            "plan": value.plan,
-            "student_mass": student_mass,
-            "teacher_mass": teacher_mass,
+            f"{name}[{','.join(str(place + 1) for place in places)}]": float(value)
+            for name, array in arrays.items()
+            for places, value in np.ndenumerate(np.asarray(array))
         }
 
-    return train_step
+    def _training_feed(self, train: Histories, **options: Any) -> EpochFeed:
+        # Windows of whole histories are cut elsewhere in every epoch: nothing to keep.
+        reader = self._read_teacher(train, keeps=options["windows"] == "last")
+        return _LayerFeed(
+            super()._training_feed(train, **options).epoch_batches,
+            lambda batch: (batch.item_ids, (batch.labels, reader.states(batch))),
+            (IDS, (IDS, self._objective.teacher_signature)),
+        )
+
+
+class _LayerFeed(EpochFeed):
+    """Adds to the logs of an epoch how layers were matched."""
+
+    _record: dict[str, float] | None = None
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        super().on_test_begin(logs)
+        self._record = self.model.layer_record()  # Keras sets the metrics back for validation
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        if logs is not None:
+            logs.update(self._record or self.model.layer_record())
+
+
+def check_same_items(first: Any, second: Any) -> None:
+    """Checks that models or datasets go together.
+
+    Args:
+      first: what has to know the items of the other; it is named in the message.
+      second: a model or a dataset.
+
+    Raises:
+      ValueError: they know different numbers of items.
+    """
+    sizes = [int(getattr(one, "sequence_embedding", one).num_items) for one in (first, second)]
+    if sizes[0] != sizes[1]:
+        names = [type(one).__name__ for one in (first, second)]
+        raise ValueError(
+            f"{names[0]} and {names[1]} should know the same items: build the model for this "
+            f"dataset. Received: {sizes[0]} and {sizes[1]} items."
+        )

@@ -64,3 +64,10 @@ class EnsembleTeacher:
             tuple(states for output in outputs for states in output.hidden_states),
             tf.concat([output.final_states for output in outputs], axis=-1) / len(outputs),
         )
+
+
+def as_one_teacher(
+    teacher: "keras.Model | EnsembleTeacher | Sequence[keras.Model]",
+) -> "keras.Model | EnsembleTeacher":
+    """A teacher as it is, several as an ensemble."""
+    return EnsembleTeacher(teacher) if isinstance(teacher, list | tuple) else teacher

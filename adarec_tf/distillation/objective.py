@@ -34,9 +34,9 @@ from adarec_tf.distillation.sampled_logits import (
     stratum_starts,
 )
 from adarec_tf.distillation.teacher_cache import TeacherStates, teacher_states
+from adarec_tf.models.losses import labeled_positions, softmax_loss
 from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
 from adarec_tf.training.devices import num_replicas, sum_over_replicas
-from adarec_tf.training.losses import labeled_positions, softmax_loss
 
 NUM_SAMPLED_ITEMS = 512  # of the catalog, where the logits are those of a sample
 
@@ -131,17 +131,20 @@ class DistillationObjective:
         )
 
     @property
-    def trainable_variables(self) -> list[keras.Variable]:
-        """The weights of the projections whose terms count."""
-        projections = []
-        if self._config.embedding_weight > 0:
-            projections += self._embedding_projection
-        if self._config.hidden_weight > 0:
-            projections += self._hidden_projections
-        return [v for projection in projections for v in projection.trainable_variables]
+    def projections(self) -> list[keras.layers.Dense]:
+        """Those whose terms count."""
+        return [
+            *(self._embedding_projection if self._config.embedding_weight > 0 else []),
+            *(self._hidden_projections if self._config.hidden_weight > 0 else []),
+        ]
 
     @property
-    def variables(self) -> list[keras.Variable | tf.Variable]:
+    def trainable_variables(self) -> list[keras.Variable]:
+        """The weights of the projections whose terms count."""
+        return [v for projection in self.projections for v in projection.trainable_variables]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
         """Everything a checkpoint must hold."""
         return [*self.trainable_variables, self.student_mass, self.teacher_mass]
 
@@ -283,12 +286,10 @@ class DistillationObjective:
         )
 
 
-def _mass_variable(num_layers: int) -> tf.Variable:
+def _mass_variable(num_layers: int) -> keras.Variable:
     """Equal masses; all replicas assign the same."""
-    return tf.Variable(
-        uniform_mass(num_layers),
-        trainable=False,
-        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    return keras.Variable(
+        uniform_mass(num_layers), trainable=False, aggregation="only_first_replica"
     )
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from adarec_tf.data.batches import Batch, next_item_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.training.losses import labeled_positions
+from adarec_tf.models.losses import labeled_positions
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ supernet and student meet only here: distillation, evaluation and export are wri
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import keras
 import tensorflow as tf
@@ -66,28 +66,6 @@ class LastStateEncoder(Protocol):
         Returns:
           float32 [B, D], final states of the last position; of no meaning where there is no item.
         """
-
-
-class SavedModel(keras.Model):
-    """A Keras model that is saved with the arguments it was made with, and built as it is loaded.
-
-    Args:
-      arguments: of the subclass's constructor, by name, as JSON types.
-      **kwargs: of the Keras model.
-    """
-
-    def __init__(self, arguments: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._arguments = arguments
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {**super().get_config(), **self._arguments}
-
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Creates all weights before saved values are loaded into them."""
-        del config
-        self(tf.zeros([1, 1], tf.int64))
 
 
 def real_positions(item_ids: tf.Tensor) -> tf.Tensor:

@@ -18,14 +18,14 @@ import walk_scene
 
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.config.training import TrainingConfig
+from adarec_tf.models import optimizer
 from adarec_tf.models.teachers import build_teacher
-from adarec_tf.training import fit
 from adarec_tf.training.devices import choose_strategy
 from adarec_tf.training.train_teacher import train_teacher
 
 # Clips in most steps and decays, which replicas could get wrong.
 CONFIG = TrainingConfig(max_epochs=2, positions_per_batch=256, learning_rate=1e-2, weight_decay=0.1)
-fit.CLIP_NORM = 0.3
+optimizer.CLIP_NORM = 0.3
 
 
 def two_devices() -> tf.distribute.Strategy:
@@ -46,7 +46,6 @@ def train(strategy: tf.distribute.Strategy, folder: Path, name: str) -> tuple[ke
         scene["train"],
         scene["valid"],
         CONFIG,
-        max_length=walk_scene.MAX_LENGTH,
         seen="keep",
         seed=2,
         checkpoint_dir=str(folder / "checkpoint"),

@@ -67,7 +67,6 @@ def train_epochs(
             train,
             valid,
             training,
-            max_length=options.max_length,
             seen="exclude",
             seed=options.seed,
             compute_dtype=options.mode,
@@ -75,7 +74,7 @@ def train_epochs(
         )
     num_positions = int(np.minimum(train.lengths - 1, options.max_length).clip(min=0).sum())
     epochs = [
-        {"seconds": record["train_s"], "positions": num_positions, "loss": record["task"]}
+        {"seconds": record["train_s"], "positions": num_positions, "loss": record["loss"]}
         for record in records
     ]
     for epoch in epochs:

@@ -25,6 +25,7 @@ from adarec_tf.evaluation.protocols import model_scorer
 from adarec_tf.models.students import Genotype, build_student
 from adarec_tf.models.students.genotype import edge_ends
 from adarec_tf.models.students.primitives import NONE, PRIMITIVES
+from adarec_tf.training.callbacks import MONITOR
 from adarec_tf.training.fit import SELECTION_METRIC
 
 _NUM_CALLS, _NUM_WARMUP_CALLS = 200, 20
@@ -120,7 +121,6 @@ def train_row(
         scene.train,
         scene.valid,
         config.distillation,
-        max_length=scene.max_length,
         seen=scene.seen,
         seed=seed,
         checkpoint_dir=str(checkpoint_dir),
@@ -131,7 +131,7 @@ def train_row(
         "seed": seed,
         "epochs": len(history),
         "train_s": round(sum(record["train_s"] for record in history), 1),
-        "valid": max(record[SELECTION_METRIC] for record in history),
+        "valid": max(record[MONITOR] for record in history),
         "test": evaluate(model_scorer(student), scene, "test", scene.seen)[SELECTION_METRIC],
     }
     keras.backend.clear_session()  # of many trainings in one process

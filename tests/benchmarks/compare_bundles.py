@@ -23,7 +23,8 @@ from stored_results import RESULTS, provenance, write_result
 import adarec_tf.models.students
 import adarec_tf.models.teachers  # noqa: F401  (both register their Keras classes for loading)
 from adarec_tf.data.dataset import Dataset
-from adarec_tf.export.bundle import Recommender, bundle_bytes, write_bundle
+from adarec_tf.export.bundle import bundle_bytes, write_bundle
+from adarec_tf.export.recommender import Recommender
 from adarec_tf.export.warm_up import request_tensors
 from adarec_tf.models.model_cost import count_parameters, encoder_macs, served_macs
 from pipeline.configs import scene_config
@@ -65,7 +66,7 @@ def main() -> None:
                 manifest={},
                 warmup_histories=[],
             )
-            recommenders[path.stem] = Recommender(bundle)
+            recommenders[path.stem] = Recommender.load(bundle)
             rows[path.stem] = {
                 "parameters": count_parameters(model)._asdict(),
                 "encoder_macs": encoder_macs(model, scene.max_length),

@@ -42,7 +42,7 @@ from adarec_tf.evaluation.protocols import model_scorer
 from adarec_tf.models.model_cost import count_parameters, encoder_macs, served_macs
 from adarec_tf.models.students import Genotype, build_student
 from adarec_tf.models.teachers import build_teacher
-from adarec_tf.training.fit import SELECTION_METRIC
+from adarec_tf.training.callbacks import MONITOR
 from pipeline.configs import scene_config
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "pot")
@@ -98,14 +98,13 @@ def measure(
         scene.train,
         scene.valid,
         config.distillation,
-        max_length=scene.max_length,
         seen=scene.seen,
         seed=seed,
         checkpoint_dir=f"{checkpoints}/seed-{seed}",
         windows=config.data.windows,
         compute_dtype=config.compute_dtype,
     )
-    best = max(history, key=lambda record: record[SELECTION_METRIC])
+    best = max(history, key=lambda record: record[MONITOR])
     row: dict[str, Any] = {
         "seed": seed,
         "train_s": round(sum(record["train_s"] for record in history), 1),

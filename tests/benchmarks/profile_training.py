@@ -25,6 +25,7 @@ from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XLine, XPlane, XSpace
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.data.batches import Batch
 from adarec_tf.data.dataset import Dataset
+from adarec_tf.models import next_item_model
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training import train_teacher as training
 from pipeline.configs import scene_config
@@ -52,13 +53,13 @@ def annotated(batches: Iterator[Batch], trace_dir: str) -> Iterator[Batch]:
 
 def train(config: PipelineConfig, scene: Dataset, num_users: int, folder: str) -> str:
     """Trains on some of the users; returns the folder of the profile."""
-    make_batches = training.next_item_batches
+    make_batches = next_item_model.next_item_batches
 
     def profiled(*arguments: Any, epoch: int, **options: Any) -> Iterator[Batch]:
         batches = make_batches(*arguments, epoch=epoch, **options)
         return annotated(batches, f"{folder}/trace") if epoch == PROFILED_EPOCH else batches
 
-    training.next_item_batches = profiled
+    next_item_model.next_item_batches = profiled
     train_split = scene.train
     users = np.arange(min(num_users, train_split.num_users))
     training.train_teacher(
@@ -66,7 +67,6 @@ def train(config: PipelineConfig, scene: Dataset, num_users: int, folder: str) -
         train_split.take(users),
         scene.valid.take(users[:100]),
         config.training.replace(max_epochs=2, patience=2),
-        max_length=scene.max_length,
         seen=scene.seen,
         seed=config.seed,
         checkpoint_dir=f"{folder}/checkpoint",

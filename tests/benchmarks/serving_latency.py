@@ -38,7 +38,8 @@ from stored_results import RESULTS, provenance, write_result
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig, SASRecConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.export.bundle import Recommender, bundle_bytes, write_bundle
+from adarec_tf.export.bundle import bundle_bytes, write_bundle
+from adarec_tf.export.recommender import Recommender
 from adarec_tf.export.warm_up import key_matrix, request_tensors
 from adarec_tf.models.students import Genotype, build_student
 from adarec_tf.models.teachers import build_teacher
@@ -144,7 +145,7 @@ def measure_catalog(
             model = load_model(bundle, version=1)
             load_s = time.perf_counter() - start
             rows[name] = {"bundle_bytes": bundle_bytes(str(bundle)), "load_s": load_s}
-            parts = in_process_calls(model, Recommender(str(bundle)), histories)
+            parts = in_process_calls(model, Recommender.load(str(bundle)), histories)
             calls |= {f"{name} {part}": call for part, call in parts.items()}
         for name, figures in in_turns(calls, rounds).items():
             model_name, part = name.split(" ")

@@ -32,7 +32,9 @@ from adarec_tf.evaluation.baselines import item_knn_scorer, markov_scorer, popul
 from adarec_tf.evaluation.protocols import CUTOFFS, ScoreBatch, evaluate_full, model_scorer
 from adarec_tf.models.model_cost import count_parameters
 from adarec_tf.models.teachers import build_teacher
-from adarec_tf.training.train_teacher import appended_mask_scorer, train_teacher
+from adarec_tf.models.teachers.bert4rec import BERT4Rec, MaskedItems
+from adarec_tf.training.callbacks import MONITOR
+from adarec_tf.training.train_teacher import train_teacher
 from pipeline.configs import scene_config
 
 _PACKAGES = ("tensorflow", "keras", "numpy")
@@ -59,7 +61,6 @@ def train(config: PipelineConfig, scene: Dataset, seed: int, checkpoints: str) -
         scene.train,
         scene.valid,
         config.training,
-        max_length=scene.max_length,
         seen=scene.seen,
         seed=seed,
         checkpoint_dir=checkpoints,
@@ -71,7 +72,13 @@ def train(config: PipelineConfig, scene: Dataset, seed: int, checkpoints: str) -
 
 def best_record(history: list[dict[str, float]]) -> dict[str, float]:
     """The epoch whose weights the model holds."""
-    return max(history, key=lambda record: record[_SELECTION])
+    return max(history, key=lambda record: record[MONITOR])
+
+
+def masked_scorer(model: BERT4Rec) -> ScoreBatch:
+    """Scores the item hidden behind a mask at the end of each history."""
+    masked = MaskedItems(model)
+    return lambda rows, item_ids: masked.predict_on_batch(item_ids)
 
 
 def measure(
@@ -90,7 +97,7 @@ def measure(
         # Before the fine-tuning, which then goes on from this training's checkpoint.
         masked = config.replace(teacher=config.teacher.replace(fine_tune_epochs=0))
         trained = train(masked, scene, seed, folder)
-        sides.append(("appended mask", trained, appended_mask_scorer(trained[0], scene.max_length)))
+        sides.append(("appended mask", trained, masked_scorer(trained[0])))
     if not sides or config.teacher.fine_tune_epochs > 0:
         trained = train(config, scene, seed, folder)
         sides.append(("causal", trained, model_scorer(trained[0])))

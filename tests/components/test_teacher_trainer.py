@@ -8,7 +8,7 @@ from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.config.training import TrainingConfig
-from adarec_tf.export.bundle import Recommender
+from adarec_tf.export.recommender import Recommender
 from adarec_tf.training import train_teacher as training
 from components import teacher_trainer
 from components.artifacts import Sequences, Vocabulary
@@ -70,10 +70,10 @@ def test_an_interrupted_training_continues_and_then_cleans_up(
     history = json.loads(Path(model.uri, "history.json").read_text())
     assert len(history) == 2
     assert read_model(model.uri).sequence_embedding.num_items == 16
-    [items] = Recommender(bundle_dir(model.uri))([["item, 1", "item, 2"]], 3, True)
+    [items] = Recommender.load(bundle_dir(model.uri))([["item, 1", "item, 2"]], 3, True)
     assert len(items) == 3
-    logged = read_scalars(tmp_path / "tensorboard" / "teacher")
-    assert [epoch for epoch, _ in logged["ndcg@10/full"]] == [1, 2]
+    logged = read_scalars(tmp_path / "tensorboard" / "teacher" / "validation")
+    assert [epoch for epoch, _ in logged["epoch_ndcg@10"]] == [0, 1]
 
 
 def test_the_training_is_told_windows_and_numbers(
@@ -106,4 +106,5 @@ def test_teachers_of_an_ensemble_are_trained_from_seeds_of_their_own(
     np.testing.assert_array_equal(
         read_model(model.uri)(item_ids).final_states, members[0].final_states
     )
-    assert len(read_scalars(tmp_path / "tensorboard" / "teacher_3")["task"]) == 2
+    logged = read_scalars(tmp_path / "tensorboard" / "teacher_3" / "train")
+    assert len(logged["epoch_loss"]) == 2

@@ -52,6 +52,9 @@ def generate_sample_scene(num_users: int = 3000, num_items: int = 600, seed: int
     ago is the likeliest to go on. One in five items is a film instead. Series and films are popular
     to very different degrees. Nobody watches anything twice.
 
+    >>> generate_sample_scene(num_users=2).column_names
+    ['user_id', 'item_id', 'timestamp']
+
     Args:
       num_users: viewers, with 15 to 40 interactions each (fewer where a small catalog runs out).
       num_items: films and episodes in the catalog; at least 60.

@@ -42,6 +42,12 @@ def edge_ends(num_nodes: int) -> list[tuple[int, int]]:
 class Genotype:
     """A student's cells, bottom to top.
 
+    >>> genotype = Genotype.from_primitives(2, [["conv_3", "skip", "max_pool_3"]])
+    >>> [edge.primitive for edge in genotype.cells[0]]
+    ['conv_3', 'skip', 'max_pool_3']
+    >>> Genotype.from_json(genotype.to_json()) == genotype
+    True
+
     Attributes:
       num_nodes: intermediate nodes of a cell.
       cells: for each cell its edges, in the order of `edge_ends(num_nodes)`.

@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from adarec_tf.config.student import kernel_format
+from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.sequence_model import (
-    SavedModel,
     SequenceEmbedding,
     SequenceOutputs,
     ordered_sum,
@@ -107,8 +107,13 @@ class Cell(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class Student(SavedModel):
+class Student(NextItemModel):
     """Item and place embedding, the genotype's cells, a tied output.
+
+    >>> genotype = ar.Genotype.from_primitives(2, [["conv_3", "skip", "conv_3"]])
+    >>> student = ar.Student.for_dataset(data, genotype=genotype, hidden_dim=8)
+    >>> student(data.test.item_ids[:4][None]).final_states.shape
+    TensorShape([1, 4, 8])
 
     Args:
       genotype: which operation stands on which edge; a saved model has what its `to_dict` returned.
@@ -126,8 +131,8 @@ class Student(SavedModel):
         genotype: Genotype | dict[str, Any],
         num_items: int,
         max_length: int,
-        hidden_dim: int,
-        dropout: float,
+        hidden_dim: int = 32,
+        dropout: float = 0.1,
         precision: str = "float32",
         **kwargs: Any,
     ) -> None:

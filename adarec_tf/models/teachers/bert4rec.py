@@ -6,18 +6,27 @@ is causal, as the contract of a sequence model asks: a fine-tuning on next items
 at every position without showing it a label.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from adarec_tf.models.sequence_model import SavedModel, SequenceEmbedding, SequenceOutputs
+from adarec_tf.data.batches import Batch, masked_item_batches
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.models.next_item_model import NextItemModel, Phase
+from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
 from adarec_tf.models.teachers.attention import AttentionBlock, attention_outputs
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class BERT4Rec(SavedModel):
+class BERT4Rec(NextItemModel):
     """Self-attention teacher, trained on masked items.
+
+    >>> model = ar.BERT4Rec.for_dataset(data, hidden_dim=8, num_blocks=1)
+    >>> history = model.fit(data.train, validation_data=data.valid, epochs=1, verbose=0)
+    >>> "val_ndcg@10" in history.history
+    True
 
     Args:
       num_items: items of the catalog; ids are 1..num_items.
@@ -37,9 +46,9 @@ class BERT4Rec(SavedModel):
         *,
         num_items: int,
         max_length: int,
-        hidden_dim: int,
-        num_blocks: int,
-        dropout: float,
+        hidden_dim: int = 128,
+        num_blocks: int = 2,
+        dropout: float = 0.3,
         num_heads: int = 2,
         feed_forward_dim: int = 512,
         mask_probability: float = 0.2,
@@ -69,11 +78,21 @@ class BERT4Rec(SavedModel):
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """Maps int [B, L] ids to the outputs of every layer, causally; see `SequenceOutputs`."""
+        """Maps int [B, L] ids to the outputs of every layer, causally; see `SequenceOutputs`.
+
+        Args:
+          item_ids: left-padded with 0.
+          training: whether dropout is on.
+        """
         return self._outputs(item_ids, is_causal=True, training=training)
 
     def masked_outputs(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """Maps int [B, L] ids, some of them the mask, to outputs that see both directions."""
+        """Maps int [B, L] ids, some of them the mask, to outputs that see both directions.
+
+        Args:
+          item_ids: left-padded with 0.
+          training: whether dropout is on.
+        """
         return self._outputs(item_ids, is_causal=False, training=training)
 
     def _outputs(self, item_ids: tf.Tensor, is_causal: bool, training: bool) -> SequenceOutputs:
@@ -84,4 +103,88 @@ class BERT4Rec(SavedModel):
             self.final_norm,
             is_causal=is_causal,
             training=training,
+        )
+
+    def phases(self, epochs: int) -> list[Phase]:
+        """Masked items first, then next items.
+
+        Args:
+          epochs: of the masked-item training.
+        """
+        phases = [Phase("masked items", MaskedItems(self), epochs)]
+        if self.fine_tune_epochs > 0:
+            phases.append(Phase("next items", NextItems(self), self.fine_tune_epochs))
+        return phases
+
+    def fit(self, x: Any = None, *args: Any, epochs: int = 1, **options: Any) -> Any:
+        """Trains on masked items, and then `fine_tune_epochs` on next items.
+
+        Args:
+          x: histories, such as `dataset.train`.
+          *args: of `NextItemModel.fit`.
+          epochs: of the masked-item training.
+          **options: of `NextItemModel.fit`, for both.
+
+        Returns:
+          Keras' `History` of both, one after the other.
+        """
+        if not self.compiled:
+            self.compile()
+        total = keras.callbacks.History()
+        total.on_train_begin()
+        for phase in self.phases(epochs):
+            phase.model.compile_from_config(self.get_compile_config())
+            history = phase.model.fit(x, *args, epochs=phase.epochs, **options)
+            total.epoch += [len(total.epoch) + number for number in history.epoch]
+            for name, values in history.history.items():
+                total.history[name] = total.history.get(name, []) + values
+        return total
+
+
+class NextItems(NextItemModel):
+    """A BERT4Rec as trained on next items."""
+
+    def __init__(self, model: BERT4Rec) -> None:
+        """Args: built; its weights are trained."""
+        super().__init__({}, name="next_items")
+        self.bert4rec = model
+        self.sequence_embedding = model.sequence_embedding
+        self._seen = model._seen
+        self(tf.zeros([1, 1], tf.int64))
+
+    def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
+        """Maps int [B, L] ids to causal outputs; see `SequenceOutputs`.
+
+        Args:
+          item_ids: left-padded with 0.
+          training: whether dropout is on.
+        """
+        return self.bert4rec(item_ids, training=training)
+
+
+class MaskedItems(NextItems):
+    """A BERT4Rec as trained on masked items; evaluated by a mask at the end of each history."""
+
+    def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
+        """Maps int [B, L] ids, some of them the mask, to outputs that see both directions.
+
+        Args:
+          item_ids: left-padded with 0.
+          training: whether dropout is on.
+        """
+        return self.bert4rec.masked_outputs(item_ids, training=training)
+
+    def _last_states(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """States at a mask that takes the place of the oldest item."""
+        embedding = self.sequence_embedding
+        masks = tf.fill([tf.shape(item_ids)[0], 1], tf.constant(embedding.mask_id, tf.int64))
+        latest = tf.cast(item_ids, tf.int64)[:, -(embedding.max_length - 1) :]
+        return super()._last_states(tf.concat([latest, masks], axis=1))
+
+    def _epoch_batches(self, train: Histories, **options: Any) -> Iterator[Batch]:
+        return masked_item_batches(
+            train,
+            mask_id=self.sequence_embedding.mask_id,
+            mask_probability=self.bert4rec.mask_probability,
+            **options,
         )

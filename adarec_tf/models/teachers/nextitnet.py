@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.sequence_model import (
     CausalConv1D,
-    SavedModel,
     SequenceEmbedding,
     SequenceOutputs,
     real_positions,
@@ -64,8 +64,13 @@ class NextItNetBlock(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class NextItNet(SavedModel):
+class NextItNet(NextItemModel):
     """Causal convolutional teacher.
+
+    >>> model = ar.NextItNet.for_dataset(data, hidden_dim=8, num_blocks=1)
+    >>> history = model.fit(data.train, validation_data=data.valid, epochs=1, verbose=0)
+    >>> "val_ndcg@10" in history.history
+    True
 
     Args:
       num_items: items of the catalog; ids are 1..num_items.
@@ -84,9 +89,9 @@ class NextItNet(SavedModel):
         *,
         num_items: int,
         max_length: int,
-        hidden_dim: int,
-        num_blocks: int,
-        dropout: float,
+        hidden_dim: int = 128,
+        num_blocks: int = 4,
+        dropout: float = 0.3,
         kernel_size: int = 3,
         dilations: Sequence[int] = (1, 4),
         **kwargs: Any,

@@ -5,13 +5,19 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from adarec_tf.models.sequence_model import SavedModel, SequenceEmbedding, SequenceOutputs
+from adarec_tf.models.next_item_model import NextItemModel
+from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
 from adarec_tf.models.teachers.attention import AttentionBlock, attention_outputs
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class SASRec(SavedModel):
+class SASRec(NextItemModel):
     """Causal self-attention teacher.
+
+    >>> model = ar.SASRec.for_dataset(data, hidden_dim=8, num_blocks=1)
+    >>> history = model.fit(data.train, validation_data=data.valid, epochs=1, verbose=0)
+    >>> "val_ndcg@10" in history.history
+    True
 
     Args:
       num_items: items of the catalog; ids are 1..num_items.
@@ -29,9 +35,9 @@ class SASRec(SavedModel):
         *,
         num_items: int,
         max_length: int,
-        hidden_dim: int,
-        num_blocks: int,
-        dropout: float,
+        hidden_dim: int = 128,
+        num_blocks: int = 2,
+        dropout: float = 0.3,
         num_heads: int = 2,
         feed_forward_dim: int = 512,
         **kwargs: Any,

@@ -29,7 +29,6 @@ from adarec_tf.search.space.alphas import (
 )
 from adarec_tf.search.space.depth import active_rows, expected_student
 from adarec_tf.training.devices import num_replicas, on_replicas, sum_over_replicas
-from adarec_tf.training.fit import apply_gradients
 
 # A step changes the state for a batch, and returns the parts of the loss.
 SearchStep = Callable[[SearchBatch], dict[str, tf.Tensor]]
@@ -59,7 +58,7 @@ def build_weight_step(state: SearchState) -> SearchStep:
             # An operation that was not drawn stays where it is, but for its optimizer's momentum.
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        apply_gradients(state.weight_optimizer, gradients, variables)
+        state.weight_optimizer.apply(gradients, variables)
         student_mass, teacher_mass = state.objective.updated_masses(value.layer_costs)
         state.objective.student_mass.assign(student_mass)
         state.objective.teacher_mass.assign(teacher_mass)

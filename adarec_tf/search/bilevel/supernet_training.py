@@ -15,6 +15,7 @@ from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.distillation.initial_table import initialize_table
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.distillation.teacher_cache import OnlineTeacher, TeacherCache, read_teacher
+from adarec_tf.models.optimizer import build_optimizer
 from adarec_tf.models.students.genotype import edge_ends
 from adarec_tf.search.bilevel.architect import build_alpha_step, build_weight_step
 from adarec_tf.search.bilevel.state import SearchBatch, SearchState
@@ -23,7 +24,6 @@ from adarec_tf.search.space.alphas import fixed_architecture, initial_alphas
 from adarec_tf.search.space.search_space import SearchSpace
 from adarec_tf.search.space.supernet import Supernet
 from adarec_tf.search.task import SearchTask
-from adarec_tf.training.fit import build_optimizer
 
 # The released code's 2e-5 leaves the alphas where they began.
 ALPHA_LEARNING_RATE = 3e-2

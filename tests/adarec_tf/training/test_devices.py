@@ -110,7 +110,7 @@ def weights_of(path: Path, kind: str) -> list[np.ndarray]:
 
 def losses_of(path: Path) -> list[float]:
     with np.load(path) as stored:
-        return [record["task"] for record in json.loads(str(stored["history"]))]
+        return [record["loss"] for record in json.loads(str(stored["history"]))]
 
 
 @pytest.fixture(scope="module")
@@ -144,5 +144,6 @@ def test_two_workers_train_what_one_process_trains(tmp_path: Path, single: Path)
             for one, own, chief in zip(expected, weights_of(path, kind), chiefs, strict=True):
                 np.testing.assert_array_equal(own, chief)
                 np.testing.assert_allclose(own, one, rtol=1e-5, atol=1e-5)
-    assert [epoch for epoch, _ in read_scalars(tmp_path / "log" / "chief")["task"]] == [1, 2]
+    logged = read_scalars(tmp_path / "log" / "chief" / "train")
+    assert [epoch for epoch, _ in logged["epoch_loss"]] == [0, 1]
     assert not (tmp_path / "log" / "other").exists()  # the chief alone writes

@@ -1,6 +1,6 @@
 import logging
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,153 +8,105 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.config.training import FitConfig
-from adarec_tf.data.batches import Batch
-from adarec_tf.training.fit import (
-    SELECTION_METRIC,
-    EpochRecord,
-    FitTask,
-    apply_gradients,
-    build_optimizer,
-    fit,
-)
+from adarec_tf.models.next_item_model import NextItemModel
+from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
+from adarec_tf.training.callbacks import EpochRecord
+from adarec_tf.training.fit import fit
+from tests.adarec_tf import walk_scene
 from tests.event_files import read_scalars
 
-
-def test_rows_looked_up_often_are_clipped_as_what_they_add_up_to() -> None:
-    table = keras.Variable(np.zeros((2, 1), np.float32))
-    optimizer = keras.optimizers.SGD(1.0, global_clipnorm=5.0)
-    optimizer.build([table])
-    gradient = tf.IndexedSlices(tf.fill([4, 1], 2.0), tf.zeros([4], tf.int64), tf.constant([2, 1]))
-    apply_gradients(optimizer, [gradient], [table])
-    np.testing.assert_allclose(table, [[-5.0], [0.0]], rtol=1e-6)
-
-
-@pytest.mark.parametrize("warmup_share", [0.0, 0.2])
-def test_rate_rises_to_its_peak_then_falls_to_zero(warmup_share: float) -> None:
-    optimizer = build_optimizer(
-        [keras.Variable(np.zeros((2, 2), np.float32))],
-        learning_rate=0.5,
-        num_steps=100,
-        warmup_share=warmup_share,
-    )
-    schedule = optimizer._learning_rate
-    rates = [float(schedule(tf.constant(step))) for step in range(101)]
-    assert rates[0] > 0
-    peak = int(np.argmax(rates))
-    assert peak == pytest.approx(100 * warmup_share, abs=1)
-    assert max(rates) == pytest.approx(0.5, rel=1e-3)
-    assert rates[100] == pytest.approx(0.0, abs=1e-6)
-
-
-def test_biases_and_norms_are_not_decayed() -> None:
-    shapes = {"kernel": (2, 2), "bias": (2,), "norm_scales": (3, 2), "biases": (3, 2)}
-    variables = [
-        keras.Variable(np.ones(shape, np.float32), name=name) for name, shape in shapes.items()
-    ]
-    optimizer = build_optimizer(
-        variables, learning_rate=0.1, num_steps=300, weight_decay=0.5, warmup_share=0.0
-    )
-    apply_gradients(optimizer, [tf.zeros(v.shape) for v in variables], variables)
-    decayed = {v.name: bool(np.any(np.array(v) < 1)) for v in variables}
-    assert decayed == {"kernel": True, "bias": False, "norm_scales": False, "biases": False}
+SCENE = walk_scene.histories()
+VALIDATION = {count: count / 10 for count in range(10)}
 
 
 class _KilledError(Exception):
     pass
 
 
-def _fit(folder: Path, killed_in_epoch: int | None = None) -> list[EpochRecord]:
-    """Three epochs that change nothing, of two batches with three labeled positions each."""
-    model = keras.Sequential([keras.layers.Dense(1)])
-    model.build([None, 1])
-    config = FitConfig(max_epochs=3, patience=3, learning_rate=0.5)
-    optimizer = build_optimizer(
-        model.trainable_variables, learning_rate=0.5, num_steps=6, warmup_share=0.0
-    )
+class _Counter(NextItemModel):
+    """Counts its epochs instead of learning; what each count is worth is written down."""
 
-    def train_step(batch: Batch) -> dict[str, tf.Tensor]:
-        optimizer.apply([tf.zeros(v.shape) for v in model.weights], model.trainable_variables)
-        task = tf.reduce_mean(tf.constant(batch.item_ids, tf.float32))
-        return {"task": task, "plan": tf.constant([[1.0, 2.0, 3.0]]) * task}
+    def __init__(self, validation: dict[int, float], killed_in_epoch: int = 0) -> None:
+        super().__init__({})
+        self.sequence_embedding = SequenceEmbedding(walk_scene.NUM_ITEMS, 2, walk_scene.MAX_LENGTH)
+        self.count = self.add_weight(shape=(), initializer="zeros", name="count")
+        self.validation, self.killed_in_epoch = validation, killed_in_epoch
+        self(tf.zeros([1, 1], tf.int64))
+        self.compile(learning_rate=0.5)
 
-    def epoch_batches(epoch: int) -> Iterator[Batch]:
-        labels = np.array([[0, 2], [3, 4]])
-        for _ in range(2):
-            yield Batch(np.full([2, 2], epoch + 1), labels, np.arange(3))
-        if epoch + 1 == killed_in_epoch:
+    def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
+        states = self.sequence_embedding(item_ids)
+        return SequenceOutputs(states, (), states)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        self.optimizer.iterations.assign_add(1)
+        return {"loss": tf.constant(2.0)}
+
+    def evaluate(self, x: Any = None, y: Any = None, **options: Any) -> dict[str, float]:
+        callbacks = options.get("callbacks")
+        if callbacks is not None:
+            callbacks.on_test_begin()
+            self.count.assign_add(1)
+        epoch = int(self.count.numpy())
+        if epoch == self.killed_in_epoch > 0:
             raise _KilledError
+        return {"ndcg@10": self.validation[epoch]}
 
-    task = FitTask(
-        "teacher", model, optimizer, train_step, epoch_batches, lambda: {SELECTION_METRIC: 0.5}
+
+def _fit(
+    folder: Path, validation: dict[int, float], killed_in_epoch: int = 0, **options: bool
+) -> tuple[int, list[EpochRecord]]:
+    """The count that the model ends with, and its records."""
+    model = _Counter(validation, killed_in_epoch)
+    config = FitConfig(max_epochs=5, patience=2, positions_per_batch=256)
+    records = fit(
+        model,
+        SCENE["train"],
+        SCENE["valid"],
+        config,
+        stage="teacher",
+        seed=1,
+        checkpoint_dir=str(folder / "checkpoint"),
+        log_dir=str(folder / "log"),
+        **options,
     )
-    return fit(task, config, str(folder / "checkpoint"), str(folder / "log"))
+    return int(model.count.numpy()), records
 
 
-def test_a_record_says_how_fast_and_at_which_rate(tmp_path: Path) -> None:
-    history = _fit(tmp_path)
-    assert [record["task"] for record in history] == [1.0, 2.0, 3.0]
-    for record in history:
-        # Labels alone count, not what is padded.
-        assert record["positions_per_second"] * record["train_s"] == pytest.approx(6)
-    # Cosine decay of 0.5 over six steps, after two, four and all of them.
-    rates = [record["learning_rate"] for record in history]
-    assert rates == pytest.approx([0.375, 0.125, 0.0], abs=1e-6)
-
-
-def test_an_array_is_recorded_number_by_number_and_left_out_of_the_line(
+def test_a_record_says_how_fast_and_at_which_rate(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    record = _fit(tmp_path)[1]
-    assert [record[f"plan[1,{column}]"] for column in (1, 2, 3)] == [2.0, 4.0, 6.0]
-    assert "plan" not in caplog.text
-    assert "task=2 " in caplog.text
+    end, records = _fit(tmp_path, VALIDATION)
+    assert (end, len(records)) == (5, 5)
+    num_labels = np.minimum(SCENE["train"].lengths - 1, walk_scene.MAX_LENGTH).clip(min=0).sum()
+    for record in records:
+        # Labels alone count, not what is padded.
+        assert record["positions_per_second"] * record["train_s"] == pytest.approx(num_labels)
+    rates = [record["learning_rate"] for record in records]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(0.0, abs=1e-6)
+    assert "stage=teacher epoch=2 loss=2 val_ndcg@10=0.2" in caplog.text
 
 
-def test_the_log_of_an_interrupted_fit_is_that_of_an_uninterrupted_one(tmp_path: Path) -> None:
+def test_an_interrupted_fit_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    validation = {1: 0.3, 2: 0.1, 3: 0.2}
+    expected = _fit(tmp_path / "whole", validation)
+    assert expected[0] == 1
     with pytest.raises(_KilledError):
-        _fit(tmp_path, killed_in_epoch=3)
-    history = _fit(tmp_path)
-    assert len(history) == 3
-    logged = read_scalars(tmp_path / "log")
-    assert set(logged) == set(history[0])
-    for name, points in logged.items():
-        assert [epoch for epoch, _ in points] == [1, 2, 3]
-        expected = [record[name] for record in history]
-        assert [value for _, value in points] == pytest.approx(expected, rel=1e-6)
-
-
-def _fit_weight(
-    folder: Path, validations: dict[int, float], killed_in_epoch: int = 0, **options: bool
-) -> tuple[int, int]:
-    """Epochs that count a weight up, and what each count is worth; its end, and the epochs run."""
-    model = keras.Sequential([keras.layers.Dense(1, use_bias=False)])
-    model.build([None, 1])
-    [weight] = model.weights
-    weight.assign([[0.0]])
-    config = FitConfig(max_epochs=5, patience=2, learning_rate=0.5)
-    optimizer = build_optimizer(model.trainable_variables, learning_rate=0.5, num_steps=5)
-
-    def train_step(batch: Batch) -> dict[str, tf.Tensor]:
-        weight.assign_add([[1.0]])
-        return {"task": tf.constant(1.0)}
-
-    def epoch_batches(epoch: int) -> Iterator[Batch]:
-        if epoch + 1 == killed_in_epoch:
-            raise _KilledError
-        yield Batch(np.ones([1, 1]), np.ones([1, 1]), np.arange(1))
-
-    task = FitTask(
-        *("teacher", model, optimizer, train_step, epoch_batches),
-        lambda: {SELECTION_METRIC: validations[int(weight.numpy().item())]},
-        **options,
-    )
-    history = fit(task, config, str(folder))
-    return int(weight.numpy().item()), len(history)
+        _fit(tmp_path / "killed", validation, killed_in_epoch=3)
+    end, records = _fit(tmp_path / "killed", validation)
+    assert (end, len(records)) == (1, 3)
+    timeless = [[r["val_ndcg@10"], r["learning_rate"]] for r in (*records, *expected[1])]
+    assert timeless[:3] == timeless[3:]
+    # Finished, it is not run again.
+    assert _fit(tmp_path / "killed", {}) == (end, records)
+    logged = read_scalars(tmp_path / "killed" / "log" / "validation")
+    assert [epoch for epoch, _ in logged["epoch_ndcg@10"]] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
-    ("validations", "end", "num_epochs"),
+    ("validation", "end", "num_epochs"),
     [
         ({0: 0.5, 1: 0.3, 2: 0.4}, 0, 2),  # no epoch is better than the start: patience ends it
         ({0: 0.5, 1: 0.5, 2: 0.5}, 0, 2),
@@ -163,16 +115,23 @@ def _fit_weight(
     ],
 )
 def test_a_start_that_counts_stays_where_no_epoch_is_better(
-    validations: dict[int, float], end: int, num_epochs: int, tmp_path: Path
+    validation: dict[int, float], end: int, num_epochs: int, tmp_path: Path
 ) -> None:
-    found = _fit_weight(tmp_path / "counts", validations, start_counts=True)
-    assert found == (end, num_epochs)
-    # Stopped and started again, it knows what the start was worth, and has its weights.
+    found = _fit(tmp_path / "whole", validation, start_counts=True)
+    assert (found[0], len(found[1])) == (end, num_epochs)
     with pytest.raises(_KilledError):
-        _fit_weight(tmp_path / "killed", validations, killed_in_epoch=2, start_counts=True)
-    later = {count: value for count, value in validations.items() if count > 0}
-    assert _fit_weight(tmp_path / "killed", later, start_counts=True) == (end, num_epochs)
+        _fit(tmp_path / "killed", validation, killed_in_epoch=2, start_counts=True)
+    found = _fit(tmp_path / "killed", validation, start_counts=True)
+    assert (found[0], len(found[1])) == (end, num_epochs)
 
 
 def test_a_start_that_does_not_count_is_left_and_never_validated(tmp_path: Path) -> None:
-    assert _fit_weight(tmp_path, {1: 0.0, 2: 0.0, 3: 0.0}) == (1, 3)
+    found = _fit(tmp_path, {1: 0.0, 2: 0.0, 3: 0.0})
+    assert (found[0], len(found[1])) == (1, 3)
+
+
+def test_an_optimizer_lives_as_long_as_a_fit() -> None:
+    model = _Counter(VALIDATION)
+    model.fit(SCENE["train"], epochs=1, verbose=0)
+    assert isinstance(model.optimizer, keras.optimizers.AdamW)
+    assert not model.optimizer.built

@@ -51,7 +51,6 @@ def test_a_loaded_student_can_be_trained_on(tmp_path: Path, table_format: str) -
         scene["train"],
         scene["valid"],
         TrainingConfig(max_epochs=5, patience=5, learning_rate=1e-2, positions_per_batch=128),
-        max_length=walk_scene.MAX_LENGTH,
         seen="keep",
         seed=1,
         checkpoint_dir=str(tmp_path / "checkpoint"),

@@ -75,7 +75,6 @@ def test_a_teacher_of_ones_own_is_chosen_by_name_and_learns(tmp_path: Path) -> N
         scene["train"],
         scene["valid"],
         TrainingConfig(max_epochs=25, patience=25, positions_per_batch=128, learning_rate=1e-2),
-        max_length=walk_scene.MAX_LENGTH,
         seen="keep",
         seed=2,
         checkpoint_dir=str(tmp_path),

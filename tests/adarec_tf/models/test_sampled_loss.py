@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.models.sequence_model import SequenceEmbedding
-from adarec_tf.training.losses import (
+from adarec_tf.models.losses import (
     NegativeSampler,
     frequency_weights,
     gbce_loss,
     sampled_softmax_loss,
     softmax_loss,
 )
+from adarec_tf.models.sequence_model import SequenceEmbedding
 
 NUM_ITEMS = 30
 HIDDEN_DIM = 4

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adarec_tf.models.losses import labeled_positions, softmax_loss
 from adarec_tf.models.sequence_model import SequenceEmbedding
-from adarec_tf.training.losses import labeled_positions, softmax_loss
 
 NUM_ITEMS = 11
 HIDDEN_DIM = 4

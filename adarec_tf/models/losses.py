@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.models.sequence_model import SequenceEmbedding
 
@@ -55,7 +54,7 @@ def labeled_positions(labels: tf.Tensor) -> LabeledPositions:
 def task_loss(
     kind: str,
     embedding: SequenceEmbedding,
-    train: Histories,
+    train_items: np.ndarray,
     *,
     seed: int,
     compute_dtype: str = "float32",
@@ -65,7 +64,7 @@ def task_loss(
     Args:
       kind: `softmax`, `sampled_softmax` or `gbce`.
       embedding: holds the tied item table.
-      train: histories by whose item frequencies the sampled softmax draws.
+      train_items: int64 [N], by whose frequencies the sampled softmax draws.
       seed: of the negatives.
       compute_dtype: of the logits and probabilities of `softmax`.
 
@@ -77,7 +76,7 @@ def task_loss(
             embedding, states, labels, compute_dtype=compute_dtype
         )
     if kind == "sampled_softmax":
-        weights = frequency_weights(train.item_ids, embedding.num_items)
+        weights = frequency_weights(train_items, embedding.num_items)
         sampler = NegativeSampler.of(weights, NUM_NEGATIVES, seed)
         return lambda states, labels, step: sampled_softmax_loss(
             embedding, states, labels, sampler.draw(step), sampler.probability

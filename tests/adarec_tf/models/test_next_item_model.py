@@ -1,0 +1,182 @@
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
+from adarec_tf.models.metrics import MRR, NDCG
+from adarec_tf.models.next_item_model import NextItemModel
+from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.models.students.student import Student
+from adarec_tf.models.teachers.bert4rec import BERT4Rec
+from adarec_tf.models.teachers.sasrec import SASRec
+from tests.adarec_tf import walk_scene
+
+SCENE = walk_scene.histories()
+
+
+def _model(dropout: float = 0.0) -> SASRec:
+    keras.utils.set_random_seed(1)
+    model = SASRec(
+        num_items=walk_scene.NUM_ITEMS,
+        max_length=walk_scene.MAX_LENGTH,
+        hidden_dim=16,
+        num_blocks=1,
+        feed_forward_dim=16,
+        dropout=dropout,
+    )
+    model(tf.zeros([1, 1], tf.int64))
+    return model
+
+
+def _fit(model: NextItemModel, **options: Any) -> keras.callbacks.History:
+    given = {"epochs": 3, "positions_per_batch": 256, "seed": 2, "verbose": 0, **options}
+    return model.fit(SCENE["train"], validation_data=SCENE["valid"], **given)
+
+
+@pytest.mark.parametrize("seen", ["exclude", "keep"])
+def test_validation_is_the_evaluation_of_the_full_catalog(seen: str) -> None:
+    model = _model()
+    model.compile(seen=seen, learning_rate=1e-2)
+    history = _fit(model).history
+    expected = evaluate_full(
+        model_scorer(model),
+        SCENE["valid"],
+        num_items=walk_scene.NUM_ITEMS,
+        max_length=walk_scene.MAX_LENGTH,
+        seen=seen,
+        cutoffs=(10,),
+    )
+    assert history["val_ndcg@10"][-1] == pytest.approx(expected["ndcg@10/full"], rel=1e-6)
+    assert history["val_hit_rate@10"][-1] == pytest.approx(expected["hit_rate@10/full"])
+    assert history["loss"][-1] < history["loss"][0]
+    assert history["val_loss"][-1] < np.log(walk_scene.NUM_ITEMS)
+
+
+def test_predictions_are_in_the_order_of_the_histories() -> None:
+    model = _model()
+    scores = model.predict(SCENE["test"], verbose=0)
+    for user in (0, 7, 119):
+        items = SCENE["test"].history(user)[-walk_scene.MAX_LENGTH :]
+        [expected] = model.predict(items[np.newaxis], verbose=0)
+        np.testing.assert_allclose(scores[user], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_any_loss_optimizer_and_metric_of_keras_will_do() -> None:
+    model = _model()
+    model.compile(
+        keras.optimizers.Adam(1e-2),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[MRR(3), keras.metrics.SparseTopKCategoricalAccuracy(5, name="top")],
+    )
+    history = _fit(model).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert {"val_mrr@3", "val_top", "val_loss"} <= set(history)
+    own = _model()
+    own.compile(keras.optimizers.Adam(1e-2))
+    # The loss by its name is the same number.
+    assert _fit(own).history["loss"] == pytest.approx(history["loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["sampled_softmax", "gbce"])
+def test_sampled_losses_train(loss: str) -> None:
+    model = _model()
+    model.compile(loss=loss, learning_rate=1e-2)
+    losses = _fit(model).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_item_ids_and_labels_are_data_as_well() -> None:
+    model = _model()
+    item_ids = np.array([[0, 1, 2, 3], [4, 5, 6, 7]])
+    labels = np.array([[0, 2, 3, 4], [5, 6, 7, 8]])
+    model.compile(learning_rate=1e-2)
+    data = tf.data.Dataset.from_tensors((item_ids, labels))
+    targets = tf.data.Dataset.from_tensors((item_ids, np.array([4, 8])))
+    history = model.fit(data, epochs=20, validation_data=targets, verbose=0).history
+    assert history["val_loss"][-1] < history["val_loss"][0]
+
+
+@pytest.mark.parametrize("epochs_before", [1, 2])
+def test_a_training_that_keras_backs_up_resumes_as_if_it_had_not_stopped(
+    epochs_before: int, tmp_path: Path
+) -> None:
+    class Killer(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == epochs_before:
+                raise KeyboardInterrupt
+
+    whole, first, second = _model(0.2), _model(0.2), _model(0.2)
+    _fit(whole)
+    with pytest.raises(KeyboardInterrupt):
+        _fit(first, callbacks=[keras.callbacks.BackupAndRestore(str(tmp_path)), Killer()])
+    resumed = _fit(second, callbacks=[keras.callbacks.BackupAndRestore(str(tmp_path))])
+    assert len(resumed.history["loss"]) == 3 - epochs_before
+    for expected, weight in zip(whole.weights, second.weights, strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_loaded_model_goes_on_with_what_it_was_compiled_with(tmp_path: Path) -> None:
+    model = _model()
+    model.compile(loss="gbce", metrics=[NDCG(3)], seen="keep", learning_rate=1e-2)
+    _fit(model)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    expected = model.evaluate(SCENE["test"], verbose=0, return_dict=True)
+    assert loaded.evaluate(SCENE["test"], verbose=0, return_dict=True) == pytest.approx(expected)
+    assert set(expected) == {"loss", "ndcg@3"}
+    assert _fit(loaded).history["loss"] == pytest.approx(_fit(model).history["loss"], rel=1e-5)
+
+
+def test_a_student_is_fitted_without_a_teacher() -> None:
+    keras.utils.set_random_seed(1)
+    genotype = Genotype.from_primitives(2, [["conv_3", "skip", "conv_3"]])
+    student = Student(
+        genotype=genotype, num_items=walk_scene.NUM_ITEMS, max_length=8, hidden_dim=16, dropout=0.0
+    )
+    student(tf.zeros([1, 1], tf.int64))
+    losses = _fit(student).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_bert4rec_is_fitted_on_masked_items_and_then_on_next_ones() -> None:
+    keras.utils.set_random_seed(1)
+    model = BERT4Rec(
+        num_items=walk_scene.NUM_ITEMS,
+        max_length=8,
+        hidden_dim=8,
+        num_blocks=1,
+        feed_forward_dim=8,
+        fine_tune_epochs=2,
+    )
+    model(tf.zeros([1, 1], tf.int64))
+    history = _fit(model, epochs=3)
+    assert len(history.history["val_ndcg@10"]) == 5
+    assert history.epoch == [0, 1, 2, 3, 4]
+
+
+def test_an_unknown_option_of_seen_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"one of exclude, keep\. Received: seen="):
+        _model().compile(seen="hide")
+
+
+def test_histories_of_one_item_are_nothing_to_train_on() -> None:
+    single = SCENE["train"]._replace(
+        item_ids=np.array([1]), row_splits=np.array([0, 1]), targets=np.array([0])
+    )
+    with pytest.raises(ValueError, match="histories of at least two items"):
+        _model().fit(single)
+
+
+def test_what_is_not_fitted_or_evaluated_is_an_error_that_says_what_is() -> None:
+    class Whole:
+        train = SCENE["train"]
+
+    with pytest.raises(ValueError, match=r"such as `dataset.train`\. Received: Whole"):
+        _model().fit(Whole())
+    with pytest.raises(ValueError, match=r"histories without targets, as of `dataset.train`"):
+        _model().evaluate(SCENE["train"])
