@@ -17,7 +17,7 @@ from tfx.types.standard_artifacts import InfraBlessing, Model
 
 from adarec_tf.data.histories.histories import raw_histories
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
-from adarec_tf.export.bundle import Recommender
+from adarec_tf.export.recommender import Recommender
 from components.artifacts import Sequences, Vocabulary
 from components.blessings import write_blessing
 from components.model_artifact import bundle_dir, read_vocabulary
@@ -71,7 +71,7 @@ def ask_in_process(bundle: str, requests: Sequence[dict]) -> list[Answer]:
     Returns:
       An answer a request: item ids and scores, best first.
     """
-    recommend = Recommender(bundle)
+    recommend = Recommender.load(bundle)
     return [
         [(item.item_id, item.score) for item in items]
         for request in requests

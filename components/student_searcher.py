@@ -12,14 +12,13 @@ from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
-from adarec_tf.export.profile import find_costs
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.report.front_picture import draw_front
 from adarec_tf.report.genotype_picture import draw_genotype
 from adarec_tf.report.search_picture import draw_search
-from adarec_tf.search.searcher import SearchResult, search_genotype
-from adarec_tf.search.space.search_space import given_genotype
+from adarec_tf.search.searcher import SearchResult
 from adarec_tf.training.devices import choose_strategy, is_chief
+from adarec_tf.tuning.student_search import find_genotype
 from components import artifacts
 from components.checkpoints import resumable
 from components.model_artifact import read_teacher, teacher_files
@@ -73,31 +72,21 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         teacher_files(teacher.uri),
         is_owner=is_chief(strategy),
     ) as checkpoint:
-        model, max_length = read_teacher(teacher.uri), statistics.max_length
-        costs = find_costs(
-            model, student, search, max_length=max_length, kept_dir=checkpoint, strategy=strategy
+        architecture, result = find_genotype(
+            read_teacher(teacher.uri),
+            read_histories(sequences.uri, "train"),
+            read_histories(sequences.uri, "valid"),
+            student=student,
+            search=search,
+            distillation=DistillationConfig.from_json(distillation_config),
+            max_length=statistics.max_length,
+            seen=statistics.seen,
+            seed=seed,
+            checkpoint_dir=checkpoint,
+            log_dir=os.path.join(log_dir, "search"),
+            strategy=strategy,
+            compute_dtype=compute_dtype,
         )
-        result = None
-        if search.genotype:
-            architecture = given_genotype(costs[0], student, search)
-        else:
-            result = search_genotype(
-                model,
-                read_histories(sequences.uri, "train"),
-                read_histories(sequences.uri, "valid"),
-                costs=costs,
-                student=student,
-                search=search,
-                distillation=DistillationConfig.from_json(distillation_config),
-                max_length=max_length,
-                seen=statistics.seen,
-                seed=seed,
-                checkpoint_dir=checkpoint,
-                log_dir=os.path.join(log_dir, "search"),
-                strategy=strategy,
-                compute_dtype=compute_dtype,
-            )
-            architecture = result.genotype
         if is_chief(strategy):
             _write(architecture, result, genotype.uri)
 

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
-from adarec_tf.config.base import SettingError, Sizes
+from adarec_tf.config.base import Config, SettingError, Sizes
 from adarec_tf.config.training import FitConfig
 
 
@@ -92,3 +92,29 @@ class SearchConfig(FitConfig):
             requirement = f"at most student.num_cells={num_cells}"
             raise SettingError("search.min_cells", requirement, self.min_cells)
         return num_cells - self.min_cells if self.min_cells > 0 else 0
+
+
+class Budget(Config):
+    """Upper bounds that a student has to keep; what is left out, or 0, is no bound.
+
+    >>> Budget(latency_ms=1.0).settings()
+    {'latency_budget_ms': 1.0, 'max_bytes': 0, 'max_macs': 0, 'max_parameters': 0}
+    """
+
+    latency_ms: NonNegativeFloat = 0.0
+    """Highest latency of a request of one history in this process, in milliseconds."""
+    bytes: NonNegativeInt = 0
+    """Most bytes of the weights served, the item table's included."""
+    macs: NonNegativeInt = 0
+    """Most multiply-adds of the encoder for a history."""
+    parameters: NonNegativeInt = 0
+    """Most parameters."""
+
+    def settings(self) -> dict[str, float]:
+        """The fields of `SearchConfig` that say the same."""
+        return {
+            "latency_budget_ms": self.latency_ms,
+            "max_bytes": self.bytes,
+            "max_macs": self.macs,
+            "max_parameters": self.parameters,
+        }

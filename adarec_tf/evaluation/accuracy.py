@@ -1,18 +1,14 @@
 """How well models rank the test targets: all users and slices, with intervals and a test."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.statistics import SequenceStatistics
-from adarec_tf.evaluation.baselines import (
-    item_knn_scorer,
-    item_popularity,
-    markov_scorer,
-    popularity_scorer,
-)
+from adarec_tf.evaluation.baselines import Baseline, item_popularity
 from adarec_tf.evaluation.protocols import (
     CUTOFFS,
     EvaluationSplit,
@@ -34,6 +30,8 @@ from adarec_tf.evaluation.slices import (
 from adarec_tf.evaluation.uncertainty import Interval, PairedTest, bootstrap_interval, paired_test
 from adarec_tf.models.sequence_model import SequenceModel
 
+Ranked = SequenceModel | Baseline | ScoreBatch
+
 
 class Accuracy(NamedTuple):
     """What the ranks of all models tell.
@@ -43,13 +41,34 @@ class Accuracy(NamedTuple):
         `catalog_coverage@k/full` and `mean_recommended_popularity@k/full` at one.
       slices: model to kind of slice (`history_length`, `target_popularity`) to slice to figures.
       intervals: model to metric to its 95% interval over users.
-      student_against_teacher: metric to the paired test of the student minus the teacher.
+      student_against_teacher: metric to the paired test of the student minus the teacher; empty
+        without the two.
     """
 
     rows: dict[str, dict[str, float]]
     slices: dict[str, dict[str, dict[str, SliceRow]]]
     intervals: dict[str, dict[str, Interval]]
     student_against_teacher: dict[str, PairedTest]
+
+    def __str__(self) -> str:
+        """The rows as a table."""
+        names = sorted({name for row in self.rows.values() for name in row}, key=len)
+        width = max(map(len, self.rows), default=0)
+        lines = [" " * width + "".join(f"  {name.removesuffix('/full')}" for name in names)]
+        for model, row in self.rows.items():
+            cells = (f"{row[name]:>{len(name.removesuffix('/full')) + 2}.4f}" for name in names)
+            lines.append(model.ljust(width) + "".join(cells))
+        return "\n".join(lines)
+
+    def to_pandas(self) -> Any:
+        """The rows as a pandas DataFrame, a row a model.
+
+        Raises:
+          ImportError: pandas is not installed.
+        """
+        import pandas
+
+        return pandas.DataFrame.from_dict(self.rows, orient="index")
 
     def to_dict(self) -> dict[str, Any]:
         """All but the rows, as plain JSON types."""
@@ -65,9 +84,52 @@ class Accuracy(NamedTuple):
         }
 
 
+def evaluate(
+    models: Mapping[str, Ranked],
+    dataset: Dataset,
+    *,
+    k: int = 10,
+    cutoffs: Sequence[int] = (),
+    seed: int = 0,
+) -> Accuracy:
+    """Ranks the test targets of a dataset with each model; printed, it is a table.
+
+    >>> accuracy = ar.evaluate({"popularity": ar.Popularity(), "student": student}, data)
+    >>> print(str(accuracy).splitlines()[0].split()[:3])
+    ['mrr@10', 'ndcg@10', 'hit_rate@10']
+
+    Args:
+      models: by name: a teacher or student, `Popularity()`, `Markov()`, `ItemKNN()`, or a function
+        that scores (see `ScoreBatch`). Where a `student` and a `teacher` are among them, they are
+        compared user by user.
+      dataset: its test targets are ranked; baselines count its train histories.
+      k: cut-off of the metrics.
+      cutoffs: further ones.
+      seed: of the resampling of intervals.
+
+    Raises:
+      ValueError: there are no test histories, a model knows other items, or gives NaN.
+    """
+    for name, model in models.items():
+        num_items = getattr(getattr(model, "sequence_embedding", dataset), "num_items", None)
+        if num_items != dataset.num_items:
+            raise ValueError(
+                f"`models` should know the dataset's {dataset.num_items} items. "
+                f"Received: {name} with {num_items}."
+            )
+    return measure_accuracy(
+        models,
+        dataset.train,
+        dataset.test,
+        statistics=dataset.statistics,
+        k=k,
+        cutoffs=cutoffs,
+        seed=seed,
+    )
+
+
 def measure_accuracy(
-    teacher: SequenceModel,
-    student: SequenceModel,
+    models: Mapping[str, Ranked],
     train: Histories,
     test: Histories,
     *,
@@ -75,32 +137,26 @@ def measure_accuracy(
     k: int,
     cutoffs: Sequence[int] = CUTOFFS,
     seed: int = 0,
-    more_baselines: Mapping[str, ScoreBatch] | None = None,
 ) -> Accuracy:
-    """Ranks the test targets once with each baseline and model.
+    """Ranks the test targets once with each model.
 
     Args:
-      teacher: the trained teacher.
-      student: the trained student.
+      models: by name: sequence models, baselines, or functions that score.
       train: the train split, which the baselines count.
       test: the test split.
       statistics: of these sequences; its `seen` and `max_length` hold for all models.
       k: cut-off of slices, coverage and popularity.
       cutoffs: those of the rows, intervals and tests besides k.
       seed: of the resampling.
-      more_baselines: further rows by name, such as `gru_retrieval` by `gru_retrieval_scorer`.
-
-    Returns:
-      Figures of `popularity`, `markov`, `item_knn`, `more_baselines`, `teacher` and `student`.
 
     Raises:
-      ValueError: there are no test histories, a model gives NaN, or a further row has the name of
-        another.
+      ValueError: there are no test histories, or a model gives NaN.
     """
-    popularity = item_popularity(train, statistics.num_items)
+    num_items = statistics.num_items
+    popularity = item_popularity(train, num_items)
     measured = _measure(
-        _name_scorers(teacher, student, train, statistics.num_items, more_baselines or {}),
-        EvaluationSplit(test, statistics.num_items, statistics.max_length, statistics.seen),
+        {name: _scorer(model, train, num_items) for name, model in models.items()},
+        EvaluationSplit(test, num_items, statistics.max_length, statistics.seen),
         popularity,
         k,
     )
@@ -131,30 +187,18 @@ def measure_accuracy(
     }
     tests = {
         metric: paired_test(users, gains["teacher"][metric], seed=seed)
-        for metric, users in gains["student"].items()
+        for metric, users in gains.get("student", {}).items()
+        if "teacher" in gains
     }
     return Accuracy(rows, slices, intervals, tests)
 
 
-def _name_scorers(
-    teacher: SequenceModel,
-    student: SequenceModel,
-    train: Histories,
-    num_items: int,
-    more_baselines: Mapping[str, ScoreBatch],
-) -> dict[str, ScoreBatch]:
-    baselines = {
-        "popularity": popularity_scorer(train, num_items),
-        "markov": markov_scorer(train, num_items),
-        "item_knn": item_knn_scorer(train, num_items),
-    }
-    models = {"teacher": model_scorer(teacher), "student": model_scorer(student)}
-    if taken := more_baselines.keys() & {*baselines, *models}:
-        raise ValueError(
-            "`more_baselines` should have names of their own. "
-            f"Received: {', '.join(sorted(taken))}."
-        )
-    return {**baselines, **more_baselines, **models}
+def _scorer(model: Ranked, train: Histories, num_items: int) -> ScoreBatch:
+    if isinstance(model, Baseline):
+        return model.scorer(train, num_items)
+    if hasattr(model, "sequence_embedding"):
+        return model_scorer(cast(SequenceModel, model))
+    return cast(ScoreBatch, model)
 
 
 def _measure(

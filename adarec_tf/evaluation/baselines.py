@@ -3,6 +3,8 @@
 Scores are float64: in float32 a large transition count would swallow popularity, which breaks ties.
 """
 
+import dataclasses
+
 import numpy as np
 import scipy.sparse
 
@@ -11,6 +13,75 @@ from adarec_tf.evaluation.protocols import ScoreBatch
 
 _MAX_PAIRS = 2**24  # pairs of items compared at once
 _TIE_BREAK = 1e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class Popularity:
+    """Scores an item by how often it occurs in the training histories, for every user alike.
+
+    >>> ar.evaluate({"popularity": ar.Popularity()}, data).rows["popularity"]["ndcg@10/full"] > 0
+    True
+    """
+
+    def scorer(self, train: Histories, num_items: int) -> ScoreBatch:
+        """See `popularity_scorer`.
+
+        Args:
+          train: the train split.
+          num_items: size of the catalog.
+        """
+        return popularity_scorer(train, num_items)
+
+
+@dataclasses.dataclass(frozen=True)
+class Markov:
+    """Scores an item by how often it came right after the user's last one in training.
+
+    >>> list(ar.evaluate({"markov": ar.Markov()}, data).rows)
+    ['markov']
+    """
+
+    def scorer(self, train: Histories, num_items: int) -> ScoreBatch:
+        """See `markov_scorer`.
+
+        Args:
+          train: the train split.
+          num_items: size of the catalog.
+        """
+        return markov_scorer(train, num_items)
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemKNN:
+    """Scores an item by which other users took it together with the user's last ones.
+
+    >>> list(ar.evaluate({"neighbors": ar.ItemKNN(num_last=5)}, data).rows)
+    ['neighbors']
+
+    Attributes:
+      num_last: items at the end of a history that are looked at.
+      num_neighbors: most similar items kept of each item.
+    """
+
+    num_last: int = 10
+    num_neighbors: int = 100
+
+    def scorer(self, train: Histories, num_items: int) -> ScoreBatch:
+        """See `item_knn_scorer`.
+
+        Args:
+          train: the train split.
+          num_items: size of the catalog.
+        """
+        return item_knn_scorer(train, num_items, **dataclasses.asdict(self))
+
+
+Baseline = Popularity | Markov | ItemKNN
+BASELINES: dict[str, Baseline] = {
+    "popularity": Popularity(),
+    "markov": Markov(),
+    "item_knn": ItemKNN(),
+}
 
 
 def popularity_scorer(train: Histories, num_items: int) -> ScoreBatch:

@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -23,8 +23,8 @@ from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
 import adarec_tf
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.export.signatures import SIGNATURE, ServedModel, build_served_model
-from adarec_tf.export.warm_up import MAX_HISTORIES, request_tensors, write_warm_up
+from adarec_tf.export.signatures import ServedModel, build_served_model
+from adarec_tf.export.warm_up import MAX_HISTORIES, write_warm_up
 from adarec_tf.models.sequence_model import SequenceModel
 
 SCHEMA_VERSION = 1
@@ -32,13 +32,6 @@ VOCABULARY_FILE = "vocabulary.txt"
 MANIFEST_FILE = "manifest.json"
 GENOTYPE_FILE = "genotype.json"
 WARMUP_FILE = "tf_serving_warmup_requests"
-
-
-class ScoredItem(NamedTuple):
-    """One recommended item: its raw key and its score."""
-
-    item_id: str
-    score: float
 
 
 def write_bundle(
@@ -156,54 +149,6 @@ def _own_manifest(
             "tensorflow": tf.__version__,
         },
     }
-
-
-class Recommender:
-    """A bundle loaded into this process.
-
-    Args:
-      bundle_dir: of the bundle.
-
-    Raises:
-      ValueError: there is no bundle, or it has another schema.
-
-    Attributes:
-      manifest: of the bundle.
-      signatures: the served functions by name, tensors in and out; see
-        `signatures.build_served_model`.
-      signature: the default one of them.
-    """
-
-    def __init__(self, bundle_dir: str) -> None:
-        self.manifest = read_manifest(bundle_dir)
-        # Kept, since it owns the lookup tables and a signature alone lets them go.
-        self._loaded = tf.saved_model.load(bundle_dir)
-        self.signatures = self._loaded.signatures
-        self.signature = self.signatures[SIGNATURE]
-
-    def __call__(
-        self, histories: Sequence[Sequence[str]], k: int, exclude_seen: bool
-    ) -> list[list[ScoredItem]]:
-        """Recommends at most k items for each history, best first.
-
-        Args:
-          histories: raw item keys, oldest first; unknown ones are ignored.
-          k: how many items.
-          exclude_seen: whether items of the history are no candidates.
-
-        Raises:
-          tf.errors.InvalidArgumentError: k is below 1.
-        """
-        answer = self.signature(**request_tensors(histories, k, exclude_seen))
-        rows = zip(answer["item_ids"].numpy(), answer["scores"].numpy(), strict=True)
-        return [
-            [
-                ScoredItem(key.decode(), float(score))
-                for key, score in zip(keys, scores, strict=True)
-                if key
-            ]
-            for keys, scores in rows
-        ]
 
 
 def read_manifest(bundle_dir: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.data.histories.histories import Histories, raw_histories
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.evaluation.accuracy import Accuracy, measure_accuracy
+from adarec_tf.evaluation.accuracy import Accuracy, Ranked, measure_accuracy
+from adarec_tf.evaluation.baselines import BASELINES
 from adarec_tf.export.bundle import bundle_bytes
 from adarec_tf.export.latency import measure_latency
 from adarec_tf.models.model_cost import count_parameters, encoder_macs
@@ -83,7 +84,8 @@ def compare_models(
     """
     if test.num_users == 0:
         raise ValueError("Models should be compared on at least one test history. Received: none.")
-    accuracy = measure_accuracy(teacher, student, train, test, statistics=statistics, k=k)
+    models: dict[str, Ranked] = {**BASELINES, "teacher": teacher, "student": student}
+    accuracy = measure_accuracy(models, train, test, statistics=statistics, k=k)
     requests = raw_histories(test, vocabulary, num_requests)
     costs = {
         name: _costs(model, bundle, requests, statistics.max_length, num_requests, k)

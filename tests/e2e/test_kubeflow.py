@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adarec_tf.export.bundle import Recommender
+from adarec_tf.export.recommender import Recommender
 from tests.e2e.conftest import COLUMNS, Run, adarec
 from tests.pipeline.kubeflow.emulator import Emulator, ranking_figures
 
@@ -48,7 +48,7 @@ def check_equal(emulator: Emulator, local: Run) -> None:
     ]
     history = result["example_history"]
     answers = [
-        Recommender(str(bundle))([history], 10, True)
+        Recommender.load(str(bundle))([history], 10, True)
         for bundle in (version, result["paths"]["bundle"])
     ]
     assert answers[0] == answers[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adarec_tf.export.bundle import Recommender
+from adarec_tf.export.recommender import Recommender
 from pipeline.screen import STAGES
 from serving.client import RecommendClient
 from tests.e2e.conftest import (
@@ -112,7 +112,7 @@ def test_checkpoints_of_finished_stages_are_gone(smoke_run: Run) -> None:
 def test_served_answers_are_those_of_the_bundle_in_process(smoke_run: Run) -> None:
     result = result_of(smoke_run)
     history = result["example_history"]
-    [expected] = Recommender(result["paths"]["bundle"])([history], 10, True)
+    [expected] = Recommender.load(result["paths"]["bundle"])([history], 10, True)
     server = start_adarec(
         "serve", "--workdir", str(smoke_run.workdir), "--port", "0", cwd=smoke_run.workdir
     )

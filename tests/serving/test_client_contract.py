@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adarec_tf.export.bundle import Recommender
+from adarec_tf.export.recommender import Recommender
 from serving.client import AsyncRecommendClient, RecommendClient, RecommendError
 from serving.local_server import serve
 from tests.serving.contract_bundle import HIDDEN_DIM, KEYS, MAX_LENGTH, write_contract_bundle
@@ -30,7 +30,7 @@ def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def recommender(bundle_dir: str) -> Recommender:
-    return Recommender(bundle_dir)
+    return Recommender.load(bundle_dir)
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,20 @@
 import numpy as np
 import pytest
 
+from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.statistics import SequenceStatistics
-from adarec_tf.evaluation.accuracy import Accuracy, measure_accuracy
+from adarec_tf.data.log.built_in import generate_sample_scene
+from adarec_tf.evaluation.accuracy import Accuracy, evaluate, measure_accuracy
 from adarec_tf.evaluation.baselines import (
+    BASELINES,
+    Markov,
+    Popularity,
     item_knn_scorer,
     item_popularity,
     markov_scorer,
     popularity_scorer,
 )
-from adarec_tf.evaluation.protocols import EvaluationSplit, model_scorer, ranks_full
+from adarec_tf.evaluation.protocols import EvaluationSplit, evaluate_full, model_scorer, ranks_full
 from adarec_tf.evaluation.ranking import metrics_of_ranks, user_gains
 from adarec_tf.evaluation.recommendations import recommendation_statistics
 from adarec_tf.evaluation.uncertainty import bootstrap_interval, paired_test
@@ -49,7 +54,7 @@ def measured() -> tuple[Accuracy, dict[str, np.ndarray]]:
         **{name: model_scorer(model) for name, model in models.items()},
     }
     accuracy = measure_accuracy(
-        *models.values(), TRAIN, TEST, statistics=STATISTICS, k=3, cutoffs=(1, 5)
+        {**BASELINES, **models}, TRAIN, TEST, statistics=STATISTICS, k=3, cutoffs=(1, 5)
     )
     popularity = item_popularity(TRAIN, NUM_ITEMS)
     for name, scorer in scorers.items():
@@ -97,16 +102,28 @@ def test_the_student_is_tested_against_the_teacher(
     assert test.difference != 0
 
 
-def test_a_further_row_has_a_name_of_its_own() -> None:
+def test_models_are_evaluated_by_name_and_print_as_a_table() -> None:
+    dataset = Dataset.from_interactions(generate_sample_scene(num_users=40), max_length=10)
+    accuracy = evaluate({"most popular": Popularity(), "markov": Markov()}, dataset, k=5)
+    expected = evaluate_full(
+        markov_scorer(dataset.train, dataset.num_items),
+        dataset.test,
+        num_items=dataset.num_items,
+        max_length=10,
+        seen=dataset.seen,
+        cutoffs=(5,),
+    )
+    assert accuracy.rows["markov"]["ndcg@5/full"] == expected["ndcg@5/full"]
+    assert accuracy.student_against_teacher == {}
+    header, first, second = str(accuracy).splitlines()
+    assert header.split()[:2] == ["mrr@5", "ndcg@5"]
+    assert first.startswith("most popular ")
+    assert f" {expected['ndcg@5/full']:.4f}" in second
+    assert accuracy.to_pandas().loc["markov", "ndcg@5/full"] == expected["ndcg@5/full"]
+
+
+def test_a_model_of_other_items_is_an_error_that_names_it() -> None:
+    dataset = Dataset.from_interactions(generate_sample_scene(num_users=40), max_length=10)
     model = build_convolution_model(NUM_ITEMS, MAX_LENGTH)
-    markov = markov_scorer(TRAIN, NUM_ITEMS)
-    with pytest.raises(ValueError, match=r"names of their own.*: markov"):
-        measure_accuracy(
-            model,
-            model,
-            TRAIN,
-            TEST,
-            statistics=STATISTICS,
-            k=3,
-            more_baselines={"markov": markov},
-        )
+    with pytest.raises(ValueError, match=r"dataset's \d+ items. Received: teacher with"):
+        evaluate({"teacher": model}, dataset)

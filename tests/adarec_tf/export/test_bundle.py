@@ -20,12 +20,8 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.evaluation.protocols import model_scorer
 from adarec_tf.export import bundle
-from adarec_tf.export.bundle import (
-    Recommender,
-    bundle_bytes,
-    read_manifest,
-    write_bundle,
-)
+from adarec_tf.export.bundle import bundle_bytes, read_manifest, write_bundle
+from adarec_tf.export.recommender import Recommender
 from adarec_tf.models.model_cost import served_bytes
 from adarec_tf.models.sequence_model import SequenceModel
 from adarec_tf.models.students import Genotype, Student, build_student
@@ -73,7 +69,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> _Written:
 
 
 def test_recommendations_equal_the_model_in_process(written: _Written) -> None:
-    recommend = Recommender(written.directory)
+    recommend = Recommender.load(written.directory)
     [answer] = recommend([HISTORY], NUM_ITEMS, False)
     scores = model_scorer(written.model)(np.arange(1), np.array([[3, 7, 1]]))[0]
     expected = np.argsort(-scores, kind="stable")
@@ -84,7 +80,7 @@ def test_recommendations_equal_the_model_in_process(written: _Written) -> None:
 
 
 def test_histories_of_different_lengths_share_a_request(written: _Written) -> None:
-    recommend = Recommender(written.directory)
+    recommend = Recommender.load(written.directory)
     answers = recommend([HISTORY, ["item-2é"], []], 4, True)
     assert [[item.item_id for item in answer] for answer in answers] == [
         [item.item_id for item in recommend([history], 4, True)[0]]
@@ -146,7 +142,7 @@ print(json.dumps(answers))
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout.splitlines()[-1])
     assert sorted({name for name, _ in answers}) == SIGNATURES
-    recommender = Recommender(student_bundle)
+    recommender = Recommender.load(student_bundle)
     for (name, inputs), (_, answer) in zip(warm_up_requests(student_bundle), answers, strict=True):
         expected = recommender.signatures[name](
             **{key: tf.constant(value) for key, value in inputs.items()}
@@ -159,7 +155,7 @@ print(json.dumps(answers))
 
 
 def test_a_session_answers_as_tensorflow_serving_runs_it(student_bundle: str) -> None:
-    recommender, requests = Recommender(student_bundle), warm_up_requests(student_bundle)
+    recommender, requests = Recommender.load(student_bundle), warm_up_requests(student_bundle)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], student_bundle)
         answers = []
@@ -233,7 +229,7 @@ BEST = {"item_ids": (tf.string, 2), "scores": (tf.float32, 2)}
 def test_signatures_are_the_contract(
     student_bundle: str, name: str, inputs: dict[str, Any], outputs: dict[str, Any]
 ) -> None:
-    signature = Recommender(student_bundle).signatures[name]
+    signature = Recommender.load(student_bundle).signatures[name]
     assert inputs == {
         key: (spec.dtype, spec.shape.as_list())
         for key, spec in signature.structured_input_signature[1].items()
@@ -387,7 +383,7 @@ def test_a_bundle_scores_as_the_student_in_process(
 ) -> None:
     student, directory = of_format(table_format)
     before = [np.array(v) for v in student.weights]
-    [answer] = Recommender(directory)([["4", "1", "1999", "7"]], 2000, False)
+    [answer] = Recommender.load(directory)([["4", "1", "1999", "7"]], 2000, False)
     scores = model_scorer(student)(np.arange(1), np.array([[5, 2, 2000, 8]]))[0]
     served = np.zeros(2000)
     for item in answer:
@@ -446,8 +442,8 @@ def test_a_vocabulary_of_another_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_no_bundle_is_refused(model: ConvolutionModel, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"manifest\.json"):
-        Recommender(str(tmp_path))
+        Recommender.load(str(tmp_path))
     directory = Path(write(model, tmp_path / "bundle"))
     (directory / "assets.extra" / "manifest.json").write_text('{"schema_version": 99}')
     with pytest.raises(ValueError, match="99"):
-        Recommender(str(directory))
+        Recommender.load(str(directory))

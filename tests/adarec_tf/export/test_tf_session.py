@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.export.bundle import Recommender, write_bundle
+from adarec_tf.export.bundle import write_bundle
+from adarec_tf.export.recommender import Recommender
 from adarec_tf.export.signatures import SIGNATURE, build_served_model
 from adarec_tf.export.tf_session import TfSession
 from adarec_tf.export.warm_up import request_arrays, request_tensors
@@ -46,7 +47,7 @@ def test_a_session_answers_what_the_bundle_answers(tmp_path: Path, table_format:
         warmup_histories=[],
     )
     functions = TfSession().load(directory)
-    recommender = Recommender(directory)
+    recommender = Recommender.load(directory)
     assert functions.keys() == recommender.signatures.keys()
     answer = functions[SIGNATURE](request())
     expected = recommender(HISTORY, 5, True)[0]

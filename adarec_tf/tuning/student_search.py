@@ -1,0 +1,152 @@
+"""The student's architecture for a dataset: what students cost here, and a search by it."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.search import Budget, SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.data.dataset import Dataset
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.distillation.distiller import check_same_items
+from adarec_tf.distillation.ensemble import EnsembleTeacher, as_one_teacher
+from adarec_tf.export.profile import find_costs
+from adarec_tf.models.next_item_model import NextItemModel
+from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.search.searcher import SearchResult, search_genotype
+from adarec_tf.search.space.search_space import given_genotype
+
+
+class FoundGenotype(NamedTuple):
+    """An architecture, and how it was found.
+
+    Attributes:
+      genotype: the student's architecture.
+      search: None where the architecture was given.
+    """
+
+    genotype: Genotype
+    search: SearchResult | None
+
+
+def search(
+    teacher: NextItemModel | Sequence[NextItemModel],
+    dataset: Dataset,
+    *,
+    budget: Budget | None = None,
+    student: StudentConfig | None = None,
+    search: SearchConfig | None = None,
+    distillation: DistillationConfig | None = None,
+    seed: int = 0,
+    checkpoint_dir: str | None = None,
+    log_dir: str | None = None,
+) -> Genotype:
+    """Searches the architecture of a student for a dataset, with the teacher's help.
+
+    >>> genotype = ar.search(teacher, data, budget=ar.Budget(latency_ms=5.0))
+    >>> len(genotype.cells)
+    2
+
+    Args:
+      teacher: trained on the dataset; or several.
+      dataset: train histories to learn from, valid ones to choose on.
+      budget: upper bounds that the student has to keep; None is no bound.
+      student: width, number of cells and number format; the defaults where it is None.
+      search: how long and by which method; the defaults where it is None.
+      distillation: what the supernet learns from the teacher; the defaults where it is None.
+      seed: equal seed, settings and data find the equal genotype.
+      checkpoint_dir: where an interrupted search continues from; None keeps nothing.
+      log_dir: where TensorBoard finds the numbers of the search; None writes none.
+
+    Returns:
+      The architecture, for `distill`.
+
+    Raises:
+      ValueError: the teacher knows other items than the dataset, or no student keeps the budget.
+    """
+    config = (search or SearchConfig()).replace(**(budget or Budget()).settings())
+    model = as_one_teacher(teacher)
+    check_same_items(model, dataset)
+    with tempfile.TemporaryDirectory() as scratch:
+        return find_genotype(
+            model,
+            dataset.train,
+            dataset.valid,
+            student=student or StudentConfig(),
+            search=config,
+            distillation=distillation or DistillationConfig(),
+            max_length=dataset.max_length,
+            seen=dataset.seen,
+            seed=seed,
+            checkpoint_dir=checkpoint_dir or scratch,
+            log_dir=log_dir,
+        ).genotype
+
+
+def find_genotype(
+    teacher: NextItemModel | EnsembleTeacher,
+    train: Histories,
+    valid: Histories,
+    *,
+    student: StudentConfig,
+    search: SearchConfig,
+    distillation: DistillationConfig,
+    max_length: int,
+    seen: str,
+    seed: int,
+    checkpoint_dir: str,
+    log_dir: str | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    compute_dtype: str = "float32",
+) -> FoundGenotype:
+    """Finds out what students cost, and searches one; or takes the one that `search` names.
+
+    Args:
+      teacher: a trained sequence model, or several as one.
+      train: histories to learn from.
+      valid: histories with targets to choose on.
+      student: config of the student, but for the width where that is searched.
+      search: rates, epochs, budgets; or the file of a genotype.
+      distillation: the terms of the loss.
+      max_length: items the models see.
+      seen: `exclude` or `keep`, for the validation metric.
+      seed: of weights, samples and batches.
+      checkpoint_dir: where an interrupted search continues from, and measured costs are kept.
+      log_dir: where TensorBoard finds the numbers of the search; None writes none.
+      strategy: on whose replicas the search runs; None is this process alone.
+      compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
+
+    Raises:
+      ValueError: no student keeps the budgets, or the given genotype does not.
+    """
+    costs = find_costs(
+        teacher,
+        student,
+        search,
+        max_length=max_length,
+        kept_dir=checkpoint_dir,
+        strategy=strategy,
+    )
+    if search.genotype:
+        return FoundGenotype(given_genotype(costs[0], student, search), None)
+    result = search_genotype(
+        teacher,
+        train,
+        valid,
+        costs=costs,
+        student=student,
+        search=search,
+        distillation=distillation,
+        max_length=max_length,
+        seen=seen,
+        seed=seed,
+        checkpoint_dir=os.fspath(checkpoint_dir),
+        log_dir=log_dir,
+        strategy=strategy,
+        compute_dtype=compute_dtype,
+    )
+    return FoundGenotype(result.genotype, result)

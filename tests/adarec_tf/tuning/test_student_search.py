@@ -1,0 +1,42 @@
+import pytest
+
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.search import Budget, SearchConfig
+from adarec_tf.config.student import StudentConfig
+from adarec_tf.data.dataset import Dataset
+from adarec_tf.data.log.built_in import generate_sample_scene
+from adarec_tf.distillation.distiller import distill
+from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.models.teachers.sasrec import SASRec
+from adarec_tf.tuning.student_search import search
+
+DATA = Dataset.from_interactions(generate_sample_scene(num_users=80), max_length=8)
+FRAME = StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2)
+SEARCH = SearchConfig(max_epochs=2, warmup_epochs=1, positions_per_batch=512)
+
+
+@pytest.fixture(scope="module")
+def teacher() -> SASRec:
+    return SASRec.for_dataset(DATA, hidden_dim=8, num_blocks=1, feed_forward_dim=8)
+
+
+def test_a_student_is_searched_within_a_budget_and_distilled(teacher: SASRec) -> None:
+    config = DistillationConfig(max_epochs=1, positions_per_batch=512)
+    options = {"student": FRAME, "search": SEARCH, "distillation": config, "seed": 3}
+    genotype = search(teacher, DATA, **options)
+    assert isinstance(genotype, Genotype)
+    assert search(teacher, DATA, **options) == genotype
+    student = distill(teacher, genotype, DATA, student=FRAME, config=config)
+    assert student.genotype == genotype
+    assert student.seen == DATA.seen
+    with pytest.raises(ValueError, match="max_parameters"):
+        search(teacher, DATA, budget=Budget(parameters=1), **options)
+
+
+def test_a_teacher_of_other_items_is_an_error(teacher: SASRec) -> None:
+    other = Dataset.from_interactions(generate_sample_scene(num_users=80, num_items=60))
+    genotype = Genotype.from_primitives(2, [["skip", "skip", "skip"]])
+    with pytest.raises(ValueError, match=r"know the same items: build the model for this dataset"):
+        search(teacher, other)
+    with pytest.raises(ValueError, match=r"SASRec and Dataset should know the same items"):
+        distill(teacher, genotype, other)
