@@ -235,7 +235,7 @@ class Distiller(NextItemModel):
     def __init__(
         self,
         student: NextItemModel,
-        teacher: keras.Model | EnsembleTeacher,
+        teacher: keras.Model | EnsembleTeacher | Sequence[keras.Model],
         config: DistillationConfig | None = None,
         *,
         seed: int = 0,
@@ -247,7 +247,7 @@ class Distiller(NextItemModel):
 
         Args:
           student: built; with `initial_table=teacher` its item table is replaced here.
-          teacher: trained, over the same items; it is not changed.
+          teacher: trained, over the same items, or several; it is not changed.
           config: the terms and their weights; the defaults where it is None.
           seed: of the projections and of sampled items.
           cache_dir: where the teacher's states are kept; None is a temporary folder.
@@ -255,10 +255,16 @@ class Distiller(NextItemModel):
           compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
 
         Raises:
-          ValueError: student and teacher know different numbers of items.
+          ValueError: student and teacher know different numbers of items, or there are several
+            replicas.
         """
-        config = config or DistillationConfig()
+        config, teacher = config or DistillationConfig(), as_one_teacher(teacher)
         check_same_items(student, teacher)
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            raise ValueError(
+                "A Distiller should be made outside of the scope of several replicas. Received: "
+                f"{tf.distribute.get_strategy().num_replicas_in_sync} replicas."
+            )
         super().__init__({}, name="distiller")
         if config.initial_table == "teacher":
             initialize_table(student.sequence_embedding, teacher.sequence_embedding)
@@ -279,12 +285,13 @@ class Distiller(NextItemModel):
         ]
         self._plan = ArrayMean((self.student_mass.shape[0], self.teacher_mass.shape[0]), "plan")
         self._seed = seed
+        scratch = None if cache_dir else tempfile.TemporaryDirectory()  # gone with this model
         # A teacher that is an attribute would be a part of this model, trained and saved with it.
         self._read_teacher = lambda train, keeps: read_teacher(
             teacher,
             train,
             max_length=student.sequence_embedding.max_length,
-            directory=cache_dir or tempfile.mkdtemp(),
+            directory=scratch.name if scratch else str(cache_dir),
             max_bytes=max_cache_bytes if keeps else 0,
             num_top_items=config.num_kept_items,
         )
