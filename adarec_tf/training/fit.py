@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from adarec_tf.config.extras import require_extra
 from adarec_tf.config.training import FitConfig
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.models.next_item_model import NextItemModel
@@ -59,6 +60,7 @@ def fit(
     stopping = ResumableEarlyStopping(checkpoint_dir, config.patience, start_value)
     callbacks: list[keras.callbacks.Callback] = [EpochRecords(stage), stopping]
     if log_dir is not None and is_chief(model.distribute_strategy):
+        require_extra("report", "tensorboard")
         if is_new(checkpoint_dir) and tf.io.gfile.exists(log_dir):
             tf.io.gfile.rmtree(log_dir)
         callbacks.append(keras.callbacks.TensorBoard(log_dir, write_graph=False))

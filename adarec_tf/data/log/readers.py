@@ -184,10 +184,11 @@ def _extension(path: str) -> str:
 
 
 def _check_columns(name: str, found: Sequence[str], columns: InteractionColumns) -> None:
-    for column in columns.names:
-        if found.count(column) != 1:
+    for part, column in columns._asdict().items():
+        if column and found.count(column) != 1:
             raise InteractionsError(
-                f"{name} should have one column `{column}`. "
+                f"{name} should have one column `{column}`; `{part}` (in a run, "
+                f"`data.{part}_column`) says if it has another name. "
                 f"Received the columns: {', '.join(map(str, found))}."
             )
 
