@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -94,19 +95,9 @@ class Stream:
         return make(address, b"arrow_array_stream", None)
 
 
-class Polars:
-    """The part of a polars frame that is used."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self.table = table
-
-    def to_arrow(self) -> pa.Table:
-        kinds = [pa.large_string(), pa.large_string(), pa.int64()]
-        return self.table.cast(pa.schema(list(zip(self.table.column_names, kinds, strict=True))))
-
-
 @pytest.mark.parametrize(
-    "make", [lambda table: table, pa.Table.to_pandas, Stream, Polars, lambda t: t.slice(0, 5)]
+    "make",
+    [lambda table: table, pa.Table.to_pandas, Stream, polars.from_arrow, lambda t: t.slice(0, 5)],
 )
 def test_tables_are_read_as_files_are(
     tmp_path: Path, make: Callable[[pa.Table], Any], request: pytest.FixtureRequest
