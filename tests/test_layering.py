@@ -84,7 +84,6 @@ def wrong_arrows(path: str, source: str) -> list[str]:
       source: its text.
     """
     package, is_cli = path.split("/")[0], path == "adarec_tf/cli.py"
-    source = source.split("if TYPE_CHECKING:")[0] if path == "adarec_tf/__init__.py" else source
     part = path.split("/")[1].removesuffix(".py")
     wrong = []
     for name, is_top_level in find_imports(source):

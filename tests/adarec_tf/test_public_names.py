@@ -1,5 +1,6 @@
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,3 +36,11 @@ def test_functions_named_as_their_packages_stay_functions() -> None:
 def test_a_name_that_is_none_is_an_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Datset'"):
         ar.Datset  # noqa: B018
+
+
+def test_type_checkers_see_the_names_that_load() -> None:
+    stub = Path(str(ar.__file__)).with_suffix(".pyi").read_text()
+    seen = re.findall(r"^from (adarec_tf\.[\w.]+) import (\w+) as \2$", stub, re.MULTILINE)
+    assert sorted(name for _, name in seen) == sorted(set(ar.__all__) - {"__version__"})
+    for home, name in seen:
+        assert getattr(importlib.import_module(home), name) is getattr(ar, name)

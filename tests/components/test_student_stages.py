@@ -99,7 +99,8 @@ def test_from_a_teacher_to_a_judged_student(
     for width in SEARCH.hidden_dims:
         logged = read_scalars(tmp_path / "tensorboard" / "search" / f"width_{width}")
         assert len(logged["entropy"]) == 2
-    assert len(read_scalars(tmp_path / "tensorboard" / "student")["hidden_kd"]) == 1
+    logged = read_scalars(tmp_path / "tensorboard" / "student" / "train")
+    assert len(logged["epoch_hidden_kd"]) == 1
 
     RankingEvaluator.test_call(
         sequences=sequences,

@@ -1,4 +1,4 @@
-"""A teacher of one's own: a Keras model that returns `SequenceOutputs`, and its config."""
+"""A teacher of one's own: a `NextItemModel` that returns `SequenceOutputs`, and its config."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +12,7 @@ from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
+from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs, real_positions
 from adarec_tf.models.teachers import TEACHERS, build_teacher
 from adarec_tf.training.train_teacher import train_teacher
@@ -25,7 +26,7 @@ class GRU4RecConfig(TeacherConfig):
 
 
 @keras.saving.register_keras_serializable("own_teachers")
-class GRU4Rec(keras.Model):
+class GRU4Rec(NextItemModel):
     """Gated recurrent layers: they read the past only, and skip padding by their mask."""
 
     def __init__(
@@ -38,7 +39,8 @@ class GRU4Rec(keras.Model):
         dropout: float,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        sizes = {"num_items": num_items, "max_length": max_length, "hidden_dim": hidden_dim}
+        super().__init__({**sizes, "num_blocks": num_blocks, "dropout": dropout}, **kwargs)
         self.sequence_embedding = SequenceEmbedding(
             num_items, hidden_dim, max_length, use_positions=False, dropout=dropout
         )
