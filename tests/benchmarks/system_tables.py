@@ -30,8 +30,8 @@ def keras_fit(_: str, stored: dict[str, Any]) -> list[Row]:
             "training": title,
             "positions/s": f"{stored[name]['positions_per_s']['median']:,}",
             "loss of the epochs": ", ".join(f"{x:.4f}" for x in stored[name]["loss_of_epochs"]),
-            "equal seeds differ by": f"{stored[name]['difference_of_equal_seeds']:.1e}",
-            "killed differs by": f"{stored[name]['difference_when_killed']:.1e}",
+            "equal seeds differ by": f"{stored[name]['difference_of_equal_seeds']:g}",
+            "killed differs by": f"{stored[name]['difference_when_killed']:g}",
         }
         for name, title in names.items()
     ]
