@@ -62,7 +62,7 @@ class Dataset:
     >>> dataset = Dataset.from_interactions(log, max_length=10)
     >>> dataset.vocabulary.keys
     ('a', 'b', 'c', 'd')
-    >>> dataset.vocabulary.decode(dataset.test.history(0)), dataset.test.targets[0]
+    >>> dataset.vocabulary.decode(dataset.test.history(0)), int(dataset.test.targets[0])
     (['b', 'c'], 1)
 
     Attributes:
