@@ -8,6 +8,12 @@ class MissingExtraError(ModuleNotFoundError):
     """An extra of the package is not installed; the message says how to install it."""
 
     def __init__(self, extra: str, modules: Sequence[str]) -> None:
+        """Creates the error.
+
+        Args:
+          extra: its name.
+          modules: what is missing, one or more.
+        """
         super().__init__(
             f"The extra `{extra}` should be installed: pip install 'adarec-tf[{extra}]'. "
             f"Missing: {', '.join(modules)}.",

@@ -57,7 +57,12 @@ class EnsembleTeacher:
         self.sequence_embedding = EnsembleEmbedding(teachers)
 
     def __call__(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """Maps int [B, L] ids to the outputs of all members; see `SequenceOutputs`."""
+        """Maps int [B, L] ids to the outputs of all members; see `SequenceOutputs`.
+
+        Args:
+          item_ids: left-padded with 0.
+          training: whether dropout is on.
+        """
         outputs = [teacher(item_ids, training=training) for teacher in self.members]
         return SequenceOutputs(
             tf.concat([output.embedding for output in outputs], axis=-1),

@@ -149,7 +149,12 @@ class DistillationObjective:
         return [*self.trainable_variables, self.student_mass, self.teacher_mass]
 
     def teacher_states(self, item_ids: tf.Tensor, labels: tf.Tensor) -> TeacherStates:
-        """The frozen teacher's states at the labeled positions of a batch."""
+        """The frozen teacher's states at the labeled positions of a batch.
+
+        Args:
+          item_ids: int64 [B, L].
+          labels: int64 [B, L], PAD where there is none.
+        """
         return teacher_states(self._teacher, item_ids, labels, self._config.num_kept_items)
 
     def __call__(

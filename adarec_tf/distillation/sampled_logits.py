@@ -99,7 +99,13 @@ def draw_candidates(
 def candidate_scores(
     states: tf.Tensor, own_rows: tf.Tensor, shared_rows: tf.Tensor
 ) -> CandidateScores:
-    """Scores of states [N, D] for rows [N, C, D] of their own and rows [M, D] of all."""
+    """Scores of states for rows of their own and rows of all.
+
+    Args:
+      states: float32 [N, D].
+      own_rows: float32 [N, C, D], rows of the item table for each state.
+      shared_rows: float32 [M, D], rows that all states have.
+    """
     return CandidateScores(
         tf.einsum("ncd,nd->nc", own_rows, states), tf.matmul(states, shared_rows, transpose_b=True)
     )

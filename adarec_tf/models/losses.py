@@ -150,7 +150,13 @@ class NegativeSampler(NamedTuple):
 
     @classmethod
     def of(cls, weights: np.ndarray, num_negatives: int, seed: int) -> "NegativeSampler":
-        """A sampler of items 1..V in proportion to weights [V]."""
+        """A sampler of items 1..V.
+
+        Args:
+          weights: float64 [V], in proportion to which items are drawn.
+          num_negatives: items drawn for a batch.
+          seed: of the draws.
+        """
         probability = weights / weights.sum()
         return cls(
             tf.constant(np.cumsum(probability), tf.float32),

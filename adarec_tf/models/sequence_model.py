@@ -44,7 +44,12 @@ class SequenceModel(Protocol):
     variables: list[keras.Variable]
 
     def __call__(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """Maps int [B, L] ids, left-padded, to the outputs of every layer."""
+        """Maps int [B, L] ids to the outputs of every layer.
+
+        Args:
+          item_ids: left-padded with 0.
+          training: whether dropout is on.
+        """
 
 
 class LastStateEncoder(Protocol):
@@ -242,7 +247,13 @@ class CausalConv1D(keras.layers.Layer):
     Written as one matrix product over the concatenated taps: the same sums as `keras.layers.Conv1D`
     with `padding="causal"`, which on a CPU goes through space-to-batch for dilations above 1.
 
-    A kernel whose format is `int8` is rounded where it is read, with a scale an output channel.
+    Args:
+      filters: D_out.
+      kernel_size: positions that it reads.
+      dilation_rate: distance of these positions.
+      kernel_format: `float32`, or `int8`: the kernel is rounded where it is read, with a scale an
+        output channel.
+      **kwargs: of the Keras layer.
     """
 
     def __init__(

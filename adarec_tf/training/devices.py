@@ -83,7 +83,12 @@ def compile_step(strategy: tf.distribute.Strategy, step: WeightedStep) -> TrainS
 def on_replicas(
     strategy: tf.distribute.Strategy, step: Callable[..., LossParts]
 ) -> Callable[..., LossParts]:
-    """A step that every replica of a strategy takes, with the sums of what they return."""
+    """A step that every replica of a strategy takes, with the sums of what they return.
+
+    Args:
+      strategy: whose replicas.
+      step: what each of them does; it returns scalars by name.
+    """
     if strategy.num_replicas_in_sync == 1:
         return step
 
@@ -177,7 +182,12 @@ def check_same_epoch(
 def mean_over_replicas(
     strategy: tf.distribute.Strategy, values: Mapping[str, float]
 ) -> dict[str, float]:
-    """The mean of what each replica has, so that all of them go on with the same numbers."""
+    """The mean of what each replica has, so that all of them go on with the same numbers.
+
+    Args:
+      strategy: whose replicas.
+      values: of this process, by name.
+    """
     if strategy.num_replicas_in_sync == 1:
         return dict(values)
     own = tf.constant(list(values.values()), tf.float64)

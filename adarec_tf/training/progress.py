@@ -23,5 +23,12 @@ class Progress(NamedTuple):
 
 
 def log_progress(logger: logging.Logger, progress: Progress, message: str, *args: object) -> None:
-    """Logs `message` at INFO with `progress` attached to the record."""
+    """Logs a message at INFO with `progress` attached to the record.
+
+    Args:
+      logger: of the loop.
+      progress: how far it is.
+      message: with `%s` for each argument.
+      *args: of the message.
+    """
     logger.info(message, *args, extra={"progress": progress})

@@ -81,6 +81,12 @@ class AttentionBlock(keras.layers.Layer):
 
     Normalization comes first, unlike in SASRec's paper (after) and code (of the queries alone): it
     trains at higher rates.
+
+    Args:
+      num_heads: heads of the attention, a divisor of D.
+      feed_forward_dim: width of the feed-forward network.
+      dropout: share of the numbers dropped in training.
+      **kwargs: of the Keras layer.
     """
 
     def __init__(
@@ -108,7 +114,14 @@ class AttentionBlock(keras.layers.Layer):
     def call(
         self, states: tf.Tensor, mask: tf.Tensor, bias: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
-        """Applies the block to states [B, L, D] with mask [B, L, 1]; zero at PAD."""
+        """Applies the block; zero at PAD.
+
+        Args:
+          states: float32 [B, L, D].
+          mask: float32 [B, L, 1], 1 at items and 0 at PAD.
+          bias: float32 [B, 1, L, L], see `attention_bias`.
+          training: whether dropout is on.
+        """
         branch = self.attention(self.attention_norm(states), bias)
         states += self.dropouts[0](branch, training=training)
         flat = tf.reshape(self.feed_forward_norm(states), [-1, states.shape[-1]])
@@ -135,7 +148,16 @@ def attention_outputs(
     is_causal: bool,
     training: bool,
 ) -> SequenceOutputs:
-    """Embeds item ids (int [B, L]) and applies the blocks one after the other."""
+    """Embeds item ids and applies the blocks one after the other.
+
+    Args:
+      item_ids: int [B, L], left-padded with 0.
+      sequence_embedding: of the model.
+      blocks: bottom to top.
+      final_norm: of the states of the last block.
+      is_causal: whether a position sees itself and earlier ones only.
+      training: whether dropout is on.
+    """
     mask = real_positions(item_ids)
     bias = attention_bias(mask, is_causal)
     states = embedding = sequence_embedding(item_ids, training=training)

@@ -21,6 +21,12 @@ class NextItNetBlock(keras.layers.Layer):
 
     The scale starts at zero (ReZero, arXiv:2003.04887), as in the paper's released teacher: a deep
     stack begins as the identity.
+
+    Args:
+      kernel_size: positions that a convolution reads.
+      dilations: distances of these positions, for each convolution.
+      dropout: share of the numbers dropped in training.
+      **kwargs: of the Keras layer.
     """
 
     def __init__(
@@ -44,7 +50,13 @@ class NextItNetBlock(keras.layers.Layer):
         self.residual_scale = self.add_weight(shape=(), initializer="zeros", name="residual_scale")
 
     def call(self, states: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Applies the block to states [B, L, D] with mask [B, L, 1]; zero at PAD."""
+        """Applies the block; zero at PAD.
+
+        Args:
+          states: float32 [B, L, D].
+          mask: float32 [B, L, 1], 1 at items and 0 at PAD.
+          training: whether dropout is on.
+        """
         branch = states
         for convolution, norm, dropout in zip(
             self.convolutions, self.norms, self.dropouts, strict=True
@@ -113,7 +125,12 @@ class NextItNet(NextItemModel):
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """Maps int [B, L] ids to the outputs of every layer; see `SequenceOutputs`."""
+        """Maps int [B, L] ids to the outputs of every layer; see `SequenceOutputs`.
+
+        Args:
+          item_ids: left-padded with 0.
+          training: whether dropout is on.
+        """
         mask = real_positions(item_ids)
         states = embedding = self.sequence_embedding(item_ids, training=training)
         hidden_states = []

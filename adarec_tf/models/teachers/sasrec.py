@@ -61,7 +61,12 @@ class SASRec(NextItemModel):
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """Maps int [B, L] ids to the outputs of every layer; see `SequenceOutputs`."""
+        """Maps int [B, L] ids to the outputs of every layer; see `SequenceOutputs`.
+
+        Args:
+          item_ids: left-padded with 0.
+          training: whether dropout is on.
+        """
         return attention_outputs(
             item_ids,
             self.sequence_embedding,
