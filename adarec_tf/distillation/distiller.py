@@ -24,8 +24,9 @@ from adarec_tf.distillation.teacher_cache import (
     MAX_CACHE_BYTES,
     read_teacher,
 )
+from adarec_tf.models.epoch_feed import IDS, EpochFeed
 from adarec_tf.models.metrics import ArrayMean
-from adarec_tf.models.next_item_model import IDS, EpochFeed, NextItemModel
+from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.sequence_model import SequenceOutputs
 from adarec_tf.models.students import Genotype, Student, build_student
 from adarec_tf.training.callbacks import EpochRecord

@@ -1,0 +1,125 @@
+"""What Keras' `fit` is fed with: the batches of every epoch, in one endless dataset."""
+
+import collections
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.data.batches import Batch, count_batches, rows_of_replica
+
+IDS = tf.TensorSpec([None, None], tf.int64)  # [B, L]
+
+
+class EpochFeed(keras.callbacks.Callback):
+    """The batches of a training, which depend on the seed and the number of the epoch alone.
+
+    Keras does not tell a dataset which epoch it is in, so this is one of the callbacks: a resumed
+    training goes on with the batches that it would have had. It adds to the logs of an epoch its
+    labeled `positions_per_second`, and `train_s`, seconds of training without validation.
+
+    Attributes:
+      epoch_batches: number of an epoch to its batches.
+      num_steps: of an epoch: the batches of the first one. Later ones may have a few more or less
+        where histories are cut anew; what is left then is trained on in the epoch after.
+    """
+
+    def __init__(
+        self,
+        epoch_batches: Callable[[int], Iterable[Batch]],
+        element: Callable[[Batch], Any] = lambda batch: (batch.item_ids, batch.labels),
+        signature: Any = (IDS, IDS),
+    ) -> None:
+        """Creates the feed.
+
+        Args:
+          epoch_batches: number of an epoch to its batches.
+          element: a batch to what the model is trained on, x and y.
+          signature: the type of an element.
+
+        Raises:
+          ValueError: there are no batches.
+        """
+        super().__init__()
+        self.num_steps = count_batches(epoch_batches(0))
+        self.epoch_batches = epoch_batches
+        self._element, self._signature = element, signature
+        self._first_epoch: int | None = None
+        self._sizes: collections.deque[int] = collections.deque()
+        self._num_positions = 0
+        self._start = self._stop = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Notes the epoch that is the first, and starts the clock.
+
+        Args:
+          epoch: from 0.
+          logs: not read.
+        """
+        if self._first_epoch is None:
+            self._first_epoch = epoch
+        self._num_positions = 0
+        self._start, self._stop = time.monotonic(), 0.0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Counts the positions of a step.
+
+        Args:
+          batch: not read.
+          logs: not read.
+        """
+        self._num_positions += self._sizes.popleft()
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Stops the clock."""
+        self._stop = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Adds the speed to the logs.
+
+        Args:
+          epoch: not read.
+          logs: of Keras; changed.
+        """
+        seconds = (self._stop or time.monotonic()) - self._start
+        if logs is not None:
+            logs["positions_per_second"] = self._num_positions / seconds
+            logs["train_s"] = seconds
+
+    def dataset(self, strategy: tf.distribute.Strategy) -> Any:
+        """The endless dataset that Keras takes its steps from.
+
+        Args:
+          strategy: each of its replicas gets its rows of every batch, and their weight.
+        """
+        if strategy.num_replicas_in_sync == 1:
+            return tf.data.Dataset.from_generator(
+                lambda: map(self._element, self._batches()), output_signature=self._signature
+            ).prefetch(2)
+        signature = (IDS, IDS, tf.TensorSpec([1], tf.float32))
+        return strategy.distribute_datasets_from_function(
+            lambda context: tf.data.Dataset.from_generator(
+                lambda: self._parts(context), output_signature=signature
+            )
+        )
+
+    def _batches(self) -> Iterator[Batch]:
+        """The batches of all epochs, from the first step of the first epoch that Keras runs."""
+        self._sizes.clear()
+        batches = (batch for epoch in itertools.count() for batch in self.epoch_batches(epoch))
+        for batch in itertools.islice(batches, self.num_steps * (self._first_epoch or 0), None):
+            self._sizes.append(len(batch.places))
+            yield batch
+
+    def _parts(self, context: tf.distribute.InputContext) -> Iterator[Any]:
+        count = context.num_replicas_in_sync
+        local = count // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        for batch in self._batches():
+            for number in range(first, first + local):
+                rows, share = rows_of_replica(batch.labels, number, count)
+                yield batch.item_ids[rows], batch.labels[rows], np.array([share], np.float32)
