@@ -4,7 +4,8 @@ It adds to Keras what is special here: which batches an epoch of histories has, 
 labeled position, and metrics of the target's rank among the catalog.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import keras
@@ -27,6 +28,7 @@ LOSSES = ("softmax", "sampled_softmax", "gbce")
 SEEN_OPTIONS = ("exclude", "keep")
 _MAX_SCORES = 2**24  # of a batch of evaluation
 _POSITIONS = 16384  # of a batch of evaluation
+_KERAS_BATCH = 32  # rows of an array that Keras takes at a time
 _SEED = "seed_"
 _CROSS_ENTROPY = tf.nn.sparse_softmax_cross_entropy_with_logits
 
@@ -242,7 +244,8 @@ class NextItemModel(keras.Model):
           Keras' `History`; `val_ndcg@10` is among its metrics.
 
         Raises:
-          ValueError: no history has two items to train on.
+          ValueError: no history has two items to train on, or other data does not say how much it
+            is.
         """
         if not self.compiled:
             self.compile()
@@ -261,8 +264,7 @@ class NextItemModel(keras.Model):
             self._renew_optimizer(feed.num_steps * epochs)
             x = feed.dataset(self.distribute_strategy)
         elif self._has_default_optimizer:
-            steps = options.get("steps_per_epoch") or len(x)
-            self._renew_optimizer(steps * epochs)
+            self._renew_optimizer(_num_steps(x, options) * epochs)
         try:
             return super().fit(
                 x,
@@ -499,6 +501,25 @@ class Phase(NamedTuple):
     name: str
     model: NextItemModel
     epochs: int
+
+
+def _num_steps(x: Any, options: Mapping[str, Any]) -> int:
+    """Steps of an epoch of data that is not histories.
+
+    Raises:
+      ValueError: the data does not say how much it is.
+    """
+    if options.get("steps_per_epoch"):
+        return int(options["steps_per_epoch"])
+    try:
+        size = len(x)
+    except TypeError as error:
+        raise ValueError(
+            "`steps_per_epoch` should be given with the default optimizer, whose rate falls until "
+            f"the last step, where data has no length. Received: {type(x).__name__}."
+        ) from error
+    is_array = hasattr(x, "shape")
+    return math.ceil(size / (options.get("batch_size") or _KERAS_BATCH)) if is_array else size
 
 
 def _without(logits: tf.Tensor, excluded: tf.Tensor) -> tf.Tensor:

@@ -180,3 +180,28 @@ def test_what_is_not_fitted_or_evaluated_is_an_error_that_says_what_is() -> None
         _model().fit(Whole())
     with pytest.raises(ValueError, match=r"histories without targets, as of `dataset.train`"):
         _model().evaluate(SCENE["train"])
+
+
+def test_the_rate_of_other_data_falls_over_its_own_steps() -> None:
+    class Rates(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            steps.append(int(self.model.optimizer.iterations))
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    steps: list[int] = []
+    rates: list[float] = []
+    items = np.tile([[1, 2, 3, 4]], (80, 1))
+    _model().fit(items, items, epochs=2, batch_size=40, verbose=0, callbacks=[Rates()])
+    assert steps == [2, 4]
+    assert rates[-1] == pytest.approx(0.0, abs=1e-9)
+    endless = tf.data.Dataset.from_generator(
+        lambda: iter([(items, items)]), output_signature=(tf.TensorSpec([None, 4]),) * 2
+    )
+    with pytest.raises(ValueError, match="`steps_per_epoch` should be given"):
+        _model().fit(endless)
+
+
+def test_the_seed_orders_the_batches() -> None:
+    first, other = (_fit(_model(), seed=seed, epochs=1).history["loss"] for seed in (2, 3))
+    assert first != other
+    assert first == _fit(_model(), seed=2, epochs=1).history["loss"]

@@ -1,3 +1,6 @@
+import inspect
+from typing import Any
+
 import pytest
 
 from adarec_tf.config.distillation import DistillationConfig
@@ -5,9 +8,11 @@ from adarec_tf.config.search import Budget, SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.built_in import generate_sample_scene
+from adarec_tf.distillation import distiller
 from adarec_tf.distillation.distiller import distill
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.teachers.sasrec import SASRec
+from adarec_tf.tuning import student_search
 from adarec_tf.tuning.student_search import search
 
 DATA = Dataset.from_interactions(generate_sample_scene(num_users=80), max_length=8)
@@ -40,3 +45,37 @@ def test_a_teacher_of_other_items_is_an_error(teacher: SASRec) -> None:
         search(teacher, other)
     with pytest.raises(ValueError, match=r"SASRec and Dataset should know the same items"):
         distill(teacher, genotype, other)
+
+
+def test_each_call_hands_on_its_own_splits_seed_and_protocol(
+    teacher: SASRec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Dataset.from_interactions(
+        generate_sample_scene(num_users=80), max_length=8, seen="keep", repeats="keep"
+    )
+    given: dict[str, dict[str, Any]] = {}
+
+    def record(module: Any, function: str, result: Any) -> None:
+        names = list(inspect.signature(getattr(module, function)).parameters)
+
+        def fake(*values: Any, **options: Any) -> Any:
+            given[function] = {**dict(zip(names, values, strict=False)), **options}
+            return result
+
+        monkeypatch.setattr(module, function, fake)
+
+    genotype = Genotype.from_primitives(2, [["skip", "skip", "skip"]])
+    record(student_search, "find_genotype", student_search.FoundGenotype(genotype, None))
+    record(distiller, "train_student", (None, []))
+    search(teacher, data, budget=Budget(macs=7), student=FRAME, search=SEARCH, seed=5)
+    distill(teacher, genotype, data, student=FRAME, seed=6)
+    found, trained = given["find_genotype"], given["train_student"]
+    for values in (found, trained):
+        assert values["teacher"] is teacher
+        assert values["train"] is data.train
+        assert values["valid"] is data.valid
+        assert values["student"] is FRAME
+    assert (found["seed"], found["seen"], found["max_length"]) == (5, "keep", 8)
+    assert found["search"] == SEARCH.replace(max_macs=7)
+    assert trained["genotype"] is genotype
+    assert (trained["seed"], trained["statistics"]) == (6, data.statistics)
