@@ -57,7 +57,7 @@ $(LIBRARY_INSTALLED): requirements-latest.lock pyproject.toml
 		--no-deps --no-build-isolation --editable .
 	touch $(LIBRARY_INSTALLED)
 
-# Of every step on Kubeflow: see pipeline/kubeflow/README.md. Docker alone is needed.
+# The image of every step on Kubeflow: see pipeline/kubeflow/README.md. Docker alone is needed.
 image:
 	DOCKER_BUILDKIT=1 docker build --file pipeline/kubeflow/image/Dockerfile --tag $(IMAGE) $(IMAGE_OPTIONS) .
 

@@ -18,7 +18,7 @@ METRICS_FILE = "metrics.json"
 # A model artifact holds the served bundle and, beside it, the Keras model for applications.
 BUNDLE_DIR = "bundle"
 KERAS_MODEL_FILE = "model.keras"
-# Of an ensemble: the teachers after the first, numbered from 2.
+# The teachers of an ensemble after the first, numbered from 2.
 MEMBER_MODEL_FILE = "member_{number}.keras"
 TRAINING_HISTORY_FILE = "history.json"
 TRANSPORT_PICTURE_FILE = "transport.png"

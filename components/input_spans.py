@@ -128,7 +128,7 @@ def read_custom_config(exec_properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fingerprint(spans: Sequence[Span]) -> str:
-    """Of the files of spans: changes with their names, sizes and times of change."""
+    """A fingerprint of the files of spans: changes with their names, sizes and times of change."""
     digest = hashlib.sha256()
     for span in spans:
         for file in span.files:

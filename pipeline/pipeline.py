@@ -204,5 +204,5 @@ def read_log(config: PipelineConfig, data_path: str) -> InteractionsGen:
 
 
 def _fingerprint_if_here(path: str) -> str:
-    """Of the file's bytes; empty without a file here (a container may have one)."""
+    """The digest of the file's bytes; empty without a file here (a container may have one)."""
     return file_fingerprint(path) if os.path.isfile(path) else ""

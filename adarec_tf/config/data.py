@@ -54,7 +54,7 @@ class DataConfig(Config):
     """Which of a history's interactions with one item stay: all, one of each run with no other
     item between, the first, the last."""
     windows: Literal["last", "all"] = "last"
-    """What is trained on of a history longer than `max_length`: its last items, or all of them in
+    """Windows of a history longer than `max_length` for training: its last items, or all of them in
     windows that are cut elsewhere in every epoch."""
 
     UNITS_PER_SECOND: ClassVar[dict[str, int]] = {

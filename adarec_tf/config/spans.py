@@ -9,7 +9,7 @@ from adarec_tf.config.base import Config
 
 
 class SpansConfig(Config):
-    """Of a log whose path has `{YYYY}`, `{MM}` and `{DD}`, or `{SPAN}`; other logs read none."""
+    """Days to read of a log whose path has `{YYYY}`, `{MM}` and `{DD}`, or `{SPAN}`."""
 
     last: str = ""
     """Last span that is read, a date (2026-11-30) or a number; empty: the newest."""

@@ -45,7 +45,7 @@ def narrowed_items(items: np.ndarray, num_columns: int) -> np.ndarray:
     """
     if num_columns >= items.shape[1]:
         return items
-    # Of the small Gram matrix, in float64: its eigenvectors are the table's right singular ones.
+    # The small Gram matrix in float64: its eigenvectors are the table's right singular ones.
     gram = items.T.astype(np.float64) @ items
     _, vectors = np.linalg.eigh(gram)
     directions = vectors[:, ::-1][:, :num_columns]

@@ -138,7 +138,7 @@ def _own_manifest(
     return {
         "schema_version": SCHEMA_VERSION,
         "signatures": sorted(served.signatures),
-        # Of `step`: what a new session is made of, and how long it may get; 0 without `step`.
+        # For `step`: what a new session is made of, and how long it may get; 0 without `step`.
         "session_size": served.session_size,
         "max_length": max_length,
         "seen": seen,

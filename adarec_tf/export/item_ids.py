@@ -5,7 +5,7 @@ import tensorflow as tf
 from adarec_tf.data.histories.vocabulary import PAD
 
 _BLOCK_ITEMS = 64
-# Of fewer items, what a second stage spares is less than its operations cost.
+# With fewer items, what a second stage spares is less than its operations cost.
 _MIN_ITEMS_FOR_BLOCKS = 100_000
 
 

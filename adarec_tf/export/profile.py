@@ -288,7 +288,7 @@ def _build_student(
 def _served_functions(
     models: Sequence[SequenceModel], keys: Sequence[str], max_length: int
 ) -> list[Ask]:
-    """Of each model what answers a request, as a server does, and what encodes one by the last.
+    """For each model what answers a request, as a server does, and what encodes one by the last.
 
     All but the last share their item table.
     """

@@ -20,7 +20,7 @@ ROLLED_BACK = "rolled back"
 
 
 class PushedVersion(NamedTuple):
-    """What is known of one version number.
+    """The files and the state of one version number.
 
     Attributes:
       version: the number.

@@ -394,7 +394,7 @@ class NextItemModel(keras.Model):
         return self(tf.cast(item_ids, tf.int64), training=False).final_states[:, -1]
 
     def phases(self, epochs: int) -> "list[Phase]":
-        """What is trained one after the other: the model itself, once.
+        """The parts of a training, one after the other: the model itself, once.
 
         Args:
           epochs: at most.

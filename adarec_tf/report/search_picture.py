@@ -25,7 +25,7 @@ _WARMUP_COLOR = "#eeeeee"
 _LINE_COLOR = "#0072b2"
 _OTHER_COLOR = "#b8b8b8"
 _BAR_EDGES: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.5}
-# Of depths, the deepest darkest.
+# The deepest is the darkest.
 _SHALLOW_COLOR, _DEEP_COLOR = (0.80, 0.88, 0.94), (0.0, 0.28, 0.45)
 # In the order of `PRIMITIVES`, of Okabe and Ito's palette: the convolutions in pairs, the larger
 # kernel darker; then pools, and greys for `skip` and `none`. Taken in turns by what is added.

@@ -147,7 +147,7 @@ def _artifact_paths(component: dict[str, Any]) -> list[str]:
 
 
 def _requests(wanted: StepResources) -> dict[str, Any]:
-    # Of two spellings in the schema the older one: every backend of Kubeflow 2 reads it.
+    # The older of two spellings in the schema: every backend of Kubeflow 2 reads it.
     requests: dict[str, Any] = {
         "cpuRequest": wanted.cpu,
         "memoryRequest": wanted.memory_gb,

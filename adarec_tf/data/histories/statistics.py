@@ -1,4 +1,4 @@
-"""What is counted of the preprocessing: sizes, repeats, what the filters removed, a fingerprint."""
+"""Counts of the preprocessing: sizes, repeats, what the filters removed, a fingerprint."""
 
 import hashlib
 from collections import Counter
@@ -41,7 +41,7 @@ class SequenceStatistics:
 
 
 def count_part(histories: Histories, train: Histories) -> dict[str, int]:
-    """What is counted of a part of the users; `add_counts` adds up parts.
+    """Counts of a part of the users; `add_counts` adds up parts.
 
     Args:
       histories: the whole histories of these users.

@@ -55,7 +55,7 @@ class InteractionColumns(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the columns that are read."""
+        """Names of the columns that are read."""
         return tuple(filter(None, self))
 
 

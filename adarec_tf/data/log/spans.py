@@ -224,7 +224,7 @@ def describe_spans(spans: Sequence[Span]) -> str:
 
 
 def _list_files(versions: dict[int, list[str]]) -> list[str]:
-    """Of the newest version; a path may be a folder, with nothing in it or files."""
+    """The files of the newest version; a path may be a folder, with nothing in it or files."""
     return [
         file
         for path in versions[max(versions)]

@@ -99,7 +99,7 @@ class Convolution(keras.layers.Layer):
 def _centered(kernel: np.ndarray, *, in_bytes: bool) -> Callable[[], tf.Tensor]:
     """Gives the kernel [.., D] without its mean, from constants of four bytes a weight, or of one.
 
-    Of bytes, a server computes it once, on loading.
+    A server computes it once from bytes, on loading.
     """
     if not in_bytes:
         centered = kernel - kernel.mean(axis=-1, keepdims=True)

@@ -15,7 +15,7 @@ from adarec_tf.models.sequence_model import (
 
 
 def attention_bias(mask: tf.Tensor, is_causal: bool) -> tf.Tensor:
-    """What is added to attention scores so that nobody attends to padding, or to the future.
+    """The bias of attention scores that hides padding, and the future if asked.
 
     Args:
       mask: float32 [B, L, 1], 1 at items and 0 at PAD.

@@ -158,7 +158,7 @@ def _compared(
 
 
 def _map(judge: Callable[[tf.Tensor], tuple[tf.Tensor, ...]], count: int) -> list[tf.Tensor]:
-    """What is found of each number below `count`, stacked."""
+    """The results for each number below `count`, stacked."""
     if num_replicas() > 1:
         # Replicas cannot wait for each other inside a loop.
         judged = [judge(tf.constant(number)) for number in range(count)]

@@ -28,7 +28,7 @@ _SETTINGS = {
     "served_bytes": "max_bytes",
 }
 _QUANTA = {"latency_ms": 1e-4}
-# Of a quantum: less than this is rounding.
+# Part of a quantum: less than this is rounding.
 _TOLERANCE = 1e-6
 
 

@@ -1,4 +1,4 @@
-"""What is lost on the way from the alphas to one student: the discretization gap."""
+"""The discretization gap: the loss on the way from the alphas to one student."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -131,7 +131,7 @@ def best_within(
 
 
 def find_front(searched: FrontStudent, others: Iterable[FrontStudent], quantity: str) -> Front:
-    """What is left of some students when those are out that another one dominates.
+    """The students that no other one dominates.
 
     A student is dominated by one that costs no more and is as good, or is better at the same cost.
 

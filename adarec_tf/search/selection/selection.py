@@ -103,7 +103,7 @@ def candidate_genotypes(
 def _likeliest_within(architecture_logits: ArchitectureLogits, space: SearchSpace) -> Genotype:
     """The likeliest genotype within the budgets that is not blind to order.
 
-    Of every depth the likeliest is found. Operations of absent cells are free to be whatever is
+    The likeliest of every depth is found. Operations of absent cells are free to be whatever is
     likeliest, so that depths are compared by what their budgets take from their scores.
     """
     student = space.student

@@ -227,7 +227,7 @@ class Supernet(keras.Model):
         """The operation on every edge of every cell, int32 scalars."""
         num_edges = len(self.cells[0].ends)
         num_rows = len(self.cells) * num_edges
-        # Of one cell or of all: compiled steps may be given either, and see it when they run.
+        # Operations of one cell or of all: a compiled step may be given either, and sees it late.
         repeats = num_rows // tf.shape(operations)[0]
         indices = tf.unstack(tf.tile(operations, [repeats]), num=num_rows)
         return [indices[start : start + num_edges] for start in range(0, num_rows, num_edges)]
