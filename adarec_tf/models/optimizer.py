@@ -41,6 +41,31 @@ class ClippedAdamW(keras.optimizers.AdamW):
             dense = [gradient / replica.num_replicas_in_sync for gradient in clipped]
         return super().apply(dense, trainable_variables)
 
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Keras' formula in one pass over a variable, where Keras makes ten.
+
+        Args:
+          gradient: of the variable.
+          variable: is updated.
+          learning_rate: of this step.
+        """
+        step = tf.cast(self.iterations.value + 1, tf.float32)
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(self.beta_1, step),
+            beta2_power=tf.pow(self.beta_2, step),
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
 
 def build_optimizer(
     variables: Sequence[keras.Variable],

@@ -44,3 +44,18 @@ def test_biases_and_norms_are_not_decayed() -> None:
     optimizer.apply([tf.zeros(v.shape) for v in variables], variables)
     decayed = {v.name: bool(np.any(np.array(v) < 1)) for v in variables}
     assert decayed == {"kernel": True, "bias": False, "norm_scales": False, "biases": False}
+
+
+def test_updates_as_keras_does() -> None:
+    random = np.random.default_rng(0)
+    gradients = random.normal(size=(5, 3, 2)).astype(np.float32)
+    weights = []
+    for kind in (keras.optimizers.AdamW, ClippedAdamW):
+        variable = keras.Variable(np.ones((3, 2), np.float32))
+        optimizer = kind(0.1, weight_decay=0.01, global_clipnorm=2.0)
+        optimizer.build([variable])
+        for gradient in gradients:
+            optimizer.apply([tf.constant(gradient)], [variable])
+        weights.append(np.array(variable))
+    np.testing.assert_allclose(*weights, rtol=1e-5)
+    assert np.abs(weights[0] - 1).min() > 1e-3
