@@ -21,6 +21,7 @@ NUM_NEGATIVES = 1024  # of a sampled loss, shared by the positions of a batch
 GBCE_CALIBRATION = 0.75
 # exp(-85): the least that is a normal number in float32 and in bfloat16.
 _SMALLEST_PROBABILITY = 1.2e-37
+_NO_CANDIDATE = -1e9
 
 
 class LabeledPositions(NamedTuple):
@@ -220,19 +221,14 @@ def sampled_softmax_loss(
       Bengio and Senécal, 2008; the label's part: Khrylchenko et al., arXiv:2507.09331.
     """
     num_negatives = int(negatives.shape[0])
-    rows = (labels - 1)[:, tf.newaxis]
     expected_counts = num_negatives * tf.gather(probability, negatives)
-    return tf.reduce_mean(
-        tf.nn.sampled_softmax_loss(
-            weights=embedding.item_vectors(),
-            biases=tf.zeros([embedding.num_items]),
-            labels=rows,
-            inputs=states,
-            num_sampled=num_negatives,
-            num_classes=embedding.num_items,
-            sampled_values=(negatives, tf.ones_like(rows, tf.float32), expected_counts),
-        )
-    )
+    # Rows are looked up: the gradient of the table is one of these rows alone.
+    of_label = tf.reduce_sum(states * embedding.item_rows(labels), axis=1, keepdims=True)
+    of_negatives = tf.matmul(states, embedding.item_rows(negatives + 1), transpose_b=True)
+    is_label = tf.equal(labels[:, tf.newaxis], negatives + 1)
+    of_negatives = tf.where(is_label, _NO_CANDIDATE, of_negatives - tf.math.log(expected_counts))
+    logits = tf.concat([of_label, of_negatives], axis=1)
+    return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - logits[:, 0])
 
 
 def gbce_loss(

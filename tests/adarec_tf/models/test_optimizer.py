@@ -59,3 +59,24 @@ def test_updates_as_keras_does() -> None:
         weights.append(np.array(variable))
     np.testing.assert_allclose(*weights, rtol=1e-5)
     assert np.abs(weights[0] - 1).min() > 1e-3
+
+
+def test_rows_are_updated_as_without_momentum_whichever_steps_read_them() -> None:
+    random = np.random.default_rng(0)
+    read = [[0, 2], [2, 2, 1], [0], [3, 0, 1], [2]]
+    tables = []
+    for is_sparse in (False, True):
+        table = keras.Variable(np.ones((5, 2), np.float32))
+        optimizer = ClippedAdamW(0.1, beta_1=0.0, weight_decay=0.01, global_clipnorm=2.0)
+        optimizer.build([table])
+        random = np.random.default_rng(0)
+        for rows in read:
+            values = tf.constant(random.normal(size=(len(rows), 2)), tf.float32)
+            slices = tf.IndexedSlices(values, tf.constant(rows), tf.constant([5, 2]))
+            optimizer.apply([slices if is_sparse else tf.convert_to_tensor(slices)], [table])
+        tables.append(np.array(table))
+    dense, sparse = tables
+    # Only the decay of the steps since a row was read last is outstanding; row 4 never was.
+    outstanding = np.array([1, 1, 0, 1, 5])[:, np.newaxis]
+    np.testing.assert_allclose(sparse * (1 - 0.1 * 0.01) ** outstanding, dense, rtol=1e-5)
+    assert np.abs(dense[:4] - 1).min() > 1e-2
