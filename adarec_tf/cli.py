@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from adarec_tf import __version__
 from adarec_tf.config.extras import MissingExtraError
+from adarec_tf.config.recipe import EFFORTS
 
 try:
     import click
@@ -76,6 +77,19 @@ _set_option = click.option(
 @click.option("--item-column", help="Name of the log's item column.")
 @click.option("--time-column", help="Name of the log's time column.")
 @click.option("--event-column", help="Name of a column that says what a row is: view, purchase.")
+@click.option(
+    "--effort",
+    type=click.Choice(EFFORTS),
+    help="How much is tried to find the recipe of a log.  [default: standard]",
+)
+@click.option("--recipe", type=_PATH, help="A recipe.json of an earlier run: nothing is tried.")
+@click.option("--max-latency-ms", type=float, help="Highest median latency of the student.")
+@click.option("--max-bytes", type=int, help="Most bytes of the student's bundle.")
+@click.option(
+    "--max-teacher-share",
+    type=float,
+    help="Most bytes of the student's bundle, as a share of the teacher's.  [default: 0.2]",
+)
 @click.option("--workdir", type=_PATH, help="[default: runs/<scene>]")
 @click.option("--seed", type=int, help="Of everything random.")
 @click.option(
@@ -98,6 +112,11 @@ def run(
     data: Path | None,
     workdir: Path | None,
     seed: int | None,
+    effort: str | None,
+    recipe: Path | None,
+    max_latency_ms: float | None,
+    max_bytes: int | None,
+    max_teacher_share: float | None,
     beam_args: str,
     warm_start: str | None,
     search_again: bool,
@@ -112,8 +131,16 @@ def run(
     from pipeline.run import EXIT_INTERRUPTED, RunInterruptedError, run_pipeline
 
     given = [f"data.{name}={value}" for name, value in columns.items() if value is not None]
-    given += [f"seed={seed}"] if seed is not None else []
-    config = _configure(scene, data, [*given, *settings])
+    options = {
+        "seed": seed,
+        "effort": effort,
+        "search.latency_budget_ms": max_latency_ms,
+        "evaluation.max_latency_ms": max_latency_ms,
+        "evaluation.max_bundle_bytes": max_bytes,
+        "evaluation.max_teacher_share": max_teacher_share,
+    }
+    given += [f"{name}={value}" for name, value in options.items() if value is not None]
+    config = _configure(scene, data, [*given, *settings], recipe)
     try:
         finished = run_pipeline(
             config,
@@ -133,11 +160,18 @@ def run(
     print_summary(**finished._asdict(), command=command)
 
 
-def _configure(scene: str | None, data: Path | None, settings: Sequence[str]) -> "PipelineConfig":
-    """The settings of a scene, or of a log that has none."""
+def _configure(
+    scene: str | None, data: Path | None, settings: Sequence[str], recipe: Path | None = None
+) -> "PipelineConfig":
+    """The settings of a scene, of a recipe, or of a log that has neither."""
     from pipeline.configs import custom_config, scene_config
 
-    config = custom_config(data) if data and not scene else scene_config(scene or DEFAULT_SCENE)
+    if recipe and (scene or not data):
+        raise click.UsageError("--recipe comes with --data, and without --scene.")
+    if data and not scene:
+        config = custom_config(data, str(recipe or ""))
+    else:
+        config = scene_config(scene or DEFAULT_SCENE)
     return config.override(settings)
 
 

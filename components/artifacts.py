@@ -8,6 +8,7 @@ properties (Kubeflow's driver refuses declared ones); figures travel as custom p
 from tfx.types import artifact
 
 VOCABULARY_FILE = "vocabulary.txt"
+RECIPE_FILE = "recipe.json"
 GENOTYPE_FILE = "genotype.json"
 GENOTYPE_PICTURE_FILE = "genotype.png"
 SEARCH_TRACE_FILE = "search_trace.jsonl"
@@ -37,6 +38,12 @@ class Vocabulary(artifact.Artifact):
     """`vocabulary.txt`: one raw item key a line, in id order from 1."""
 
     TYPE_NAME = "components.Vocabulary"
+
+
+class Recipe(artifact.Artifact):
+    """`recipe.json`: the scene's profile, the settings decided with their reasons, the trials."""
+
+    TYPE_NAME = "components.Recipe"
 
 
 class Genotype(artifact.Artifact):

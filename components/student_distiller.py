@@ -22,6 +22,7 @@ from components.model_artifact import (
     teacher_files,
     write_model,
 )
+from components.recipes import read_recipe
 
 
 @component
@@ -30,10 +31,11 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     vocabulary: InputArtifact[artifacts.Vocabulary],
     teacher: InputArtifact[Model],
     genotype: InputArtifact[artifacts.Genotype],
+    recipe: InputArtifact[artifacts.Recipe],
     model: OutputArtifact[Model],
     student_config: Parameter[str],
     distillation_config: Parameter[str],
-    windows: Parameter[str],
+    fixed: Parameter[str],
     compute_dtype: Parameter[str],
     seed: Parameter[int],
     code_fingerprint: Parameter[str],
@@ -48,10 +50,12 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
       vocabulary: their items.
       teacher: what the student learns from.
       genotype: the student's architecture.
+      recipe: settings that were decided.
       model: the trained student.
       student_config: JSON of `StudentConfig`.
       distillation_config: JSON of `DistillationConfig`.
-      windows: which windows of a long history are trained on, as `data.windows`.
+      fixed: names of settings that were given by hand, with spaces between; the recipe decides
+        the others.
       compute_dtype: of the catalog logits.
       seed: of weights, dropout and batches.
       code_fingerprint: of the code this runs, so that the cache sees changes.
@@ -67,10 +71,15 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
     statistics = read_statistics(sequences.uri)
     items = read_vocabulary(vocabulary.uri)
     architecture = read_genotype(os.path.join(genotype.uri, artifacts.GENOTYPE_FILE))
-    config = student_config_of(architecture, StudentConfig.from_json(student_config))
-    distillation = DistillationConfig.from_json(distillation_config)
+    decided, names = read_recipe(recipe.uri), fixed.split()
+    config = decided.applied("student", StudentConfig.from_json(student_config), names)
+    config = student_config_of(architecture, config)
+    distillation = decided.applied(
+        "distillation", DistillationConfig.from_json(distillation_config), names
+    )
     [earlier] = read_earlier(initial_model, items) or [None]
-    settings = [student_config, distillation_config, windows, compute_dtype, seed]
+    configs = [config.to_json(), distillation.to_json()]
+    settings = [*configs, statistics.windows, compute_dtype, seed]
     identity = [*settings, architecture.to_json(), code_fingerprint, statistics.data_fingerprint]
     files = [*teacher_files(teacher.uri), *teacher_files(initial_model)]
     with resumable(checkpoint_dir, "student", identity, files) as checkpoint:
@@ -86,7 +95,7 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             checkpoint_dir=checkpoint,
             log_dir=os.path.join(log_dir, "student"),
             earlier=earlier,
-            windows=windows,
+            windows=statistics.windows,
             compute_dtype=compute_dtype,
         )
         write_model(

@@ -22,16 +22,19 @@ from adarec_tf.tuning.student_search import find_genotype
 from components import artifacts
 from components.checkpoints import resumable
 from components.model_artifact import read_teacher, teacher_files
+from components.recipes import read_recipe
 
 
 @component
 def StudentSearcher(  # noqa: N802 (a component is named as a class)
     sequences: InputArtifact[artifacts.Sequences],
     teacher: InputArtifact[Model],
+    recipe: InputArtifact[artifacts.Recipe],
     genotype: OutputArtifact[artifacts.Genotype],
     student_config: Parameter[str],
     search_config: Parameter[str],
     distillation_config: Parameter[str],
+    fixed: Parameter[str],
     compute_dtype: Parameter[str],
     seed: Parameter[int],
     code_fingerprint: Parameter[str],
@@ -47,10 +50,13 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
     Args:
       sequences: split histories.
       teacher: whose behavior guides the search.
+      recipe: settings that were decided.
       genotype: the architecture found and the trace of the search.
       student_config: JSON of `StudentConfig`.
       search_config: JSON of `SearchConfig`.
       distillation_config: JSON of `DistillationConfig`.
+      fixed: names of settings that were given by hand, with spaces between; the recipe decides
+        the others.
       compute_dtype: of the catalog logits.
       seed: of weights, samples and batches.
       code_fingerprint: of the code this runs, so that the cache sees changes.
@@ -62,8 +68,14 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
     strategy = choose_strategy()  # first: see its docstring
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
-    student, search = StudentConfig.from_json(student_config), SearchConfig.from_json(search_config)
-    settings = [student_config, search_config, distillation_config, compute_dtype, seed]
+    decided, names = read_recipe(recipe.uri), fixed.split()
+    student = decided.applied("student", StudentConfig.from_json(student_config), names)
+    search = decided.applied("search", SearchConfig.from_json(search_config), names)
+    distillation = decided.applied(
+        "distillation", DistillationConfig.from_json(distillation_config), names
+    )
+    configs = [config.to_json() for config in (student, search, distillation)]
+    settings = [*configs, compute_dtype, seed]
     inputs = [statistics.data_fingerprint, cost_table_fingerprint, genotype_fingerprint]
     with resumable(
         checkpoint_dir,
@@ -78,7 +90,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
             read_histories(sequences.uri, "valid"),
             student=student,
             search=search,
-            distillation=DistillationConfig.from_json(distillation_config),
+            distillation=distillation,
             max_length=statistics.max_length,
             seen=statistics.seen,
             seed=seed,

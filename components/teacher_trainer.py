@@ -11,19 +11,21 @@ from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.training.devices import choose_strategy, is_chief
 from adarec_tf.training.train_teacher import train_teachers
-from components.artifacts import MEMBER_MODEL_FILE, Sequences, Vocabulary
+from components.artifacts import MEMBER_MODEL_FILE, Recipe, Sequences, Vocabulary
 from components.checkpoints import resumable
 from components.model_artifact import read_earlier, read_vocabulary, teacher_files, write_model
+from components.recipes import read_recipe
 
 
 @component
 def TeacherTrainer(  # noqa: N802 (a component is named as a class)
     sequences: InputArtifact[Sequences],
     vocabulary: InputArtifact[Vocabulary],
+    recipe: InputArtifact[Recipe],
     model: OutputArtifact[Model],
     teacher_config: Parameter[str],
     training_config: Parameter[str],
-    windows: Parameter[str],
+    fixed: Parameter[str],
     compute_dtype: Parameter[str],
     seed: Parameter[int],
     code_fingerprint: Parameter[str],
@@ -38,10 +40,12 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
     Args:
       sequences: split histories.
       vocabulary: their items.
+      recipe: settings that were decided.
       model: the trained teacher, and the further members of an ensemble.
       teacher_config: JSON of `TeacherConfig`.
       training_config: JSON of `TrainingConfig`.
-      windows: which windows of a long history are trained on, as `data.windows`.
+      fixed: names of settings that were given by hand, with spaces between; the recipe decides
+        the others.
       compute_dtype: of the catalog logits.
       seed: of weights, dropout and batches.
       code_fingerprint: of the code this runs, so that the cache sees changes.
@@ -57,7 +61,13 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
     seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
     items = read_vocabulary(vocabulary.uri)
-    settings = [teacher_config, training_config, windows, compute_dtype, seed]
+    decided, names = read_recipe(recipe.uri), fixed.split()
+    teacher = decided.applied("teacher", TeacherConfig.from_json(teacher_config), names)
+    training = decided.applied("training", TrainingConfig.from_json(training_config), names)
+    settings = [
+        *(teacher.to_json(), training.to_json()),
+        *(statistics.windows, compute_dtype, seed),
+    ]
     with resumable(
         checkpoint_dir,
         "teacher",
@@ -66,8 +76,8 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
         is_owner=is_chief(strategy),
     ) as checkpoint:
         first, *members = train_teachers(
-            TeacherConfig.from_json(teacher_config),
-            TrainingConfig.from_json(training_config),
+            teacher,
+            training,
             read_histories(sequences.uri, "train"),
             read_histories(sequences.uri, "valid"),
             statistics=statistics,
@@ -76,7 +86,7 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
             log_dir=log_dir,
             strategy=strategy,
             earlier=read_earlier(initial_model, items),
-            windows=windows,
+            windows=statistics.windows,
             compute_dtype=compute_dtype,
         )
         if not is_chief(strategy):
@@ -88,7 +98,7 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
             statistics=statistics,
             vocabulary=items,
             test=read_histories(sequences.uri, "test"),
-            manifest={"role": "teacher", "teacher_config": teacher_config, "seed": seed},
+            manifest={"role": "teacher", "teacher_config": teacher.to_json(), "seed": seed},
         )
         for number, member in enumerate(members, start=2):
             member.model.save(os.path.join(model.uri, MEMBER_MODEL_FILE.format(number=number)))

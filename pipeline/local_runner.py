@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,8 +20,9 @@ from adarec_tf.models.students.cost_table import read_cost_table
 from adarec_tf.models.students.genotype import read_genotype
 from components.beam_arguments import check_beam_arguments
 from components.input_spans import identify_log
+from components.recipes import read_recipe
 from pipeline.pipeline import create_pipeline, read_log
-from pipeline.results import collect_result
+from pipeline.results import collect_result, recipe_of
 from pipeline.scene_data import locate_data
 from pipeline.warm_start import WarmStart, describe_start, find_warm_start, warm_config
 from pipeline.workdir import Workdir
@@ -68,9 +70,15 @@ def run_stages(
         log = identify_log(read_log(config, path).spec.exec_properties)
         start = find_warm_start(folder.metadata, log, warm_start)
         if start:
+            config = config.with_recipe(read_recipe(start.recipe))
             config, start = warm_config(config, start, search_again=search_again)
         say(describe_start(start))
-    _run(config, path, folder, start, beam_arguments)
+    try:
+        _run(config, path, folder, start, beam_arguments)
+    finally:
+        recipe = recipe_of(config, folder.metadata)
+        if recipe is not None:
+            folder.recipe.write_text(json.dumps(recipe, indent=2) + "\n", "utf-8")
     return collect_result(config, folder.metadata, start._asdict() if start else None)
 
 

@@ -19,6 +19,7 @@ from components.server_validator import ServerValidator
 from components.student_distiller import StudentDistiller
 from components.student_searcher import StudentSearcher
 from components.teacher_trainer import TeacherTrainer
+from components.teacher_tuner import TeacherTuner
 from components.version_pusher import VersionPusher
 from pipeline.fingerprint import source_fingerprint
 from pipeline.warm_start import WarmStart
@@ -78,13 +79,29 @@ def create_pipeline(
     sequences = preprocessor.outputs["sequences"]
     vocabulary = preprocessor.outputs["vocabulary"]
 
+    # Decides what teacher and student are and how they are trained, from the scene and by trials.
+    tuner = TeacherTuner(
+        sequences=sequences,
+        teacher_config=config.teacher.to_json(),
+        training_config=config.training.to_json(),
+        evaluation_config=config.evaluation.to_json(),
+        fixed=_fixed(config, "teacher", "training"),
+        effort=config.effort,
+        compute_dtype=config.compute_dtype,
+        seed=config.seed,
+        code_fingerprint=source_fingerprint("components.teacher_tuner"),
+        checkpoint_dir=checkpoint_dir,
+    )
+    recipe = tuner.outputs["recipe"]
+
     # Trains the heavy model that the student will learn from.
     teacher = TeacherTrainer(
         sequences=sequences,
         vocabulary=vocabulary,
+        recipe=recipe,
         teacher_config=config.teacher.to_json(),
         training_config=config.training.to_json(),
-        windows=config.data.windows,
+        fixed=_fixed(config, "teacher", "training"),
         compute_dtype=config.compute_dtype,
         seed=config.seed,
         code_fingerprint=source_fingerprint("components.teacher_trainer"),
@@ -97,9 +114,11 @@ def create_pipeline(
     searcher = StudentSearcher(
         sequences=sequences,
         teacher=teacher.outputs["model"],
+        recipe=recipe,
         student_config=config.student.to_json(),
         search_config=config.search.to_json(),
         distillation_config=config.distillation.to_json(),
+        fixed=_fixed(config, "student", "search", "distillation"),
         compute_dtype=config.compute_dtype,
         seed=config.seed,
         code_fingerprint=source_fingerprint("components.student_searcher"),
@@ -115,9 +134,10 @@ def create_pipeline(
         vocabulary=vocabulary,
         teacher=teacher.outputs["model"],
         genotype=searcher.outputs["genotype"],
+        recipe=recipe,
         student_config=config.student.to_json(),
         distillation_config=config.distillation.to_json(),
-        windows=config.data.windows,
+        fixed=_fixed(config, "student", "distillation"),
         compute_dtype=config.compute_dtype,
         seed=config.seed,
         code_fingerprint=source_fingerprint("components.student_distiller"),
@@ -170,6 +190,7 @@ def create_pipeline(
             schema,
             validator,
             preprocessor,
+            tuner,
             teacher,
             searcher,
             distiller,
@@ -201,6 +222,11 @@ def read_log(config: PipelineConfig, data_path: str) -> InteractionsGen:
         code_fingerprint=source_fingerprint("components.interactions_gen"),
         spans=config.spans,
     )
+
+
+def _fixed(config: PipelineConfig, *stages: str) -> str:
+    """The names of the settings of these stages that were given by hand."""
+    return " ".join(name for name in config.fixed if name.partition(".")[0] in stages)
 
 
 def _fingerprint_if_here(path: str) -> str:

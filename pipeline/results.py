@@ -29,6 +29,7 @@ from components.artifacts import (
 )
 from components.blessings import read_blessing
 from components.model_artifact import read_vocabulary
+from components.recipes import read_recipe
 
 _EXAMPLE_ITEMS = 3
 
@@ -144,6 +145,30 @@ def collect_result(
         "seconds": computing_seconds(metadata_path, run),
         "paths": _paths(outputs),
         "example_history": history[-_EXAMPLE_ITEMS:],
+    }
+
+
+def recipe_of(
+    config: PipelineConfig, metadata_path: str | os.PathLike[str]
+) -> dict[str, Any] | None:
+    """The recipe of the newest run, which `--recipe` takes; None before it is found.
+
+    Args:
+      config: of the run.
+      metadata_path: its ML Metadata SQLite file.
+
+    Returns:
+      The scene's profile, what was decided and why, the trials, and the settings of all stages.
+    """
+    runs = read_runs(metadata_path)
+    if not runs or "TeacherTuner" not in runs[-1].outputs:
+        return None
+    recipe = read_recipe(runs[-1].outputs["TeacherTuner"]["recipe"].uri)
+    decided = config.with_recipe(recipe).to_dict()
+    kept = ("compute_dtype", "data", "teacher", "training", "student", "search", "distillation")
+    return {
+        **recipe.to_dict(),
+        "settings": {name: decided[name] for name in kept},
     }
 
 

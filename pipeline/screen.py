@@ -25,6 +25,7 @@ STAGES: dict[str, str] = {
     "SchemaGen": "Infer the schema",
     "InteractionsValidator": "Validate the interactions",
     "SequencePreprocessor": "Make the sequences",
+    "TeacherTuner": "Find the recipe",
     "TeacherTrainer": "Train the teacher",
     "StudentSearcher": "Search for a student",
     "StudentDistiller": "Distill the student",
@@ -88,10 +89,12 @@ class Screen(logging.Handler):
         self.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Draws a record that marks a stage or carries `progress`; ignores all others."""
+        """Draws a record that marks a stage, carries `progress` or a `line`; ignores all others."""
         progress = getattr(record, "progress", None)
         if progress is not None:
             self._show_progress(record.levelno, *progress)
+        elif hasattr(record, "line"):
+            self.say(f"       {record.line}")
         elif record.msg == STAGE_STARTED:
             self._start_stage(*record.args)  # type: ignore[misc]
         elif record.msg == STAGE_CACHED:

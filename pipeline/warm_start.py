@@ -34,6 +34,7 @@ class WarmStart(NamedTuple):
     Attributes:
       run: when that was started, as people write it.
       spans: the daily folders it read, in a line; "" of a log without.
+      recipe: folder of its recipe.
       vocabulary: file of its vocabulary.
       teacher: folder of its teachers.
       student: folder of its student; "" if the student is trained anew.
@@ -42,6 +43,7 @@ class WarmStart(NamedTuple):
 
     run: str
     spans: str
+    recipe: str
     vocabulary: str
     teacher: str
     student: str
@@ -152,6 +154,7 @@ def _to_start(run: RunRecord) -> WarmStart:
     return WarmStart(
         run=f"{datetime.fromtimestamp(run.started_at):%Y-%m-%d %H:%M:%S}",
         spans=examples.get_string_custom_property("spans"),
+        recipe=outputs["TeacherTuner"]["recipe"].uri,
         vocabulary=os.path.join(vocabulary, VOCABULARY_FILE),
         teacher=outputs["TeacherTrainer"]["model"].uri,
         student=outputs["StudentDistiller"]["model"].uri,

@@ -10,6 +10,7 @@ Paths are relative to the folder:
 - `serving/<model>/<version>/`: pushed versions, as TensorFlow Serving expects them
 - `logs/`: one file a run, with everything that was written
 - `config.json`: settings, seed, path of the raw log and package versions of the last run
+- `recipe.json`: what was decided for the scene, and why; `--recipe` takes it
 - `result.json`: figures of the last finished run
 """
 
@@ -56,6 +57,7 @@ class Workdir:
         self.checkpoints = self.root / "checkpoints"
         self.tensorboard = self.root / "tensorboard"
         self.logs = self.root / "logs"
+        self.recipe = self.root / "recipe.json"
         self.result = self.root / "result.json"
         self.config = self.root / "config.json"
 

@@ -35,8 +35,9 @@ class DataConfig(Config):
     """Interactions that an item must have."""
     k_core_rounds: NonNegativeInt = 1
     """How often both minimums are applied, items first; 0: until both hold (the k-core)."""
-    max_length: PositiveInt = 50
-    """Items of a history that a model sees."""
+    max_length: NonNegativeInt = 0
+    """Items of a history that a model sees; 0: the fewest of 20, 50, 100 and 200 that hold 95% of
+    the interactions trained on, or else 200."""
     seen: Literal["auto", "exclude", "keep"] = "auto"
     """Whether items of the history are candidates; `auto` excludes them where at most 1% of the
     training interactions are with an item that the user had met before."""
@@ -53,9 +54,10 @@ class DataConfig(Config):
     repeats: Literal["keep", "drop_consecutive", "keep_first", "keep_last"] = "keep"
     """Which of a history's interactions with one item stay: all, one of each run with no other
     item between, the first, the last."""
-    windows: Literal["last", "all"] = "last"
+    windows: Literal["auto", "last", "all"] = "auto"
     """Windows of a history longer than `max_length` for training: its last items, or all of them in
-    windows that are cut elsewhere in every epoch."""
+    windows that are cut elsewhere in every epoch; `auto` takes the last where they hold 95% of the
+    interactions trained on."""
 
     UNITS_PER_SECOND: ClassVar[dict[str, int]] = {
         "seconds": 1,

@@ -6,16 +6,20 @@ from typing import Any, Literal, Self
 
 from pydantic import NonNegativeInt, field_validator, model_validator
 
-from adarec_tf.config.base import Config, Name, SettingError
+from adarec_tf.config.base import Config, Name, SettingError, Texts
 from adarec_tf.config.data import DataConfig
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.evaluation import EvaluationConfig
+from adarec_tf.config.recipe import Effort, Recipe
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.serving import ServingConfig
 from adarec_tf.config.spans import SpansConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig, TeacherConfig
 from adarec_tf.config.training import TrainingConfig
+
+# The stages whose settings a recipe decides.
+_DECIDED_STAGES = ("teacher", "training", "student", "search", "distillation")
 
 
 class PipelineConfig(Config):
@@ -25,6 +29,11 @@ class PipelineConfig(Config):
     """Name of the run's data and settings."""
     seed: NonNegativeInt = 1
     """Seed of everything random."""
+    effort: Effort = "none"
+    """How much is tried to find the settings of teacher and student; `none` takes them as they
+    are, and otherwise those that were not given by hand are decided from the scene."""
+    fixed: Texts = ()
+    """Settings that were given by hand, such as `teacher.dropout`."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the catalog logits in training; bfloat16 is fast where the CPU has it."""
     spans: SpansConfig = SpansConfig()
@@ -52,6 +61,20 @@ class PipelineConfig(Config):
             self.student.replace(hidden_dim=width)
         return self
 
+    def with_recipe(self, recipe: Recipe) -> Self:
+        """The settings with all that was decided for the scene; nothing is left to decide.
+
+        Args:
+          recipe: of the scene.
+        """
+        stages = {
+            stage: recipe.applied(stage, getattr(self, stage), self.fixed)
+            for stage in _DECIDED_STAGES
+        }
+        scene = recipe.scene
+        length = {"max_length": scene.max_length, "windows": scene.windows, "seen": scene.seen}
+        return self.replace(effort="none", data=self.data.replace(**length), **stages)
+
     def override(self, assignments: Sequence[str]) -> Self:
         """Returns a copy with `stage.field=value` (or `field=value`, as in `seed=7`) applied.
 
@@ -75,6 +98,8 @@ class PipelineConfig(Config):
                 values["teacher"] = kept | {"name": text}
         for key, text in settings:
             self._assign(values, key, text)
+        given = (key for key, _ in settings if key.partition(".")[0] in _DECIDED_STAGES)
+        values["fixed"] = list(dict.fromkeys([*values["fixed"], *given]))
         return type(self).from_dict(values)
 
     def _assign(self, values: dict[str, Any], key: str, text: str) -> None:

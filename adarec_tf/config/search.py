@@ -40,6 +40,8 @@ class SearchConfig(FitConfig):
     """Most parameters; 0: any number."""
     max_bytes: NonNegativeInt = 0
     """Most bytes of the weights served, the item table's included; 0: any number."""
+    max_users: NonNegativeInt = 0
+    """Users that the search sees, drawn at random; 0: all."""
     num_evaluations: NonNegativeInt = 0
     """Further architectures validated when the search ends: bred from the candidates, or drawn if
     the method is `random`."""

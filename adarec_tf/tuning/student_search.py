@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from adarec_tf.config.distillation import DistillationConfig
@@ -87,6 +88,24 @@ def search(
         ).genotype
 
 
+def take_users(
+    train: Histories, valid: Histories, num: int, seed: int
+) -> tuple[Histories, Histories]:
+    """The histories of some users, drawn at random.
+
+    Args:
+      train: histories to learn from.
+      valid: histories with targets.
+      num: how many users; 0, or more than there are: all.
+      seed: of the draw.
+    """
+    if num in (0, train.num_users) or num > train.num_users:
+        return train, valid
+    users = np.sort(np.random.default_rng(seed).permutation(train.num_users)[:num])
+    keys = train.user_keys[users]
+    return train.take(users), valid.take(np.flatnonzero(np.isin(valid.user_keys, keys)))
+
+
 def find_genotype(
     teacher: NextItemModel | EnsembleTeacher,
     train: Histories,
@@ -133,6 +152,7 @@ def find_genotype(
     )
     if search.genotype:
         return FoundGenotype(given_genotype(costs[0], student, search), None)
+    train, valid = take_users(train, valid, search.max_users, seed)
     result = search_genotype(
         teacher,
         train,

@@ -3,8 +3,10 @@
 A run without a scene of its own (`adarec run --data FILE`) has the defaults of `PipelineConfig`.
 """
 
+import json
 import os
 import re
+from pathlib import Path
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.data.log.spans import SpanPattern, is_span_pattern
@@ -35,13 +37,30 @@ def scene_config(scene: str) -> PipelineConfig:
     return SCENES[scene]
 
 
-def custom_config(data_path: str | os.PathLike[str]) -> PipelineConfig:
+def custom_config(data_path: str | os.PathLike[str], recipe: str = "") -> PipelineConfig:
     """The settings of a log that has no scene; it is named after the file or folder.
 
     Daily folders are named after the folder that they are in.
+
+    Args:
+      data_path: of the log.
+      recipe: a `recipe.json`, whose settings the run has; without one they are decided from the
+        scene.
+
+    Raises:
+      ValueError: the file is no recipe.
     """
     if is_span_pattern(data_path):
         data_path = SpanPattern.parse(data_path).folder
     name = os.path.basename(os.path.abspath(data_path)).partition(".")[0].lower()
     name = re.sub(r"[^a-z0-9_-]+", "_", name).strip("_-")
-    return PipelineConfig(scene=name or "custom")
+    name = name or "custom"
+    if not recipe:
+        return PipelineConfig(scene=name, effort="standard")
+    try:
+        settings = json.loads(Path(recipe).read_text("utf-8"))["settings"]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"--recipe should be a recipe.json that a run wrote. Received: {recipe}."
+        ) from error
+    return PipelineConfig(scene=name, **settings)

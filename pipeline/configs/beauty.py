@@ -18,7 +18,9 @@ from adarec_tf.config.training import TrainingConfig
 
 BEAUTY = PipelineConfig(
     scene="beauty",
-    data=DataConfig(min_user_interactions=5, min_item_interactions=5),
+    data=DataConfig(
+        min_user_interactions=5, min_item_interactions=5, max_length=50, windows="last"
+    ),
     # Short histories: a wide and shallow teacher, and much dropout.
     teacher=NextItNetConfig(hidden_dim=128, num_blocks=2, dropout=0.5),
     training=TrainingConfig(max_epochs=16, learning_rate=1e-3),

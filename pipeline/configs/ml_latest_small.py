@@ -10,5 +10,5 @@ from adarec_tf.config.pipeline import PipelineConfig
 
 ML_LATEST_SMALL = PipelineConfig(
     scene="ml_latest_small",
-    data=DataConfig(max_length=100),
+    data=DataConfig(max_length=100, windows="last"),
 )

@@ -17,7 +17,7 @@ from adarec_tf.config.training import TrainingConfig
 
 NOWPLAYING = PipelineConfig(
     scene="nowplaying",
-    data=DataConfig(max_length=20),
+    data=DataConfig(max_length=20, windows="last"),
     # A softmax over the whole catalog would be most of a step: the teacher's is sampled.
     teacher=SASRecConfig(hidden_dim=64, num_blocks=2, feed_forward_dim=256, dropout=0.3),
     training=TrainingConfig(

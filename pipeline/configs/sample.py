@@ -15,7 +15,7 @@ from adarec_tf.config.training import TrainingConfig
 
 SAMPLE = PipelineConfig(
     scene="sample",
-    data=DataConfig(max_length=32),
+    data=DataConfig(max_length=32, windows="last"),
     teacher=NextItNetConfig(hidden_dim=128, num_blocks=4, dropout=0.2),
     # Small batches: an epoch of this scene is short, and updates are what it lacks.
     training=TrainingConfig(max_epochs=10, positions_per_batch=512),

@@ -16,7 +16,7 @@ from adarec_tf.config.training import TrainingConfig
 
 SMOKE = PipelineConfig(
     scene="smoke",
-    data=DataConfig(max_length=16),
+    data=DataConfig(max_length=16, windows="last"),
     teacher=NextItNetConfig(hidden_dim=16, num_blocks=1),
     training=TrainingConfig(max_epochs=2),
     student=StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2),

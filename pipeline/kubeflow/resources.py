@@ -49,6 +49,7 @@ class PipelineResources(Config):
     SchemaGen: LightStepResources = LightStepResources()
     InteractionsValidator: LightStepResources = LightStepResources()
     SequencePreprocessor: StepResources = StepResources()
+    TeacherTuner: TrainingStepResources = TrainingStepResources()
     TeacherTrainer: TrainingStepResources = TrainingStepResources()
     StudentSearcher: TrainingStepResources = TrainingStepResources()
     StudentDistiller: TrainingStepResources = TrainingStepResources()

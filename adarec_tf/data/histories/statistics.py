@@ -12,6 +12,9 @@ from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 
 MAX_REPEAT_SHARE = 0.01
+# What `max_length` may be where the scene decides, and what it has to hold of the interactions.
+_LENGTHS = (20, 50, 100, 200)
+_HELD_SHARE = 0.95
 _DIGEST_MODULUS = 1 << 256
 
 
@@ -27,6 +30,7 @@ class SequenceStatistics:
       repeat_share: share of the training interactions whose item the user had met before.
       seen: `exclude` or `keep`: whether items of the history are candidates.
       max_length: items of a history a model sees.
+      windows: `last` or `all`: which windows of longer histories are trained on.
       data_fingerprint: hash of the histories, equal for equal content.
     """
 
@@ -37,6 +41,7 @@ class SequenceStatistics:
     repeat_share: float
     seen: str
     max_length: int
+    windows: str
     data_fingerprint: str
 
 
@@ -53,7 +58,13 @@ def count_part(histories: Histories, train: Histories) -> dict[str, int]:
         "num_training_interactions": len(train.item_ids),
         "num_repeats": count_repeats(train),
         "digest": _digest(histories),
+        **{_held_by(n): int(np.minimum(train.lengths, n).sum()) for n in _LENGTHS},
     }
+
+
+def _held_by(length: int) -> str:
+    """The count of training interactions that are among the last `length` of their history."""
+    return f"num_in_last_{length}"
 
 
 def add_counts(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
@@ -86,6 +97,11 @@ def summarize(
     seen: str = config.seen
     if seen == "auto":
         seen = "exclude" if repeat_share <= MAX_REPEAT_SHARE else "keep"
+    enough = [n for n in _LENGTHS if total[_held_by(n)] >= _HELD_SHARE * num_training]
+    max_length = config.max_length or min(enough, default=_LENGTHS[-1])
+    windows: str = config.windows
+    if windows == "auto":
+        windows = "last" if enough and min(enough) <= max_length else "all"
     return SequenceStatistics(
         num_users=total["num_users"],
         num_items=vocabulary.num_items,
@@ -93,7 +109,8 @@ def summarize(
         removed=dict(removed),
         repeat_share=repeat_share,
         seen=seen,
-        max_length=config.max_length,
+        max_length=max_length,
+        windows=windows,
         data_fingerprint=data_fingerprint(total["digest"], vocabulary, cuts),
     )
 

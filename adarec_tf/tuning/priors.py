@@ -1,0 +1,176 @@
+"""What a scene's profile says about teacher and student, before anything is tried.
+
+Each rule generalizes what was best on validation on scenes that differ in the figure it reads;
+docs/benchmarks.md has the trials. No rule knows a scene by name.
+"""
+
+from adarec_tf.config.evaluation import EvaluationConfig
+from adarec_tf.config.recipe import Decision, Effort, SceneProfile
+from adarec_tf.config.teacher import TeacherConfig
+from adarec_tf.config.training import TrainingConfig
+
+# Items of a history, on average, from which on depth and width pay.
+LONG_HISTORY = 50
+# Training positions up to which a scene overfits before it learns, and two teachers cost little.
+SMALL_SCENE = 200_000
+# Training positions an item from which on an item is known well.
+DENSE_ITEM = 50
+# Items above which the logits of all of them cost most of a step.
+LARGE_CATALOG = 20_000
+# Items up to which the student sees the teacher's score of each.
+SMALL_CATALOG = 5_000
+# Of the teacher's bundle, that a student may have.
+BUNDLE_SHARE = 0.2
+# Of the teacher's weights, that a student may have in any case.
+_LEAST_SHARE = 0.1
+# Of a student's bytes, that its table may have: long histories need the encoder.
+_TABLE_SHARE = {False: 0.97, True: 0.45}
+# A bundle holds the graph and the items' names beside the weights.
+_GRAPH_BYTES, _NAME_BYTES = 225_000, 7
+_EPOCHS = {"quick": 0.5, "standard": 1.0, "thorough": 1.5}
+_SEARCHED_USERS = 30_000
+
+
+def is_long(scene: SceneProfile) -> bool:
+    """Whether histories are long."""
+    return scene.mean_length >= LONG_HISTORY
+
+
+def is_small(scene: SceneProfile) -> bool:
+    """Whether a teacher overfits before it has learnt the scene, and is trained soon."""
+    return scene.num_positions <= SMALL_SCENE
+
+
+def is_dense(scene: SceneProfile) -> bool:
+    """Whether an item is met often."""
+    return scene.num_positions >= DENSE_ITEM * scene.num_items
+
+
+def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
+    """The settings of teacher and training.
+
+    Args:
+      scene: its profile.
+      effort: `none` decides nothing.
+    """
+    if effort == "none":
+        return []
+    history = f"{scene.mean_length:g} items a history"
+    positions = f"{scene.num_positions:,} positions"
+    an_item = f"{scene.num_positions / scene.num_items:.0f} positions an item"
+    items = f"{scene.num_items:,} items"
+    long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
+    dropout = 0.2 if dense else 0.5 if small else 0.3
+    batch = 2048 if long and not small else _power_of_two(scene.num_positions / 1000, 128, 1024)
+    epochs = 24 if long or small else 12
+    sampled = scene.num_items > LARGE_CATALOG
+    num_teachers = (2 if small else 1) + (effort == "thorough") - (effort == "quick" and small)
+    return [
+        Decision(setting=setting, value=value, reason=reason)
+        for setting, value, reason in (
+            ("teacher.name", "sasrec", "best or near the best on every scene measured"),
+            ("teacher.hidden_dim", 128 if long and not small else 64, f"{history}, {positions}"),
+            ("teacher.num_blocks", 3 if long and not small else 2, f"{history}, {positions}"),
+            ("teacher.feed_forward_dim", 256, "wider layers were not better"),
+            ("teacher.dropout", dropout, f"{an_item}, {positions}"),
+            ("training.loss", "sampled_softmax" if sampled else "softmax", items),
+            ("training.positions_per_batch", batch, positions),
+            ("training.learning_rate", 2e-3 if batch == 1024 else 1e-3, f"batches of {batch}"),
+            ("training.weight_decay", 0.05 if small and not dense else 0.0, an_item),
+            ("training.max_epochs", _scaled(epochs, effort), f"{positions}, effort {effort}"),
+            ("training.patience", 5, "the rate falls until the last epoch"),
+            ("training.num_teachers", num_teachers, f"{positions}, effort {effort}"),
+        )
+    ]
+
+
+def student_decisions(
+    scene: SceneProfile,
+    teacher: TeacherConfig,
+    training: TrainingConfig,
+    effort: Effort,
+    budget: EvaluationConfig,
+) -> list[Decision]:
+    """The settings of student, search and distillation.
+
+    Args:
+      scene: its profile.
+      teacher: as it was decided.
+      training: likewise.
+      effort: `none` decides nothing.
+      budget: how large the student's bundle may be; a fifth of the teacher's if it says nothing.
+    """
+    if effort == "none":
+        return []
+    long, small = is_long(scene), is_small(scene)
+    max_bytes = student_bytes(scene, teacher, budget)
+    width = _student_width(scene, teacher, max_bytes)
+    all_items = scene.num_items <= SMALL_CATALOG
+    batch = min(2048, 2 * training.positions_per_batch)
+    epochs = 20 if long else 24 if small else 12
+    share = f"the bundle may have {max_bytes:,} bytes of weights"
+    history, items = f"{scene.mean_length:g} items a history", f"{scene.num_items:,} items"
+    return [
+        Decision(setting=setting, value=value, reason=reason)
+        for setting, value, reason in (
+            ("student.hidden_dim", width, share),
+            ("student.precision", "int4", "at equal bytes, width is worth more than precision"),
+            ("student.num_cells", 4 if long else 2, history),
+            ("student.num_nodes", 2, "more nodes gained nothing"),
+            ("student.dropout", 0.0, "the teacher's scores keep it from overfitting"),
+            ("search.alphas", "per_cell" if long else "shared", history),
+            ("search.max_epochs", _scaled(8, effort), f"effort {effort}"),
+            ("search.warmup_epochs", _scaled(4, effort), "half of the epochs"),
+            ("search.positions_per_batch", max(512, training.positions_per_batch), "speed"),
+            ("search.learning_rate", 3e-3, "short trainings"),
+            ("search.max_bytes", max_bytes, share),
+            ("search.num_evaluations", 30, "they cost seconds"),
+            ("search.max_users", _SEARCHED_USERS, "enough to rank architectures"),
+            ("distillation.kd_weight", 1.0 if small else 0.9, f"{scene.num_positions:,} positions"),
+            ("distillation.embedding_weight", 0.0, "the student begins with the teacher's table"),
+            ("distillation.initial_table", "teacher", "it is most of what a teacher knows"),
+            ("distillation.logits_items", "all" if all_items else "sampled", items),
+            ("distillation.positions_per_batch", batch, "twice the teacher's"),
+            ("distillation.learning_rate", 4e-3, "the table is learnt already"),
+            ("distillation.max_epochs", _scaled(epochs, effort), f"effort {effort}"),
+            ("distillation.patience", 8, "the rate falls until the last epoch"),
+        )
+    ]
+
+
+def student_bytes(scene: SceneProfile, teacher: TeacherConfig, budget: EvaluationConfig) -> int:
+    """The bytes of weights with which a student's bundle is as large as it may be.
+
+    Args:
+      scene: its profile.
+      teacher: as it was decided.
+      budget: how large it may be; a fifth of the teacher's if it says nothing.
+    """
+    width, blocks = teacher.hidden_dim, teacher.num_blocks
+    # Four projections and a feed-forward layer of a block, or as much in convolutions.
+    encoder = blocks * (4 * width + 2 * getattr(teacher, "feed_forward_dim", 4 * width)) * width
+    weights = 4 * (scene.num_items * width + encoder)
+    others = _GRAPH_BYTES + _NAME_BYTES * scene.num_items
+    if budget.max_teacher_share or budget.max_bundle_bytes:
+        bounds = (budget.max_teacher_share * (weights + others), budget.max_bundle_bytes)
+        return max(1, round(min(bound for bound in bounds if bound)) - others)
+    # Where the catalog is small, the graph alone is more than a fifth.
+    return max(round(BUNDLE_SHARE * (weights + others)) - others, round(_LEAST_SHARE * weights))
+
+
+def _student_width(scene: SceneProfile, teacher: TeacherConfig, max_bytes: int) -> int:
+    """The widest table that leaves bytes to the encoder; the teacher's width at most."""
+    table = _TABLE_SHARE[is_long(scene)] * max_bytes / scene.num_items
+    width = 2 * (table - 4)  # two numbers a byte, and a scale a row
+    return int(min(teacher.hidden_dim, max(16, width // 16 * 16)))
+
+
+def _scaled(epochs: int, effort: Effort) -> int:
+    return max(2, round(epochs * _EPOCHS[effort]))
+
+
+def _power_of_two(value: float, least: int, most: int) -> int:
+    power = least
+    while power * 2 <= min(value, most):
+        power *= 2
+    return power

@@ -1,0 +1,198 @@
+"""The recipe of a scene: its profile, what that says, and what short trainings say of it."""
+
+import logging
+import os
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from adarec_tf.config.evaluation import EvaluationConfig
+from adarec_tf.config.recipe import (
+    Decision,
+    Effort,
+    Recipe,
+    Trial,
+    apply_decisions,
+)
+from adarec_tf.config.teacher import TeacherConfig
+from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.statistics import SequenceStatistics
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.training.callbacks import MONITOR
+from adarec_tf.training.progress import Progress, log_progress
+from adarec_tf.training.train_teacher import train_teacher
+from adarec_tf.tuning.priors import student_decisions, teacher_decisions
+from adarec_tf.tuning.scene_profile import profile_scene
+from adarec_tf.tuning.student_search import take_users
+from adarec_tf.tuning.trials import Candidate, halving_rungs, run_trials
+
+logger = logging.getLogger(__name__)
+
+# Positions of an epoch of a trial: enough to tell 1% from noise.
+_TRIAL_POSITIONS = 150_000
+# How many times as good as the profile's settings others have to be: seeds differ by 0.6%.
+_MARGIN = 1.01
+_DROPOUTS = (0.1, 0.2, 0.3, 0.5, 0.6)
+_NUM_CANDIDATES = {"none": 0, "quick": 0, "standard": 6, "thorough": 12}
+
+
+def find_recipe(
+    train: Histories,
+    valid: Histories,
+    *,
+    statistics: SequenceStatistics,
+    teacher: TeacherConfig,
+    training: TrainingConfig,
+    fixed: Collection[str] = (),
+    effort: Effort,
+    budget: EvaluationConfig,
+    seed: int,
+    checkpoint_dir: str,
+    strategy: tf.distribute.Strategy,
+    compute_dtype: str = "float32",
+) -> Recipe:
+    """Decides what the teacher and the student of a scene are, and how they are trained.
+
+    Args:
+      train: histories to learn from.
+      valid: histories with the target that selects.
+      statistics: of these histories.
+      teacher: as it was given.
+      training: likewise.
+      fixed: settings given by hand, such as `teacher.dropout`, which stay.
+      effort: `none` decides nothing, `quick` goes by the scene's profile, the others try as well.
+      budget: how large the student's bundle may be; a fifth of the teacher's if it says nothing.
+      seed: of weights, dropout, batches and the users of a trial.
+      checkpoint_dir: where trials are kept, for a search that was interrupted to go on.
+      strategy: under which trials are trained.
+      compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
+    """
+    scene = profile_scene(train, statistics)
+    decisions = [one for one in teacher_decisions(scene, effort) if one.setting not in fixed]
+    candidates = _candidates(decisions, fixed, teacher)[: _NUM_CANDIDATES[effort]]
+    trials: list[Trial] = []
+    if candidates:
+        rungs = halving_rungs(len(candidates), _training(decisions, training).max_epochs)
+        histories = take_users(train, valid, _num_trial_users(train), seed)
+        num_done, num_trials = 0, sum(rung.size for rung in rungs)
+
+        def train_candidate(number: int, epochs: int, folder: str) -> float:
+            nonlocal num_done
+            tried = _changed(decisions, candidates[number].changes, "")
+            model = build_teacher(
+                apply_decisions(tried, "teacher", teacher, ()),
+                statistics.num_items,
+                statistics.max_length,
+                seed=seed,
+            )
+            records = train_teacher(
+                model,
+                *histories,
+                _training(tried, training).replace(max_epochs=epochs),
+                seen=statistics.seen,
+                seed=seed,
+                checkpoint_dir=folder,
+                windows=statistics.windows,
+                compute_dtype=compute_dtype,
+            )
+            num_done += 1
+            log_progress(
+                logger,
+                Progress("trials", num_done, num_trials),
+                "stage=trials candidate=%s epochs=%d",
+                candidates[number].name,
+                epochs,
+            )
+            return max(record[MONITOR] for record in records)
+
+        with strategy.scope():
+            best, trials = run_trials(
+                candidates,
+                rungs,
+                train_candidate,
+                directory=os.path.join(checkpoint_dir, "tuner"),
+                seed=seed,
+                margin=_MARGIN,
+            )
+        decisions = _changed(decisions, candidates[best].changes, _reason(trials, candidates, best))
+    decided_teacher = apply_decisions(decisions, "teacher", teacher, ())
+    decisions += student_decisions(
+        scene, decided_teacher, _training(decisions, training), effort, budget
+    )
+    for decision in decisions:
+        logger.info("%s", decision, extra={"line": str(decision)})
+    return Recipe(effort=effort, scene=scene, decisions=tuple(decisions), trials=tuple(trials))
+
+
+def _training(decisions: Sequence[Decision], training: TrainingConfig) -> TrainingConfig:
+    return apply_decisions(decisions, "training", training, ())
+
+
+def _candidates(
+    decisions: Sequence[Decision], fixed: Collection[str], teacher: TeacherConfig
+) -> list[Candidate]:
+    """What the profile says, and that with one thing changed, the likeliest gains first."""
+    values: dict[str, Any] = {one.setting: one.value for one in decisions}
+    if not values:
+        return []
+    dropout = values.get("teacher.dropout", teacher.dropout)
+    lower = max((one for one in _DROPOUTS if one < dropout), default=dropout)
+    higher = min((one for one in _DROPOUTS if one > dropout), default=dropout)
+    width = values.get("teacher.hidden_dim", teacher.hidden_dim)
+    other_width = 64 if width >= 128 else 2 * width
+    rate = values.get("training.learning_rate", 1e-3)
+    blocks = values.get("teacher.num_blocks", teacher.num_blocks)
+    batch = values.get("training.positions_per_batch", 1024)
+    changes: list[dict[str, Any]] = [
+        {},
+        {"teacher.dropout": lower},
+        {"teacher.hidden_dim": other_width},
+        {"training.learning_rate": 2 * rate},
+        {"teacher.name": "nextitnet"},
+        {"teacher.dropout": higher},
+        {"teacher.num_blocks": blocks + 1},
+        {"training.learning_rate": rate / 2},
+        {"training.positions_per_batch": max(64, batch // 2)},
+        {"teacher.hidden_dim": other_width, "teacher.dropout": higher},
+        {"training.positions_per_batch": 2 * batch},
+        {"teacher.name": "bert4rec"},
+    ]
+    return [
+        Candidate(_name(change), change)
+        for change in changes
+        if not set(change) & set(fixed) and all(values.get(k) != v for k, v in change.items())
+    ]
+
+
+def _name(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{setting}={value}" for setting, value in changes.items()) or "profile"
+
+
+def _changed(decisions: Sequence[Decision], changes: Any, reason: str) -> list[Decision]:
+    """Decisions with other values; a setting that is new comes last."""
+    return [
+        one.replace(value=changes[one.setting], reason=reason or one.reason)
+        if one.setting in changes
+        else one
+        for one in decisions
+    ]
+
+
+def _reason(trials: Sequence[Trial], candidates: Sequence[Candidate], best: int) -> str:
+    """The figures of a choice: the longest trials of the chosen and of what the profile says."""
+    ndcg = {trial.candidate: trial.ndcg for trial in trials if trial.ndcg is not None}
+    chosen, first = (ndcg.get(candidates[number].name) for number in (best, 0))
+    if chosen is None or first is None:
+        return "chosen by trials"
+    return f"in trials NDCG@10 {chosen:.4f} on validation, {first:.4f} by the profile"
+
+
+def _num_trial_users(train: Histories) -> int:
+    """So many users that an epoch of them is short; 0 where all are."""
+    num_positions = int(np.maximum(train.lengths - 1, 0).sum())
+    if num_positions <= _TRIAL_POSITIONS:
+        return 0
+    return max(1, round(train.num_users * _TRIAL_POSITIONS / num_positions))

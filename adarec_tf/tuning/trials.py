@@ -1,0 +1,194 @@
+"""Short trainings that decide between teachers, by KerasTuner: successive halving on epochs.
+
+KerasTuner keeps the trials, goes on after a kill, and counts a trial that raises as lost. The
+candidates, how they are halved and what a trial measures are ours.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras_tuner
+import numpy as np
+from keras_tuner.engine import base_tuner
+
+from adarec_tf.config.recipe import Trial
+
+_OBJECTIVE = keras_tuner.Objective("val_ndcg@10", "max")
+
+
+class Candidate(NamedTuple):
+    """Settings to try.
+
+    Attributes:
+      name: how they differ from what the scene's profile says.
+      changes: `stage.field` to value.
+    """
+
+    name: str
+    changes: Mapping[str, Any]
+
+
+class Rung(NamedTuple):
+    """A round of trials.
+
+    Attributes:
+      size: how many candidates.
+      epochs: how long each is trained, from the beginning, with a rate that falls to 0.
+    """
+
+    size: int
+    epochs: int
+
+
+def halving_rungs(num_candidates: int, max_epochs: int) -> list[Rung]:
+    """The rounds: all candidates for an eighth of the epochs, the best third for three times that.
+
+    Args:
+      num_candidates: how many there are.
+      max_epochs: of the training that the trials are for.
+
+    >>> halving_rungs(6, 24)
+    [Rung(size=6, epochs=3), Rung(size=2, epochs=9)]
+    """
+    epochs = max(2, max_epochs // 8)
+    return [Rung(num_candidates, epochs), Rung(max(2, num_candidates // 3), 3 * epochs)]
+
+
+class SuccessiveHalving(keras_tuner.Oracle):
+    """Hands out the candidates in their order, and those that were best again, for longer.
+
+    Hyperband of KerasTuner draws its candidates at random; here the first is what the scene's
+    profile says, and each other changes one thing.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], rungs: Sequence[Rung], seed: int) -> None:
+        """Creates the oracle.
+
+        Args:
+          candidates: the first one is what stays where no other is clearly better.
+          rungs: the rounds; the first has all candidates.
+          seed: of KerasTuner, which draws nothing here.
+        """
+        super().__init__(
+            objective=_OBJECTIVE,
+            max_trials=sum(rung.size for rung in rungs),
+            seed=seed,
+            max_consecutive_failed_trials=sum(rung.size for rung in rungs) + 1,
+        )
+        self._candidates, self._rungs = candidates, rungs
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """What KerasTuner runs next.
+
+        Args:
+          trial_id: the number of the trial.
+        """
+        place, first = int(trial_id), 0
+        for number, rung in enumerate(self._rungs):
+            if place < first + rung.size:
+                chosen = self._chosen(number, place - first)
+                break
+            first += rung.size
+        if chosen is None:
+            return {"status": "STOPPED"}
+        values = {"candidate": chosen, "epochs": self._rungs[number].epochs, "rung": number}
+        return {"status": "RUNNING", "values": values}
+
+    def finished(self, rung: int) -> list[keras_tuner.engine.trial.Trial]:
+        """The trials of a round that gave a figure, the best first.
+
+        Args:
+          rung: from 0.
+        """
+        trials = [
+            trial
+            for trial in self.trials.values()
+            if trial.hyperparameters.values["rung"] == rung and trial.score is not None
+        ]
+        return sorted(trials, key=lambda trial: -trial.score)
+
+    def _chosen(self, rung: int, place: int) -> int | None:
+        """The candidate of a place in a round; None where too few came through the round before."""
+        if rung == 0:
+            return place
+        best = [trial.hyperparameters.values["candidate"] for trial in self.finished(rung - 1)]
+        return best[place] if place < len(best) else None
+
+
+class Trials(base_tuner.BaseTuner):
+    """Runs the trials."""
+
+    def __init__(
+        self, oracle: SuccessiveHalving, directory: str, train: Callable[[int, int, str], float]
+    ) -> None:
+        """Creates the tuner.
+
+        Args:
+          oracle: says what is tried.
+          directory: where the trials are kept; a search that was killed goes on from it.
+          train: candidate, epochs and a folder for checkpoints, to NDCG@10 on validation.
+        """
+        super().__init__(oracle, directory=directory, project_name="trials", overwrite=False)
+        self._train = train
+
+    def run_trial(self, trial: keras_tuner.engine.trial.Trial) -> dict[str, float]:
+        """Trains one candidate.
+
+        Args:
+          trial: of the oracle.
+        """
+        values = trial.hyperparameters.values
+        folder = os.path.join(self.get_trial_dir(trial.trial_id), "checkpoints")
+        start = time.monotonic()
+        ndcg = self._train(values["candidate"], values["epochs"], folder)
+        return {_OBJECTIVE.name: ndcg, "seconds": time.monotonic() - start}
+
+
+def run_trials(
+    candidates: Sequence[Candidate],
+    rungs: Sequence[Rung],
+    train: Callable[[int, int, str], float],
+    *,
+    directory: str,
+    seed: int,
+    margin: float,
+) -> tuple[int, list[Trial]]:
+    """Tries candidates by successive halving.
+
+    Args:
+      candidates: the first is what stays where no other is clearly better.
+      rungs: the rounds.
+      train: candidate, epochs and a folder for checkpoints, to NDCG@10 on validation.
+      directory: where the trials are kept; a search that was killed goes on from it.
+      seed: of KerasTuner.
+      margin: how many times as good as the first another has to be.
+
+    Returns:
+      The number of the candidate that is best in the last round, and all trials.
+    """
+    oracle = SuccessiveHalving(candidates, rungs, seed)
+    tuner = Trials(oracle, directory, train)
+    tuner.search(verbose=0)
+    trials = [_to_trial(trial, candidates) for _, trial in sorted(oracle.trials.items())]
+    last = oracle.finished(len(rungs) - 1) or oracle.finished(0)
+    scores = {trial.hyperparameters.values["candidate"]: trial.score for trial in last}
+    if not scores:
+        return 0, trials
+    best = max(scores, key=lambda candidate: scores[candidate])
+    is_better = scores[best] > margin * scores.get(0, 0.0)
+    return (best if is_better else 0), trials
+
+
+def _to_trial(trial: keras_tuner.engine.trial.Trial, candidates: Sequence[Candidate]) -> Trial:
+    values = trial.hyperparameters.values
+    score = trial.score if trial.score is None or math.isfinite(trial.score) else None
+    seconds = trial.metrics.get_best_value("seconds") if score is not None else 0.0
+    return Trial(
+        candidate=candidates[values["candidate"]].name,
+        epochs=values["epochs"],
+        ndcg=None if score is None else float(np.round(score, 6)),
+        seconds=round(float(seconds or 0.0), 1),
+    )
