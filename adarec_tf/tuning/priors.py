@@ -9,16 +9,14 @@ from adarec_tf.config.recipe import Decision, Effort, SceneProfile
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 
-# Items of a history, on average, from which on depth and width pay.
+# Items of a history, on average, from which on depth and width pay, where there are many.
 LONG_HISTORY = 50
 # Training positions up to which a scene overfits before it learns, and two teachers cost little.
 SMALL_SCENE = 200_000
 # Training positions an item from which on an item is known well.
 DENSE_ITEM = 50
-# Items above which the logits of all of them cost most of a step.
-LARGE_CATALOG = 20_000
-# Items up to which the student sees the teacher's score of each.
-SMALL_CATALOG = 5_000
+# Items above which the logits of all of them cost most of a step, in training and distillation.
+LARGE_CATALOG = 5_000
 # Of the teacher's bundle, that a student may have.
 BUNDLE_SHARE = 0.2
 # Of the teacher's weights, that a student may have in any case.
@@ -32,8 +30,8 @@ _SEARCHED_USERS = 30_000
 
 
 def is_long(scene: SceneProfile) -> bool:
-    """Whether histories are long."""
-    return scene.mean_length >= LONG_HISTORY
+    """Whether histories are long, and enough for a deep model to learn from."""
+    return scene.mean_length >= LONG_HISTORY and not is_small(scene)
 
 
 def is_small(scene: SceneProfile) -> bool:
@@ -61,7 +59,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     items = f"{scene.num_items:,} items"
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     dropout = 0.2 if dense else 0.5 if small else 0.3
-    batch = 2048 if long and not small else _power_of_two(scene.num_positions / 1000, 128, 1024)
+    batch = 2048 if long else _power_of_two(scene.num_positions / 1000, 128, 1024)
     epochs = 24 if long or small else 12
     sampled = scene.num_items > LARGE_CATALOG
     num_teachers = (2 if small else 1) + (effort == "thorough") - (effort == "quick" and small)
@@ -69,13 +67,13 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
         Decision(setting=setting, value=value, reason=reason)
         for setting, value, reason in (
             ("teacher.name", "sasrec", "best or near the best on every scene measured"),
-            ("teacher.hidden_dim", 128 if long and not small else 64, f"{history}, {positions}"),
-            ("teacher.num_blocks", 3 if long and not small else 2, f"{history}, {positions}"),
+            ("teacher.hidden_dim", 128 if long else 64, f"{history}, {positions}"),
+            ("teacher.num_blocks", 3 if long else 2, f"{history}, {positions}"),
             ("teacher.feed_forward_dim", 256, "wider layers were not better"),
             ("teacher.dropout", dropout, f"{an_item}, {positions}"),
             ("training.loss", "sampled_softmax" if sampled else "softmax", items),
             ("training.positions_per_batch", batch, positions),
-            ("training.learning_rate", 2e-3 if batch == 1024 else 1e-3, f"batches of {batch}"),
+            ("training.learning_rate", 2e-3 if sampled else 1e-3, items),
             ("training.weight_decay", 0.05 if small and not dense else 0.0, an_item),
             ("training.max_epochs", _scaled(epochs, effort), f"{positions}, effort {effort}"),
             ("training.patience", 5, "the rate falls until the last epoch"),
@@ -105,7 +103,7 @@ def student_decisions(
     long, small = is_long(scene), is_small(scene)
     max_bytes = student_bytes(scene, teacher, budget)
     width = _student_width(scene, teacher, max_bytes)
-    all_items = scene.num_items <= SMALL_CATALOG
+    sampled = scene.num_items > LARGE_CATALOG
     batch = min(2048, 2 * training.positions_per_batch)
     epochs = 20 if long else 24 if small else 12
     share = f"the bundle may have {max_bytes:,} bytes of weights"
@@ -129,7 +127,7 @@ def student_decisions(
             ("distillation.kd_weight", 1.0 if small else 0.9, f"{scene.num_positions:,} positions"),
             ("distillation.embedding_weight", 0.0, "the student begins with the teacher's table"),
             ("distillation.initial_table", "teacher", "it is most of what a teacher knows"),
-            ("distillation.logits_items", "all" if all_items else "sampled", items),
+            ("distillation.logits_items", "sampled" if sampled else "all", items),
             ("distillation.positions_per_batch", batch, "twice the teacher's"),
             ("distillation.learning_rate", 4e-3, "the table is learnt already"),
             ("distillation.max_epochs", _scaled(epochs, effort), f"effort {effort}"),
