@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from adarec_tf.config.extras import require_extra
 from adarec_tf.config.pipeline import PipelineConfig
-from pipeline.scene_data import check_data_path
+from pipeline.scene_data import check_log
 from pipeline.screen import STAGES, Screen, redirected_output, root_cause
 from pipeline.workdir import Workdir
 
@@ -79,7 +79,7 @@ def run_pipeline(
       RunInterruptedError: SIGINT or SIGTERM arrived.
     """
     require_extra("pipeline", "tfx", "apache_beam")
-    spans = check_data_path(config.scene, data_path, config.spans)
+    spans = check_log(config, data_path)
     if search_again and not warm_start:
         raise ValueError(
             "--search-again should come with --warm-start: other runs search anyway. "

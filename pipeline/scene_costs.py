@@ -11,7 +11,7 @@ from adarec_tf.data.dataset import Dataset
 from adarec_tf.export.profile import count_costs, measure_latencies
 from adarec_tf.models.students.cost_table import CostTable
 from adarec_tf.models.teachers import build_teacher
-from pipeline.scene_data import check_data_path, locate_data
+from pipeline.scene_data import check_log, locate_data
 
 
 def measure_scene_costs(
@@ -37,7 +37,7 @@ def measure_scene_costs(
 
 
 def _count_items(config: PipelineConfig, data_path: str | os.PathLike[str] | None) -> int:
-    check_data_path(config.scene, data_path, config.spans)
+    check_log(config, data_path)
     with tempfile.TemporaryDirectory() as folder:
         path = locate_data(config.scene, data_path, Path(folder))
         return Dataset.from_config(path, config.data, config.spans).num_items

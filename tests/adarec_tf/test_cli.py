@@ -44,24 +44,49 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[PipelineConfig, Path | N
     return calls
 
 
-@pytest.mark.parametrize(
-    "command", [["--help"], ["run", "--help"], ["serve", "--help"], ["--version"]]
-)
-def test_help_does_not_wait_for_tensorflow(command: Sequence[str]) -> None:
+def run_without_tensorflow(*command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in a process of its own, which must not import anything slow."""
     code = (
         "import sys\nfrom adarec_tf.cli import main\n"
         "try:\n    main(sys.argv[1:])\n"
-        "finally:\n    assert not {'tensorflow', 'tfx', 'keras'} & set(sys.modules)"
+        "finally:\n    assert not {'tensorflow', 'tfx', 'apache_beam', 'keras'} & set(sys.modules)"
     )
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", code, *command],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    "command", [["--help"], ["run", "--help"], ["serve", "--help"], ["--version"]]
+)
+def test_help_does_not_wait_for_tensorflow(command: Sequence[str]) -> None:
+    done = run_without_tensorflow(*command)
     assert done.returncode == 0, done.stderr
     assert "Usage:" in done.stdout or done.stdout == f"adarec, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--user-column", "who"], "should have one column `who`. Received the columns: user_id,"),
+        ([], "line 2: `timestamp` should be a number"),
+        (["--set", "data.epochs=3"], "`data.epochs` should be a setting of the run"),
+    ],
+)
+def test_a_mistake_in_a_run_does_not_wait_for_tensorflow(
+    tmp_path: Path, arguments: Sequence[str], message: str
+) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item_id,timestamp\nu,i,yesterday\n")
+    done = run_without_tensorflow("run", "--data", "log.csv", *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_run_without_arguments_is_the_sample_scene(
@@ -97,7 +122,7 @@ def test_run_passes_on_columns_seed_and_settings(
     [
         (["run", "--scene", "nope"], "The scene should be one of beauty"),
         (["run", "--scene", "beauty"], "'beauty' should have its log given with --data"),
-        (["run", "--data", "gone.csv"], "--data should be an existing file or folder"),
+        (["run", "--data", "gone.csv"], "gone.csv should be a file or a folder"),
         (["run", "--set", "training.epochs=3"], "here one of learning_rate, loss, max_epochs"),
         (
             ["run", "--set", "training.max_epochs=0"],

@@ -101,6 +101,6 @@ def test_a_stopped_run_says_that_it_can_go_on(
 
 
 def test_nothing_is_made_for_data_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="existing file or folder"):
+    with pytest.raises(ValueError, match="should be a file or a folder"):
         run_pipeline(CONFIG, tmp_path / "gone.csv", tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -8,6 +8,7 @@ Whatever is wrong with a log is one `InteractionsError` that names the file and 
 Blocks are checked by Arrow's kernels; only a block found bad is looked at row by row.
 """
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,6 +67,7 @@ def inspect_log(
     sources: Sequence[Source],
     columns: InteractionColumns = DEFAULT_COLUMNS,
     block_bytes: int = _BLOCK_BYTES,
+    max_blocks: int | None = None,
 ) -> LogSummary:
     """Reads a whole log once to check every row, so that nothing is written from a bad log.
 
@@ -73,6 +75,7 @@ def inspect_log(
       sources: files from `list_input_files`, or tables.
       columns: the names of the columns.
       block_bytes: how much of a text file to hold in memory at once.
+      max_blocks: of each source, for a look at its first rows only; None: all.
 
     Returns:
       The number of rows, of all and of each event type, the time scale, which must be the same for
@@ -86,7 +89,8 @@ def inspect_log(
     earliest, latest = (math.inf, ""), (-math.inf, "")
     event_counts = Counter[str]()
     for source in sources:
-        for block in _checked_blocks(source, columns, block_bytes):
+        blocks = _checked_blocks(source, columns, block_bytes)
+        for block in itertools.islice(blocks, max_blocks):
             times = block["timestamp"]
             num_interactions += len(times)
             has_fractions = has_fractions or pa.types.is_floating(times.type)

@@ -155,6 +155,11 @@ def read_blocks(
     return _read_text(source, columns, block_bytes)
 
 
+def needs_tensorflow(source: Source) -> bool:
+    """Whether reading a source imports TensorFlow, which takes its time."""
+    return not isinstance(source, pa.Table) and _extension(source) in _RECORDS
+
+
 def place_of_row(source: Source, row: int) -> str:
     """Where to find a row: the source, and `line 7` of a text file or `row 6`.
 
@@ -187,9 +192,9 @@ def _check_columns(name: str, found: Sequence[str], columns: InteractionColumns)
     for part, column in columns._asdict().items():
         if column and found.count(column) != 1:
             raise InteractionsError(
-                f"{name} should have one column `{column}`; `{part}` (in a run, "
-                f"`data.{part}_column`) says if it has another name. "
-                f"Received the columns: {', '.join(map(str, found))}."
+                f"{name} should have one column `{column}`. Received the columns: "
+                f"{', '.join(map(str, found))}; `--{part}-column` (`data.{part}_column`; in "
+                f"Python, `{part}`) names another."
             )
 
 

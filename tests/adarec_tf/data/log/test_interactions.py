@@ -95,6 +95,20 @@ def test_seconds_beside_milliseconds_are_refused_with_their_files(tmp_path: Path
     assert inspect_log([str(milliseconds)]).num_interactions == 1
 
 
+def test_a_first_look_is_at_the_first_blocks_of_every_source(tmp_path: Path) -> None:
+    rows = "".join(f"user{n},item{n},{n}\n" for n in range(100))
+    for name in ("a.csv", "b.csv"):
+        write(tmp_path / name, HEADER + rows + "u,i,zzz\n")
+    sources = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
+    one, two = (inspect_log(sources[:1], block_bytes=256, max_blocks=number) for number in (1, 2))
+    assert 0 < one.num_interactions < two.num_interactions < 100
+    assert inspect_log(sources, block_bytes=256, max_blocks=1).num_interactions == (
+        2 * one.num_interactions
+    )
+    with pytest.raises(InteractionsError, match=r"line 102: `timestamp` should be a number"):
+        inspect_log(sources, block_bytes=256)
+
+
 @pytest.mark.parametrize("block_bytes", [64, 1 << 20])
 def test_blocks_do_not_change_the_rows(tmp_path: Path, block_bytes: int) -> None:
     text = HEADER + "".join(f"user{n % 7},item{n % 11},{n}\n" for n in range(100))
