@@ -7,8 +7,8 @@ from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
 from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.search import split_number
 from adarec_tf.data.log.readers import InteractionColumns
-from adarec_tf.models.students.genotype import split_number
 from components.beam_arguments import DEFAULT_ARGUMENTS
 from components.checkpoints import file_fingerprint
 from components.interactions_gen import SPLIT, InteractionsGen, interactions_gen

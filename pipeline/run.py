@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from adarec_tf.config.extras import require_extra
 from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.search import find_cost_table, find_genotype
 from pipeline.scene_data import check_log
 from pipeline.screen import STAGES, Screen, redirected_output, root_cause
 from pipeline.workdir import Workdir
@@ -74,11 +75,16 @@ def run_pipeline(
 
     Raises:
       MissingExtraError: TFX is not installed.
-      ValueError: there is no data, or the folder cannot be used.
+      ValueError: there is no log or a bad one, a file of a setting is not there, or the folder
+        cannot be used.
       RunFailedError: a stage failed.
       RunInterruptedError: SIGINT or SIGTERM arrived.
     """
     require_extra("pipeline", "tfx", "apache_beam")
+    if config.search.cost_table:
+        find_cost_table(config.search.cost_table)
+    if config.search.genotype:
+        find_genotype(config.search.genotype)
     spans = check_log(config, data_path)
     if search_again and not warm_start:
         raise ValueError(

@@ -1,5 +1,6 @@
 """How a student's architecture is searched."""
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
@@ -120,3 +121,40 @@ class Budget(Config):
             "max_macs": self.macs,
             "max_parameters": self.parameters,
         }
+
+
+def find_cost_table(given: str) -> Path:
+    """The file that `search.cost_table` names.
+
+    Raises:
+      ValueError: it is not there.
+    """
+    if not Path(given).is_file():
+        raise ValueError(
+            f"`search.cost_table` should be a file that `adarec profile` wrote. Received: {given}."
+        )
+    return Path(given)
+
+
+def find_genotype(given: str) -> tuple[Path, int]:
+    """The file that `search.genotype` names, and the number behind it.
+
+    Raises:
+      ValueError: the file is not there.
+    """
+    path, number = split_number(given)
+    if not Path(path).is_file():
+        raise ValueError(f"`search.genotype` should be an existing file. Received: {given}.")
+    return Path(path), number
+
+
+def split_number(given: str) -> tuple[str, int]:
+    """The path and the number of `FILE:NUMBER`, which is 0 where there is none.
+
+    >>> split_number("front.json:2")
+    ('front.json', 2)
+    >>> split_number("genotype.json")
+    ('genotype.json', 0)
+    """
+    path, _, number = given.rpartition(":")
+    return (path, int(number)) if path and number.isdecimal() else (given, 0)

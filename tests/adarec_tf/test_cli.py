@@ -75,6 +75,7 @@ def test_help_does_not_wait_for_tensorflow(command: Sequence[str]) -> None:
         (["--user-column", "who"], "should have one column `who`. Received the columns: user_id,"),
         ([], "line 2: `timestamp` should be a number"),
         (["--set", "data.epochs=3"], "`data.epochs` should be a setting of the run"),
+        (["--set", "search.genotype=gone"], "`search.genotype` should be an existing file"),
     ],
 )
 def test_a_mistake_in_a_run_does_not_wait_for_tensorflow(

@@ -66,9 +66,18 @@ def test_a_failure_names_the_stage_the_cause_and_the_log(
 @pytest.mark.parametrize("setting", ["cost_table", "genotype"])
 def test_a_missing_file_is_known_before_anything_runs(setting: str, tmp_path: Path) -> None:
     config = CONFIG.override([f"search.{setting}=gone.json"])
-    with pytest.raises(RunFailedError, match=rf"`search.{setting}` should be .*file.* gone.json"):
-        run_pipeline(config, None, tmp_path)
-    assert not (tmp_path / "metadata.sqlite").exists()
+    with pytest.raises(ValueError, match=rf"`search.{setting}` should be .*file.* gone.json"):
+        run_pipeline(config, None, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("setting", ["cost_table", "genotype"])
+def test_a_broken_file_is_known_before_anything_runs(setting: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    config = CONFIG.override([f"search.{setting}={tmp_path}/broken.json"])
+    with pytest.raises(RunFailedError, match=r" should be (a JSON file|what `adarec profile`)"):
+        run_pipeline(config, None, tmp_path / "run")
+    assert not (tmp_path / "run" / "metadata.sqlite").exists()
 
 
 def test_a_wrong_beam_argument_is_known_before_anything_runs(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import PositiveInt
 
 from adarec_tf.config.base import Config
+from adarec_tf.config.search import find_cost_table
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.students.primitives import PRIMITIVES
@@ -196,11 +197,7 @@ def read_cost_table(path: str) -> CostTable:
     Raises:
       ValueError: there is no such file, or it is not a table of this version.
     """
-    if not Path(path).is_file():
-        raise ValueError(
-            f"`search.cost_table` should be a file that `adarec profile` wrote. Received: {path}."
-        )
-    return CostTable.from_json(Path(path).read_text())
+    return CostTable.from_json(find_cost_table(path).read_text())
 
 
 _WHOLE_COSTS = ("cell", "rest", "teacher", "teacher_encoder")

@@ -7,9 +7,9 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from adarec_tf.config.search import find_genotype, split_number
 from adarec_tf.models.students.primitives import NONE, PRIMITIVES, SKIP
 
 _FORMAT_VERSION = 1
@@ -195,11 +195,9 @@ def read_genotype(given: str) -> Genotype:
     Raises:
       ValueError: there is no such file, it holds no genotype, or no student of that number.
     """
-    path, number = split_number(given)
-    if not Path(path).is_file():
-        raise ValueError(f"`search.genotype` should be an existing file. Received: {given}.")
+    path, number = find_genotype(given)
     try:
-        values = json.loads(Path(path).read_text("utf-8"))
+        values = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(
             f"`search.genotype` should be a JSON file. Received: {given} ({error})."
@@ -212,18 +210,6 @@ def read_genotype(given: str) -> Genotype:
             "is none."
         )
     return Genotype.from_dict(values)
-
-
-def split_number(given: str) -> tuple[str, int]:
-    """The path and the number of `FILE:NUMBER`, which is 0 where there is none.
-
-    >>> split_number("front.json:2")
-    ('front.json', 2)
-    >>> split_number("genotype.json")
-    ('genotype.json', 0)
-    """
-    path, _, number = given.rpartition(":")
-    return (path, int(number)) if path and number.isdecimal() else (given, 0)
 
 
 def _student_of(students: Sequence[Any], number: int, given: str) -> Any:
