@@ -4,6 +4,7 @@ KerasTuner keeps the trials, goes on after a kill, and counts a trial that raise
 candidates, how they are halved and what a trial measures are ours.
 """
 
+import logging
 import math
 import os
 import time
@@ -15,6 +16,8 @@ import numpy as np
 from keras_tuner.engine import base_tuner
 
 from adarec_tf.config.recipe import Trial
+
+logger = logging.getLogger(__name__)
 
 _OBJECTIVE = keras_tuner.Objective("val_ndcg@10", "max")
 
@@ -146,6 +149,16 @@ class Trials(base_tuner.BaseTuner):
         ndcg = self._train(values["candidate"], values["epochs"], folder)
         return {_OBJECTIVE.name: ndcg, "seconds": time.monotonic() - start}
 
+    def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
+        """Says why a trial was lost.
+
+        Args:
+          trial: finished or lost.
+        """
+        if trial.message:
+            logger.warning("A trial was lost: %s", trial.message)
+        super().on_trial_end(trial)
+
 
 def run_trials(
     candidates: Sequence[Candidate],
@@ -168,15 +181,20 @@ def run_trials(
 
     Returns:
       The number of the candidate that is best in the last round, and all trials.
+
+    Raises:
+      ValueError: every trial failed.
     """
     oracle = SuccessiveHalving(candidates, rungs, seed)
     tuner = Trials(oracle, directory, train)
-    tuner.search(verbose=0)
+    oracle.verbose = 0
+    tuner.search()
     trials = [_to_trial(trial, candidates) for _, trial in sorted(oracle.trials.items())]
     last = oracle.finished(len(rungs) - 1) or oracle.finished(0)
     scores = {trial.hyperparameters.values["candidate"]: trial.score for trial in last}
     if not scores:
-        return 0, trials
+        reasons = [trial.message.strip().rpartition("\n")[2] for trial in oracle.trials.values()]
+        raise ValueError(f"One trial should succeed at least. Received: {reasons[-1]}")
     best = max(scores, key=lambda candidate: scores[candidate])
     is_better = scores[best] > margin * scores.get(0, 0.0)
     return (best if is_better else 0), trials

@@ -1,8 +1,10 @@
 """Runs the whole pipeline on a scene, and stores what it found with how and where it was found.
 
-    python tests/benchmarks/run_scene.py --scene beauty --data interactions.csv.gz
+    python tests/benchmarks/run_scene.py --name beauty_standard --data interactions.csv.gz
 
-writes `tests/benchmarks/results/scene_<scene>.json` and prints the rows that stand in the docs.
+runs `adarec run --data interactions.csv.gz` and writes what came out, the recipe included, to
+`tests/benchmarks/results/scene_<name>.json`. Options after `--` are those of `adarec run`, such as
+`-- --effort quick`. `--workdir` keeps the run, which then continues where it was interrupted.
 """
 
 import argparse
@@ -26,25 +28,30 @@ _KEPT = (
 )
 
 
-def run_scene(scene: str, data: str | None, workdir: Path) -> dict[str, Any]:
-    """Runs `adarec run` from nothing; raises if it fails."""
-    arguments = ["run", "--scene", scene, *(["--data", data] if data else [])]
+def run_scene(data: str | None, options: list[str], workdir: Path) -> dict[str, Any]:
+    """Runs `adarec run`; raises if it fails.
+
+    Args:
+      data: the log; None for a scene that is generated.
+      options: of `adarec run`.
+      workdir: of the run.
+    """
     start = time.monotonic()
     subprocess.run(
-        [sys.executable, "-m", "adarec_tf", *arguments, "--workdir", str(workdir)],
+        [
+            *(sys.executable, "-m", "adarec_tf", "run", *(["--data", data] if data else [])),
+            *(*options, "--workdir", str(workdir)),
+        ],
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     wall_s = time.monotonic() - start
-    config = json.loads((workdir / "config.json").read_text())
-    del config["data_path"]  # of this machine alone
     result = json.loads((workdir / "result.json").read_text())
-    names = [f"<log>/{Path(data).name}"] if data else []
-    shown = ["run", "--scene", scene, *(["--data", *names] if data else [])]
+    shown = ["--data", f"<log>/{Path(data).name}"] if data else []
     return {
-        **provenance(["adarec", *shown], ("tensorflow", "keras")),
+        **provenance(["adarec", "run", *shown, *options], ("tensorflow", "keras")),
         "wall_s": round(wall_s, 1),
-        "config": config,
+        "recipe": json.loads((workdir / "recipe.json").read_text()),
         "result": summary(result),
     }
 
@@ -68,12 +75,15 @@ def at_10(values: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Runs a scene, stores and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scene", required=True)
+    parser.add_argument("--name", required=True)
     parser.add_argument("--data")
-    options = parser.parse_args()
+    parser.add_argument("--workdir", type=Path)
+    parser.add_argument("options", nargs="*", help="of adarec run, after --")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        stored = run_scene(options.scene, options.data, Path(folder) / options.scene)
-    path = RESULTS / f"scene_{options.scene}.json"
+        workdir = given.workdir or Path(folder) / given.name
+        stored = run_scene(given.data, given.options, workdir)
+    path = RESULTS / f"scene_{given.name}.json"
     write_result(path, stored)
     print(f"{stored['command']}: {stored['wall_s']} s")
     print(markdown(scenes(path.stem, stored)))
