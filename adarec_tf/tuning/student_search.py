@@ -12,7 +12,7 @@ from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import Budget, SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.dataset import Dataset
-from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.distillation.distiller import check_same_items
 from adarec_tf.distillation.ensemble import EnsembleTeacher, as_one_teacher
 from adarec_tf.export.profile import find_costs
@@ -91,19 +91,18 @@ def search(
 def take_users(
     train: Histories, valid: Histories, num: int, seed: int
 ) -> tuple[Histories, Histories]:
-    """The histories of some users, drawn at random.
+    """The histories of the same users, drawn at random.
 
     Args:
       train: histories to learn from.
       valid: histories with targets.
-      num: how many users; 0, or more than there are: all.
+      num: how many users; 0, or as many as there are: all.
       seed: of the draw.
     """
-    if num in (0, train.num_users) or num > train.num_users:
+    taken = sample_users(train, num, seed)
+    if taken is train:
         return train, valid
-    users = np.sort(np.random.default_rng(seed).permutation(train.num_users)[:num])
-    keys = train.user_keys[users]
-    return train.take(users), valid.take(np.flatnonzero(np.isin(valid.user_keys, keys)))
+    return taken, valid.take(np.flatnonzero(np.isin(valid.user_keys, taken.user_keys)))
 
 
 def find_genotype(

@@ -73,6 +73,20 @@ def raw_histories(
     return [vocabulary.decode(histories.history(user)) for user in users]
 
 
+def sample_users(histories: Histories, num: int, seed: int = 0) -> Histories:
+    """The histories of some users, drawn at random and in their order.
+
+    Args:
+      histories: of any split.
+      num: how many; 0, or as many as there are: all.
+      seed: of the draw.
+    """
+    if num == 0 or num >= histories.num_users:
+        return histories
+    users = np.random.default_rng(seed).permutation(histories.num_users)[:num]
+    return histories.take(np.sort(users))
+
+
 def split_halves(histories: Histories) -> tuple[Histories, Histories]:
     """Halves the training users by a hash of their keys: weights learn on one, alphas on the other.
 
