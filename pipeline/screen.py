@@ -18,6 +18,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from pipeline.forecast import Forecast
+
 # The stages in order, and what each is called on the screen.
 STAGES: dict[str, str] = {
     "InteractionsGen": "Read the interactions",
@@ -63,6 +65,7 @@ class Screen(logging.Handler):
         self.running_stage: str | None = None
         self._is_cached = False
         self._started_at = 0.0
+        self._forecast = Forecast()
         self._bars = Progress(  # one at a time: of a stage, until a loop in it reports
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -89,19 +92,30 @@ class Screen(logging.Handler):
         self.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Draws a record that marks a stage, carries `progress` or a `line`; ignores all others."""
+        """Draws a record that marks a stage, carries `progress`, a `line` or a speed."""
         progress = getattr(record, "progress", None)
         if progress is not None:
             self._show_progress(record.levelno, *progress)
         elif hasattr(record, "line"):
             self.say(f"       {record.line}")
+        elif hasattr(record, "plan"):
+            self._forecast.plan(record.plan)
+        elif hasattr(record, "speed"):
+            self._forecast.measure(self.running_stage or "", record.speed)
+            self._say_forecast()
         elif record.msg == STAGE_STARTED:
             self._start_stage(*record.args)  # type: ignore[misc]
         elif record.msg == STAGE_CACHED:
             self._is_cached = True
         elif record.msg == STAGE_FINISHED:
             self.end_stage("cached" if self._is_cached else "done")
+            self._forecast.finish(self.running_stage or "")
             self.running_stage = None
+
+    def _say_forecast(self) -> None:
+        line = self._forecast.line()
+        if line is not None:
+            self.say(f"       {line}")
 
     def end_stage(self, outcome: str) -> None:
         """Draws the line of the running stage, if there is one; `running_stage` still names it.

@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -11,6 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.data.batches import Batch, count_batches, rows_of_replica
+
+logger = logging.getLogger(__name__)
+
+_SECONDS_OF_SPEED = 5.0  # after which the speed is told
 
 IDS = tf.TensorSpec([None, None], tf.int64)  # [B, L]
 
@@ -52,6 +57,8 @@ class EpochFeed(keras.callbacks.Callback):
         self._sizes: collections.deque[int] = collections.deque()
         self._num_positions = 0
         self._start = self._stop = 0.0
+        self._traced = (0.0, 0)
+        self._is_speed_told = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Notes the epoch that is the first, and starts the clock.
@@ -66,13 +73,20 @@ class EpochFeed(keras.callbacks.Callback):
         self._start, self._stop = time.monotonic(), 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Counts the positions of a step.
+        """Counts the positions of a step, and logs the speed of the first ones.
 
         Args:
-          batch: not read.
+          batch: from 0.
           logs: not read.
         """
         self._num_positions += self._sizes.popleft()
+        if batch == 0:  # in which Keras traces the step
+            self._traced = (time.monotonic(), self._num_positions)
+        seconds = time.monotonic() - self._traced[0]
+        if seconds > _SECONDS_OF_SPEED and not self._is_speed_told:
+            self._is_speed_told = True
+            speed = (self._num_positions - self._traced[1]) / seconds
+            logger.debug("%.0f positions/s", speed, extra={"speed": speed})
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Stops the clock."""

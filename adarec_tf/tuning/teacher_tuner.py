@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.config.recipe import (
     Decision,
     Effort,
     Recipe,
+    SceneProfile,
     Trial,
     apply_decisions,
 )
+from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.histories.histories import Histories
@@ -27,7 +30,7 @@ from adarec_tf.training.train_teacher import train_teacher
 from adarec_tf.tuning.priors import student_decisions, teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
 from adarec_tf.tuning.student_search import take_users
-from adarec_tf.tuning.trials import Candidate, halving_rungs, run_trials
+from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +77,13 @@ def find_recipe(
     decisions = [one for one in teacher_decisions(scene, effort) if one.setting not in fixed]
     candidates = _candidates(decisions, fixed, teacher)[: _NUM_CANDIDATES[effort]]
     trials: list[Trial] = []
+    rungs = halving_rungs(len(candidates), _training(decisions, training).max_epochs)
+    plan = decisions + student_decisions(
+        scene, teacher, _training(decisions, training), effort, budget
+    )
+    if plan:
+        _log_plan(scene, plan, training, rungs if candidates else ())
     if candidates:
-        rungs = halving_rungs(len(candidates), _training(decisions, training).max_epochs)
         histories = take_users(train, valid, _num_trial_users(train), seed)
         num_done, num_trials = 0, sum(rung.size for rung in rungs)
 
@@ -125,6 +133,34 @@ def find_recipe(
     for decision in decisions:
         logger.info("%s", decision, extra={"line": str(decision)})
     return Recipe(effort=effort, scene=scene, decisions=tuple(decisions), trials=tuple(trials))
+
+
+def _log_plan(
+    scene: SceneProfile,
+    decisions: Sequence[Decision],
+    training: TrainingConfig,
+    rungs: Sequence[Rung],
+) -> None:
+    """Logs how many positions each stage will train on, for a forecast of the run.
+
+    Args:
+      scene: its profile.
+      decisions: of teacher and student.
+      training: as it was given.
+      rungs: the rounds of trials that are still to be run.
+    """
+    training = _training(decisions, training)
+    search = apply_decisions(decisions, "search", SearchConfig(), ())
+    distillation = apply_decisions(decisions, "distillation", DistillationConfig(), ())
+    trial_epochs = sum(rung.size * rung.epochs for rung in rungs)
+    searched = min(1.0, search.max_users / scene.num_users)
+    work = {
+        "TeacherTuner": trial_epochs * min(scene.num_positions, _TRIAL_POSITIONS),
+        "TeacherTrainer": training.num_teachers * training.max_epochs * scene.num_positions,
+        "StudentSearcher": search.max_epochs * searched * scene.num_positions,
+        "StudentDistiller": distillation.max_epochs * scene.num_positions,
+    }
+    logger.debug("plan %s", work, extra={"plan": work})
 
 
 def _training(decisions: Sequence[Decision], training: TrainingConfig) -> TrainingConfig:

@@ -1,0 +1,82 @@
+"""How long a run will take on this machine, from the speed of its first steps."""
+
+import time
+from collections.abc import Mapping
+
+# What a position costs in each loop, in units of the teacher's; measured on the stored scenes.
+WEIGHTS = {
+    "TeacherTuner": 1.0,
+    "TeacherTrainer": 1.0,
+    "StudentSearcher": 1.5,
+    "StudentDistiller": 0.7,
+}
+_NAMES = {
+    "TeacherTuner": "trials",
+    "TeacherTrainer": "teacher",
+    "StudentSearcher": "search",
+    "StudentDistiller": "distillation",
+}
+_OTHER_SECONDS = 60.0  # of everything that does not train
+_TOLD_AGAIN = 0.25  # where the remaining time differs by more from what was told
+
+
+class Forecast:
+    """The seconds that stages will take; it corrects itself as speeds are measured."""
+
+    def __init__(self) -> None:
+        self._work: dict[str, float] = {}
+        self._speed = 0.0
+        self._finished: set[str] = set()
+        self._end = 0.0
+
+    def plan(self, work: Mapping[str, float]) -> None:
+        """Takes what is to be done.
+
+        Args:
+          work: positions by stage, each as often as it is trained on.
+        """
+        self._work = dict(work)
+
+    def measure(self, stage: str, positions_per_second: float) -> None:
+        """Takes a speed.
+
+        Args:
+          stage: in which it was measured.
+          positions_per_second: of its steps.
+        """
+        self._speed = positions_per_second * WEIGHTS.get(stage, 1.0)
+
+    def finish(self, stage: str) -> None:
+        """Takes a stage as done.
+
+        Args:
+          stage: of any kind.
+        """
+        self._finished.add(stage)
+
+    def line(self) -> str | None:
+        """The remaining stages and when all is done; None where nothing new is to be said."""
+        if not self._work or not self._speed:
+            return None
+        seconds = {
+            stage: positions * WEIGHTS[stage] / self._speed
+            for stage, positions in self._work.items()
+            if stage not in self._finished and positions
+        }
+        remaining = sum(seconds.values()) + _OTHER_SECONDS
+        end = time.time() + remaining
+        if abs(end - self._end) < max(_TOLD_AGAIN * remaining, 30):
+            return None
+        self._end = end
+        parts = ", ".join(f"{_NAMES[name]} {_duration(its)}" for name, its in seconds.items())
+        return (
+            f"Forecast: {parts}; done in about {_duration(remaining)}, "
+            f"at {time.strftime('%H:%M', time.localtime(end))}."
+        )
+
+
+def _duration(seconds: float) -> str:
+    """Seconds, minutes or hours."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
