@@ -21,7 +21,7 @@ from adarec_tf.config.recipe import (
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.config.training import TrainingConfig
-from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training.callbacks import MONITOR
@@ -29,7 +29,6 @@ from adarec_tf.training.progress import Progress, log_progress
 from adarec_tf.training.train_teacher import train_teacher
 from adarec_tf.tuning.priors import student_decisions, teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
-from adarec_tf.tuning.student_search import take_users
 from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
 
 logger = logging.getLogger(__name__)
@@ -84,7 +83,8 @@ def find_recipe(
     if plan:
         _log_plan(scene, plan, training, rungs if candidates else ())
     if candidates:
-        histories = take_users(train, valid, _num_trial_users(train), seed)
+        # All targets: those of the users trained on would be too few to tell candidates apart.
+        trial_train = sample_users(train, _num_trial_users(train), seed)
         num_done, num_trials = 0, sum(rung.size for rung in rungs)
 
         def train_candidate(number: int, epochs: int, folder: str) -> float:
@@ -98,7 +98,8 @@ def find_recipe(
             )
             records = train_teacher(
                 model,
-                *histories,
+                trial_train,
+                valid,
                 _training(tried, training).replace(max_epochs=epochs),
                 seen=statistics.seen,
                 seed=seed,
