@@ -1,22 +1,32 @@
 """Where the raw log of a scene comes from: a file the user has, or a generator."""
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import pyarrow as pa
 
 from adarec_tf.config.data import DataConfig
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.spans import SpansConfig
 from adarec_tf.data.histories.sessions import check_time_unit
-from adarec_tf.data.log.built_in import write_sample_scene
+from adarec_tf.data.log.built_in import (
+    generate_habits_scene,
+    generate_sample_scene,
+    generate_sessions_scene,
+    write_scene,
+)
 from adarec_tf.data.log.interactions import inspect_log
 from adarec_tf.data.log.readers import InteractionColumns, list_input_files, needs_tensorflow
 from adarec_tf.data.log.spans import choose_spans, describe_spans, is_span_pattern
 
-# Scenes that need no file, and the arguments of the generator.
-GENERATED_SCENES: dict[str, dict[str, int]] = {
-    "sample": {},
-    "smoke": {"num_users": 200, "num_items": 150},
+# Scenes that need no file, and their generators.
+GENERATED_SCENES: dict[str, Callable[[], pa.Table]] = {
+    "sample": generate_sample_scene,
+    "smoke": functools.partial(generate_sample_scene, num_users=200, num_items=150),
+    "habits": generate_habits_scene,
+    "sessions": generate_sessions_scene,
 }
 
 
@@ -83,5 +93,5 @@ def locate_data(scene: str, data_path: str | os.PathLike[str] | None, generated_
     path = generated_dir / f"{scene}.csv.gz"
     generated_dir.mkdir(parents=True, exist_ok=True)
     # Always anew: equal arguments give equal bytes, and an interrupted write is repaired.
-    write_sample_scene(str(path), **GENERATED_SCENES[scene])
+    write_scene(str(path), GENERATED_SCENES[scene]())
     return str(path)

@@ -1,5 +1,6 @@
 """The figures a student is judged by, beside its teacher's and those of the simple baselines."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.evaluation.accuracy import Accuracy, Ranked, measure_accuracy
 from adarec_tf.evaluation.baselines import BASELINES
 from adarec_tf.export.bundle import bundle_bytes
-from adarec_tf.export.latency import measure_latency
+from adarec_tf.export.latency import Latency, measure_latencies
 from adarec_tf.models.model_cost import count_parameters, encoder_macs
 from adarec_tf.models.sequence_model import SequenceModel
 
@@ -87,12 +88,11 @@ def compare_models(
     models: dict[str, Ranked] = {**BASELINES, "teacher": teacher, "student": student}
     accuracy = measure_accuracy(models, train, test, statistics=statistics, k=k)
     requests = raw_histories(test, vocabulary, num_requests)
+    bundles = {"teacher": teacher_bundle, "student": student_bundle}
+    latencies = measure_latencies(bundles, requests, k=k, num_requests=num_requests)
     costs = {
-        name: _costs(model, bundle, requests, statistics.max_length, num_requests, k)
-        for name, model, bundle in (
-            ("teacher", teacher, teacher_bundle),
-            ("student", student, student_bundle),
-        )
+        name: _costs(model, bundles[name], latencies[name], statistics.max_length)
+        for name, model in (("teacher", teacher), ("student", student))
     }
     rows = {
         name: {**row, **costs.get(name, dict.fromkeys(COST_KEYS))}
@@ -101,16 +101,8 @@ def compare_models(
     return Comparison(rows, accuracy)
 
 
-def _costs(
-    model: SequenceModel,
-    bundle: str,
-    requests: list[list[str]],
-    max_length: int,
-    num_requests: int,
-    k: int,
-) -> Row:
+def _costs(model: SequenceModel, bundle: str, latency: Latency, max_length: int) -> Row:
     parameters = count_parameters(model)
-    latency = measure_latency(bundle, requests, k=k, num_requests=num_requests)
     figures = (
         parameters.total,
         parameters.embedding,
@@ -143,10 +135,25 @@ def judge(
     )
     if teacher_ndcg == 0:
         accuracy = f"The teacher's NDCG@{k} is 0: it teaches nothing that could be kept."
-    latency_ms = student["latency_p50_ms"]
+    latency_ms, teacher_ms = student["latency_p50_ms"], teacher["latency_p50_ms"]
     is_fast = latency_ms <= config.max_latency_ms
     latency = (
         f"The student {'answers' if is_fast else 'needs too long: it answers'} in "
-        f"{latency_ms:.2f} ms at the median (at most {config.max_latency_ms:.2f} ms asked)."
+        f"{latency_ms:.2f} ms at the median (at most {config.max_latency_ms:.2f} ms asked); its "
+        f"teacher in {teacher_ms:.2f} ms."
     )
-    return Blessing(is_accurate and is_fast, (accuracy, latency))
+    size, largest = student["bundle_bytes"], _largest_bundle(teacher["bundle_bytes"], config)
+    is_small = size <= largest
+    reasons = [accuracy, latency]
+    if largest < math.inf:
+        reasons.append(
+            f"The student's bundle {'has' if is_small else 'is too large: it has'} {size:,} bytes "
+            f"(at most {int(largest):,} asked)."
+        )
+    return Blessing(is_accurate and is_fast and is_small, tuple(reasons))
+
+
+def _largest_bundle(teacher_bytes: int, config: EvaluationConfig) -> float:
+    """The bytes that a student's bundle may have."""
+    bounds = (config.max_bundle_bytes, config.max_teacher_share * teacher_bytes)
+    return min((bound for bound in bounds if bound), default=math.inf)

@@ -15,8 +15,11 @@ LONG_HISTORY = 50
 SMALL_SCENE = 200_000
 # Training positions an item from which on an item is known well.
 DENSE_ITEM = 50
-# Items above which the logits of all of them cost most of a step, in training and distillation.
-LARGE_CATALOG = 5_000
+# Items above which the logits of all of them cost most of a teacher's step; below, all of them
+# teach better: NDCG@10 .0702 against .0692 on validation, with 12,101 items.
+LARGE_CATALOG = 20_000
+# Items up to which the student learns the teacher's score of each; above, a sample teaches as well.
+SMALL_CATALOG = 5_000
 # Of the teacher's bundle, that a student may have.
 BUNDLE_SHARE = 0.2
 # Of the teacher's weights, that a student may have in any case.
@@ -59,7 +62,8 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     items = f"{scene.num_items:,} items"
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     dropout = 0.2 if dense else 0.5 if small else 0.3
-    batch = 2048 if long else _power_of_two(scene.num_positions / 1000, 128, 1024)
+    some_rows = _power_of_two(4 * min(scene.mean_length, scene.max_length), 128, 1024)
+    batch = 2048 if long else _power_of_two(scene.num_positions / 1000, some_rows, 1024)
     epochs = 24 if long or small else 12
     sampled = scene.num_items > LARGE_CATALOG
     num_teachers = (2 if small else 1) + (effort == "thorough") - (effort == "quick" and small)
@@ -103,7 +107,7 @@ def student_decisions(
     long, small = is_long(scene), is_small(scene)
     max_bytes = student_bytes(scene, teacher, budget)
     width = _student_width(scene, teacher, max_bytes)
-    sampled = scene.num_items > LARGE_CATALOG
+    sampled = scene.num_items > SMALL_CATALOG
     batch = min(2048, 2 * training.positions_per_batch)
     epochs = 20 if long else 24 if small else 12
     share = f"the bundle may have {max_bytes:,} bytes of weights"

@@ -18,9 +18,15 @@ from pipeline.configs.retailrocket import RETAILROCKET
 from pipeline.configs.sample import SAMPLE
 from pipeline.configs.smoke import SMOKE
 
+HABITS, SESSIONS = (
+    PipelineConfig(scene=name, effort="standard") for name in ("habits", "sessions")
+)
 SCENES: dict[str, PipelineConfig] = {
     config.scene: config
-    for config in (BEAUTY, ML1M, ML_LATEST_SMALL, NOWPLAYING, RETAILROCKET, SAMPLE, SMOKE)
+    for config in (
+        *(BEAUTY, HABITS, ML1M, ML_LATEST_SMALL, NOWPLAYING, RETAILROCKET, SAMPLE, SESSIONS),
+        SMOKE,
+    )
 }
 
 

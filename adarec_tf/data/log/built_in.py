@@ -1,8 +1,11 @@
-"""The generator of the built-in sample scene.
+"""The generators of the built-in scenes.
 
 The sample scene is a made-up video service, small enough to run the whole pipeline in minutes. Its
 viewers follow a few series at a time and take turns between them, so the next item depends on items
 two to five steps back: popularity tells little, the last item alone a part, the history a lot.
+
+Two others have another shape, for what decides by a scene's shape: `habits` has few items and long
+histories of repeats, `sessions` many items and short histories.
 """
 
 import csv
@@ -83,20 +86,83 @@ def generate_sample_scene(num_users: int = 3000, num_items: int = 600, seed: int
     return pa.table([users, items, np.concatenate(times)], schema=INTERACTION_SCHEMA)
 
 
-def write_sample_scene(
-    path: str, num_users: int = 3000, num_items: int = 600, seed: int = 0
-) -> None:
-    """Writes the sample scene as a `.csv.gz`; same arguments, same bytes.
+def generate_habits_scene(num_users: int = 800, num_items: int = 100, seed: int = 0) -> pa.Table:
+    """Makes a log of few items and long histories of repeats: a canteen's guests and their dishes.
+
+    A guest goes round a few dishes of his own in a fixed order. Every fifth meal is another one,
+    drawn by popularity, after which the round goes on.
+
+    >>> generate_habits_scene(num_users=2).num_columns
+    3
+
+    Args:
+      num_users: guests, with 60 to 200 interactions each.
+      num_items: dishes.
+      seed: same seed, same log.
+    """
+    generator = np.random.default_rng(seed)
+    weights = np.arange(1, num_items + 1) ** -_POPULARITY_EXPONENT
+    histories = []
+    for _ in range(num_users):
+        period, length = generator.integers(3, 9), generator.integers(60, 201)
+        own = generator.choice(num_items, period, replace=False)
+        others = generator.choice(num_items, length, p=weights / weights.sum())
+        is_own = generator.random(length) < 0.8
+        round_ = own[(np.cumsum(is_own) - 1) % period]
+        histories.append(np.where(is_own, round_, others))
+    return _to_table(histories, "guest-{:04d}", "dish-{:03d}", generator)
+
+
+def generate_sessions_scene(
+    num_users: int = 40_000, num_items: int = 50_000, seed: int = 0
+) -> pa.Table:
+    """Makes a log of many items and short histories: visits of a shop.
+
+    Items stand on shelves of ten. A visitor walks along a shelf, one item on and two items on in
+    turn, so that the next step depends on the last two items; now and then he goes over to the
+    neighboring shelf. Shelves are popular to very different degrees.
+
+    >>> generate_sessions_scene(num_users=2, num_items=100).num_columns
+    3
+
+    Args:
+      num_users: visits, of 3 to 8 interactions each.
+      num_items: items of the shop; at least 20.
+      seed: same seed, same log.
+    """
+    generator = np.random.default_rng(seed)
+    num_shelves = num_items // 10
+    weights = generator.permutation(np.arange(1, num_shelves + 1) ** -_POPULARITY_EXPONENT)
+    shelves = generator.choice(num_shelves, num_users, p=weights / weights.sum())
+    histories = []
+    for shelf in shelves:
+        length = generator.integers(3, 9)
+        steps = np.resize(generator.permutation([1, 2]), length)
+        places = (generator.integers(10) + np.cumsum(steps)) % 10
+        moves = np.cumsum(generator.random(length) < 0.1)
+        histories.append((shelf + moves) % num_shelves * 10 + places)
+    return _to_table(histories, "visit-{:05d}", "item-{:05d}", generator)
+
+
+def _to_table(
+    histories: list[np.ndarray], user: str, item: str, generator: np.random.Generator
+) -> pa.Table:
+    """Histories of item numbers as a log, with the names that the patterns give."""
+    users = [user.format(number) for number, items in enumerate(histories) for _ in items]
+    items = [item.format(number) for number in np.concatenate(histories)]
+    times = [_sample_times(len(history), generator) for history in histories]
+    return pa.table([users, items, np.concatenate(times)], schema=INTERACTION_SCHEMA)
+
+
+def write_scene(path: str, table: pa.Table) -> None:
+    """Writes a log as a `.csv.gz`; same rows, same bytes.
 
     A file that holds these bytes already is left alone: its time of change is part of cache keys.
 
     Args:
       path: the file to write.
-      num_users: viewers.
-      num_items: films and episodes in the catalog; at least 60.
-      seed: of everything random.
+      table: the log.
     """
-    table = generate_sample_scene(num_users, num_items, seed)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.schema.names)

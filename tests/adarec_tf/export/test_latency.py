@@ -1,5 +1,6 @@
 """Latency of a real bundle."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export import latency as latency_module
 from adarec_tf.export.bundle import write_bundle
-from adarec_tf.export.latency import measure_latency
+from adarec_tf.export.latency import measure_latencies, measure_latency
+from adarec_tf.export.signatures import SIGNATURE
 from tests.adarec_tf.tiny_scene import build_convolution_model
 
 NUM_ITEMS = 11
@@ -33,7 +35,8 @@ def bundle_dir(tmp_path: Path) -> str:
 def test_latency_is_the_percentiles_of_the_timed_calls_in_ms(
     bundle_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    durations_s = [1.0] * 10 + [0.002] * 99 + [0.5]  # ten of warm-up, then the hundred that count
+    warm_up = [1.0] * 5  # of each turn, twice as long before the first
+    durations_s = [*warm_up, *warm_up, *[0.002] * 50, *warm_up, *[0.002] * 49, 0.5]
     clock = []
     for duration in durations_s:
         clock += [0.0, duration]
@@ -54,3 +57,19 @@ def test_nothing_to_measure_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="at least one history"):
         measure_latency(bundle_dir, histories, k=3, num_requests=num_requests)
+
+
+def test_bundles_are_asked_in_turns(bundle_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Session:
+        def load(self, path: str) -> dict[str, Callable[[object], None]]:
+            return {SIGNATURE: lambda request: asked.append(path)}
+
+    other = f"{bundle_dir}/."
+    monkeypatch.setattr(latency_module, "TfSession", Session)
+    bundles = {"teacher": bundle_dir, "student": other}
+    latencies = measure_latencies(bundles, [["i1"]], k=3, num_requests=120)
+    assert list(latencies) == ["teacher", "student"]
+    turns = [path for path, before in zip(asked, [None, *asked], strict=False) if path != before]
+    assert turns == [bundle_dir, other] * 3

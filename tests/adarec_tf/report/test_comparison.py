@@ -104,12 +104,18 @@ def test_no_test_histories_are_refused(tmp_path: Path) -> None:
         compare(tmp_path, test=TEST.take(np.zeros(0, int)))
 
 
-def judge_figures(student_ndcg: float, latency_ms: float, teacher_ndcg: float = 0.1) -> Blessing:
+def judge_figures(
+    student_ndcg: float, latency_ms: float, teacher_ndcg: float = 0.1, **budget: float
+) -> Blessing:
     rows = {
-        "teacher": {"ndcg@10/full": teacher_ndcg, "latency_p50_ms": 9.0},
-        "student": {"ndcg@10/full": student_ndcg, "latency_p50_ms": latency_ms},
+        "teacher": {"ndcg@10/full": teacher_ndcg, "latency_p50_ms": 9.0, "bundle_bytes": 1000},
+        "student": {
+            "ndcg@10/full": student_ndcg,
+            "latency_p50_ms": latency_ms,
+            "bundle_bytes": 201,
+        },
     }
-    config = EvaluationConfig(min_teacher_ndcg_share=0.9, max_latency_ms=5.0)
+    config = EvaluationConfig(min_teacher_ndcg_share=0.9, max_latency_ms=5.0, **budget)
     return judge(rows, config)
 
 
@@ -118,7 +124,8 @@ def test_a_student_that_keeps_enough_and_is_fast_is_blessed() -> None:
     assert blessing.is_blessed
     assert blessing.reasons == (
         "The student keeps 97.1% of the teacher's NDCG@10 (at least 90.0% asked).",
-        "The student answers in 1.23 ms at the median (at most 5.00 ms asked).",
+        "The student answers in 1.23 ms at the median (at most 5.00 ms asked); its "
+        "teacher in 9.00 ms.",
     )
 
 
@@ -135,7 +142,8 @@ def test_a_slow_student_is_not_blessed() -> None:
     assert not blessing.is_blessed
     assert blessing.reasons == (
         "The student keeps 200.0% of the teacher's NDCG@10 (at least 90.0% asked).",
-        "The student needs too long: it answers in 5.01 ms at the median (at most 5.00 ms asked).",
+        "The student needs too long: it answers in 5.01 ms at the median (at most 5.00 ms asked); "
+        "its teacher in 9.00 ms.",
     )
 
 
@@ -143,3 +151,20 @@ def test_a_teacher_that_learned_nothing_blesses_no_student() -> None:
     blessing = judge_figures(0.05, 1.0, teacher_ndcg=0.0)
     assert not blessing.is_blessed
     assert "NDCG@10 is 0" in blessing.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("budget", "is_blessed", "asked"),
+    [
+        ({"max_bundle_bytes": 200}, False, "is too large: it has 201 bytes (at most 200 asked)"),
+        ({"max_bundle_bytes": 201}, True, "has 201 bytes (at most 201 asked)"),
+        ({"max_teacher_share": 0.2}, False, "is too large: it has 201 bytes (at most 200 asked)"),
+        ({"max_teacher_share": 0.3, "max_bundle_bytes": 250}, True, "(at most 250 asked)"),
+    ],
+)
+def test_a_bundle_has_to_keep_its_budget(
+    budget: dict[str, float], is_blessed: bool, asked: str
+) -> None:
+    blessing = judge_figures(0.1, 1.0, **budget)
+    assert blessing.is_blessed == is_blessed
+    assert asked in blessing.reasons[-1]

@@ -241,7 +241,7 @@ def ranking_figures(table: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
 
 
 def main() -> int:
-    from adarec_tf.data.log.built_in import write_sample_scene
+    from adarec_tf.data.log.built_in import write_scene
     from pipeline.configs import scene_config
     from pipeline.kubeflow.runner import compile_pipeline
     from pipeline.scene_data import GENERATED_SCENES
@@ -255,7 +255,7 @@ def main() -> int:
     volume = folder / "volume"
     (volume / "data").mkdir(parents=True)
     log = str(volume / "data" / f"{options.scene}.csv.gz")
-    write_sample_scene(log, **GENERATED_SCENES[options.scene])
+    write_scene(log, GENERATED_SCENES[options.scene]())
     compiled = folder / "pipeline.yaml"
     compile_pipeline(scene_config(options.scene), compiled, root=str(volume), data_path=log)
     emulator = Emulator(compiled, folder)

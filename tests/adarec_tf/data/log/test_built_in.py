@@ -4,7 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adarec_tf.data.log.built_in import generate_sample_scene, write_sample_scene
+from adarec_tf.data.dataset import Dataset
+from adarec_tf.data.log.built_in import (
+    generate_habits_scene,
+    generate_sample_scene,
+    generate_sessions_scene,
+    write_scene,
+)
 from adarec_tf.data.log.interactions import inspect_log
 
 
@@ -20,7 +26,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     contents = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         path = tmp_path / f"{name}.csv.gz"
-        write_sample_scene(str(path), num_users=30, num_items=60, seed=seed)
+        write_scene(str(path), generate_sample_scene(30, 60, seed))
         contents.append(path.read_bytes())
     assert contents[0] == contents[1] != contents[2]
     assert contents[0][4:8] == bytes(4), "the gzip header should hold no time of writing"
@@ -29,12 +35,12 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_an_equal_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "sample.csv.gz"
-    write_sample_scene(str(path), num_users=5, num_items=60)
+    write_scene(str(path), generate_sample_scene(5, 60))
     before = path.stat().st_mtime_ns
-    write_sample_scene(str(path), num_users=5, num_items=60)
+    write_scene(str(path), generate_sample_scene(5, 60))
     assert path.stat().st_mtime_ns == before
     path.write_bytes(b"interrupted")
-    write_sample_scene(str(path), num_users=5, num_items=60)
+    write_scene(str(path), generate_sample_scene(5, 60))
     assert inspect_log([str(path)]).num_interactions > 0
 
 
@@ -87,3 +93,15 @@ def test_too_small_a_scene_is_refused() -> None:
         generate_sample_scene(num_items=59)
     with pytest.raises(ValueError, match="num_users=0"):
         generate_sample_scene(num_users=0)
+
+
+def test_the_other_scenes_have_the_shapes_that_they_are_for() -> None:
+    habits = Dataset.from_interactions(generate_habits_scene(num_users=50))
+    assert habits.num_items <= 100
+    assert habits.statistics.repeat_share > 0.5
+    assert habits.train.lengths.mean() > 50
+    sessions = Dataset.from_interactions(generate_sessions_scene(num_users=300, num_items=5000))
+    assert sessions.num_items > 500
+    assert sessions.statistics.repeat_share == 0
+    assert sessions.train.lengths.mean() < 8
+    assert generate_sessions_scene(20, 100).equals(generate_sessions_scene(20, 100))
