@@ -28,12 +28,12 @@ _HOMES = {
     "Recommender": "export.recommender",
     "SASRec": "models.teachers.sasrec",
     "Student": "models.students.student",
-    "distill": "distillation.distiller",
+    "distill": "tuning.student",
     "evaluate": "evaluation.accuracy",
     "export": "export.recommender",
     "generate_sample_scene": "data.log.built_in",
     "load": "export.recommender",
-    "search": "tuning.student_search",
+    "search": "tuning.student",
 }
 __all__ = ["__version__", *sorted(_HOMES)]
 

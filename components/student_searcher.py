@@ -18,7 +18,7 @@ from adarec_tf.report.genotype_picture import draw_genotype
 from adarec_tf.report.search_picture import draw_search
 from adarec_tf.search.searcher import SearchResult
 from adarec_tf.training.devices import choose_strategy, is_chief
-from adarec_tf.tuning.student_search import find_genotype
+from adarec_tf.tuning.student import find_genotype
 from components import artifacts
 from components.checkpoints import resumable
 from components.model_artifact import read_teacher, teacher_files

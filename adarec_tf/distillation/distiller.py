@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.student import StudentConfig
-from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.distillation.ensemble import EnsembleTeacher, as_one_teacher
@@ -32,57 +31,6 @@ from adarec_tf.models.students import Genotype, Student, build_student
 from adarec_tf.training.callbacks import EpochRecord
 from adarec_tf.training.fit import fit
 from adarec_tf.training.warm_start import warm_start_from
-
-
-def distill(
-    teacher: keras.Model | Sequence[keras.Model],
-    genotype: Genotype,
-    dataset: Dataset,
-    *,
-    student: StudentConfig | None = None,
-    config: DistillationConfig | None = None,
-    seed: int = 0,
-    checkpoint_dir: str | None = None,
-    log_dir: str | None = None,
-) -> Student:
-    """Trains the student of a genotype on a dataset, with the teacher's help.
-
-    >>> student = ar.distill(teacher, genotype, data, config=DistillationConfig(max_epochs=1))
-    >>> student.predict(data.test, verbose=0).shape == (data.test.num_users, data.num_items)
-    True
-
-    Args:
-      teacher: trained on the dataset; or several.
-      genotype: the student's architecture, such as `search` finds.
-      dataset: train histories to learn from, valid ones to select on.
-      student: width and number format, as the search was given; the defaults where it is None.
-      config: the terms of the loss and the fit; the defaults where it is None.
-      seed: of weights, dropout and batches.
-      checkpoint_dir: where an interrupted training continues from; None keeps nothing.
-      log_dir: where TensorBoard finds the records; None writes none.
-
-    Returns:
-      The student with its best weights on validation.
-
-    Raises:
-      ValueError: the teacher knows other items than the dataset, or a loss is not finite.
-    """
-    model = as_one_teacher(teacher)
-    check_same_items(model, dataset)
-    with tempfile.TemporaryDirectory() as scratch:
-        trained, _ = train_student(
-            genotype,
-            student or StudentConfig(),
-            model,
-            dataset.train,
-            dataset.valid,
-            config or DistillationConfig(),
-            statistics=dataset.statistics,
-            seed=seed,
-            checkpoint_dir=checkpoint_dir or scratch,
-            log_dir=log_dir,
-        )
-    return trained
 
 
 def train_student(

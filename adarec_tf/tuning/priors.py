@@ -4,10 +4,10 @@ Each rule generalizes what was best on validation on scenes that differ in the f
 docs/benchmarks.md has the trials. No rule knows a scene by name.
 """
 
+from typing import NamedTuple
+
 from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.config.recipe import Decision, Effort, SceneProfile
-from adarec_tf.config.teacher import TeacherConfig
-from adarec_tf.config.training import TrainingConfig
 
 # Items of a history, on average, from which on depth and width pay, where there are many.
 LONG_HISTORY = 50
@@ -30,6 +30,19 @@ _TABLE_SHARE = {False: 0.97, True: 0.45}
 _GRAPH_BYTES, _NAME_BYTES = 225_000, 7
 _EPOCHS = {"quick": 0.5, "standard": 1.0, "thorough": 1.5}
 _SEARCHED_USERS = 30_000
+_NO_BUDGET = EvaluationConfig()
+
+
+class TeacherSize(NamedTuple):
+    """What of a teacher decides about its student.
+
+    Attributes:
+      hidden_dim: its width.
+      num_parameters: all of them.
+    """
+
+    hidden_dim: int
+    num_parameters: int
 
 
 def is_long(scene: SceneProfile) -> bool:
@@ -62,8 +75,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     items = f"{scene.num_items:,} items"
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     dropout = 0.2 if dense else 0.5 if small else 0.3
-    some_rows = _power_of_two(4 * min(scene.mean_length, scene.max_length), 128, 1024)
-    batch = 2048 if long else _power_of_two(scene.num_positions / 1000, some_rows, 1024)
+    batch = _positions_per_batch(scene)
     epochs = 24 if long or small else 12
     sampled = scene.num_items > LARGE_CATALOG
     num_teachers = (2 if small else 1) + (effort == "thorough") - (effort == "quick" and small)
@@ -88,17 +100,15 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
 
 def student_decisions(
     scene: SceneProfile,
-    teacher: TeacherConfig,
-    training: TrainingConfig,
+    teacher: TeacherSize,
     effort: Effort,
-    budget: EvaluationConfig,
+    budget: EvaluationConfig = _NO_BUDGET,
 ) -> list[Decision]:
     """The settings of student, search and distillation.
 
     Args:
       scene: its profile.
-      teacher: as it was decided.
-      training: likewise.
+      teacher: of the teacher that was decided.
       effort: `none` decides nothing.
       budget: how large the student's bundle may be; a fifth of the teacher's if it says nothing.
     """
@@ -108,7 +118,7 @@ def student_decisions(
     max_bytes = student_bytes(scene, teacher, budget)
     width = _student_width(scene, teacher, max_bytes)
     sampled = scene.num_items > SMALL_CATALOG
-    batch = min(2048, 2 * training.positions_per_batch)
+    batch = _positions_per_batch(scene)
     epochs = 20 if long else 24 if small else 12
     share = f"the bundle may have {max_bytes:,} bytes of weights"
     history, items = f"{scene.mean_length:g} items a history", f"{scene.num_items:,} items"
@@ -123,7 +133,7 @@ def student_decisions(
             ("search.alphas", "per_cell" if long else "shared", history),
             ("search.max_epochs", _scaled(8, effort), f"effort {effort}"),
             ("search.warmup_epochs", _scaled(4, effort), "half of the epochs"),
-            ("search.positions_per_batch", max(512, training.positions_per_batch), "speed"),
+            ("search.positions_per_batch", max(512, batch), "speed"),
             ("search.learning_rate", 3e-3, "short trainings"),
             ("search.max_bytes", max_bytes, share),
             ("search.num_evaluations", 30, "they cost seconds"),
@@ -132,7 +142,7 @@ def student_decisions(
             ("distillation.embedding_weight", 0.0, "the student begins with the teacher's table"),
             ("distillation.initial_table", "teacher", "it is most of what a teacher knows"),
             ("distillation.logits_items", "sampled" if sampled else "all", items),
-            ("distillation.positions_per_batch", batch, "twice the teacher's"),
+            ("distillation.positions_per_batch", min(2048, 2 * batch), "twice the teacher's"),
             ("distillation.learning_rate", 4e-3, "the table is learnt already"),
             ("distillation.max_epochs", _scaled(epochs, effort), f"effort {effort}"),
             ("distillation.patience", 8, "the rate falls until the last epoch"),
@@ -140,18 +150,15 @@ def student_decisions(
     ]
 
 
-def student_bytes(scene: SceneProfile, teacher: TeacherConfig, budget: EvaluationConfig) -> int:
+def student_bytes(scene: SceneProfile, teacher: TeacherSize, budget: EvaluationConfig) -> int:
     """The bytes of weights with which a student's bundle is as large as it may be.
 
     Args:
       scene: its profile.
-      teacher: as it was decided.
+      teacher: of the teacher that was decided.
       budget: how large it may be; a fifth of the teacher's if it says nothing.
     """
-    width, blocks = teacher.hidden_dim, teacher.num_blocks
-    # Four projections and a feed-forward layer of a block, or as much in convolutions.
-    encoder = blocks * (4 * width + 2 * getattr(teacher, "feed_forward_dim", 4 * width)) * width
-    weights = 4 * (scene.num_items * width + encoder)
+    weights = 4 * teacher.num_parameters
     others = _GRAPH_BYTES + _NAME_BYTES * scene.num_items
     if budget.max_teacher_share or budget.max_bundle_bytes:
         bounds = (budget.max_teacher_share * (weights + others), budget.max_bundle_bytes)
@@ -160,11 +167,19 @@ def student_bytes(scene: SceneProfile, teacher: TeacherConfig, budget: Evaluatio
     return max(round(BUNDLE_SHARE * (weights + others)) - others, round(_LEAST_SHARE * weights))
 
 
-def _student_width(scene: SceneProfile, teacher: TeacherConfig, max_bytes: int) -> int:
+def _student_width(scene: SceneProfile, teacher: TeacherSize, max_bytes: int) -> int:
     """The widest table that leaves bytes to the encoder; the teacher's width at most."""
     table = _TABLE_SHARE[is_long(scene)] * max_bytes / scene.num_items
     width = 2 * (table - 4)  # two numbers a byte, and a scale a row
     return int(min(teacher.hidden_dim, max(16, width // 16 * 16)))
+
+
+def _positions_per_batch(scene: SceneProfile) -> int:
+    """About a thousand steps an epoch, of a few histories each."""
+    if is_long(scene):
+        return 2048
+    some_rows = _power_of_two(4 * min(scene.mean_length, scene.max_length), 128, 1024)
+    return _power_of_two(scene.num_positions / 1000, some_rows, 1024)
 
 
 def _scaled(epochs: int, effort: Effort) -> int:

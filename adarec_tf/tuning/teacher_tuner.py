@@ -27,7 +27,7 @@ from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training.callbacks import MONITOR
 from adarec_tf.training.progress import Progress, log_progress
 from adarec_tf.training.train_teacher import train_teacher
-from adarec_tf.tuning.priors import student_decisions, teacher_decisions
+from adarec_tf.tuning.priors import TeacherSize, student_decisions, teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
 from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
 
@@ -77,9 +77,7 @@ def find_recipe(
     candidates = _candidates(decisions, fixed, teacher)[: _NUM_CANDIDATES[effort]]
     trials: list[Trial] = []
     rungs = halving_rungs(len(candidates), _training(decisions, training).max_epochs)
-    plan = decisions + student_decisions(
-        scene, teacher, _training(decisions, training), effort, budget
-    )
+    plan = decisions + student_decisions(scene, TeacherSize(64, 0), effort, budget)
     if plan:
         _log_plan(scene, plan, training, rungs if candidates else ())
     if candidates:
@@ -127,10 +125,11 @@ def find_recipe(
                 margin=_MARGIN,
             )
         decisions = _changed(decisions, candidates[best].changes, _reason(trials, candidates, best))
-    decided_teacher = apply_decisions(decisions, "teacher", teacher, ())
-    decisions += student_decisions(
-        scene, decided_teacher, _training(decisions, training), effort, budget
-    )
+    if effort != "none":
+        decided = apply_decisions(decisions, "teacher", teacher, ())
+        model = build_teacher(decided, statistics.num_items, statistics.max_length, seed=seed)
+        size = TeacherSize(decided.hidden_dim, model.count_params())
+        decisions += student_decisions(scene, size, effort, budget)
     for decision in decisions:
         logger.info("%s", decision, extra={"line": str(decision)})
     return Recipe(effort=effort, scene=scene, decisions=tuple(decisions), trials=tuple(trials))

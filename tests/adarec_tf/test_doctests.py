@@ -10,7 +10,7 @@ import pytest
 
 import adarec_tf as ar
 
-HEAVY = {"adarec_tf.tuning.student_search", "adarec_tf.distillation.distiller"}
+HEAVY = {"adarec_tf.tuning.student", "adarec_tf.distillation.distiller"}
 
 
 def modules() -> list[Any]:

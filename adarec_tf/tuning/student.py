@@ -5,21 +5,26 @@ import tempfile
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.recipe import Decision, apply_decisions
 from adarec_tf.config.search import Budget, SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import Histories, sample_users
-from adarec_tf.distillation.distiller import check_same_items
+from adarec_tf.distillation.distiller import check_same_items, train_student
 from adarec_tf.distillation.ensemble import EnsembleTeacher, as_one_teacher
 from adarec_tf.export.profile import find_costs
+from adarec_tf.models.model_cost import count_parameters
 from adarec_tf.models.next_item_model import NextItemModel
-from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.models.students import Genotype, Student
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.search.space.search_space import given_genotype
+from adarec_tf.tuning.priors import TeacherSize, student_decisions
+from adarec_tf.tuning.scene_profile import profile_scene
 
 
 class FoundGenotype(NamedTuple):
@@ -56,9 +61,9 @@ def search(
       teacher: trained on the dataset; or several.
       dataset: train histories to learn from, valid ones to choose on.
       budget: upper bounds that the student has to keep; None is no bound.
-      student: width, number of cells and number format; the defaults where it is None.
-      search: how long and by which method; the defaults where it is None.
-      distillation: what the supernet learns from the teacher; the defaults where it is None.
+      student: width, number of cells and number format; decided from the dataset if None.
+      search: how long and by which method; decided from the dataset if None.
+      distillation: what the supernet learns from the teacher; decided from the dataset if None.
       seed: equal seed, settings and data find the equal genotype.
       checkpoint_dir: where an interrupted search continues from; None keeps nothing.
       log_dir: where TensorBoard finds the numbers of the search; None writes none.
@@ -69,23 +74,92 @@ def search(
     Raises:
       ValueError: the teacher knows other items than the dataset, or no student keeps the budget.
     """
-    config = (search or SearchConfig()).replace(**(budget or Budget()).settings())
     model = as_one_teacher(teacher)
     check_same_items(model, dataset)
+    decisions = decide_student(model, dataset)
+    search = search or apply_decisions(decisions, "search", SearchConfig(), ())
+    bounds = {name: bound for name, bound in (budget or Budget()).settings().items() if bound}
     with tempfile.TemporaryDirectory() as scratch:
         return find_genotype(
             model,
             dataset.train,
             dataset.valid,
-            student=student or StudentConfig(),
-            search=config,
-            distillation=distillation or DistillationConfig(),
+            student=student or apply_decisions(decisions, "student", StudentConfig(), ()),
+            search=search.replace(**bounds),
+            distillation=distillation
+            or apply_decisions(decisions, "distillation", DistillationConfig(), ()),
             max_length=dataset.max_length,
             seen=dataset.seen,
             seed=seed,
             checkpoint_dir=checkpoint_dir or scratch,
             log_dir=log_dir,
         ).genotype
+
+
+def distill(
+    teacher: keras.Model | Sequence[keras.Model],
+    genotype: Genotype,
+    dataset: Dataset,
+    *,
+    student: StudentConfig | None = None,
+    config: DistillationConfig | None = None,
+    seed: int = 0,
+    checkpoint_dir: str | None = None,
+    log_dir: str | None = None,
+) -> Student:
+    """Trains the student of a genotype on a dataset, with the teacher's help.
+
+    >>> student = ar.distill(teacher, genotype, data, config=DistillationConfig(max_epochs=1))
+    >>> student.predict(data.test, verbose=0).shape == (data.test.num_users, data.num_items)
+    True
+
+    Args:
+      teacher: trained on the dataset; or several.
+      genotype: the student's architecture, such as `search` finds.
+      dataset: train histories to learn from, valid ones to select on.
+      student: width and number format, as the search was given; decided from the dataset if None.
+      config: the terms of the loss and the fit; decided from the dataset if None.
+      seed: of weights, dropout and batches.
+      checkpoint_dir: where an interrupted training continues from; None keeps nothing.
+      log_dir: where TensorBoard finds the records; None writes none.
+
+    Returns:
+      The student with its best weights on validation.
+
+    Raises:
+      ValueError: the teacher knows other items than the dataset, or a loss is not finite.
+    """
+    model = as_one_teacher(teacher)
+    check_same_items(model, dataset)
+    decisions = decide_student(model, dataset)
+    with tempfile.TemporaryDirectory() as scratch:
+        trained, _ = train_student(
+            genotype,
+            student or apply_decisions(decisions, "student", StudentConfig(), ()),
+            model,
+            dataset.train,
+            dataset.valid,
+            config or apply_decisions(decisions, "distillation", DistillationConfig(), ()),
+            statistics=dataset.statistics,
+            seed=seed,
+            checkpoint_dir=checkpoint_dir or scratch,
+            log_dir=log_dir,
+            windows=dataset.statistics.windows,
+        )
+    return trained
+
+
+def decide_student(teacher: NextItemModel | EnsembleTeacher, dataset: Dataset) -> list[Decision]:
+    """What a dataset says about the student of a teacher.
+
+    Args:
+      teacher: trained; or several as one.
+      dataset: what it was trained on.
+    """
+    first = teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher
+    hidden_dim = first.sequence_embedding.hidden_dim
+    size = TeacherSize(hidden_dim, count_parameters(first).total)
+    return student_decisions(profile_scene(dataset.train, dataset.statistics), size, "standard")
 
 
 def take_users(

@@ -8,12 +8,10 @@ from adarec_tf.config.search import Budget, SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.built_in import generate_sample_scene
-from adarec_tf.distillation import distiller
-from adarec_tf.distillation.distiller import distill
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.teachers.sasrec import SASRec
-from adarec_tf.tuning import student_search
-from adarec_tf.tuning.student_search import search
+from adarec_tf.tuning import student as student_search
+from adarec_tf.tuning.student import distill, search
 
 DATA = Dataset.from_interactions(generate_sample_scene(num_users=80), max_length=8)
 FRAME = StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2)
@@ -66,7 +64,7 @@ def test_each_call_hands_on_its_own_splits_seed_and_protocol(
 
     genotype = Genotype.from_primitives(2, [["skip", "skip", "skip"]])
     record(student_search, "find_genotype", student_search.FoundGenotype(genotype, None))
-    record(distiller, "train_student", (None, []))
+    record(student_search, "train_student", (None, []))
     search(teacher, data, budget=Budget(macs=7), student=FRAME, search=SEARCH, seed=5)
     distill(teacher, genotype, data, student=FRAME, seed=6)
     found, trained = given["find_genotype"], given["train_student"]
