@@ -20,14 +20,14 @@ def mark(stored: dict[str, Any]) -> str:
     return " †" if "needs_commit" in stored else ""
 
 
-def scenes(_: str, stored: dict[str, Any]) -> list[Row]:
+def scenes(stored_name: str, stored: dict[str, Any]) -> list[Row]:
     """Whole runs: every model of a scene."""
     rows = []
     for name, model in stored["result"]["models"].items():
         is_trained = model["parameters"] is not None
         rows.append(
             {
-                "scene": stored["result"]["scene"],
+                "scene": _scene_of(stored_name),
                 "model": name,
                 "HR@10": f"{model[HIT_RATE]:.4f}",
                 "NDCG@10": f"{model[NDCG]:.4f}",
@@ -39,6 +39,54 @@ def scenes(_: str, stored: dict[str, Any]) -> list[Row]:
             }
         )
     return rows
+
+
+def _scene_of(name: str) -> str:
+    """The scene of a stored run, and the effort where it is not the standard one."""
+    return name.removeprefix("scene_").removesuffix("_standard").replace("_quick", ", quick")
+
+
+def recipes(name: str, stored: dict[str, Any]) -> list[Row]:
+    """Whole runs of logs without any setting: what one command gave."""
+    if "recipe" not in stored:
+        return []
+    models = stored["result"]["models"]
+    teacher, student = models["teacher"], models["student"]
+    baseline = max((models[name] for name in ("popularity", "markov", "item_knn")), key=_ndcg)
+    seconds = stored["result"]["seconds"]
+    return [
+        {
+            "scene": _scene_of(name),
+            "best baseline": f"{_ndcg(baseline):.4f}",
+            "teacher": f"{_ndcg(teacher):.4f}",
+            "student": f"{_ndcg(student):.4f}",
+            "share": f"{_ndcg(student) / _ndcg(teacher):.1%}",
+            "bundle": " → ".join(f"{of['bundle_bytes'] / 1e6:.2f}" for of in (teacher, student))
+            + " MB",
+            "latency p50": " → ".join(f"{of['latency_p50_ms']:.2f}" for of in (teacher, student))
+            + " ms",
+            "minutes": f"{stored['wall_s'] / 60:.0f}",
+            "of these, trials": f"{seconds.get('TeacherTuner', 0) / 60:.0f}",
+        }
+    ]
+
+
+def trials(name: str, stored: dict[str, Any]) -> list[Row]:
+    """What was tried in a run, and how it did on validation."""
+    return [
+        {
+            "scene": _scene_of(name),
+            "candidate": f"`{trial['candidate']}`",
+            "epochs": f"{trial['epochs']}",
+            "valid NDCG@10": "lost" if trial["ndcg"] is None else f"{trial['ndcg']:.4f}",
+            "seconds": f"{trial['seconds']:.0f}",
+        }
+        for trial in stored.get("recipe", {}).get("trials", ())
+    ]
+
+
+def _ndcg(model: dict[str, Any]) -> float:
+    return float(model[NDCG])
 
 
 def _p50_p99(model: dict[str, Any]) -> str:

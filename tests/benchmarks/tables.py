@@ -52,6 +52,8 @@ TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
     function.__name__: function
     for function in (
         model_tables.scenes,
+        model_tables.recipes,
+        model_tables.trials,
         model_tables.teachers,
         model_tables.distilled,
         model_tables.headline,
