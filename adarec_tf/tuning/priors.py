@@ -76,7 +76,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     dropout = 0.2 if dense else 0.5 if small else 0.3
     batch = _positions_per_batch(scene)
-    epochs = 24 if long or small else 12
+    epochs = 24 if long else 20 if small else 12
     sampled = scene.num_items > LARGE_CATALOG
     num_teachers = (2 if small else 1) + (effort == "thorough") - (effort == "quick" and small)
     return [

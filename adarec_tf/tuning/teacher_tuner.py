@@ -1,6 +1,7 @@
 """The recipe of a scene: its profile, what that says, and what short trainings say of it."""
 
 import logging
+import math
 import os
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -27,7 +28,7 @@ from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training.callbacks import MONITOR
 from adarec_tf.training.progress import Progress, log_progress
 from adarec_tf.training.train_teacher import train_teacher
-from adarec_tf.tuning.priors import TeacherSize, student_decisions, teacher_decisions
+from adarec_tf.tuning.priors import SMALL_CATALOG, TeacherSize, student_decisions, teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
 from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
 
@@ -38,7 +39,7 @@ _TRIAL_POSITIONS = 150_000
 # How many times as good as the profile's settings others have to be: seeds differ by 0.6%.
 _MARGIN = 1.01
 _DROPOUTS = (0.1, 0.2, 0.3, 0.5, 0.6)
-_NUM_CANDIDATES = {"none": 0, "quick": 0, "standard": 6, "thorough": 12}
+_NUM_CANDIDATES = {"none": 0, "quick": 0, "standard": 5, "thorough": 10}
 
 
 def find_recipe(
@@ -98,7 +99,7 @@ def find_recipe(
                 model,
                 trial_train,
                 valid,
-                _training(tried, training).replace(max_epochs=epochs),
+                _trial_training(_training(tried, training), epochs, statistics.num_items),
                 seen=statistics.seen,
                 seed=seed,
                 checkpoint_dir=folder,
@@ -179,18 +180,15 @@ def _candidates(
     higher = min((one for one in _DROPOUTS if one > dropout), default=dropout)
     width = values.get("teacher.hidden_dim", teacher.hidden_dim)
     other_width = 64 if width >= 128 else 2 * width
-    rate = values.get("training.learning_rate", 1e-3)
     blocks = values.get("teacher.num_blocks", teacher.num_blocks)
     batch = values.get("training.positions_per_batch", 1024)
     changes: list[dict[str, Any]] = [
         {},
         {"teacher.dropout": lower},
         {"teacher.hidden_dim": other_width},
-        {"training.learning_rate": 2 * rate},
         {"teacher.name": "nextitnet"},
         {"teacher.dropout": higher},
         {"teacher.num_blocks": blocks + 1},
-        {"training.learning_rate": rate / 2},
         {"training.positions_per_batch": max(64, batch // 2)},
         {"teacher.hidden_dim": other_width, "teacher.dropout": higher},
         {"training.positions_per_batch": 2 * batch},
@@ -224,6 +222,21 @@ def _reason(trials: Sequence[Trial], candidates: Sequence[Candidate], best: int)
     if chosen is None or first is None:
         return "chosen by trials"
     return f"in trials NDCG@10 {chosen:.4f} on validation, {first:.4f} by the profile"
+
+
+def _trial_training(training: TrainingConfig, epochs: int, num_items: int) -> TrainingConfig:
+    """The training of a trial, which has to get far in few epochs.
+
+    Args:
+      training: what the trial is for.
+      epochs: of the trial.
+      num_items: of the catalog; a sampled loss does for more than a few.
+    """
+    return training.replace(
+        max_epochs=epochs,
+        learning_rate=training.learning_rate * math.sqrt(max(1, training.max_epochs / epochs)),
+        loss="sampled_softmax" if num_items > SMALL_CATALOG else training.loss,
+    )
 
 
 def _num_trial_users(train: Histories) -> int:
