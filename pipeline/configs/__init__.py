@@ -1,32 +1,36 @@
-"""The scenes: one module each, whose docstring says what the run aims at and how to start it.
+"""The scenes: a recipe each, `<scene>.json`, as a run without settings wrote it.
 
-A run without a scene of its own (`adarec run --data FILE`) has the defaults of `PipelineConfig`.
+A run without a scene of its own (`adarec run --data FILE`) finds its recipe.
 """
 
 import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.data.log.spans import SpanPattern, is_span_pattern
-from pipeline.configs.beauty import BEAUTY
-from pipeline.configs.ml1m import ML1M
-from pipeline.configs.ml_latest_small import ML_LATEST_SMALL
-from pipeline.configs.nowplaying import NOWPLAYING
-from pipeline.configs.retailrocket import RETAILROCKET
-from pipeline.configs.sample import SAMPLE
-from pipeline.configs.smoke import SMOKE
 
-HABITS, SESSIONS = (
-    PipelineConfig(scene=name, effort="standard") for name in ("habits", "sessions")
-)
+
+def _read_settings(recipe: Path) -> dict[str, Any]:
+    """The settings of all stages that a recipe decided."""
+    try:
+        settings: dict[str, Any] = json.loads(recipe.read_text("utf-8"))["settings"]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"--recipe should be a recipe.json that a run wrote. Received: {recipe}."
+        ) from error
+    return settings
+
+
 SCENES: dict[str, PipelineConfig] = {
-    config.scene: config
-    for config in (
-        *(BEAUTY, HABITS, ML1M, ML_LATEST_SMALL, NOWPLAYING, RETAILROCKET, SAMPLE, SESSIONS),
-        SMOKE,
-    )
+    # Generated, and without a recipe: few items and long histories, many items and short ones.
+    **{name: PipelineConfig(scene=name, effort="standard") for name in ("habits", "sessions")},
+    **{
+        path.stem: PipelineConfig(scene=path.stem, **_read_settings(path))
+        for path in sorted(Path(__file__).parent.glob("*.json"))
+    },
 }
 
 
@@ -59,14 +63,7 @@ def custom_config(data_path: str | os.PathLike[str], recipe: str = "") -> Pipeli
     if is_span_pattern(data_path):
         data_path = SpanPattern.parse(data_path).folder
     name = os.path.basename(os.path.abspath(data_path)).partition(".")[0].lower()
-    name = re.sub(r"[^a-z0-9_-]+", "_", name).strip("_-")
-    name = name or "custom"
+    name = re.sub(r"[^a-z0-9_-]+", "_", name).strip("_-") or "custom"
     if not recipe:
         return PipelineConfig(scene=name, effort="standard")
-    try:
-        settings = json.loads(Path(recipe).read_text("utf-8"))["settings"]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"--recipe should be a recipe.json that a run wrote. Received: {recipe}."
-        ) from error
-    return PipelineConfig(scene=name, **settings)
+    return PipelineConfig(scene=name, **_read_settings(Path(recipe)))
