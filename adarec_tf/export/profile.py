@@ -46,6 +46,7 @@ _NUM_CALLS, _NUM_BATCH_CALLS = 20, 6  # of a function in a round
 _NUM_WARMUP_CALLS = 3  # before them, to have the model back in the processor's caches
 _NUM_REQUESTS = 16  # different ones, taken in turns
 _NUM_RECOMMENDED = 10
+_LOOSE_SHARE = 0.8  # of a latency budget, within which the slowest student makes it say nothing
 _MAX_NONE_SHARE = 0.8
 _DIGITS = 4  # of milliseconds: a tenth of a microsecond
 
@@ -194,6 +195,34 @@ def measure_latencies(
     fits = [fit_latencies(genotypes, medians[:num_timed]) for medians in (single, batched)]
     logger.info("stage=profile students=%d seconds=%.1f", num_timed, time.monotonic() - start)
     return _with_latencies(counted, fits, single[num_timed:], batched[num_timed:])
+
+
+def has_loose_budget(
+    teacher: SequenceModel, student: StudentConfig, search: SearchConfig, *, max_length: int
+) -> bool:
+    """Whether the slowest student answers far within the latency budget, which then says nothing.
+
+    A moment's look: to learn what every operation takes, dozens of students are timed.
+
+    Args:
+      teacher: a built sequence model; its items are the student's.
+      student: config of the students.
+      search: has the budget; its widths are looked at as well.
+      max_length: items of a history.
+    """
+    widest = student.replace(hidden_dim=max(search.hidden_dims or (student.hidden_dim,)))
+    counted = count_costs(teacher, widest, max_length)
+    shape = counted.shape
+    slowest = max(counted.operations, key=lambda name: counted.operations[name].macs)
+    edges = [slowest] * len(edge_ends(shape.num_nodes))
+    genotype = Genotype.from_primitives(shape.num_nodes, [edges] * shape.num_cells)
+    model = _build_student(shape, genotype, _build_embedding(shape))
+    keys = tuple(f"item-{number:09d}" for number in range(shape.num_items))
+    ask, _ = _served_functions([model], keys, max_length)
+    requests = _random_requests(keys, 1, max_length)
+    [slowest_ms] = _median_ms([ask], requests, _NUM_ROUNDS, _NUM_CALLS)
+    logger.info("stage=profile slowest_ms=%.3f", slowest_ms)
+    return bool(slowest_ms <= _LOOSE_SHARE * search.latency_budget_ms)
 
 
 def _with_latencies(

@@ -24,8 +24,9 @@ SMALL_CATALOG = 5_000
 BUNDLE_SHARE = 0.2
 # Of the teacher's weights, that a student may have in any case.
 _LEAST_SHARE = 0.1
-# Of a student's bytes, that its table may have: long histories need the encoder.
-_TABLE_SHARE = {False: 0.97, True: 0.45}
+# Of a student's bytes, that its table may have: long histories and items that are met often need
+# the encoder.
+_TABLE_SHARE, _SMALL_TABLE_SHARE = 0.97, 0.4
 # A bundle holds the graph and the items' names beside the weights.
 _GRAPH_BYTES, _NAME_BYTES = 225_000, 7
 _EPOCHS = {"quick": 0.5, "standard": 1.0, "thorough": 1.5}
@@ -83,7 +84,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
         Decision(setting=setting, value=value, reason=reason)
         for setting, value, reason in (
             ("teacher.name", "sasrec", "best or near the best on every scene measured"),
-            ("teacher.hidden_dim", 128 if long else 64, f"{history}, {positions}"),
+            ("teacher.hidden_dim", 128 if long or dense else 64, f"{history}, {an_item}"),
             ("teacher.num_blocks", 3 if long else 2, f"{history}, {positions}"),
             ("teacher.feed_forward_dim", 256, "wider layers were not better"),
             ("teacher.dropout", dropout, f"{an_item}, {positions}"),
@@ -169,7 +170,8 @@ def student_bytes(scene: SceneProfile, teacher: TeacherSize, budget: EvaluationC
 
 def _student_width(scene: SceneProfile, teacher: TeacherSize, max_bytes: int) -> int:
     """The widest table that leaves bytes to the encoder; the teacher's width at most."""
-    table = _TABLE_SHARE[is_long(scene)] * max_bytes / scene.num_items
+    share = _SMALL_TABLE_SHARE if is_long(scene) or is_dense(scene) else _TABLE_SHARE
+    table = share * max_bytes / scene.num_items
     width = 2 * (table - 4)  # two numbers a byte, and a scale a row
     return int(min(teacher.hidden_dim, max(16, width // 16 * 16)))
 

@@ -17,7 +17,7 @@ from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.distillation.distiller import check_same_items, train_student
 from adarec_tf.distillation.ensemble import EnsembleTeacher, as_one_teacher
-from adarec_tf.export.profile import find_costs
+from adarec_tf.export.profile import find_costs, has_loose_budget
 from adarec_tf.models.model_cost import count_parameters
 from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.students import Genotype, Student
@@ -215,6 +215,16 @@ def find_genotype(
     Raises:
       ValueError: no student keeps the budgets, or the given genotype does not.
     """
+    is_looked_at = search.latency_budget_ms and not (
+        search.cost_table or search.genotype or search.front_size
+    )
+    if is_looked_at and has_loose_budget(
+        teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher,
+        student,
+        search,
+        max_length=max_length,
+    ):
+        search = search.replace(latency_budget_ms=0.0)
     costs = find_costs(
         teacher,
         student,
