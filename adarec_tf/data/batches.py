@@ -4,6 +4,7 @@ Rows of a batch have about the same length, and nothing here loops over users in
 positions are what a step costs, not padding and not this.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -53,6 +54,21 @@ def pad_rows(histories: Histories, users: np.ndarray, length: int) -> np.ndarray
     """
     starts, stops = histories.row_splits[users], histories.row_splits[users + 1]
     return _pad(histories.item_ids, starts, stops, length)
+
+
+def suggest_positions_per_batch(num_positions: int, mean_length: float, max_length: int) -> int:
+    """About a thousand steps an epoch, of a few histories or more: 128 to 1,024 positions.
+
+    Args:
+      num_positions: of an epoch.
+      mean_length: items of a history, on average.
+      max_length: items of a history that a model sees.
+
+    >>> suggest_positions_per_batch(130_000, 7, 50), suggest_positions_per_batch(980_000, 160, 200)
+    (128, 512)
+    """
+    least = max(num_positions / 1000, 4 * min(mean_length, max_length), 128)
+    return min(2 ** int(math.log2(least)), 1024)
 
 
 def _places(is_labeled: np.ndarray, stops: np.ndarray) -> np.ndarray:

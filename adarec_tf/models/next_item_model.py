@@ -12,7 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.data.batches import Batch, next_item_batches, pad_rows, target_batches
+from adarec_tf.data.batches import (
+    Batch,
+    next_item_batches,
+    pad_rows,
+    suggest_positions_per_batch,
+    target_batches,
+)
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.models.epoch_feed import IDS, EpochFeed
@@ -219,7 +225,7 @@ class NextItemModel(keras.Model):
         validation_data: Any = None,
         epochs: int = 1,
         callbacks: Sequence[keras.callbacks.Callback] | None = None,
-        positions_per_batch: int = 1024,
+        positions_per_batch: int | None = None,
         windows: str = "last",
         seed: int = 0,
         **options: Any,
@@ -234,7 +240,7 @@ class NextItemModel(keras.Model):
           epochs: how many; an epoch has every history once.
           callbacks: of Keras.
           positions_per_batch: positions of a batch, padding included: long histories come in
-            batches of fewer users.
+            batches of fewer users. Suited to the histories if None.
           windows: `last`: of a long history the last `max_length` items are trained on; `all`: all
             of them, in windows that are cut elsewhere in every epoch.
           seed: of the batches' order and the sampled losses' negatives.
@@ -255,9 +261,8 @@ class NextItemModel(keras.Model):
             )
         callbacks = list(callbacks or ())
         if isinstance(x, Histories):
-            feed = self._training_feed(
-                x, positions_per_batch=positions_per_batch, windows=windows, seed=seed
-            )
+            size = positions_per_batch or self._suggest_batch(x)
+            feed = self._training_feed(x, positions_per_batch=size, windows=windows, seed=seed)
             callbacks.insert(0, feed)
             options |= {"steps_per_epoch": feed.num_steps, "shuffle": False}
             self._task_loss = self._bind_loss(x.item_ids, seed)
@@ -411,6 +416,12 @@ class NextItemModel(keras.Model):
         return EpochFeed(
             lambda epoch: self._epoch_batches(train, max_length=max_length, epoch=epoch, **options)
         )
+
+    def _suggest_batch(self, train: Histories) -> int:
+        """The positions of a batch where none are given."""
+        num_users, num_items = max(1, train.num_users), len(train.item_ids)
+        max_length = self.sequence_embedding.max_length
+        return suggest_positions_per_batch(num_items - num_users, num_items / num_users, max_length)
 
     def _bind_loss(self, item_ids: np.ndarray, seed: int) -> TaskLoss:
         """The loss of states and labels; sampled ones draw by the frequencies of `item_ids`."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.config.recipe import Decision, Effort, SceneProfile
+from adarec_tf.data.batches import suggest_positions_per_batch
 
 # Items of a history, on average, from which on depth and width pay, where there are many.
 LONG_HISTORY = 50
@@ -121,6 +122,9 @@ def student_decisions(
     sampled = scene.num_items > SMALL_CATALOG
     batch = _positions_per_batch(scene)
     epochs = 20 if long else 24 if small else 12
+    # Labels teach what is met often; of what is not, the teacher's scores say more.
+    kd_weight = 0.8 if long else 0.5 if is_dense(scene) else 1.0 if small else 0.9
+    an_item = f"{scene.num_positions / scene.num_items:.0f} positions an item"
     share = f"the bundle may have {max_bytes:,} bytes of weights"
     history, items = f"{scene.mean_length:g} items a history", f"{scene.num_items:,} items"
     return [
@@ -139,7 +143,7 @@ def student_decisions(
             ("search.max_bytes", max_bytes, share),
             ("search.num_evaluations", 30, "they cost seconds"),
             ("search.max_users", _SEARCHED_USERS, "enough to rank architectures"),
-            ("distillation.kd_weight", 1.0 if small else 0.9, f"{scene.num_positions:,} positions"),
+            ("distillation.kd_weight", kd_weight, an_item),
             ("distillation.embedding_weight", 0.0, "the student begins with the teacher's table"),
             ("distillation.initial_table", "teacher", "it is most of what a teacher knows"),
             ("distillation.logits_items", "sampled" if sampled else "all", items),
@@ -177,19 +181,11 @@ def _student_width(scene: SceneProfile, teacher: TeacherSize, max_bytes: int) ->
 
 
 def _positions_per_batch(scene: SceneProfile) -> int:
-    """About a thousand steps an epoch, of a few histories each."""
+    """As a training has it by default; in deep models of long histories a step costs more."""
     if is_long(scene):
         return 2048
-    some_rows = _power_of_two(4 * min(scene.mean_length, scene.max_length), 128, 1024)
-    return _power_of_two(scene.num_positions / 1000, some_rows, 1024)
+    return suggest_positions_per_batch(scene.num_positions, scene.mean_length, scene.max_length)
 
 
 def _scaled(epochs: int, effort: Effort) -> int:
     return max(2, round(epochs * _EPOCHS[effort]))
-
-
-def _power_of_two(value: float, least: int, most: int) -> int:
-    power = least
-    while power * 2 <= min(value, most):
-        power *= 2
-    return power
