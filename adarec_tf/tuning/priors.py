@@ -78,7 +78,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     dropout = 0.2 if dense else 0.5 if small else 0.3
     batch = _positions_per_batch(scene)
-    epochs = 24 if long else 20 if small else 12
+    epochs = 24 if long else 20 if small and not dense else 12
     sampled = scene.num_items > LARGE_CATALOG
     num_teachers = (2 if small else 1) + (effort == "thorough") - (effort == "quick" and small)
     return [
@@ -121,7 +121,7 @@ def student_decisions(
     width = _student_width(scene, teacher, max_bytes)
     sampled = scene.num_items > SMALL_CATALOG
     batch = _positions_per_batch(scene)
-    epochs = 20 if long else 24 if small else 12
+    epochs = 20 if long else 24 if small and not is_dense(scene) else 12
     # Labels teach what is met often; of what is not, the teacher's scores say more.
     kd_weight = 0.8 if long else 0.5 if is_dense(scene) else 1.0 if small else 0.9
     an_item = f"{scene.num_positions / scene.num_items:.0f} positions an item"
