@@ -22,6 +22,7 @@ from adarec_tf.config.recipe import (
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.batches import suggest_positions_per_batch
 from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.models.teachers import build_teacher
@@ -99,7 +100,7 @@ def find_recipe(
                 model,
                 trial_train,
                 valid,
-                _trial_training(_training(tried, training), epochs, statistics.num_items),
+                _trial_training(_training(tried, training), epochs, scene),
                 seen=statistics.seen,
                 seed=seed,
                 checkpoint_dir=folder,
@@ -224,18 +225,21 @@ def _reason(trials: Sequence[Trial], candidates: Sequence[Candidate], best: int)
     return f"in trials NDCG@10 {chosen:.4f} on validation, {first:.4f} by the profile"
 
 
-def _trial_training(training: TrainingConfig, epochs: int, num_items: int) -> TrainingConfig:
-    """The training of a trial, which has to get far in few epochs.
+def _trial_training(training: TrainingConfig, epochs: int, scene: SceneProfile) -> TrainingConfig:
+    """The training of a trial, which has to get far in few epochs of fewer users.
 
     Args:
       training: what the trial is for.
       epochs: of the trial.
-      num_items: of the catalog; a sampled loss does for more than a few.
+      scene: its profile; a sampled loss does for more than a few items.
     """
+    num_positions = min(scene.num_positions, _TRIAL_POSITIONS)
+    batch = suggest_positions_per_batch(num_positions, scene.mean_length, scene.max_length)
     return training.replace(
         max_epochs=epochs,
         learning_rate=training.learning_rate * math.sqrt(max(1, training.max_epochs / epochs)),
-        loss="sampled_softmax" if num_items > SMALL_CATALOG else training.loss,
+        positions_per_batch=min(training.positions_per_batch, batch),
+        loss="sampled_softmax" if scene.num_items > SMALL_CATALOG else training.loss,
     )
 
 
