@@ -78,7 +78,7 @@ class PipelineConfig(Config):
     def override(self, assignments: Sequence[str]) -> Self:
         """Returns a copy with `stage.field=value` (or `field=value`, as in `seed=7`) applied.
 
-        Another `teacher.name` keeps the settings that both kinds have. A value is read as JSON
+        An `effort` forgets what a scene's own recipe decided. Another `teacher.name` keeps the settings that both kinds have. A value is read as JSON
         where the setting is no text.
 
         Args:
@@ -89,6 +89,9 @@ class PipelineConfig(Config):
         """
         values = self.to_dict()
         settings = [_parse_assignment(assignment) for assignment in assignments]
+        if dict(settings).get("effort", "none") != "none":
+            defaults = type(self)(scene=self.scene).to_dict()
+            values |= {stage: defaults[stage] for stage in _DECIDED_STAGES}
         for key, text in settings:
             if key == "teacher.name":
                 defaults = TeacherConfig.kind(text)(name=text).to_dict()

@@ -141,7 +141,7 @@ def student_decisions(
             ("search.positions_per_batch", max(512, batch), "speed"),
             ("search.learning_rate", 3e-3, "short trainings"),
             ("search.max_bytes", max_bytes, share),
-            ("search.num_evaluations", 30, "they cost seconds"),
+            ("search.num_evaluations", _scaled(20, effort), f"effort {effort}"),
             ("search.max_users", _SEARCHED_USERS, "enough to rank architectures"),
             ("distillation.kd_weight", kd_weight, an_item),
             ("distillation.embedding_weight", 0.0, "the student begins with the teacher's table"),
