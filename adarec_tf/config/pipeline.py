@@ -78,8 +78,8 @@ class PipelineConfig(Config):
     def override(self, assignments: Sequence[str]) -> Self:
         """Returns a copy with `stage.field=value` (or `field=value`, as in `seed=7`) applied.
 
-        An `effort` forgets what a scene's own recipe decided. Another `teacher.name` keeps the settings that both kinds have. A value is read as JSON
-        where the setting is no text.
+        An `effort` forgets what a scene's own recipe decided. Another `teacher.name` keeps the
+        settings that both kinds have. A value is read as JSON where the setting is no text.
 
         Args:
           assignments: applied in their order, and checked together.

@@ -4,6 +4,7 @@ Each rule generalizes what was best on validation on scenes that differ in the f
 docs/benchmarks.md has the trials. No rule knows a scene by name.
 """
 
+import math
 from typing import NamedTuple
 
 from adarec_tf.config.evaluation import EvaluationConfig
@@ -16,11 +17,11 @@ LONG_HISTORY = 50
 SMALL_SCENE = 200_000
 # Training positions an item from which on an item is known well.
 DENSE_ITEM = 50
-# Items above which the logits of all of them cost most of a teacher's step; below, all of them
-# teach better: NDCG@10 .0702 against .0692 on validation, with 12,101 items.
-LARGE_CATALOG = 20_000
-# Items up to which the student learns the teacher's score of each; above, a sample teaches as well.
+# Items up to which the teacher learns, and teaches, with the scores of all of them; above, these
+# cost most of a step, and a sample does nearly as well.
 SMALL_CATALOG = 5_000
+# Steps in which the search trains its operations before it weighs them: pools win until then.
+_WARMUP_STEPS = 450
 # Of the teacher's bundle, that a student may have.
 BUNDLE_SHARE = 0.2
 # Of the teacher's weights, that a student may have in any case.
@@ -78,14 +79,18 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     dropout = 0.2 if dense else 0.5 if small else 0.3
     batch = _positions_per_batch(scene)
-    epochs = 24 if long else 20 if small and not dense else 12
-    sampled = scene.num_items > LARGE_CATALOG
+    epochs = 24 if long else 12
+    sampled = scene.num_items > SMALL_CATALOG
     num_teachers = (2 if small else 1) + (effort == "thorough") - (effort == "quick" and small)
     return [
         Decision(setting=setting, value=value, reason=reason)
         for setting, value, reason in (
             ("teacher.name", "sasrec", "best or near the best on every scene measured"),
-            ("teacher.hidden_dim", 128 if long or dense else 64, f"{history}, {an_item}"),
+            (
+                "teacher.hidden_dim",
+                128 if long or dense or small else 64,
+                f"{history}, {positions}",
+            ),
             ("teacher.num_blocks", 3 if long else 2, f"{history}, {positions}"),
             ("teacher.feed_forward_dim", 256, "wider layers were not better"),
             ("teacher.dropout", dropout, f"{an_item}, {positions}"),
@@ -121,6 +126,10 @@ def student_decisions(
     width = _student_width(scene, teacher, max_bytes)
     sampled = scene.num_items > SMALL_CATALOG
     batch = _positions_per_batch(scene)
+    searched = min(scene.num_users, _SEARCHED_USERS) / max(1, scene.num_users)
+    # The weights have one half of the users.
+    steps = searched * scene.num_positions / 2 / max(256, batch)
+    warmup = max(_scaled(4, effort), math.ceil(_WARMUP_STEPS / max(1.0, steps)))
     epochs = 20 if long else 24 if small and not is_dense(scene) else 12
     # Labels teach what is met often; of what is not, the teacher's scores say more.
     kd_weight = 0.8 if long else 0.5 if is_dense(scene) else 1.0 if small else 0.9
@@ -136,14 +145,15 @@ def student_decisions(
             ("student.num_nodes", 2, "more nodes gained nothing"),
             ("student.dropout", 0.0, "the teacher's scores keep it from overfitting"),
             ("search.alphas", "per_cell" if long else "shared", history),
-            ("search.max_epochs", _scaled(8, effort), f"effort {effort}"),
-            ("search.warmup_epochs", _scaled(4, effort), "half of the epochs"),
-            ("search.positions_per_batch", max(512, batch), "speed"),
+            ("search.max_epochs", 2 * warmup, f"{steps:.0f} steps an epoch, effort {effort}"),
+            ("search.warmup_epochs", warmup, "half of the epochs"),
+            ("search.positions_per_batch", max(256, batch), "speed"),
             ("search.learning_rate", 3e-3, "short trainings"),
             ("search.max_bytes", max_bytes, share),
             ("search.num_evaluations", _scaled(20, effort), f"effort {effort}"),
             ("search.max_users", _SEARCHED_USERS, "enough to rank architectures"),
             ("distillation.kd_weight", kd_weight, an_item),
+            ("distillation.hidden_weight", 0.0, "layers taught nothing beside scores"),
             ("distillation.embedding_weight", 0.0, "the student begins with the teacher's table"),
             ("distillation.initial_table", "teacher", "it is most of what a teacher knows"),
             ("distillation.logits_items", "sampled" if sampled else "all", items),
