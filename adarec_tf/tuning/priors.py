@@ -79,18 +79,14 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     dropout = 0.2 if dense else 0.5 if small else 0.3
     batch = _positions_per_batch(scene)
-    epochs = 24 if long else 12
+    epochs = 24 if long or (small and not dense) else 12
     sampled = scene.num_items > SMALL_CATALOG
     num_teachers = (2 if small else 1) + (effort == "thorough") - (effort == "quick" and small)
     return [
         Decision(setting=setting, value=value, reason=reason)
         for setting, value, reason in (
             ("teacher.name", "sasrec", "best or near the best on every scene measured"),
-            (
-                "teacher.hidden_dim",
-                128 if long or dense or small else 64,
-                f"{history}, {positions}",
-            ),
+            ("teacher.hidden_dim", 128 if long or dense else 64, f"{history}, {an_item}"),
             ("teacher.num_blocks", 3 if long else 2, f"{history}, {positions}"),
             ("teacher.feed_forward_dim", 256, "wider layers were not better"),
             ("teacher.dropout", dropout, f"{an_item}, {positions}"),
