@@ -26,14 +26,20 @@ _WARMUP_STEPS = 450
 BUNDLE_SHARE = 0.2
 # Of the teacher's weights, that a student may have in any case.
 _LEAST_SHARE = 0.1
-# Of a student's bytes, that its table may have: long histories and items that are met often need
-# the encoder.
-_TABLE_SHARE, _SMALL_TABLE_SHARE = 0.97, 0.4
+# Of a student's bytes, that its table may have where nearly any encoder does.
+_TABLE_SHARE = 0.97
+# Items that a convolution reads, on average: where the encoder matters, one fits on each edge.
+_KERNEL_SIZE, _EDGES_PER_CELL = 4, 3
 # A bundle holds the graph and the items' names beside the weights.
 _GRAPH_BYTES, _NAME_BYTES = 225_000, 7
 _EPOCHS = {"quick": 0.5, "standard": 1.0, "thorough": 1.5}
 _SEARCHED_USERS = 30_000
 _NO_BUDGET = EvaluationConfig()
+
+
+def needs_encoder(scene: SceneProfile) -> bool:
+    """Whether students differ by their encoders, not by their tables alone."""
+    return is_long(scene) or is_dense(scene)
 
 
 class TeacherSize(NamedTuple):
@@ -119,7 +125,7 @@ def student_decisions(
         return []
     long, small = is_long(scene), is_small(scene)
     max_bytes = student_bytes(scene, teacher, budget)
-    width = _student_width(scene, teacher, max_bytes)
+    width, encoder = _student_width(scene, teacher, max_bytes), needs_encoder(scene)
     sampled = scene.num_items > SMALL_CATALOG
     batch = _positions_per_batch(scene)
     searched = min(scene.num_users, _SEARCHED_USERS) / max(1, scene.num_users)
@@ -137,7 +143,7 @@ def student_decisions(
         for setting, value, reason in (
             ("student.hidden_dim", width, share),
             ("student.precision", "int4", "at equal bytes, width is worth more than precision"),
-            ("student.num_cells", 4 if long else 2, history),
+            ("student.num_cells", _num_cells(scene), history),
             ("student.num_nodes", 2, "more nodes gained nothing"),
             ("student.dropout", 0.0, "the teacher's scores keep it from overfitting"),
             ("search.alphas", "per_cell" if long else "shared", history),
@@ -145,6 +151,7 @@ def student_decisions(
             ("search.warmup_epochs", warmup, "half of the epochs"),
             ("search.positions_per_batch", max(256, batch), "speed"),
             ("search.learning_rate", 3e-3, "short trainings"),
+            ("search.cost_weight", 0.0 if encoder else 0.05, "bytes are the budget"),
             ("search.max_bytes", max_bytes, share),
             ("search.num_evaluations", _scaled(20, effort), f"effort {effort}"),
             ("search.max_users", _SEARCHED_USERS, "enough to rank architectures"),
@@ -179,11 +186,20 @@ def student_bytes(scene: SceneProfile, teacher: TeacherSize, budget: EvaluationC
 
 
 def _student_width(scene: SceneProfile, teacher: TeacherSize, max_bytes: int) -> int:
-    """The widest table that leaves bytes to the encoder; the teacher's width at most."""
-    share = _SMALL_TABLE_SHARE if is_long(scene) or is_dense(scene) else _TABLE_SHARE
-    table = share * max_bytes / scene.num_items
-    width = 2 * (table - 4)  # two numbers a byte, and a scale a row
-    return int(min(teacher.hidden_dim, max(16, width // 16 * 16)))
+    """The widest student, up to the teacher's width, whose bytes suffice for table and encoder."""
+    num_cells = _num_cells(scene)
+    for width in range(teacher.hidden_dim // 16 * 16, 16, -16):
+        table = scene.num_items * (width // 2 + 4)  # two numbers a byte, and a scale a row
+        encoder = num_cells * _EDGES_PER_CELL * _KERNEL_SIZE * width**2
+        if needs_encoder(scene) and table + encoder <= max_bytes:
+            return width
+        if not needs_encoder(scene) and table <= _TABLE_SHARE * max_bytes:
+            return width
+    return min(16, teacher.hidden_dim)
+
+
+def _num_cells(scene: SceneProfile) -> int:
+    return 4 if is_long(scene) else 2
 
 
 def _positions_per_batch(scene: SceneProfile) -> int:
