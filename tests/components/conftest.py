@@ -1,6 +1,7 @@
 """A tiny scene as artifacts: sequences, vocabulary, and a model that was never trained."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,11 @@ from adarec_tf.data.storage.history_files import (
     write_statistics,
 )
 from adarec_tf.models.teachers import build_teacher
+from components import artifacts
 from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
 from components.model_artifact import write_model
+from components.recipes import write_recipe
+from tests.adarec_tf import hand_made_recipe
 
 NUM_USERS, NUM_ITEMS, MAX_LENGTH = 24, 16, 8
 
@@ -29,6 +33,19 @@ def make_artifact(kind: type[artifact.Artifact], path: Path) -> artifact.Artifac
     made = kind()
     made.uri = str(path)
     return made
+
+
+def make_recipe(path: Path, **decisions: Any) -> artifacts.Recipe:
+    """A recipe of `stage__field=value`."""
+    made = make_artifact(artifacts.Recipe, path)
+    write_recipe(made.uri, hand_made_recipe.recipe(**decisions))
+    return made
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> artifacts.Recipe:
+    """It decides nothing."""
+    return make_recipe(tmp_path_factory.mktemp("recipe"))
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +58,7 @@ def statistics() -> SequenceStatistics:
         repeat_share=0.0,
         seen="exclude",
         max_length=MAX_LENGTH,
+        windows="all",
         data_fingerprint="f" * 64,
     )
 

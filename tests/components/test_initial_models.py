@@ -25,7 +25,7 @@ from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.training import train_teacher as training
 from components import artifacts, teacher_trainer
 from components import student_distiller as distiller
-from components.artifacts import Sequences, Vocabulary
+from components.artifacts import Recipe, Sequences, Vocabulary
 from components.model_artifact import (
     read_keras_model,
     read_model,
@@ -64,6 +64,7 @@ def grown_vocabulary(vocabulary: Vocabulary, tmp_path: Path) -> Vocabulary:
 def train(
     grown_sequences: Sequences,
     grown_vocabulary: Vocabulary,
+    recipe: Recipe,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Model]:
@@ -75,9 +76,10 @@ def train(
         arguments = {
             "sequences": grown_sequences,
             "vocabulary": grown_vocabulary,
+            "recipe": recipe,
             "teacher_config": TEACHER.to_json(),
             "training_config": TrainingConfig(num_teachers=1).to_json(),
-            "windows": "last",
+            "fixed": "",
             "compute_dtype": "float32",
             "seed": 5,
             "code_fingerprint": "code",
@@ -168,6 +170,7 @@ def test_a_student_begins_as_the_earlier_one_was(
     vocabulary: Vocabulary,
     grown_sequences: Sequences,
     grown_vocabulary: Vocabulary,
+    recipe: Recipe,
     statistics: SequenceStatistics,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -199,10 +202,11 @@ def test_a_student_begins_as_the_earlier_one_was(
         vocabulary=grown_vocabulary,
         teacher=train(model),
         genotype=genotype,
+        recipe=recipe,
         model=made,
         student_config=STUDENT.to_json(),
         distillation_config=wanted.to_json(),
-        windows="all",
+        fixed="",
         compute_dtype="bfloat16",
         seed=5,
         code_fingerprint="code",

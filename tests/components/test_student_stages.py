@@ -13,7 +13,7 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students import build_student
 from adarec_tf.models.students.genotype import Genotype
 from components import artifacts
-from components.artifacts import Sequences, Vocabulary
+from components.artifacts import Recipe, Sequences, Vocabulary
 from components.blessings import read_blessing
 from components.model_artifact import bundle_dir, read_model
 from components.ranking_evaluator import RankingEvaluator
@@ -31,7 +31,7 @@ DISTILLATION = DistillationConfig(max_epochs=1, hidden_weight=1.0)
 
 @pytest.mark.slow
 def test_from_a_teacher_to_a_judged_student(
-    tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary, model: Model
+    tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary, model: Model, recipe: Recipe
 ) -> None:
     made = {
         "genotype": artifacts.Genotype(),
@@ -45,8 +45,10 @@ def test_from_a_teacher_to_a_judged_student(
     checkpoints = tmp_path / "checkpoints"
     shared = {
         "sequences": sequences,
+        "recipe": recipe,
         "student_config": STUDENT.to_json(),
         "distillation_config": DISTILLATION.to_json(),
+        "fixed": "",
         "compute_dtype": "float32",
         "seed": 1,
         "code_fingerprint": "code",
@@ -82,7 +84,6 @@ def test_from_a_teacher_to_a_judged_student(
         vocabulary=vocabulary,
         genotype=made["genotype"],
         model=made["student"],
-        windows="last",
         **shared,
     )
     student = read_model(made["student"].uri)

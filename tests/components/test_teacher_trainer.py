@@ -11,7 +11,7 @@ from adarec_tf.config.training import TrainingConfig
 from adarec_tf.export.recommender import Recommender
 from adarec_tf.training import train_teacher as training
 from components import teacher_trainer
-from components.artifacts import Sequences, Vocabulary
+from components.artifacts import Recipe, Sequences, Vocabulary
 from components.model_artifact import (
     bundle_dir,
     read_keras_model,
@@ -26,6 +26,7 @@ def train(
     tmp_path: Path,
     sequences: Sequences,
     vocabulary: Vocabulary,
+    recipe: Recipe,
     checkpoints: Path,
     num_teachers: int = 1,
 ) -> Model:
@@ -34,10 +35,11 @@ def train(
     teacher_trainer.TeacherTrainer.test_call(
         sequences=sequences,
         vocabulary=vocabulary,
+        recipe=recipe,
         model=model,
         teacher_config=NextItNetConfig(hidden_dim=8, num_blocks=1).to_json(),
         training_config=TrainingConfig(max_epochs=2, num_teachers=num_teachers).to_json(),
-        windows="all",
+        fixed="",
         compute_dtype="bfloat16",
         seed=1,
         code_fingerprint="code",
@@ -51,6 +53,7 @@ def test_an_interrupted_training_continues_and_then_cleans_up(
     tmp_path: Path,
     sequences: Sequences,
     vocabulary: Vocabulary,
+    recipe: Recipe,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     checkpoints = tmp_path / "checkpoints"
@@ -61,11 +64,11 @@ def test_an_interrupted_training_continues_and_then_cleans_up(
     with monkeypatch.context() as patch:
         patch.setattr(teacher_trainer, "write_model", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            train(tmp_path, sequences, vocabulary, checkpoints)
+            train(tmp_path, sequences, vocabulary, recipe, checkpoints)
     [folder] = checkpoints.iterdir()
     assert folder.name.startswith("teacher-")
 
-    model = train(tmp_path, sequences, vocabulary, checkpoints)
+    model = train(tmp_path, sequences, vocabulary, recipe, checkpoints)
     assert list(checkpoints.iterdir()) == []
     history = json.loads(Path(model.uri, "history.json").read_text())
     assert len(history) == 2
@@ -80,20 +83,21 @@ def test_the_training_is_told_windows_and_numbers(
     tmp_path: Path,
     sequences: Sequences,
     vocabulary: Vocabulary,
+    recipe: Recipe,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given: dict[str, object] = {}
     monkeypatch.setattr(
         training, "train_teacher", lambda *_, **options: given.update(options) or []
     )
-    train(tmp_path, sequences, vocabulary, tmp_path / "checkpoints")
+    train(tmp_path, sequences, vocabulary, recipe, tmp_path / "checkpoints")
     assert (given["windows"], given["compute_dtype"]) == ("all", "bfloat16")
 
 
 def test_teachers_of_an_ensemble_are_trained_from_seeds_of_their_own(
-    tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary
+    tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary, recipe: Recipe
 ) -> None:
-    model = train(tmp_path, sequences, vocabulary, tmp_path / "checkpoints", num_teachers=3)
+    model = train(tmp_path, sequences, vocabulary, recipe, tmp_path / "checkpoints", num_teachers=3)
     ensemble = read_teacher(model.uri)
     item_ids = tf.constant([[3, 1, 4]])
     members = [read_keras_model(path)(item_ids) for path in teacher_files(model.uri)]

@@ -106,6 +106,7 @@ def test_two_towers_are_a_row_and_beat_popularity(model: ConvolutionModel) -> No
             repeat_share=0.0,
             seen="keep",
             max_length=walk_scene.MAX_LENGTH,
+            windows="last",
             data_fingerprint="walk",
         ),
         k=5,

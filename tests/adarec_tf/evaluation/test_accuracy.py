@@ -35,6 +35,7 @@ STATISTICS = SequenceStatistics(
     repeat_share=0.0,
     seen="keep",
     max_length=MAX_LENGTH,
+    windows="last",
     data_fingerprint="toy",
 )
 SPLIT = EvaluationSplit(TEST, NUM_ITEMS, MAX_LENGTH, "keep")

@@ -53,6 +53,7 @@ def compare(tmp_path: Path, test: Any = TEST) -> tuple[Comparison, dict[str, Any
             repeat_share=0.0,
             seen="exclude",
             max_length=MAX_LENGTH,
+            windows="last",
             data_fingerprint="toy",
         ),
         vocabulary=vocabulary,

@@ -73,7 +73,7 @@ def test_nothing_is_trained_before_the_validator_has_passed(
 ) -> None:
     tasks = spec.root.dag.tasks
     assert "InteractionsValidator" in tasks["SequencePreprocessor"].dependent_tasks
-    for stage in ("TeacherTrainer", "StudentSearcher", "StudentDistiller"):
+    for stage in ("TeacherTuner", "TeacherTrainer", "StudentSearcher", "StudentDistiller"):
         assert "SequencePreprocessor" in tasks[stage].dependent_tasks
 
 

@@ -128,6 +128,7 @@ def test_statistics_survive_the_disk_and_are_checked(tmp_path: Path) -> None:
         repeat_share=0.25,
         seen="keep",
         max_length=5,
+        windows="all",
         data_fingerprint="abc",
     )
     write_statistics(str(tmp_path), statistics)
