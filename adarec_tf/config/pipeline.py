@@ -64,6 +64,8 @@ class PipelineConfig(Config):
     def with_recipe(self, recipe: Recipe) -> Self:
         """The settings with all that was decided for the scene; nothing is left to decide.
 
+        What was given by hand stays.
+
         Args:
           recipe: of the scene.
         """
@@ -71,9 +73,13 @@ class PipelineConfig(Config):
             stage: recipe.applied(stage, getattr(self, stage), self.fixed)
             for stage in _DECIDED_STAGES
         }
-        scene = recipe.scene
-        length = {"max_length": scene.max_length, "windows": scene.windows, "seen": scene.seen}
-        return self.replace(effort="none", data=self.data.replace(**length), **stages)
+        undecided = DataConfig()
+        found = {
+            name: getattr(recipe.scene, name)
+            for name in ("max_length", "windows", "seen")
+            if getattr(self.data, name) == getattr(undecided, name)
+        }
+        return self.replace(effort="none", data=self.data.replace(**found), **stages)
 
     def override(self, assignments: Sequence[str]) -> Self:
         """Returns a copy with `stage.field=value` (or `field=value`, as in `seed=7`) applied.

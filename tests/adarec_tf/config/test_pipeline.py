@@ -8,6 +8,7 @@ from adarec_tf.config.data import DataConfig
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import BERT4RecConfig, NextItNetConfig, SASRecConfig, TeacherConfig
 from adarec_tf.config.training import TrainingConfig
+from tests.adarec_tf.hand_made_recipe import recipe
 
 CONFIG = PipelineConfig(scene="test", seed=4)
 KINDS = (NextItNetConfig, SASRecConfig, BERT4RecConfig)
@@ -34,7 +35,7 @@ def test_unknown_and_missing_keys_are_refused() -> None:
     ("assignment", "message"),
     [
         ("teacher.hiden_dim=64", "one of dropout, hidden_dim"),
-        ("techer.hidden_dim=64", "one of compute_dtype, data, distillation, evaluation"),
+        ("techer.hidden_dim=64", "one of compute_dtype, data, distillation, effort"),
         ("teacher=64", "a single field: teacher.dropout, teacher.hidden_dim"),
         ("seed.value=1", "a single field: seed"),
         ("teacher.hidden_dim=wide", "an integer. Received: teacher.hidden_dim='wide'"),
@@ -178,6 +179,40 @@ def test_a_setting_of_another_teacher_is_an_error_that_names_the_valid_ones() ->
         CONFIG.override(["teacher.num_heads=4"])
 
 
+def test_settings_that_are_given_by_hand_are_noted() -> None:
+    changed = CONFIG.override(["teacher.dropout=0.3", "seed=3", "data.max_length=20"])
+    assert changed.fixed == ("teacher.dropout",)
+    again = changed.override(["search.max_epochs=9", "teacher.dropout=0.1"])
+    assert again.fixed == ("teacher.dropout", "search.max_epochs")
+    assert CONFIG.fixed == ()
+
+
+def test_a_recipe_decides_what_was_not_given_by_hand() -> None:
+    given = CONFIG.override(["effort=standard", "teacher.num_blocks=1", "data.seen=keep"])
+    made = recipe(
+        teacher__name="sasrec",
+        teacher__num_blocks=5,
+        training__max_epochs=7,
+        student__hidden_dim=24,
+        search__max_bytes=99,
+        distillation__kd_weight=0.5,
+    )
+    assert made.scene.seen != "keep"
+    decided = given.with_recipe(made)
+    assert decided == given.replace(
+        effort="none",
+        data=given.data.replace(max_length=20, windows="last"),
+        teacher=given.override(["teacher.name=sasrec"]).teacher,
+        training=given.training.replace(max_epochs=7),
+        student=given.student.replace(hidden_dim=24),
+        search=given.search.replace(max_bytes=99),
+        distillation=given.distillation.replace(kd_weight=0.5),
+    )
+    assert decided.with_recipe(made) == decided
+    shorter = given.override(["data.max_length=9"])
+    assert shorter.with_recipe(made).data.max_length == 9
+
+
 @pytest.mark.parametrize("kind", TeacherConfig.KINDS.values())
 def test_every_teachers_config_survives_json(kind: type[TeacherConfig]) -> None:
     config = kind(hidden_dim=24)  # type: ignore[call-arg]
@@ -247,4 +282,4 @@ def _settings(config: type[Config], path: str = "") -> set[str]:
 def test_a_run_has_few_settings() -> None:
     settings = _settings(PipelineConfig)
     assert {"seed", "teacher.num_heads", "training.max_epochs"} < settings
-    assert len(settings) <= 80
+    assert len(settings) <= 85
