@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,48 @@ def test_statistics_are_those_of_the_training_histories() -> None:
     assert (found.seen, found.max_length, found.removed) == ("keep", 7, {"x": 3})
     nothing = summarize({}, {}, ItemVocabulary(()), (), config)
     assert (nothing.num_users, nothing.repeat_share) == (0, 0.0)
+
+
+def lengths_of(lengths: list[int], **options: Any) -> tuple[int, str]:
+    """The `max_length` and the windows of training histories that are so long."""
+    train = flat_histories([[1] * length for length in lengths])
+    config = DataConfig(**options)
+    found = summarize(count_part(train, train), {}, ItemVocabulary(("a",)), (), config)
+    return found.max_length, found.windows
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([3, 20], (20, "last")),
+        ([*[20] * 18, 40], (20, "last")),  # 380 of 400
+        ([*[20] * 17, 19, 40], (50, "last")),  # 379 of 399
+        ([60, 20], (100, "last")),  # 70 of 80 are in the last 50
+        ([150] * 3, (200, "last")),
+        ([250], (200, "all")),
+        ([], (20, "last")),
+    ],
+)
+def test_the_fewest_items_that_hold_nearly_all_of_the_log(
+    lengths: list[int], expected: tuple[int, str]
+) -> None:
+    assert lengths_of(lengths) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"max_length": 50}, (50, "all")),
+        ({"max_length": 100}, (100, "last")),
+        ({"max_length": 130}, (130, "last")),
+        ({"windows": "all"}, (100, "all")),
+        ({"max_length": 7, "windows": "last"}, (7, "last")),
+    ],
+)
+def test_lengths_and_windows_that_are_given_stay(
+    options: dict[str, Any], expected: tuple[int, str]
+) -> None:
+    assert lengths_of([60, 20], **options) == expected
 
 
 def test_a_log_with_too_little_left_is_refused_with_what_was_removed() -> None:
