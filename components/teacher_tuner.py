@@ -11,7 +11,7 @@ from adarec_tf.training.devices import choose_strategy, is_chief
 from adarec_tf.tuning.teacher_tuner import find_recipe
 from components.artifacts import Recipe, Sequences
 from components.checkpoints import resumable
-from components.recipes import write_recipe
+from components.recipes import read_recipe, write_recipe
 
 
 @component
@@ -20,13 +20,15 @@ def TeacherTuner(  # noqa: N802 (a component is named as a class)
     recipe: OutputArtifact[Recipe],
     teacher_config: Parameter[str],
     training_config: Parameter[str],
-    evaluation_config: Parameter[str],
+    max_bundle_bytes: Parameter[int],
+    max_teacher_share: Parameter[float],
     fixed: Parameter[str],
     effort: Parameter[str],
     compute_dtype: Parameter[str],
     seed: Parameter[int],
     code_fingerprint: Parameter[str],
     checkpoint_dir: Parameter[str],
+    initial_recipe: Parameter[str] = "",
 ) -> None:
     """Decides from the scene and by trials what teacher and student are and how they are trained.
 
@@ -35,21 +37,25 @@ def TeacherTuner(  # noqa: N802 (a component is named as a class)
       recipe: what was decided, and why.
       teacher_config: JSON of `TeacherConfig`, for the settings that were given by hand.
       training_config: JSON of `TrainingConfig`, likewise.
-      evaluation_config: JSON of `EvaluationConfig`, for the size of the student's bundle.
+      max_bundle_bytes: of the student; 0: any number.
+      max_teacher_share: of the teacher's bundle that the student's may have; 0: a fifth.
       fixed: names of these settings, with spaces between.
       effort: `none`, `quick`, `standard` or `thorough`.
       compute_dtype: of the catalog logits.
       seed: of weights, dropout, batches and the users of a trial.
       code_fingerprint: of the code this runs, so that the cache sees changes.
       checkpoint_dir: where interrupted trials continue from.
+      initial_recipe: folder of an earlier run's recipe, whose decisions stay; "" decides anew.
     """
     strategy = choose_strategy()  # first: see its docstring
-    seed = int(seed)  # Kubeflow passes numbers as floats
+    # Kubeflow passes numbers as floats.
+    seed, max_bundle_bytes = int(seed), int(max_bundle_bytes)
     statistics = read_statistics(sequences.uri)
     settings = [
         teacher_config,
         training_config,
-        evaluation_config,
+        max_bundle_bytes,
+        max_teacher_share,
         fixed,
         effort,
         compute_dtype,
@@ -69,11 +75,14 @@ def TeacherTuner(  # noqa: N802 (a component is named as a class)
             training=TrainingConfig.from_json(training_config),
             fixed=fixed.split(),
             effort=effort,
-            budget=EvaluationConfig.from_json(evaluation_config),
+            budget=EvaluationConfig(
+                max_bundle_bytes=max_bundle_bytes, max_teacher_share=max_teacher_share
+            ),
             seed=seed,
             checkpoint_dir=checkpoint,
             strategy=strategy,
             compute_dtype=compute_dtype,
+            earlier=read_recipe(initial_recipe) if initial_recipe else None,
         )
         if is_chief(strategy):
             write_recipe(recipe.uri, found)

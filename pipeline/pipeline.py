@@ -84,13 +84,15 @@ def create_pipeline(
         sequences=sequences,
         teacher_config=config.teacher.to_json(),
         training_config=config.training.to_json(),
-        evaluation_config=config.evaluation.to_json(),
+        max_bundle_bytes=config.evaluation.max_bundle_bytes,
+        max_teacher_share=config.evaluation.max_teacher_share,
         fixed=_fixed(config, "teacher", "training"),
         effort=config.effort,
         compute_dtype=config.compute_dtype,
         seed=config.seed,
         code_fingerprint=source_fingerprint("components.teacher_tuner"),
         checkpoint_dir=checkpoint_dir,
+        initial_recipe=start.recipe if start else "",
     )
     recipe = tuner.outputs["recipe"]
 

@@ -163,7 +163,7 @@ def _to_start(run: RunRecord) -> WarmStart:
 
 
 def _check_files_are_there(start: WarmStart) -> None:
-    for path in (start.vocabulary, start.teacher, start.student, start.genotype):
+    for path in (start.recipe, start.vocabulary, start.teacher, start.student, start.genotype):
         if not os.path.exists(path):
             raise ValueError(
                 f"The last blessed run, of {start.run}, should have its results where it put them. "

@@ -57,6 +57,7 @@ def find_recipe(
     checkpoint_dir: str,
     strategy: tf.distribute.Strategy,
     compute_dtype: str = "float32",
+    earlier: Recipe | None = None,
 ) -> Recipe:
     """Decides what the teacher and the student of a scene are, and how they are trained.
 
@@ -73,8 +74,11 @@ def find_recipe(
       checkpoint_dir: where trials are kept, for a search that was interrupted to go on.
       strategy: under which trials are trained.
       compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
+      earlier: recipe of an earlier run, whose decisions stay; None decides anew.
     """
     scene = profile_scene(train, statistics)
+    if earlier is not None:
+        return earlier.replace(scene=scene)
     decisions = [one for one in teacher_decisions(scene, effort) if one.setting not in fixed]
     candidates = _candidates(decisions, fixed, teacher)[: _NUM_CANDIDATES[effort]]
     trials: list[Trial] = []

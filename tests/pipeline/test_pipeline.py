@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import struct_pb2
@@ -49,10 +50,13 @@ def test_a_changed_file_makes_the_search_stale(setting: str, value: str, tmp_pat
 def test_stages_are_told_what_they_continue_from(is_warm: bool, tmp_path: Path) -> None:
     vocabulary = tmp_path / "vocabulary.txt"
     vocabulary.write_text("a\n")
-    start = WarmStart("a day", "", str(vocabulary), "/teacher", "/student", "/genotype.json")
+    start = WarmStart(
+        "a day", "", "/recipe", str(vocabulary), "/teacher", "/student", "/genotype.json"
+    )
     pipeline = _pipeline(scene_config("smoke"), tmp_path, start if is_warm else None)
     stages = {component.id: component.exec_properties for component in pipeline.components}
     given = {
+        "TeacherTuner": ("initial_recipe", "/recipe"),
         "SequencePreprocessor": ("previous_vocabulary", str(vocabulary)),
         "TeacherTrainer": ("initial_model", "/teacher"),
         "StudentDistiller": ("initial_model", "/student"),
@@ -69,13 +73,55 @@ def test_stages_are_told_what_they_continue_from(is_warm: bool, tmp_path: Path) 
     assert preprocessor.exec_properties["previous_fingerprint"] != before
 
 
-def test_stages_that_train_are_told_windows_and_numbers(tmp_path: Path) -> None:
-    config = scene_config("smoke").override(["data.windows=all", "compute_dtype=bfloat16"])
+TRAINING_STAGES = ("TeacherTuner", "TeacherTrainer", "StudentSearcher", "StudentDistiller")
+
+
+def test_stages_that_train_are_told_numbers(tmp_path: Path) -> None:
+    config = scene_config("smoke").override(["compute_dtype=bfloat16"])
     stages = {c.id: c.exec_properties for c in _pipeline(config, tmp_path).components}
-    for stage in ("TeacherTrainer", "StudentDistiller"):
-        assert stages[stage]["windows"] == "all"
-    for stage in ("TeacherTrainer", "StudentSearcher", "StudentDistiller"):
+    for stage in TRAINING_STAGES:
         assert stages[stage]["compute_dtype"] == "bfloat16"
+
+
+def _stages(tmp_path: Path, *settings: str) -> dict[str, dict[str, Any]]:
+    config = scene_config("smoke").override(settings)
+    return {c.id: dict(c.exec_properties) for c in _pipeline(config, tmp_path).components}
+
+
+def test_stages_are_told_what_was_given_by_hand(tmp_path: Path) -> None:
+    given = ("teacher.dropout=0.1", "training.max_epochs=3", "student.num_cells=1", "seed=9")
+    given += ("search.max_epochs=4", "distillation.max_epochs=2", "data.max_length=20")
+    stages = _stages(tmp_path, *given, "effort=quick")
+    assert {stage: stages[stage]["fixed"].split() for stage in TRAINING_STAGES} == {
+        "TeacherTuner": ["teacher.dropout", "training.max_epochs"],
+        "TeacherTrainer": ["teacher.dropout", "training.max_epochs"],
+        "StudentSearcher": ["student.num_cells", "search.max_epochs", "distillation.max_epochs"],
+        "StudentDistiller": ["student.num_cells", "distillation.max_epochs"],
+    }
+    assert stages["TeacherTuner"]["effort"] == "quick"
+    assert _stages(tmp_path)["TeacherTuner"]["fixed"] == ""
+
+
+def test_the_recipe_is_found_once_and_read_by_all_that_train(tmp_path: Path) -> None:
+    stages = {c.id: c for c in _pipeline(scene_config("smoke"), tmp_path).components}
+    recipe = stages["TeacherTuner"].outputs["recipe"]
+    for stage in TRAINING_STAGES[1:]:
+        assert stages[stage].inputs["recipe"] is recipe
+
+
+def test_what_is_asked_of_a_student_makes_no_training_stale_but_for_its_bytes(
+    tmp_path: Path,
+) -> None:
+    before = _stages(tmp_path)
+
+    def changed(setting: str) -> set[str]:
+        after = _stages(tmp_path, setting)
+        return {stage for stage in before if before[stage] != after[stage]}
+
+    for setting in ("evaluation.min_teacher_ndcg_share=0.5", "evaluation.max_latency_ms=7"):
+        assert changed(setting) == {"RankingEvaluator"}
+    for setting in ("evaluation.max_bundle_bytes=7000", "evaluation.max_teacher_share=0.5"):
+        assert changed(setting) == {"TeacherTuner", "RankingEvaluator"}
 
 
 # What a stage's code is, besides the module of its component: run by name in another process.
@@ -95,7 +141,7 @@ def test_every_stage_has_the_fingerprint_of_its_own_code(tmp_path: Path) -> None
         further = FURTHER_CODE.get(component.id, [])
         expected[component.id] = source_fingerprint(f"components.{module}", *further)
         found[component.id] = _code_fingerprint(component)
-    assert len(found) == 8
+    assert len(found) == 9
     assert found == expected
     assert len(set(found.values())) == len(found)
 

@@ -59,6 +59,7 @@ def make_run(
             )
         },
         "SequencePreprocessor": {"vocabulary": artifact(folder / "vocabulary")},
+        "TeacherTuner": {"recipe": artifact(folder / "recipe")},
         "TeacherTrainer": {"model": artifact(folder / "teacher")},
         "StudentSearcher": {"genotype": artifact(folder / "genotype")},
         "StudentDistiller": {"model": artifact(folder / "student")},
@@ -128,12 +129,13 @@ def test_without_an_earlier_run_it_is_an_error_or_a_cold_start(
     assert describe_start(None).startswith("Cold start")
 
 
+@pytest.mark.parametrize("name", ["vocabulary/vocabulary.txt", "recipe"])
 def test_files_that_are_gone_are_an_error_also_where_none_need_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path, 1)
-    (tmp_path / "1" / "vocabulary" / "vocabulary.txt").unlink()
-    with pytest.raises(ValueError, match=r"Received: nothing at .*vocabulary\.txt"):
+    (tmp_path / "1" / name).rename(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=rf"Received: nothing at .*/1/{name}\."):
         find(monkeypatch, [run], LogIdentity(0, "b"), "last-or-cold")
 
 
@@ -141,8 +143,7 @@ def test_the_genotype_is_kept_and_the_student_continues(start: WarmStart) -> Non
     given = CONFIG.override(["student.dropout=0.3"])
     config, kept = warm_config(given, start, search_again=False)
     assert kept == start
-    assert config.search.genotype == start.genotype
-    assert config.override(["search.genotype="]) == given
+    assert config == given.replace(search=given.search.replace(genotype=start.genotype))
     text = describe_start(kept)
     assert "1970-01-01" in text
     assert text.endswith(
