@@ -176,7 +176,10 @@ def _training(decisions: Sequence[Decision], training: TrainingConfig) -> Traini
 def _candidates(
     decisions: Sequence[Decision], fixed: Collection[str], teacher: TeacherConfig
 ) -> list[Candidate]:
-    """What the profile says, and that with one thing changed, the likeliest gains first."""
+    """What the profile says, and that with one thing changed, the likeliest gains first.
+
+    None where nothing is left to choose.
+    """
     values: dict[str, Any] = {one.setting: one.value for one in decisions}
     if not values:
         return []
@@ -199,11 +202,12 @@ def _candidates(
         {"training.positions_per_batch": 2 * batch},
         {"teacher.name": "bert4rec"},
     ]
-    return [
+    candidates = [
         Candidate(_name(change), change)
         for change in changes
         if not set(change) & set(fixed) and all(values.get(k) != v for k, v in change.items())
     ]
+    return candidates if len(candidates) > 1 else []
 
 
 def _name(changes: dict[str, Any]) -> str:
@@ -211,7 +215,7 @@ def _name(changes: dict[str, Any]) -> str:
 
 
 def _changed(decisions: Sequence[Decision], changes: Any, reason: str) -> list[Decision]:
-    """Decisions with other values; a setting that is new comes last."""
+    """Decisions with other values."""
     return [
         one.replace(value=changes[one.setting], reason=reason or one.reason)
         if one.setting in changes

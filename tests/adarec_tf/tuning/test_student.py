@@ -1,6 +1,7 @@
 import inspect
 from typing import Any
 
+import numpy as np
 import pytest
 
 from adarec_tf.config.distillation import DistillationConfig
@@ -11,7 +12,7 @@ from adarec_tf.data.log.built_in import generate_sample_scene
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.teachers.sasrec import SASRec
 from adarec_tf.tuning import student as student_search
-from adarec_tf.tuning.student import distill, search
+from adarec_tf.tuning.student import distill, search, take_users
 
 DATA = Dataset.from_interactions(generate_sample_scene(num_users=80), max_length=8)
 FRAME = StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2)
@@ -43,6 +44,28 @@ def test_a_teacher_of_other_items_is_an_error(teacher: SASRec) -> None:
         search(teacher, other)
     with pytest.raises(ValueError, match=r"SASRec and Dataset should know the same items"):
         distill(teacher, genotype, other)
+
+
+@pytest.mark.parametrize("num", [0, 80, 99])
+def test_all_users_are_taken_as_they_are(num: int) -> None:
+    train, valid = take_users(DATA.train, DATA.valid, num, seed=1)
+    assert train is DATA.train
+    assert valid is DATA.valid
+
+
+def test_the_same_users_are_taken_of_both_splits() -> None:
+    valid = DATA.valid.take(np.arange(60)[::-1])  # in another order, and some have no target
+    train, taken = take_users(DATA.train, valid, 30, seed=1)
+    assert train.num_users == 30
+    places = {key: place for place, key in enumerate(DATA.train.user_keys)}
+    for place, key in enumerate(train.user_keys):
+        np.testing.assert_array_equal(train.history(place), DATA.train.history(places[key]))
+    assert list(taken.user_keys) == [key for key in valid.user_keys if key in set(train.user_keys)]
+    assert 0 < taken.num_users < 30
+    again, _ = take_users(DATA.train, valid, 30, seed=1)
+    np.testing.assert_array_equal(again.user_keys, train.user_keys)
+    other, _ = take_users(DATA.train, valid, 30, seed=2)
+    assert set(other.user_keys) != set(train.user_keys)
 
 
 def test_each_call_hands_on_its_own_splits_seed_and_protocol(

@@ -1,0 +1,121 @@
+from typing import Any
+
+import pytest
+
+from adarec_tf.config.evaluation import EvaluationConfig
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.recipe import EFFORTS, Decision, Effort, Recipe, SceneProfile
+from adarec_tf.config.teacher import SASRecConfig
+from adarec_tf.models.model_cost import count_parameters
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.tuning.priors import student_bytes, student_decisions, teacher_decisions
+from tests.adarec_tf.hand_made_recipe import SCENE
+
+ANY = EvaluationConfig()
+TEACHER = SASRecConfig(hidden_dim=64, feed_forward_dim=256)
+
+
+def scene(num_items: int, mean_length: float, num_users: int = 100_000) -> SceneProfile:
+    return SCENE.replace(
+        num_items=num_items,
+        num_users=num_users,
+        mean_length=mean_length,
+        num_positions=round(num_users * (mean_length - 1)),
+    )
+
+
+SMALL, SHORT = scene(3_000, 8.0, num_users=2_000), scene(200_000, 8.0)
+LONG = scene(3_000, 150.0)
+
+
+def decide(
+    profile: SceneProfile, effort: Effort = "standard", budget: EvaluationConfig = ANY
+) -> list[Decision]:
+    """All that a profile says."""
+    decisions = teacher_decisions(profile, effort)
+    recipe = Recipe(effort=effort, scene=profile, decisions=tuple(decisions))
+    config = PipelineConfig(scene="any").with_recipe(recipe)
+    return decisions + student_decisions(profile, config.teacher, config.training, effort, budget)
+
+
+def values(profile: SceneProfile, **options: Any) -> dict[str, Any]:
+    return {decision.setting: decision.value for decision in decide(profile, **options)}
+
+
+@pytest.mark.parametrize(
+    "profile", [SMALL, SHORT, LONG, SCENE], ids=["small", "short", "long", "0"]
+)
+@pytest.mark.parametrize("effort", EFFORTS)
+def test_every_decision_is_a_setting_of_a_run(profile: SceneProfile, effort: Effort) -> None:
+    decisions = decide(profile, effort)
+    recipe = Recipe(effort=effort, scene=profile, decisions=tuple(decisions))
+    config = PipelineConfig(scene="any").with_recipe(recipe).to_dict()
+    for decision in decisions:
+        stage, _, field = decision.setting.partition(".")
+        assert config[stage][field] == decision.value, decision
+    assert len({decision.setting for decision in decisions}) == len(decisions) > 20
+
+
+def test_without_effort_nothing_is_decided() -> None:
+    assert decide(LONG, "none") == []
+
+
+def test_a_large_catalog_samples_its_losses_and_a_small_one_does_not() -> None:
+    large, small = values(SHORT), values(SMALL)
+    assert (large["training.loss"], small["training.loss"]) == ("sampled_softmax", "softmax")
+    logits = "distillation.logits_items"
+    assert (large[logits], small[logits]) == ("sampled", "all")
+
+
+def test_long_histories_get_a_wider_and_deeper_teacher() -> None:
+    long, short = values(LONG), values(SHORT)
+    for setting in ("teacher.hidden_dim", "teacher.num_blocks"):
+        assert long[setting] > short[setting]
+
+
+def test_more_effort_trains_longer() -> None:
+    for setting in ("training.max_epochs", "search.max_epochs", "distillation.max_epochs"):
+        epochs = [values(LONG, effort=effort)[setting] for effort in EFFORTS]
+        assert epochs == sorted(set(epochs))
+
+
+def test_a_bundle_may_have_the_bytes_that_are_asked_for() -> None:
+    def weights(**budget: Any) -> int:
+        return student_bytes(SHORT, TEACHER, EvaluationConfig(**budget))
+
+    asked = 20_000_000
+    others = asked - weights(max_bundle_bytes=asked)  # the graph and the items' names
+    assert 0 < others < 0.2 * asked
+    assert weights(max_bundle_bytes=asked + 1000) == weights(max_bundle_bytes=asked) + 1000
+    of_teacher = weights(max_teacher_share=1.0)
+    model = build_teacher(TEACHER, SHORT.num_items, 20, seed=0)
+    assert of_teacher == pytest.approx(4 * count_parameters(model).total, rel=0.01)
+    half = weights(max_teacher_share=0.5)
+    assert half + others == pytest.approx(0.5 * (of_teacher + others), abs=1)
+    # Of two bounds the tighter one counts.
+    for share, bound in ((0.5, asked), (0.5, 200_000_000)):
+        both = weights(max_teacher_share=share, max_bundle_bytes=bound)
+        assert both == min(half, weights(max_bundle_bytes=bound))
+    assert weights(max_bundle_bytes=1) == 1
+    assert 1 < weights() < half
+
+
+def test_where_the_graph_is_most_of_a_bundle_a_student_has_weights_all_the_same() -> None:
+    tiny = scene(200, 8.0, num_users=50)
+    assert student_bytes(tiny, TEACHER, ANY) > 1000
+    width = values(tiny)["student.hidden_dim"]
+    assert 0 < width <= values(tiny)["teacher.hidden_dim"]
+
+
+def test_more_bytes_are_a_wider_student_within_them_and_never_wider_than_its_teacher() -> None:
+    found = [
+        values(SHORT, budget=EvaluationConfig(max_bundle_bytes=megabytes * 1_000_000))
+        for megabytes in (5, 8, 100)
+    ]
+    widths = [decided["student.hidden_dim"] for decided in found]
+    assert widths == sorted(set(widths))
+    assert widths[-1] == found[-1]["teacher.hidden_dim"]
+    for decided, megabytes in zip(found, (5, 8, 100), strict=True):
+        assert decided["search.max_bytes"] < megabytes * 1_000_000
+        table = SHORT.num_items * decided["student.hidden_dim"] / 2  # two numbers a byte
+        assert table < decided["search.max_bytes"]

@@ -1,0 +1,224 @@
+"""The recipe of a tiny scene; where not said otherwise, with figures in place of trainings."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from adarec_tf.config.evaluation import EvaluationConfig
+from adarec_tf.config.recipe import Effort, Recipe
+from adarec_tf.config.teacher import SASRecConfig, TeacherConfig
+from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.dataset import Dataset
+from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.log.built_in import generate_sample_scene
+from adarec_tf.training.callbacks import MONITOR
+from adarec_tf.tuning import teacher_tuner
+from adarec_tf.tuning.priors import student_decisions, teacher_decisions
+from adarec_tf.tuning.scene_profile import profile_scene
+from adarec_tf.tuning.teacher_tuner import find_recipe
+from adarec_tf.tuning.trials import Rung
+
+DATA = Dataset.from_interactions(generate_sample_scene(num_users=80), max_length=8)
+TEACHER = SASRecConfig(hidden_dim=8, num_blocks=1, feed_forward_dim=8, dropout=0.45)
+TRAINING = TrainingConfig(max_epochs=2, learning_rate=0.007, positions_per_batch=512)
+ANY = EvaluationConfig()
+FIRST = "profile"
+
+Trained = tuple[TeacherConfig, TrainingConfig]
+Score = Callable[[TeacherConfig, TrainingConfig], float]
+
+
+def find(tmp_path: Any, effort: Effort = "standard", **options: Any) -> Recipe:
+    given = {"teacher": TEACHER, "training": TRAINING, "budget": ANY, "seed": 3, **options}
+    return find_recipe(
+        DATA.train,
+        DATA.valid,
+        statistics=DATA.statistics,
+        effort=effort,
+        checkpoint_dir=str(tmp_path),
+        strategy=tf.distribute.get_strategy(),
+        **given,
+    )
+
+
+class Trainings:
+    """What takes the place of a training: it notes what it is given, and gives a figure."""
+
+    def __init__(self) -> None:
+        self.done: list[Trained] = []
+        self.data: list[tuple[Histories, Histories]] = []
+        self.options: list[dict[str, Any]] = []
+        self.built: list[dict[str, Any]] = []
+        self.score: Score = lambda teacher, training: 0.5
+
+    def build(self, config: TeacherConfig, *sizes: int, seed: int) -> TeacherConfig:
+        self.built.append({"sizes": sizes, "seed": seed})
+        return config
+
+    def train(
+        self,
+        model: TeacherConfig,
+        train: Histories,
+        valid: Histories,
+        training: TrainingConfig,
+        **options: Any,
+    ) -> list[dict[str, float]]:
+        self.done.append((model, training))
+        self.data.append((train, valid))
+        self.options.append(options)
+        figure = self.score(model, training)
+        return [{MONITOR: figure / 2}, {MONITOR: figure}, {MONITOR: 0.0}]  # the best epoch counts
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
+    made = Trainings()
+    monkeypatch.setattr(teacher_tuner, "build_teacher", made.build)
+    monkeypatch.setattr(teacher_tuner, "train_teacher", made.train)
+    return made
+
+
+def decided(recipe: Recipe) -> dict[str, Any]:
+    return {decision.setting: decision.value for decision in recipe.decisions}
+
+
+def test_without_effort_nothing_is_decided_and_the_scene_is_known(
+    tmp_path: Any, trainings: Trainings
+) -> None:
+    recipe = find(tmp_path, "none")
+    scene = profile_scene(DATA.train, DATA.statistics)
+    assert recipe == Recipe(effort="none", scene=scene)
+    assert trainings.done == []
+
+
+def test_a_quick_recipe_is_what_the_profile_says(tmp_path: Any, trainings: Trainings) -> None:
+    budget = EvaluationConfig(max_bundle_bytes=400_000)
+    recipe = find(tmp_path, "quick", budget=budget)
+    assert trainings.done == []
+    assert recipe.trials == ()
+    decisions = teacher_decisions(recipe.scene, "quick")
+    teacher = recipe.applied("teacher", TEACHER, ())
+    training = recipe.applied("training", TRAINING, ())
+    decisions += student_decisions(recipe.scene, teacher, training, "quick", budget)
+    assert recipe.decisions == tuple(decisions)
+    assert (
+        decided(recipe)["search.max_bytes"] != decided(find(tmp_path, "quick"))["search.max_bytes"]
+    )
+
+
+def test_trials_are_of_the_scene_and_its_first_is_the_profile(
+    tmp_path: Any, trainings: Trainings
+) -> None:
+    recipe = find(tmp_path, compute_dtype="bfloat16")
+    assert len(recipe.trials) == len(trainings.done) > 3
+    assert len({trial.candidate for trial in recipe.trials}) < len(recipe.trials)
+    first = recipe.trials[0]
+    assert (first.candidate, first.ndcg) == (FIRST, 0.5)
+    decisions = recipe.replace(decisions=tuple(teacher_decisions(recipe.scene, "standard")))
+    training = decisions.applied("training", TRAINING, ()).replace(max_epochs=first.epochs)
+    assert trainings.done[0] == (decisions.applied("teacher", TEACHER, ()), training)
+    assert len({str(one) for one in trainings.done}) == len(trainings.done)
+    sizes = (DATA.statistics.num_items, DATA.max_length)
+    assert trainings.built == [{"sizes": sizes, "seed": 3}] * len(trainings.done)
+    for options in trainings.options:
+        told = {name: options[name] for name in ("seed", "seen", "windows", "compute_dtype")}
+        assert told == {
+            "seed": 3,
+            "seen": DATA.seen,
+            "windows": DATA.statistics.windows,
+            "compute_dtype": "bfloat16",
+        }
+    # Of equal figures those of the profile stay.
+    assert recipe.decisions[: len(decisions.decisions)] == decisions.decisions
+
+
+def test_more_effort_tries_more(tmp_path: Any, trainings: Trainings) -> None:
+    standard = {trial.candidate for trial in find(tmp_path / "a").trials}
+    assert standard < {trial.candidate for trial in find(tmp_path / "b", "thorough").trials}
+
+
+def test_what_is_best_in_trials_is_decided_and_says_why(
+    tmp_path: Any, trainings: Trainings
+) -> None:
+    trainings.score = lambda teacher, training: 0.5 + 0.1 * (teacher.name == "nextitnet")
+    recipe = find(tmp_path)
+    [decision] = [one for one in recipe.decisions if one.setting == "teacher.name"]
+    assert decision.value == "nextitnet"
+    assert decision.reason == "in trials NDCG@10 0.6000 on validation, 0.5000 by the profile"
+    said = teacher_decisions(recipe.scene, "standard")
+    others = [one for one in recipe.decisions[: len(said)] if one != decision]
+    assert others == [one for one in said if one.setting != "teacher.name"]
+
+
+def test_the_student_is_decided_for_the_teacher_that_was_chosen(
+    tmp_path: Any, trainings: Trainings
+) -> None:
+    before = decided(find(tmp_path / "a"))
+    trainings.score = lambda teacher, training: float(teacher.hidden_dim)
+    after = decided(find(tmp_path / "b"))
+    assert after["teacher.hidden_dim"] > before["teacher.hidden_dim"]
+    assert after["search.max_bytes"] > before["search.max_bytes"]
+
+
+FIXED = ("teacher.dropout", "teacher.name", "training.learning_rate", "training.max_epochs")
+
+
+def test_what_is_fixed_is_never_changed_and_never_tried(
+    tmp_path: Any, trainings: Trainings
+) -> None:
+    trainings.score = lambda teacher, training: 1.0 + teacher.dropout + training.learning_rate
+    recipe = find(tmp_path, "thorough", fixed=FIXED)
+    assert recipe.trials
+    for teacher, training in trainings.done:
+        assert (teacher.name, teacher.dropout) == (TEACHER.name, TEACHER.dropout)
+        assert training.learning_rate == TRAINING.learning_rate
+    tried = " ".join(trial.candidate for trial in recipe.trials)
+    for setting in FIXED:
+        assert setting not in decided(recipe)
+        assert setting not in tried
+
+
+def test_where_nothing_is_left_to_choose_nothing_is_tried(
+    tmp_path: Any, trainings: Trainings
+) -> None:
+    tried = ("teacher.hidden_dim", "teacher.num_blocks", "training.positions_per_batch")
+    recipe = find(tmp_path, "thorough", fixed=(*FIXED, *tried))
+    assert trainings.done == []
+    assert recipe.trials == ()
+    assert "training.num_teachers" in decided(recipe)
+
+
+def test_trials_learn_from_some_users_and_are_judged_by_all(
+    tmp_path: Any, trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_positions = int((DATA.train.lengths - 1).sum())
+    find(tmp_path / "all")
+    assert all(train is DATA.train for train, _ in trainings.data)
+    trainings.data.clear()
+    monkeypatch.setattr(teacher_tuner, "_TRIAL_POSITIONS", num_positions // 4)
+    find(tmp_path / "some")
+    [train, *_] = [train for train, _ in trainings.data]
+    assert train.num_users == pytest.approx(DATA.train.num_users / 4, abs=1)
+    for given, valid in trainings.data:
+        np.testing.assert_array_equal(given.user_keys, train.user_keys)
+        assert valid is DATA.valid
+
+
+def test_equal_seeds_find_equal_recipes(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teacher_tuner, "halving_rungs", lambda *_: [Rung(2, 2)])
+    training = TRAINING.replace(learning_rate=0.02, positions_per_batch=64)
+    fixed = ("teacher.name", "teacher.hidden_dim", "teacher.feed_forward_dim")
+    fixed += ("teacher.num_blocks", "training.learning_rate", "training.positions_per_batch")
+
+    def recipe(folder: str, seed: int) -> Recipe:
+        found = find(tmp_path / folder, training=training, fixed=fixed, seed=seed)
+        return found.replace(trials=tuple(one.replace(seconds=0.0) for one in found.trials))
+
+    first = recipe("a", 3)
+    assert recipe("b", 3) == first
+    figures = [trial.ndcg for trial in first.trials]
+    assert len(set(figures)) == 2
+    assert [trial.ndcg for trial in recipe("c", 4).trials] != figures

@@ -1,0 +1,143 @@
+"""Successive halving with figures made up in place of trainings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from adarec_tf.config.recipe import Trial
+from adarec_tf.tuning import trials
+from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
+
+CANDIDATES = [Candidate(name, {}) for name in ("profile", "a", "b", "c", "d", "e")]
+RUNGS = halving_rungs(len(CANDIDATES), 24)
+# In the first round `b` is best and `c` second; `c` gains more from a longer training.
+FIGURES = {3: [0.2, 0.1, 0.5, 0.4, 0.3, 0.0], 9: [0.0, 0.0, 0.5, 0.6, 0.0, 0.0]}
+CALLS = [(0, 3), (1, 3), (2, 3), (3, 3), (4, 3), (5, 3), (2, 9), (3, 9)]
+
+Train = Callable[[int, int, str], float]
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The time, which goes on where a test says so."""
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(trials, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+def run(train: Train, folder: Path, **options: Any) -> tuple[int, list[Trial]]:
+    given = {"candidates": CANDIDATES, "rungs": RUNGS, "margin": 1.01, "seed": 1, **options}
+    return run_trials(train=train, directory=str(folder), **given)
+
+
+def figures_of(*scores: float) -> Train:
+    """What candidates reach, however long they are trained."""
+    return lambda candidate, epochs, folder: scores[candidate]
+
+
+def test_all_are_tried_in_order_and_the_best_again_for_longer(
+    tmp_path: Path, clock: SimpleNamespace
+) -> None:
+    calls, folders = [], []
+
+    def train(candidate: int, epochs: int, folder: str) -> float:
+        calls.append((candidate, epochs))
+        folders.append(folder)
+        clock.seconds += 10 * candidate + 0.25 * epochs
+        return FIGURES[epochs][candidate]
+
+    best, done = run(train, tmp_path)
+    assert calls == CALLS
+    assert len(set(folders)) == len(CALLS)
+    assert all(Path(folder).is_relative_to(tmp_path) for folder in folders)
+    assert best == 3
+    assert done == [
+        Trial(
+            candidate=CANDIDATES[number].name,
+            epochs=epochs,
+            ndcg=FIGURES[epochs][number],
+            seconds=round(10 * number + 0.25 * epochs, 1),
+        )
+        for number, epochs in CALLS
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ((0.200, 0.201, 0.1), 0),
+        ((0.200, 0.203, 0.1), 1),
+        ((0.2, 0.1, 0.1), 0),
+        ((0.1, 0.2, 0.3), 2),  # the first does not come through the first round
+        ((0.0, 0.0, 0.0), 0),
+    ],
+)
+def test_another_is_chosen_where_it_is_clearly_better(
+    tmp_path: Path, scores: tuple[float, ...], expected: int
+) -> None:
+    rungs = [Rung(3, 1), Rung(2, 2)]
+    best, _ = run(figures_of(*scores), tmp_path, candidates=CANDIDATES[:3], rungs=rungs)
+    assert best == expected
+
+
+def test_a_candidate_that_fails_is_lost_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = []
+
+    def train(candidate: int, epochs: int, folder: str) -> float:
+        calls.append((candidate, epochs))
+        if (candidate, epochs) in ((1, 3), (2, 9)):
+            raise ValueError(f"Losses should stay finite in {candidate}.")
+        return FIGURES[epochs][candidate]
+
+    best, done = run(train, tmp_path)
+    assert calls == CALLS
+    assert best == 3
+    lost = [(trial.candidate, trial.epochs) for trial in done if trial.ndcg is None]
+    assert lost == [("a", 3), ("b", 9)]
+    assert "Losses should stay finite in 1." in caplog.text
+
+
+def test_where_the_last_round_fails_the_first_decides(tmp_path: Path) -> None:
+    def train(candidate: int, epochs: int, folder: str) -> float:
+        if epochs == 9:
+            raise ValueError("no")
+        return FIGURES[epochs][candidate]
+
+    assert run(train, tmp_path)[0] == 2
+
+
+def test_where_all_fail_the_run_stops_with_the_reason(tmp_path: Path) -> None:
+    def train(candidate: int, epochs: int, folder: str) -> float:
+        raise ValueError("`x` should be small.")
+
+    with pytest.raises(ValueError, match=r"One trial should succeed .*`x` should be small\."):
+        run(train, tmp_path)
+
+
+@pytest.mark.parametrize("killed_at", [1, 2, 5, 7, 8])
+def test_trials_that_are_killed_go_on_and_end_alike(tmp_path: Path, killed_at: int) -> None:
+    def run_until(stop_at: int, folder: Path, calls: list[tuple[int, int, str]]) -> Any:
+        def train(candidate: int, epochs: int, folder: str) -> float:
+            calls.append((candidate, epochs, folder))
+            if len(calls) == stop_at:
+                raise KeyboardInterrupt
+            if candidate == 1:
+                raise ValueError("lost")
+            return FIGURES[epochs][candidate]
+
+        return run(train, folder)
+
+    expected = run_until(0, tmp_path / "whole", [])
+    before: list[tuple[int, int, str]] = []
+    after: list[tuple[int, int, str]] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_until(killed_at, tmp_path / "killed", before)
+    assert run_until(0, tmp_path / "killed", after) == expected
+    # The trial that was killed is run again, in its folder; those before it are not.
+    assert after[0] == before[-1]
+    assert [call[:2] for call in (*before[:-1], *after)] == CALLS
