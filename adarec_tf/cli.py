@@ -130,6 +130,10 @@ def run(
     """
     from pipeline.run import EXIT_INTERRUPTED, RunInterruptedError, run_pipeline
 
+    if recipe and effort:
+        raise click.UsageError(
+            "--recipe and --effort exclude each other: with a recipe nothing is tried."
+        )
     given = [f"data.{name}={value}" for name, value in columns.items() if value is not None]
     options = {
         "seed": seed,

@@ -7,28 +7,27 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.data.log.spans import SpanPattern, is_span_pattern
 
 
-def _read_settings(recipe: Path) -> dict[str, Any]:
+def _read_config(scene: str, recipe: Path) -> PipelineConfig:
     """The settings of all stages that a recipe decided."""
     try:
-        settings: dict[str, Any] = json.loads(recipe.read_text("utf-8"))["settings"]
+        settings = json.loads(recipe.read_text("utf-8"))["settings"]
+        return PipelineConfig(scene=scene, **settings)
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"--recipe should be a recipe.json that a run wrote. Received: {recipe}."
         ) from error
-    return settings
 
 
 SCENES: dict[str, PipelineConfig] = {
     # Generated, and without a recipe: few items and long histories, many items and short ones.
     **{name: PipelineConfig(scene=name, effort="standard") for name in ("habits", "sessions")},
     **{
-        path.stem: PipelineConfig(scene=path.stem, **_read_settings(path))
+        path.stem: _read_config(path.stem, path)
         for path in sorted(Path(__file__).parent.glob("*.json"))
     },
 }
@@ -66,4 +65,4 @@ def custom_config(data_path: str | os.PathLike[str], recipe: str = "") -> Pipeli
     name = re.sub(r"[^a-z0-9_-]+", "_", name).strip("_-") or "custom"
     if not recipe:
         return PipelineConfig(scene=name, effort="standard")
-    return PipelineConfig(scene=name, **_read_settings(Path(recipe)))
+    return _read_config(name, Path(recipe))

@@ -1,5 +1,6 @@
 """The command line without its long work, which `tests/e2e` runs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -119,6 +120,46 @@ def test_run_passes_on_columns_seed_and_settings(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "effort"),
+    [
+        (["--data", "log.csv"], "standard"),
+        (["--data", "log.csv", "--effort", "thorough"], "thorough"),
+        (["--scene", "sample"], "none"),
+        (["--scene", "sample", "--effort", "quick"], "quick"),
+    ],
+)
+def test_run_decides_the_settings_of_a_log_and_those_of_a_scene_if_asked(
+    runs: list[tuple[PipelineConfig, Path | None, Path]], arguments: list[str], effort: str
+) -> None:
+    invoke("run", *arguments)
+    [(config, _, _)] = runs
+    assert config.effort == effort
+
+
+def test_run_asks_of_the_student_what_it_is_told(
+    runs: list[tuple[PipelineConfig, Path | None, Path]],
+) -> None:
+    invoke("run", "--max-latency-ms", "2.5", "--max-bytes", "9000", "--max-teacher-share", "0.25")
+    [(config, _, _)] = runs
+    assert config.search.latency_budget_ms == config.evaluation.max_latency_ms == 2.5
+    assert config.evaluation.max_bundle_bytes == 9000
+    assert config.evaluation.max_teacher_share == 0.25
+
+
+def test_run_takes_the_settings_of_a_recipe_and_those_of_the_line_above_them(
+    runs: list[tuple[PipelineConfig, Path | None, Path]], tmp_path: Path
+) -> None:
+    decided = PipelineConfig(scene="any").override(["teacher.name=sasrec", "teacher.dropout=0.1"])
+    (tmp_path / "recipe.json").write_text(
+        json.dumps({"settings": {"teacher": decided.teacher.to_dict()}})
+    )
+    invoke("run", "--data", "log.csv", "--recipe", "recipe.json", "--set", "teacher.num_blocks=5")
+    [(config, _, _)] = runs
+    assert config.teacher == decided.teacher.replace(num_blocks=5)
+    assert (config.scene, config.effort) == ("log", "none")
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["run", "--scene", "nope"], "The scene should be one of beauty"),
@@ -134,6 +175,10 @@ def test_run_passes_on_columns_seed_and_settings(
             ["run", "--set", 'data.events=["view"]'],
             "`data.events` should be empty without event_column",
         ),
+        (["run", "--data", "a.csv", "--recipe", "file"], "--recipe should be a recipe.json that"),
+        (["run", "--data", "a.csv", "--recipe", "gone"], "No such file or directory: gone"),
+        (["run", "--max-latency-ms", "0"], "`evaluation.max_latency_ms` should be greater than 0"),
+        (["run", "--max-teacher-share", "2"], "`evaluation.max_teacher_share` should be at most 1"),
         (["run", "--search-again"], "--search-again should come with --warm-start"),
         (["run", "--data", "logs/{YYYY}-{DD}"], "A pattern of daily folders should have"),
         (["run", "--data", "logs/{SPAN}/*"], "should match files of a log"),
@@ -179,6 +224,10 @@ def test_a_mistake_is_one_line_and_exit_code_1(
     "arguments",
     [
         ["run", "--unknown"],
+        ["run", "--effort", "much"],
+        ["run", "--recipe", "file"],
+        ["run", "--recipe", "file", "--data", "a.csv", "--scene", "sample"],
+        ["run", "--recipe", "file", "--data", "a.csv", "--effort", "quick"],
         ["serve", "--workdir", "a", "--model-dir", "b"],
         ["serve", "--model-config-file", "a", "--model-dir", "b"],
         ["recommend"],

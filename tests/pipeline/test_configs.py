@@ -7,7 +7,10 @@ from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.data.log.interactions import inspect_log
 from adarec_tf.data.log.readers import InteractionColumns, list_input_files
 from pipeline.configs import SCENES, custom_config, scene_config
+from pipeline.scene_data import GENERATED_SCENES
 
+# What is decided wholly from the scene needs no module.
+DECIDED = {"habits", "sessions"}
 FOLDER = Path(__file__).parents[2] / "pipeline" / "configs"
 REAL_LOGS = Path(__file__).parents[3] / "shared" / "data"
 
@@ -19,7 +22,7 @@ def test_a_scene_survives_the_way_through_json(name: str) -> None:
     assert PipelineConfig.from_json(config.to_json()) == config
 
 
-@pytest.mark.parametrize("name", sorted(SCENES))
+@pytest.mark.parametrize("name", sorted(set(SCENES) - DECIDED))
 def test_a_scene_says_what_it_aims_at_and_how_it_is_run(name: str) -> None:
     docstring = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text()))
     assert docstring is not None
@@ -29,7 +32,9 @@ def test_a_scene_says_what_it_aims_at_and_how_it_is_run(name: str) -> None:
 
 def test_every_module_is_a_scene() -> None:
     modules = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
-    assert modules == set(SCENES)
+    assert modules == set(SCENES) - DECIDED
+    for name in DECIDED:
+        assert scene_config(name) == PipelineConfig(scene=name, effort="standard")
 
 
 def test_an_unknown_scene_names_the_known_ones() -> None:
@@ -50,7 +55,29 @@ def test_a_log_without_a_scene_is_named_after_its_file(path: str, scene: str) ->
     assert custom_config(path).scene == scene
 
 
-@pytest.mark.parametrize("name", sorted(set(SCENES) - {"sample", "smoke"}))
+def test_a_log_without_a_scene_is_one_whose_settings_are_decided() -> None:
+    assert custom_config("log.csv") == PipelineConfig(scene="log", effort="standard")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["no json", "[1, 2]", '{"effort": "quick"}', '{"settings": [1]}', '{"settings": 3}', "\xff"],
+)
+def test_a_file_that_is_no_recipe_is_one_plain_error(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=rf"--recipe should be a recipe\.json .*Received: {path}"):
+        custom_config("log.csv", str(path))
+
+
+def test_a_recipe_of_other_settings_names_the_known_ones(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    path.write_text('{"settings": {"teacher": {"name": "sasrec", "color": 1}}}')
+    with pytest.raises(ValueError, match=r"`teacher.*color` should be one of the settings"):
+        custom_config("log.csv", str(path))
+
+
+@pytest.mark.parametrize("name", sorted(set(SCENES) - set(GENERATED_SCENES)))
 def test_real_logs_are_read_by_their_scenes(name: str) -> None:
     log = REAL_LOGS / name / "interactions.csv.gz"
     if not log.exists():

@@ -1,13 +1,23 @@
-"""Beam arguments reach the stages of a local run, and leave its cache alone."""
+"""What a local run does with Beam arguments, recipes and earlier runs."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
+import pytest
 from apache_beam.options.pipeline_options import DirectOptions
 from tfx import v1 as tfx
 from tfx.dsl.component.experimental.annotations import BeamComponentParameter
 
-from pipeline.local_runner import uncached_beam_arguments
+from adarec_tf.config.pipeline import PipelineConfig
+from components.recipes import write_recipe
+from pipeline import local_runner
+from pipeline.configs import scene_config
+from pipeline.local_runner import run_stages, uncached_beam_arguments
+from pipeline.warm_start import WarmStart
+from pipeline.workdir import Workdir
+from tests.adarec_tf.hand_made_recipe import recipe
 
 SEEN: list[int] = []
 
@@ -42,3 +52,56 @@ def test_another_number_of_workers_is_used_but_makes_no_result_stale(tmp_path: P
     assert run(tmp_path / "a", "--direct_num_workers=4") == []
     assert run(tmp_path / "a") == []
     assert run(tmp_path / "b") == [2]  # of the pipeline: the block's are gone
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Workdir:
+    made = Workdir(tmp_path / "run")
+    made.root.mkdir()
+    return made
+
+
+def run_until_training(
+    config: PipelineConfig, folder: Workdir, monkeypatch: pytest.MonkeyPatch, warm_start: str = ""
+) -> PipelineConfig:
+    """Runs the stages but for what they do; returns the settings that they have."""
+    given: list[PipelineConfig] = []
+
+    def stop(config: PipelineConfig, *others: Any) -> None:
+        given.append(config)
+        raise ValueError("stop here")
+
+    monkeypatch.setattr(local_runner, "_run", stop)
+    with pytest.raises(ValueError, match="stop here"):
+        run_stages(config, None, folder, [], warm_start, False, lambda line: None)
+    return given[0]
+
+
+def test_a_run_leaves_its_recipe_also_where_a_later_stage_fails(
+    folder: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = scene_config("smoke")
+    run_until_training(config, folder, monkeypatch)
+    assert not folder.recipe.exists()
+    found = {"effort": "quick", "settings": {"compute_dtype": "float32"}}
+    asked = []
+    monkeypatch.setattr(local_runner, "recipe_of", lambda *given: asked.append(given) or found)
+    run_until_training(config, folder, monkeypatch)
+    assert json.loads(folder.recipe.read_text()) == found
+    assert asked == [(config, folder.metadata)]
+
+
+def test_a_run_that_continues_has_the_settings_of_the_earlier_recipe(
+    folder: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = recipe(teacher__name="sasrec", teacher__dropout=0.6, student__hidden_dim=24)
+    write_recipe(str(folder.root), earlier)
+    start = WarmStart("a day", "", str(folder.root), "/vocabulary", "/teacher", "", "")
+    monkeypatch.setattr(local_runner, "find_warm_start", lambda *given: start)
+    monkeypatch.setattr(
+        local_runner, "warm_config", lambda config, start, **options: (config, start)
+    )
+    given = PipelineConfig(scene="smoke", effort="standard").override(["teacher.dropout=0.1"])
+    config = run_until_training(given, folder, monkeypatch, warm_start="last")
+    assert config == given.with_recipe(earlier)
+    assert (config.effort, config.teacher.name, config.teacher.dropout) == ("none", "sasrec", 0.1)
