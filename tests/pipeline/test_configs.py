@@ -1,4 +1,3 @@
-import ast
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from adarec_tf.data.log.readers import InteractionColumns, list_input_files
 from pipeline.configs import SCENES, custom_config, scene_config
 from pipeline.scene_data import GENERATED_SCENES
 
-# What is decided wholly from the scene needs no module.
+# Their recipes are found by the run.
 DECIDED = {"habits", "sessions"}
 FOLDER = Path(__file__).parents[2] / "pipeline" / "configs"
 REAL_LOGS = Path(__file__).parents[3] / "shared" / "data"
@@ -22,17 +21,12 @@ def test_a_scene_survives_the_way_through_json(name: str) -> None:
     assert PipelineConfig.from_json(config.to_json()) == config
 
 
-@pytest.mark.parametrize("name", sorted(set(SCENES) - DECIDED))
-def test_a_scene_says_what_it_aims_at_and_how_it_is_run(name: str) -> None:
-    docstring = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text()))
-    assert docstring is not None
-    assert "Aim: " in docstring
-    assert f"adarec run --scene {name}" in docstring
-
-
-def test_every_module_is_a_scene() -> None:
-    modules = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
-    assert modules == set(SCENES) - DECIDED
+def test_every_recipe_is_a_scene() -> None:
+    recipes = {path.stem for path in FOLDER.glob("*.json")}
+    assert recipes == set(SCENES) - DECIDED
+    for name in recipes:
+        assert scene_config(name).effort == "none"
+        assert scene_config(name) == custom_config(f"{name}.csv", str(FOLDER / f"{name}.json"))
     for name in DECIDED:
         assert scene_config(name) == PipelineConfig(scene=name, effort="standard")
 

@@ -5,14 +5,16 @@ import pytest
 from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.recipe import EFFORTS, Decision, Effort, Recipe, SceneProfile
-from adarec_tf.config.teacher import SASRecConfig
-from adarec_tf.models.model_cost import count_parameters
-from adarec_tf.models.teachers import build_teacher
-from adarec_tf.tuning.priors import student_bytes, student_decisions, teacher_decisions
+from adarec_tf.tuning.priors import (
+    TeacherSize,
+    student_bytes,
+    student_decisions,
+    teacher_decisions,
+)
 from tests.adarec_tf.hand_made_recipe import SCENE
 
 ANY = EvaluationConfig()
-TEACHER = SASRecConfig(hidden_dim=64, feed_forward_dim=256)
+TEACHER = TeacherSize(64, 13_000_000)
 
 
 def scene(num_items: int, mean_length: float, num_users: int = 100_000) -> SceneProfile:
@@ -33,9 +35,11 @@ def decide(
 ) -> list[Decision]:
     """All that a profile says."""
     decisions = teacher_decisions(profile, effort)
-    recipe = Recipe(effort=effort, scene=profile, decisions=tuple(decisions))
-    config = PipelineConfig(scene="any").with_recipe(recipe)
-    return decisions + student_decisions(profile, config.teacher, config.training, effort, budget)
+    width = {decision.setting: decision.value for decision in decisions}.get(
+        "teacher.hidden_dim", 1
+    )
+    teacher = TeacherSize(width, profile.num_items * width + 100_000)
+    return decisions + student_decisions(profile, teacher, effort, budget)
 
 
 def values(profile: SceneProfile, **options: Any) -> dict[str, Any]:
@@ -87,11 +91,9 @@ def test_a_bundle_may_have_the_bytes_that_are_asked_for() -> None:
     others = asked - weights(max_bundle_bytes=asked)  # the graph and the items' names
     assert 0 < others < 0.2 * asked
     assert weights(max_bundle_bytes=asked + 1000) == weights(max_bundle_bytes=asked) + 1000
-    of_teacher = weights(max_teacher_share=1.0)
-    model = build_teacher(TEACHER, SHORT.num_items, 20, seed=0)
-    assert of_teacher == pytest.approx(4 * count_parameters(model).total, rel=0.01)
+    assert weights(max_teacher_share=1.0) == 4 * TEACHER.num_parameters
     half = weights(max_teacher_share=0.5)
-    assert half + others == pytest.approx(0.5 * (of_teacher + others), abs=1)
+    assert half + others == pytest.approx(0.5 * (4 * TEACHER.num_parameters + others), abs=1)
     # Of two bounds the tighter one counts.
     for share, bound in ((0.5, asked), (0.5, 200_000_000)):
         both = weights(max_teacher_share=share, max_bundle_bytes=bound)
@@ -102,7 +104,7 @@ def test_a_bundle_may_have_the_bytes_that_are_asked_for() -> None:
 
 def test_where_the_graph_is_most_of_a_bundle_a_student_has_weights_all_the_same() -> None:
     tiny = scene(200, 8.0, num_users=50)
-    assert student_bytes(tiny, TEACHER, ANY) > 1000
+    assert student_bytes(tiny, TeacherSize(64, 100_000), ANY) > 1000
     width = values(tiny)["student.hidden_dim"]
     assert 0 < width <= values(tiny)["teacher.hidden_dim"]
 

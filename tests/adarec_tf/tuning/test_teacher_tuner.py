@@ -1,6 +1,7 @@
 """The recipe of a tiny scene; where not said otherwise, with figures in place of trainings."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.log.built_in import generate_sample_scene
 from adarec_tf.training.callbacks import MONITOR
 from adarec_tf.tuning import teacher_tuner
-from adarec_tf.tuning.priors import student_decisions, teacher_decisions
+from adarec_tf.tuning.priors import TeacherSize, student_decisions, teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
 from adarec_tf.tuning.teacher_tuner import find_recipe
 from adarec_tf.tuning.trials import Rung
@@ -54,22 +55,22 @@ class Trainings:
         self.built: list[dict[str, Any]] = []
         self.score: Score = lambda teacher, training: 0.5
 
-    def build(self, config: TeacherConfig, *sizes: int, seed: int) -> TeacherConfig:
+    def build(self, config: TeacherConfig, *sizes: int, seed: int) -> SimpleNamespace:
         self.built.append({"sizes": sizes, "seed": seed})
-        return config
+        return SimpleNamespace(config=config, count_params=lambda: 5000 * config.hidden_dim)
 
     def train(
         self,
-        model: TeacherConfig,
+        model: SimpleNamespace,
         train: Histories,
         valid: Histories,
         training: TrainingConfig,
         **options: Any,
     ) -> list[dict[str, float]]:
-        self.done.append((model, training))
+        self.done.append((model.config, training))
         self.data.append((train, valid))
         self.options.append(options)
-        figure = self.score(model, training)
+        figure = self.score(model.config, training)
         return [{MONITOR: figure / 2}, {MONITOR: figure}, {MONITOR: 0.0}]  # the best epoch counts
 
 
@@ -100,9 +101,9 @@ def test_a_quick_recipe_is_what_the_profile_says(tmp_path: Any, trainings: Train
     assert trainings.done == []
     assert recipe.trials == ()
     decisions = teacher_decisions(recipe.scene, "quick")
-    teacher = recipe.applied("teacher", TEACHER, ())
-    training = recipe.applied("training", TRAINING, ())
-    decisions += student_decisions(recipe.scene, teacher, training, "quick", budget)
+    width = decided(recipe)["teacher.hidden_dim"]
+    size = TeacherSize(width, 5000 * width)
+    decisions += student_decisions(recipe.scene, size, "quick", budget)
     assert recipe.decisions == tuple(decisions)
     assert (
         decided(recipe)["search.max_bytes"] != decided(find(tmp_path, "quick"))["search.max_bytes"]
@@ -117,12 +118,14 @@ def test_trials_are_of_the_scene_and_its_first_is_the_profile(
     assert len({trial.candidate for trial in recipe.trials}) < len(recipe.trials)
     first = recipe.trials[0]
     assert (first.candidate, first.ndcg) == (FIRST, 0.5)
-    decisions = recipe.replace(decisions=tuple(teacher_decisions(recipe.scene, "standard")))
-    training = decisions.applied("training", TRAINING, ()).replace(max_epochs=first.epochs)
-    assert trainings.done[0] == (decisions.applied("teacher", TEACHER, ()), training)
+    profile = recipe.replace(decisions=tuple(teacher_decisions(recipe.scene, "standard")))
+    teacher, training = trainings.done[0]
+    assert teacher == profile.applied("teacher", TEACHER, ())
+    expected = profile.applied("training", TRAINING, ())
+    assert (training.max_epochs, training.patience) == (first.epochs, expected.patience)
     assert len({str(one) for one in trainings.done}) == len(trainings.done)
     sizes = (DATA.statistics.num_items, DATA.max_length)
-    assert trainings.built == [{"sizes": sizes, "seed": 3}] * len(trainings.done)
+    assert trainings.built == [{"sizes": sizes, "seed": 3}] * (len(trainings.done) + 1)
     for options in trainings.options:
         told = {name: options[name] for name in ("seed", "seen", "windows", "compute_dtype")}
         assert told == {
@@ -132,7 +135,15 @@ def test_trials_are_of_the_scene_and_its_first_is_the_profile(
             "compute_dtype": "bfloat16",
         }
     # Of equal figures those of the profile stay.
-    assert recipe.decisions[: len(decisions.decisions)] == decisions.decisions
+    assert recipe.decisions[: len(profile.decisions)] == profile.decisions
+
+
+def test_a_shorter_trial_has_a_higher_rate(tmp_path: Any, trainings: Trainings) -> None:
+    recipe = find(tmp_path)
+    rates = {training.max_epochs: training.learning_rate for _, training in trainings.done}
+    rates[decided(recipe)["training.max_epochs"]] = decided(recipe)["training.learning_rate"]
+    assert len(rates) == 3
+    assert [rates[epochs] for epochs in sorted(rates)] == sorted(rates.values(), reverse=True)
 
 
 def test_more_effort_tries_more(tmp_path: Any, trainings: Trainings) -> None:
@@ -163,18 +174,17 @@ def test_the_student_is_decided_for_the_teacher_that_was_chosen(
     assert after["search.max_bytes"] > before["search.max_bytes"]
 
 
-FIXED = ("teacher.dropout", "teacher.name", "training.learning_rate", "training.max_epochs")
+FIXED = ("teacher.dropout", "teacher.name", "training.positions_per_batch", "training.max_epochs")
 
 
 def test_what_is_fixed_is_never_changed_and_never_tried(
     tmp_path: Any, trainings: Trainings
 ) -> None:
-    trainings.score = lambda teacher, training: 1.0 + teacher.dropout + training.learning_rate
+    trainings.score = lambda teacher, training: 1.0 + teacher.dropout + teacher.num_blocks
     recipe = find(tmp_path, "thorough", fixed=FIXED)
     assert recipe.trials
-    for teacher, training in trainings.done:
+    for teacher, _ in trainings.done:
         assert (teacher.name, teacher.dropout) == (TEACHER.name, TEACHER.dropout)
-        assert training.learning_rate == TRAINING.learning_rate
     tried = " ".join(trial.candidate for trial in recipe.trials)
     for setting in FIXED:
         assert setting not in decided(recipe)
@@ -184,7 +194,7 @@ def test_what_is_fixed_is_never_changed_and_never_tried(
 def test_where_nothing_is_left_to_choose_nothing_is_tried(
     tmp_path: Any, trainings: Trainings
 ) -> None:
-    tried = ("teacher.hidden_dim", "teacher.num_blocks", "training.positions_per_batch")
+    tried = ("teacher.hidden_dim", "teacher.num_blocks")
     recipe = find(tmp_path, "thorough", fixed=(*FIXED, *tried))
     assert trainings.done == []
     assert recipe.trials == ()
@@ -209,7 +219,7 @@ def test_trials_learn_from_some_users_and_are_judged_by_all(
 
 def test_equal_seeds_find_equal_recipes(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teacher_tuner, "halving_rungs", lambda *_: [Rung(2, 2)])
-    training = TRAINING.replace(learning_rate=0.02, positions_per_batch=64)
+    training = TRAINING.replace(learning_rate=0.005, positions_per_batch=64)
     fixed = ("teacher.name", "teacher.hidden_dim", "teacher.feed_forward_dim")
     fixed += ("teacher.num_blocks", "training.learning_rate", "training.positions_per_batch")
 
