@@ -21,10 +21,10 @@ from tests.benchmarks.stored_results import markdown
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 _SETTINGS = """# Settings
 
-`adarec run --set STAGE.FIELD=VALUE` changes a setting; a scene in `pipeline/configs/` sets them in
-Python. There are {count}, those of all kinds of teachers included. An unknown name, or a value that
-is not allowed, is an error before anything runs. This page is generated from the configs
-(`make docs`).
+`adarec run --set STAGE.FIELD=VALUE` changes a setting; a [recipe](../guides/recipe.md) sets those
+that are not given. There are {count}, those of all kinds of teachers included. An unknown name, or
+a value that is not allowed, is an error before anything runs. This page is generated from the
+configs (`make docs`).
 """
 _COMMANDS = """# Commands
 

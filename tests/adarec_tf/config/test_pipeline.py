@@ -187,6 +187,27 @@ def test_settings_that_are_given_by_hand_are_noted() -> None:
     assert CONFIG.fixed == ()
 
 
+def test_an_effort_forgets_what_a_scene_decided_and_nothing_else() -> None:
+    scene = CONFIG.override(
+        ["data.max_length=9", "evaluation.max_latency_ms=7", "compute_dtype=bfloat16"]
+    ).replace(
+        teacher=SASRecConfig(hidden_dim=24),
+        training=TrainingConfig(max_epochs=7, patience=8),
+        student=CONFIG.student.replace(num_cells=3),
+        search=CONFIG.search.replace(max_macs=9),
+        distillation=CONFIG.distillation.replace(kd_weight=0.25),
+    )
+    found = scene.override(["training.patience=6", "effort=quick"])
+    stages = ("teacher", "student", "search", "distillation")
+    assert found == scene.replace(
+        effort="quick",
+        fixed=("training.patience",),
+        training=TrainingConfig(patience=6),
+        **{stage: getattr(PipelineConfig(scene="any"), stage) for stage in stages},
+    )
+    assert scene.override(["effort=none"]) == scene
+
+
 def test_a_recipe_decides_what_was_not_given_by_hand() -> None:
     given = CONFIG.override(["effort=standard", "teacher.num_blocks=1", "data.seen=keep"])
     made = recipe(

@@ -168,10 +168,13 @@ def test_the_student_is_decided_for_the_teacher_that_was_chosen(
     tmp_path: Any, trainings: Trainings
 ) -> None:
     before = decided(find(tmp_path / "a"))
-    trainings.score = lambda teacher, training: float(teacher.hidden_dim)
+    width = before["teacher.hidden_dim"]
+    trainings.score = lambda teacher, training: 0.5 + 0.1 * (teacher.hidden_dim != width)
     after = decided(find(tmp_path / "b"))
-    assert after["teacher.hidden_dim"] > before["teacher.hidden_dim"]
-    assert after["search.max_bytes"] > before["search.max_bytes"]
+    is_wider = after["teacher.hidden_dim"] > width
+    assert after["teacher.hidden_dim"] != width
+    assert (after["search.max_bytes"] > before["search.max_bytes"]) == is_wider
+    assert after["search.max_bytes"] != before["search.max_bytes"]
 
 
 FIXED = ("teacher.dropout", "teacher.name", "training.positions_per_batch", "training.max_epochs")
