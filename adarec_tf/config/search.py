@@ -40,7 +40,7 @@ class SearchConfig(FitConfig):
     max_parameters: NonNegativeInt = 0
     """Most parameters; 0: any number."""
     max_bytes: NonNegativeInt = 0
-    """Most bytes of the weights served, the item table's included; 0: any number."""
+    """Most bytes of the weights in the bundle, the item table's included; 0: any number."""
     max_users: NonNegativeInt = 0
     """Users that the search sees, drawn at random; 0: all."""
     num_evaluations: NonNegativeInt = 0
@@ -107,7 +107,7 @@ class Budget(Config):
     latency_ms: NonNegativeFloat = 0.0
     """Highest latency of a request of one history in this process, in milliseconds."""
     bytes: NonNegativeInt = 0
-    """Most bytes of the weights served, the item table's included."""
+    """Most bytes of the weights in the bundle, the item table's included."""
     macs: NonNegativeInt = 0
     """Most multiply-adds of the encoder for a history."""
     parameters: NonNegativeInt = 0

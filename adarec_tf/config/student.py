@@ -19,8 +19,8 @@ class StudentConfig(Config):
     dropout: ShareBelowOne = 0.1
     """Share of the inputs of a layer that is dropped in training."""
     precision: Literal["float32", "int8", "int4"] = "float32"
-    """Number format of the item table, in training and serving; convolutions are float32 with
-    float32, else int8."""
+    """Number format of the item table, in training and in the bundle; a server unpacks it to
+    float32 when it loads. Convolutions are float32 with float32, else int8."""
 
     @model_validator(mode="after")
     def _check_precision(self) -> Self:

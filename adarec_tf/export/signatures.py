@@ -42,8 +42,8 @@ class ServedModel(NamedTuple):
     """What `tf.saved_model.save` is given.
 
     Attributes:
-      module: owns the lookup tables and exactly the variables the functions read: no optimizer,
-        no seeds of dropout, no layer that only training uses.
+      module: owns the lookup tables, the item table and exactly the variables the functions read:
+        no optimizer, no seeds of dropout, no layer that only training uses.
       signatures: the traced functions by name, see `build_served_model`.
       session_size: numbers of a session of `step`; 0 if the model has no such signature.
     """
@@ -95,7 +95,7 @@ def build_served_model(
     module.item_lines = _lookup_table(vocabulary_path, is_key_to_line=True)
     module.item_keys = _lookup_table(vocabulary_path, is_key_to_line=False)
     functions = _ServedFunctions(model, module, max_length, exclude_seen)
-    with model.sequence_embedding.serving_form():
+    with model.sequence_embedding.serving_form() as module.item_table:
         signatures = {
             name: tf.function(function, input_signature=inputs).get_concrete_function()
             for name, (function, inputs) in functions.signatures().items()

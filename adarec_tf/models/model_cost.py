@@ -26,7 +26,7 @@ class ParameterCount(NamedTuple):
     Attributes:
       total: floats of the model.
       embedding: floats of its item and position tables.
-      table_bytes: what serving reads of the item table, in bytes; codes are no floats.
+      table_bytes: what a bundle keeps of the item table, in bytes; codes are no floats.
     """
 
     total: int
@@ -45,7 +45,7 @@ def count_parameters(model: SequenceModel) -> ParameterCount:
 
 
 def served_bytes(model: SequenceModel) -> int:
-    """Size of the weights that serving reads, in bytes; a bundle adds its graph and vocabulary."""
+    """Size of the weights in a bundle, in bytes; its graph and its vocabulary are not counted."""
     embedding = model.sequence_embedding
     counts = count_parameters(model)
     num_places = embedding.max_length if embedding.use_positions else 0

@@ -215,14 +215,15 @@ class SequenceEmbedding(keras.layers.Layer):
         return self.item_table.items()
 
     @contextlib.contextmanager
-    def serving_form(self) -> Iterator[None]:
+    def serving_form(self) -> Iterator[TableReader]:
         """Within it, what is traced reads the table in the form, and the bytes, of serving.
 
-        Values may be copies: a function traced here need not see later training.
+        Values may be copies: a function traced here need not see later training. The reader that it
+        gives owns what they are made of.
         """
         self._read_table = self.item_table.served()
         try:
-            yield
+            yield self._read_table
         finally:
             self._read_table = self.item_table
 

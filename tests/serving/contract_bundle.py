@@ -21,7 +21,8 @@ KEYS = tuple(f"item {number}é" for number in range(NUM_ITEMS))
 def write_contract_bundle(directory: Path) -> Path:
     """Writes the bundle, whose weights follow from a seed, and returns its directory."""
     genotype = Genotype.from_primitives(2, [["conv_3", "max_pool_3", "dilated_2_conv_3"]])
-    config = StudentConfig(hidden_dim=HIDDEN_DIM)
+    # What is unpacked where it is loaded, which a server has to do.
+    config = StudentConfig(hidden_dim=HIDDEN_DIM, precision="int4")
     write_bundle(
         build_student(genotype, config, NUM_ITEMS, MAX_LENGTH, seed=7),
         ItemVocabulary(KEYS),

@@ -115,7 +115,7 @@ class ItemTable:
 
     @property
     def served_bytes(self) -> int:
-        """Size of what serving reads of it, in bytes."""
+        """Size of what a bundle keeps of it, in bytes."""
         return 4 * self.size.num_rows * self.size.hidden_dim
 
     def served(self) -> TableReader:

@@ -30,7 +30,7 @@ class Cost(NamedTuple):
     Attributes:
       parameters: floats it is trained with.
       macs: multiply-adds of encoding one history of `max_length` items; scoring is left out.
-      served_bytes: weights that serving reads.
+      served_bytes: weights as a bundle keeps them.
       latency_ms: of a request with one history of `max_length` items, ten items asked for; median
         in process. 0 where latency was not measured.
       batch_latency_ms: of a request with `SERVED_BATCH` such histories.

@@ -22,9 +22,13 @@ from adarec_tf.evaluation.protocols import model_scorer
 from adarec_tf.export import bundle
 from adarec_tf.export.bundle import bundle_bytes, read_manifest, write_bundle
 from adarec_tf.export.recommender import Recommender
+from adarec_tf.export.signatures import SIGNATURE
+from adarec_tf.export.tf_session import TfSession
+from adarec_tf.export.warm_up import request_arrays
 from adarec_tf.models.model_cost import served_bytes
 from adarec_tf.models.sequence_model import SequenceModel
 from adarec_tf.models.students import Genotype, Student, build_student
+from serving.loaded_model import load_model
 from tests.adarec_tf.tiny_scene import ConvolutionModel, build_convolution_model
 
 NUM_ITEMS = 12
@@ -32,6 +36,8 @@ MAX_LENGTH = 5
 NUM_PLAIN_ITEMS = 2000
 VOCABULARY = ItemVocabulary(tuple(f"item-{number}é" for number in range(1, NUM_ITEMS + 1)))
 HISTORY = ["item-3é", "item-7é", "item-1é"]
+
+Ask = Callable[[dict[str, np.ndarray]], dict[str, Any]]
 
 
 @pytest.fixture
@@ -317,10 +323,10 @@ def test_the_graph_tells_nothing_twice(tmp_path: Path) -> None:
     assert stored.saved_model_checksum == written.saved_model_checksum != 0
 
 
-def build_plain_student(table_format: str) -> Student:
+def build_plain_student(table_format: str, seed: int = 1) -> Student:
     config = StudentConfig(hidden_dim=32, num_nodes=2, precision=table_format)
     genotype = Genotype.from_primitives(2, [["conv_3", "skip", "none"]])
-    return build_student(genotype, config, NUM_PLAIN_ITEMS, MAX_LENGTH, seed=1)
+    return build_student(genotype, config, NUM_PLAIN_ITEMS, MAX_LENGTH, seed=seed)
 
 
 def write_plain_student(student: Student, directory: Path) -> str:
@@ -391,6 +397,48 @@ def test_a_bundle_scores_as_the_student_in_process(
     np.testing.assert_allclose(served, scores, rtol=0, atol=1e-5 * np.abs(scores).max())
     for variable, value in zip(student.weights, before, strict=True):
         np.testing.assert_array_equal(variable, value)
+
+
+def by_server(directory: str) -> Ask:
+    return load_model(Path(directory), version=1).functions[SIGNATURE]
+
+
+def by_session(directory: str) -> Ask:
+    return TfSession().load(directory)[SIGNATURE]
+
+
+def by_saved_model(directory: str) -> Ask:
+    loaded = tf.saved_model.load(directory)
+    return lambda request: {
+        name: value.numpy()
+        for name, value in loaded.signatures[SIGNATURE](
+            **{key: tf.constant(array) for key, array in request.items()}
+        ).items()
+    }
+
+
+@pytest.mark.parametrize("load", [by_server, by_session, by_saved_model])
+@pytest.mark.parametrize("table_format", ["int8", "int4"])
+def test_two_versions_of_one_process_score_each_as_its_student(
+    of_format: Callable[[str], tuple[Student, str]],
+    table_format: str,
+    load: Callable[[str], Ask],
+    tmp_path: Path,
+) -> None:
+    student, directory = of_format(table_format)
+    other = build_plain_student(table_format, seed=2)
+    versions = {
+        directory: student,
+        write_plain_student(other, tmp_path / "other"): other,
+    }
+    asked = [load(version) for version in versions]
+    request = request_arrays([["4", "1", "1999", "7"]], NUM_PLAIN_ITEMS, False)
+    for ask, model in zip(asked, versions.values(), strict=True):
+        answer = ask(request)
+        scores = model_scorer(model)(np.arange(1), np.array([[5, 2, 2000, 8]]))[0]
+        expected = scores[answer["item_ids"][0].astype(int)]
+        largest = np.abs(scores).max()
+        np.testing.assert_allclose(answer["scores"][0], expected, rtol=0, atol=1e-5 * largest)
 
 
 def test_the_bundle_does_not_tell_where_it_was_written(written: _Written) -> None:

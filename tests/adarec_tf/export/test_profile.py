@@ -82,7 +82,7 @@ def test_counts_are_those_of_the_student_that_is_built_and_served(
     path = str(tmp_path / "vocabulary.txt")
     ItemVocabulary(tuple(f"i{number}" for number in range(NUM_ITEMS))).write(path)
     served = build_served_model(student, path, max_length=LENGTH, exclude_seen=True)
-    tables = sum(np.prod(v.shape) * v.dtype.size for v in served.module.model_variables)
+    tables = sum(np.prod(v.shape) * v.dtype.size for v in served.module.variables)
     # What is no table of items is a constant of the served graph: the rows of the places, too.
     counts = count_parameters(student)
     constants = 4 * (counts.total - counts.embedding + LENGTH * 4)

@@ -32,7 +32,7 @@ def request() -> dict[str, np.ndarray]:
     return request_arrays(HISTORY, 5, True)
 
 
-@pytest.mark.parametrize("table_format", ["float32", "int8"])
+@pytest.mark.parametrize("table_format", StudentConfig.choices("precision"))
 @pytest.mark.slow
 def test_a_session_answers_what_the_bundle_answers(tmp_path: Path, table_format: str) -> None:
     directory = str(tmp_path / "bundle")
@@ -55,10 +55,14 @@ def test_a_session_answers_what_the_bundle_answers(tmp_path: Path, table_format:
     np.testing.assert_allclose(answer["scores"][0], [one.score for one in expected], rtol=1e-6)
 
 
-def test_models_of_one_session_are_each_themselves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table_format", StudentConfig.choices("precision"))
+def test_models_of_one_session_are_each_themselves(tmp_path: Path, table_format: str) -> None:
     vocabulary = str(tmp_path / "vocabulary.txt")
     ItemVocabulary(KEYS).write(vocabulary)
-    students = [student_of("conv_3", "skip", "skip"), student_of("none", "conv_5", "skip")]
+    students = [
+        student_of(*operations, table_format=table_format)
+        for operations in (("conv_3", "skip", "skip"), ("none", "conv_5", "skip"))
+    ]
     session = TfSession()
     answers, expected = [], []
     for number, student in enumerate(students):

@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adarec_tf.models.item_tables import ITEM_TABLES, int8
+from adarec_tf.models.item_tables import ITEM_TABLES
 from adarec_tf.models.item_tables.table import TableSize
 from tests.adarec_tf.models.item_tables.test_table import random_table, table_of
 from tests.references.item_tables import rounded_row
@@ -58,20 +58,6 @@ def test_rounding_passes_gradients_on_unchanged(name: str, num_steps: int) -> No
     np.testing.assert_array_equal(tape.gradient(loss, table.variable.value), weights)
 
 
-@FORMATS
-def test_rows_scored_a_few_at_a_time_score_alike(
-    name: str, num_steps: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    del num_steps
-    embedding = table_of(name)
-    states = tf.constant(np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32))
-    expected = embedding.item_logits(states)
-    monkeypatch.setattr(int8, "_MIN_CHUNK_ROWS", 4)  # of 15 rows, so the last is shorter
-    with embedding.serving_form():
-        logits = embedding.item_logits(states)
-    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("name", "kept_in_100", "kept_in_200"), [("int8", 0.98, 1.0), ("int4", 0.84, 0.98)]
 )
@@ -91,18 +77,3 @@ def test_what_rounding_costs_the_best_of_a_catalog(
     for num, share in ((100, kept_in_100), (200, kept_in_200)):
         kept = [np.isin(ours, theirs[:num]) for ours, theirs in zip(by_floats, best, strict=True)]
         assert np.mean(kept) >= share
-
-
-def test_parts_wait_for_those_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(int8, "_MIN_CHUNK_ROWS", 4)
-    monkeypatch.setattr(int8, "_CHUNKS_AT_ONCE", 2)
-
-    with tf.Graph().as_default() as graph:
-        states = tf.ones([1, 3])
-        int8._scored_in_chunks(
-            tf.ones([14, 3]), lambda rows: tf.matmul(states, rows, transpose_b=True, name="score")
-        )
-    waits = {op.name: op.control_inputs for op in graph.get_operations() if op.type == "MatMul"}
-    names = ["score", "score_1", "score_2", "score_3"]
-    assert list(waits) == names
-    assert [[op.name for op in waits[name]] for name in names] == [[], [], names[:1], names[1:2]]
