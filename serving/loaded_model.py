@@ -38,7 +38,8 @@ MAX_WARMUP_RECORDS = 1000
 MAX_TENSOR_ELEMENTS = 2**24
 
 # A smaller model runs on the thread that asks: handing hundreds of tiny operations from thread to
-# thread costs more than they do. Matrix products use all cores all the same.
+# thread costs more than they do. Matrix products use all cores all the same. Integers do not count:
+# they are made floats when a model is loaded, and no request reads them.
 _MIN_PARALLEL_BYTES = 2**24
 
 # The loader's words where no graph is tagged for serving, or no files of variables are there.
@@ -140,7 +141,7 @@ def load_model(path: Path, version: int) -> LoadedModel:
     tf_session = tf.compat.v1.Session(graph=tf.Graph())
     try:
         meta_graph = SavedModelLoader(str(path)).load(tf_session, [tf.saved_model.SERVING])
-        is_small = _checked_variable_bytes(tf_session) < _MIN_PARALLEL_BYTES
+        is_small = _checked_float_bytes(tf_session) < _MIN_PARALLEL_BYTES
         functions = {
             name: _function(tf_session, signature, is_small)
             for name, signature in meta_graph.signature_def.items()
@@ -180,8 +181,8 @@ def read_warmup_requests(bundle: Path) -> Iterator[predict_pb2.PredictRequest]:
         raise ModelError(grpc.StatusCode.DATA_LOSS, message) from error
 
 
-def _checked_variable_bytes(tf_session: tf.compat.v1.Session) -> int:
-    """Bytes of all variables, whose shapes should be the graph's: restoring takes what is there."""
+def _checked_float_bytes(tf_session: tf.compat.v1.Session) -> int:
+    """Bytes of float variables. All shapes should be the graph's: restoring takes what is there."""
     handles = [op for op in tf_session.graph.get_operations() if op.type == "VarHandleOp"]
     with tf_session.graph.as_default():
         shapes = [tf.raw_ops.VariableShape(input=handle.outputs[0]) for handle in handles]
@@ -193,7 +194,8 @@ def _checked_variable_bytes(tf_session: tf.compat.v1.Session) -> int:
                 f"The variable {handle.name} should have the shape {stated}. "
                 f"Received: {shape.tolist()}."
             )
-        num_bytes += int(shape.prod()) * handle.get_attr("dtype").size
+        dtype = handle.get_attr("dtype")
+        num_bytes += int(shape.prod()) * dtype.size * dtype.is_floating
     return num_bytes
 
 

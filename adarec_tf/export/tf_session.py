@@ -17,7 +17,8 @@ from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 # Values of all inputs of a signature to those of all outputs, by name.
 SessionFunction = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
 
-# With fewer bytes of variables a model runs on the thread that asks, as in the embedded server.
+# With fewer bytes of float variables a model runs on the thread that asks, as in the embedded
+# server. Integers are made floats when a model is loaded, and no request reads them.
 _MIN_PARALLEL_BYTES = 2**24
 
 
@@ -46,14 +47,14 @@ class TfSession:
         meta_graph = SavedModelLoader(directory).load(
             self._session, [tf.saved_model.SERVING], import_scope=scope
         )
-        is_small = self._variable_bytes(scope) < _MIN_PARALLEL_BYTES
+        is_small = self._float_bytes(scope) < _MIN_PARALLEL_BYTES
         return {
             name: self._function(signature, scope, is_small)
             for name, signature in meta_graph.signature_def.items()
             if not name.startswith("__saved_model")  # what initializes it
         }
 
-    def _variable_bytes(self, scope: str) -> int:
+    def _float_bytes(self, scope: str) -> int:
         handles = [
             operation
             for operation in self._session.graph.get_operations()
@@ -62,6 +63,7 @@ class TfSession:
         return sum(
             tf.TensorShape(handle.get_attr("shape")).num_elements() * handle.get_attr("dtype").size
             for handle in handles
+            if handle.get_attr("dtype").is_floating
         )
 
     def _function(

@@ -134,6 +134,19 @@ def test_shapes_without_their_values_are_refused_before_they_take_memory(model, 
     assert code == grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.parametrize(("dtype", "is_small"), [(tf.int8, True), (tf.float32, False)])
+def test_floats_alone_make_a_model_large(tmp_path, monkeypatch, dtype, is_small):
+    model = tf.Module()
+    model.table = tf.Variable(tf.zeros([1000], dtype))
+    model.read = tf.function(lambda: {"sum": tf.reduce_sum(model.table)}, input_signature=[])
+    tf.saved_model.save(model, str(tmp_path / "1"), signatures={"read": model.read})
+    made = []
+    monkeypatch.setattr(loaded_model, "_MIN_PARALLEL_BYTES", 1000)
+    monkeypatch.setattr(loaded_model, "_function", lambda *arguments: made.append(arguments))
+    load_model(tmp_path / "1", 1)
+    assert [arguments[-1] for arguments in made] == [is_small]
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

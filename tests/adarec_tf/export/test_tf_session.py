@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.export import tf_session
 from adarec_tf.export.bundle import write_bundle
 from adarec_tf.export.recommender import Recommender
 from adarec_tf.export.signatures import SIGNATURE, build_served_model
@@ -75,3 +76,18 @@ def test_models_of_one_session_are_each_themselves(tmp_path: Path, table_format:
         answers.append(session.load(saved)[SIGNATURE])
     for ask, tensors in zip(answers, expected, strict=True):
         np.testing.assert_allclose(ask(request())["scores"], tensors["scores"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "is_small"), [(tf.int8, True), (tf.float32, False)])
+def test_floats_alone_make_a_model_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: tf.DType, is_small: bool
+) -> None:
+    model = tf.Module()
+    model.table = tf.Variable(tf.zeros([1000], dtype))
+    model.read = tf.function(lambda: {"sum": tf.reduce_sum(model.table)}, input_signature=[])
+    tf.saved_model.save(model, str(tmp_path / "saved"), signatures={"read": model.read})
+    made = []
+    monkeypatch.setattr(tf_session, "_MIN_PARALLEL_BYTES", 1000)
+    monkeypatch.setattr(TfSession, "_function", lambda *arguments: made.append(arguments))
+    TfSession().load(str(tmp_path / "saved"))
+    assert [arguments[-1] for arguments in made] == [is_small]
