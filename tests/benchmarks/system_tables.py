@@ -139,6 +139,23 @@ def serving_latency(_: str, stored: dict[str, Any]) -> list[Row]:
     return rows
 
 
+def table_latency(_: str, stored: dict[str, Any]) -> list[Row]:
+    """Students whose item tables differ in their format alone, and their teacher."""
+    rows = []
+    for name, row in stored["models"].items():
+        model, num_items = name.rsplit("_", 1)
+        rows.append(
+            {
+                "items": f"{int(num_items):,}",
+                "model": f"`{model}`",
+                "bundle": f"{row['bundle_bytes'] / 1e3:,.0f} kB",
+                "one model in a row, ms": f"{row['in_a_row_ms']:.2f}",
+                "in turns with the others, ms": f"{row['in_turns_ms']:.2f}",
+            }
+        )
+    return rows
+
+
 def serving_load(_: str, stored: dict[str, Any]) -> list[Row]:
     """The embedded server under more and more clients."""
     rows = []

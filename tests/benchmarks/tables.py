@@ -73,6 +73,7 @@ TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
         system_tables.killed_worker,
         system_tables.giant_user,
         system_tables.serving_latency,
+        system_tables.table_latency,
         system_tables.serving_load,
         system_tables.hot_swaps,
     )
