@@ -71,6 +71,24 @@ def suggest_positions_per_batch(num_positions: int, mean_length: float, max_leng
     return min(2 ** int(math.log2(least)), 1024)
 
 
+def pad_item_sets(histories: Histories, users: np.ndarray) -> np.ndarray:
+    """The items of some histories, each once, as left-padded rows in ascending order.
+
+    Args:
+      histories: where from.
+      users: int [B], rows of `histories`.
+
+    Returns:
+      int64 [B, M], as wide as the largest set.
+    """
+    part = histories.take(users)
+    base = part.item_ids.max(initial=0) + 1
+    keys = np.unique(np.repeat(np.arange(len(users)), part.lengths) * base + part.item_ids)
+    splits = np.searchsorted(keys, np.arange(len(users) + 1) * base)
+    length = int(np.diff(splits).max(initial=0))
+    return _pad(keys % base, splits[:-1], splits[1:], length)
+
+
 def _places(is_labeled: np.ndarray, stops: np.ndarray) -> np.ndarray:
     """Where the marked positions [B, L] of rows that end before `stops` stand: int64 [N]."""
     rows, columns = np.nonzero(is_labeled)

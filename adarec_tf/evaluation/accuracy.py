@@ -14,7 +14,7 @@ from adarec_tf.evaluation.protocols import (
     EvaluationSplit,
     ScoreBatch,
     model_scorer,
-    ranks_full,
+    rank_full,
 )
 from adarec_tf.evaluation.ranking import metrics_of_ranks, user_gains
 from adarec_tf.evaluation.recommendations import (
@@ -150,8 +150,11 @@ def measure_accuracy(
       seed: of the resampling.
 
     Raises:
-      ValueError: there are no test histories, or a model gives NaN.
+      ValueError: there are no test histories, a cut-off is below 1, or a model gives NaN.
     """
+    ks = sorted({k, *cutoffs})
+    if ks[0] < 1:
+        raise ValueError(f"Each k should be a positive integer. Received: k={ks[0]}.")
     num_items = statistics.num_items
     popularity = item_popularity(train, num_items)
     measured = _measure(
@@ -160,7 +163,6 @@ def measure_accuracy(
         popularity,
         k,
     )
-    ks = sorted({k, *cutoffs})
     kinds = {
         "history_length": history_length_slices(test),
         "target_popularity": target_popularity_slices(test, popularity),
@@ -205,7 +207,8 @@ def _measure(
     scorers: Mapping[str, ScoreBatch], split: EvaluationSplit, popularity: np.ndarray, k: int
 ) -> dict[str, tuple[np.ndarray, RecommendationStatistics]]:
     """The ranks (int64 [U]) and the statistics of the lists of each baseline and model."""
-    return {
-        name: (ranks_full(scorer, split), recommendation_statistics(scorer, split, popularity, k))
-        for name, scorer in scorers.items()
-    }
+    measured = {}
+    for name, scorer in scorers.items():
+        ranks, lists = rank_full(scorer, split, k)
+        measured[name] = ranks, recommendation_statistics(lists, popularity)
+    return measured

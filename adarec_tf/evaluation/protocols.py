@@ -15,14 +15,16 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.data.batches import target_batches
+from adarec_tf.data.batches import pad_item_sets, target_batches
 from adarec_tf.data.histories.histories import Histories
-from adarec_tf.evaluation.ranking import metrics_of_ranks, target_ranks
+from adarec_tf.evaluation.ranking import Ranking, metrics_of_ranks
+from adarec_tf.evaluation.sparse_scorer import SparseScorer
+from adarec_tf.models.metrics import target_ranks, without_items
 from adarec_tf.models.sequence_model import SequenceModel
 
 # Rows of the histories (int [B]) and their item ids (int64 [B, L], left-padded) to scores
 # (float [B, num_items], column j for item j + 1).
-ScoreBatch = Callable[[np.ndarray, np.ndarray], np.ndarray]
+ScoreBatch = Callable[[np.ndarray, np.ndarray], np.ndarray | tf.Tensor]
 
 CUTOFFS = (1, 5, 10, 20)
 _SEEN_OPTIONS = ("exclude", "keep")
@@ -49,8 +51,9 @@ class EvaluationSplit(NamedTuple):
         """Users of about equal length, few enough that the scores of a batch fit in memory.
 
         Yields:
-          Rows of the histories (int [B]), their item ids (int64 [B, L]), and which items they are
-          not shown (bool [B, num_items], or None where all are candidates).
+          Rows of the histories (int [B]), their item ids (int64 [B, L]), and the items that they
+          are not shown (int64 [B, M], each once, 0 where there is none), or None where all items
+          are candidates.
 
         Raises:
           ValueError: `seen` is neither option.
@@ -65,15 +68,8 @@ class EvaluationSplit(NamedTuple):
         ):
             for start in range(0, len(rows), size):
                 part = rows[start : start + size]
-                yield part, item_ids[start : start + size], self._excluded_items(part)
-
-    def _excluded_items(self, rows: np.ndarray) -> np.ndarray | None:
-        if self.seen == "keep":
-            return None
-        is_seen = np.zeros((len(rows), self.num_items), bool)
-        for place, row in enumerate(rows):
-            is_seen[place, self.histories.history(row) - 1] = True
-        return is_seen
+                excluded = pad_item_sets(self.histories, part) if self.seen == "exclude" else None
+                yield part, item_ids[start : start + size], excluded
 
 
 def evaluate_full(
@@ -102,28 +98,67 @@ def evaluate_full(
       ValueError: `seen` is neither option, a cut-off is below 1, a target is no item, or the model
         gives NaN.
     """
-    ranks = ranks_full(score_batch, EvaluationSplit(histories, num_items, max_length, seen))
+    split = EvaluationSplit(histories, num_items, max_length, seen)
+    ranks = rank_full(score_batch, split).ranks
     return metrics_of_ranks(ranks, cutoffs=cutoffs, protocol="full")
 
 
-def ranks_full(score_batch: ScoreBatch, split: EvaluationSplit) -> np.ndarray:
-    """The rank of each user's target; two models' ranks can be compared user by user.
+def rank_full(score_batch: ScoreBatch, split: EvaluationSplit, k: int = 0) -> Ranking:
+    """The rank of each user's target, and the first k items: the catalog is scored once for both.
 
     Args:
-      score_batch: the model, see `ScoreBatch`.
+      score_batch: the model, see `ScoreBatch`. An item that scores -inf is on no list.
       split: the users and their candidates.
+      k: length of the lists, which are of all items where there are fewer.
 
     Returns:
-      int64 [U] in the order of the histories, from 1; `num_items + 1` where the target is excluded.
+      Ranks and lists in the order of the histories: two models can be compared user by user.
 
     Raises:
       ValueError: `seen` is neither option, a target is no item, or the model gives NaN.
     """
-    ranks = np.zeros(split.histories.num_users, np.int64)
-    for rows, item_ids, is_excluded in split.batches():
-        scores = score_batch(rows, item_ids)
-        ranks[rows] = target_ranks(scores, split.histories.targets[rows], is_excluded)
-    return ranks
+    targets, num_items = split.histories.targets, split.num_items
+    if len(targets) and not 1 <= targets.min() <= targets.max() <= num_items:
+        raise ValueError(
+            f"Targets should be item ids in 1..{num_items}. "
+            f"Received: {targets.min()}..{targets.max()}."
+        )
+    k = min(k, num_items)
+    ranking = Ranking(np.zeros(len(targets), np.int64), np.zeros((len(targets), k), np.int32))
+    for rows, item_ids, excluded in split.batches():
+        if isinstance(score_batch, SparseScorer):
+            of_batch = score_batch.rank(item_ids, targets[rows], excluded, k)
+        else:
+            scores = _scores(score_batch, rows, item_ids, num_items)
+            ranks = target_ranks(scores, targets[rows], excluded)
+            of_batch = Ranking(ranks.numpy(), _first_items(scores, excluded, k))
+        ranking.ranks[rows], ranking.lists[rows] = of_batch
+    return ranking
+
+
+def _scores(
+    score_batch: ScoreBatch, rows: np.ndarray, item_ids: np.ndarray, num_items: int
+) -> tf.Tensor:
+    scores = tf.convert_to_tensor(score_batch(rows, item_ids))
+    if scores.shape != (len(rows), num_items):
+        raise ValueError(
+            f"Scores should be [B, num_items], here {(len(rows), num_items)}. "
+            f"Received: {tuple(scores.shape)}."
+        )
+    if tf.reduce_any(tf.math.is_nan(scores)):
+        raise ValueError(
+            "Scores should be numbers. Received: NaN, so the model cannot be ranked; "
+            "look for a diverged training run."
+        )
+    return scores
+
+
+def _first_items(scores: tf.Tensor, excluded: np.ndarray | None, k: int) -> np.ndarray:
+    """The items of the k highest scores: int32 [B, k], 0 where there is none."""
+    if k and excluded is not None:
+        scores = without_items(scores, excluded)
+    best, columns = tf.math.top_k(scores, k)
+    return tf.where(best > -np.inf, columns + 1, 0).numpy()
 
 
 def evaluate_sampled(
@@ -165,8 +200,9 @@ def evaluate_sampled(
             for row in rows
         ]
         candidates = np.column_stack([histories.targets[rows], negatives])
-        scores = np.take_along_axis(score_batch(rows, item_ids), candidates - 1, axis=1)
-        ranks[rows] = target_ranks(scores, np.ones(len(rows), np.int64))
+        scores = _scores(score_batch, rows, item_ids, num_items)
+        among = tf.gather(scores, candidates - 1, batch_dims=1)
+        ranks[rows] = target_ranks(among, np.ones(len(rows), np.int64))
     return metrics_of_ranks(ranks, cutoffs=cutoffs, protocol=f"sampled{num_negatives}")
 
 
@@ -209,4 +245,4 @@ def model_scorer(model: SequenceModel) -> ScoreBatch:
         last_states = model(item_ids, training=False).final_states[:, -1]
         return model.sequence_embedding.item_logits(last_states)
 
-    return lambda rows, item_ids: score(item_ids).numpy()
+    return lambda rows, item_ids: score(item_ids)

@@ -1,63 +1,26 @@
-"""Ranking metrics of one target item a user, from its rank among the candidates.
+"""Ranks of one target item a user among the candidates, and the metrics that they make.
 
 There is one target a user, so the ideal gain is 1 and NDCG needs no division.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 
-def target_ranks(
-    scores: np.ndarray, targets: np.ndarray, is_excluded: np.ndarray | None = None
-) -> np.ndarray:
-    """Ranks of the targets, counted from 1.
+class Ranking(NamedTuple):
+    """Where the targets of users stand, and what the users are shown.
 
-    A tie counts against the target: a model that scores all items alike gains nothing. A target
-    that is excluded ranks behind the whole catalog.
-
-    Args:
-      scores: float [B, V]; column j belongs to item j + 1, so PAD is never a candidate.
-      targets: int [B], item ids in 1..V.
-      is_excluded: bool [B, V], which items are no candidates; by default all are.
-
-    Returns:
-      int64 [B], in 1..V + 1.
-
-    Raises:
-      ValueError: a score is NaN (which compares as if it beat every score), a target is no item
-        of the catalog, or the shapes do not fit.
+    Attributes:
+      ranks: int64 [U], from 1; a tie counts against the target, and one that is excluded ranks
+        behind the whole catalog.
+      lists: int32 [U, k], the first k candidates, best first, the lowest item id of equals first; 0
+        where there is none.
     """
-    _check_scores(scores, targets, is_excluded)
-    rows, columns = np.arange(len(targets)), targets - 1
-    is_ahead = scores >= scores[rows, columns][:, None]
-    if is_excluded is None:
-        return is_ahead.sum(axis=1)  # the target itself is the 1 that ranks start from
-    ranks = (is_ahead & ~is_excluded).sum(axis=1)
-    return np.where(is_excluded[rows, columns], scores.shape[1] + 1, ranks)
 
-
-def _check_scores(scores: np.ndarray, targets: np.ndarray, is_excluded: np.ndarray | None) -> None:
-    if scores.ndim != 2 or targets.shape != scores.shape[:1]:
-        raise ValueError(
-            "`scores` should be [B, num_items] and `targets` [B]. "
-            f"Received: scores {scores.shape}, targets {targets.shape}."
-        )
-    if is_excluded is not None and is_excluded.shape != scores.shape:
-        raise ValueError(
-            f"`is_excluded` should have the shape of the scores, {scores.shape}. "
-            f"Received: {is_excluded.shape}."
-        )
-    if np.isnan(scores).any():
-        raise ValueError(
-            "Scores should be numbers. Received: NaN, so the model cannot be ranked; "
-            "look for a diverged training run."
-        )
-    if len(targets) and not 1 <= targets.min() <= targets.max() <= scores.shape[1]:
-        raise ValueError(
-            f"Targets should be item ids in 1..{scores.shape[1]}. "
-            f"Received: {targets.min()}..{targets.max()}."
-        )
+    ranks: np.ndarray
+    lists: np.ndarray
 
 
 def user_gains(

@@ -77,7 +77,7 @@ def gru_retrieval_scorer(
         last_states = towers.query_tower(item_ids)[:, -1]
         return tf.matmul(last_states, towers.item_tower.embeddings[1:], transpose_b=True)
 
-    return lambda rows, item_ids: score(item_ids).numpy()
+    return lambda rows, item_ids: score(item_ids)
 
 
 def _build_towers(popularity: np.ndarray, hidden_dim: int, seed: int) -> tf.keras.Model:

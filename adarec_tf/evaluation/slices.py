@@ -66,7 +66,7 @@ def slice_metrics(
     """The metrics of each slice.
 
     Args:
-      ranks: int [U], from `ranks_full`.
+      ranks: int [U], from `rank_full`.
       slices: name to bool [U], which users.
       cutoffs: values of k.
 

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 
-class _RankingMetric(keras.metrics.Metric):
+class RankingMetric(keras.metrics.Metric):
     """The mean over users of a gain that the rank of their target decides; 0 behind `k`."""
 
     def __init__(self, k: int = 10, name: str | None = None, **kwargs: Any) -> None:
@@ -34,7 +34,15 @@ class _RankingMetric(keras.metrics.Metric):
             candidate.
           sample_weight: float32 [B], weights of the users; all count alike by default.
         """
-        ranks = target_ranks(y_pred, y_true)
+        self.update_ranks(target_ranks(y_pred, y_true), sample_weight)
+
+    def update_ranks(self, ranks: tf.Tensor, sample_weight: tf.Tensor | None = None) -> None:
+        """Adds a batch of users whose targets have been ranked.
+
+        Args:
+          ranks: int [B], from 1, see `target_ranks`.
+          sample_weight: float32 [B], weights of the users; all count alike by default.
+        """
         gains = tf.where(ranks <= self.k, self._gains(tf.cast(ranks, tf.float32)), 0.0)
         weights = tf.ones_like(gains) if sample_weight is None else sample_weight
         self._total.assign_add(tf.reduce_sum(weights * gains))
@@ -50,7 +58,7 @@ class _RankingMetric(keras.metrics.Metric):
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class HitRate(_RankingMetric):
+class HitRate(RankingMetric):
     """Share of users whose target is among the first `k` of the catalog, as `hit_rate@k`.
 
     Args:
@@ -71,7 +79,7 @@ class HitRate(_RankingMetric):
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class NDCG(_RankingMetric):
+class NDCG(RankingMetric):
     """Normalized discounted cumulative gain of one target a user, as `ndcg@k`: 1 / log2(1 + rank).
 
     Args:
@@ -92,7 +100,7 @@ class NDCG(_RankingMetric):
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
-class MRR(_RankingMetric):
+class MRR(RankingMetric):
     """Mean reciprocal rank of the target, as `mrr@k`.
 
     Args:
@@ -137,22 +145,53 @@ class ArrayMean(keras.metrics.Metric):
         return tf.math.divide_no_nan(self._total.value, self._count.value)
 
 
-def target_ranks(scores: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Ranks of targets among all items, from 1; a tie counts against the target.
+def target_ranks(
+    scores: tf.Tensor, targets: tf.Tensor, excluded: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Ranks of targets among all candidates, from 1; a tie counts against the target.
 
     Args:
-      scores: float32 [B, V], item 1 first; -inf where an item is no candidate.
+      scores: float [B, V], item 1 first.
       targets: int [B], in 1..V.
+      excluded: int64 [B, M], items that are no candidates, each once; 0 where there is none.
 
     Returns:
-      int64 [B]; V + 1 where the target is no candidate, and last among all where it scores NaN.
+      int64 [B]; V + 1 where the target is excluded, and last among all where it scores NaN.
 
     >>> target_ranks(tf.constant([[0.3, 0.9, 0.3]]), tf.constant([1])).numpy()
     array([3])
     """
     scores = tf.convert_to_tensor(scores)
-    of_target = tf.gather(scores, targets - 1, batch_dims=1)[:, tf.newaxis]
-    is_behind = tf.reduce_sum(tf.cast(scores < of_target, tf.int64), axis=1)
+    targets = tf.cast(targets, tf.int64)[:, tf.newaxis]
+    of_target = tf.gather(scores, targets - 1, batch_dims=1)
     num_items = tf.shape(scores, tf.int64)[1]
-    is_candidate = of_target[:, 0] > scores.dtype.min
-    return tf.where(is_candidate, num_items - is_behind, num_items + 1)
+    # Not those at or above it: what is NaN is not behind.
+    ranks = num_items - _count(scores < of_target)
+    if excluded is None:
+        return ranks
+    excluded = tf.cast(excluded, tf.int64)
+    of_excluded = tf.gather(scores, tf.maximum(excluded - 1, 0), batch_dims=1)
+    ranks -= _count((excluded > 0) & ~(of_excluded < of_target))
+    return tf.where(tf.reduce_any(excluded == targets, axis=1), num_items + 1, ranks)
+
+
+def without_items(scores: tf.Tensor, excluded: tf.Tensor) -> tf.Tensor:
+    """The scores, -inf at the excluded items.
+
+    Args:
+      scores: float [B, V], item 1 first.
+      excluded: int64 [B, M], 0 where there is none.
+
+    Returns:
+      As `scores`.
+    """
+    size = tf.shape(excluded, tf.int64)
+    rows = tf.broadcast_to(tf.range(size[0])[:, tf.newaxis], size)
+    places = tf.stack([rows, tf.maximum(excluded - 1, 0)], axis=-1)
+    infinity = tf.constant(float("inf"), scores.dtype)
+    return tf.tensor_scatter_nd_min(scores, places, tf.where(excluded > 0, -infinity, infinity))
+
+
+def _count(is_in: tf.Tensor) -> tf.Tensor:
+    """How many are true in each row: int64 [B]; added up as int32, which are half the bytes."""
+    return tf.cast(tf.reduce_sum(tf.cast(is_in, tf.int32), axis=1), tf.int64)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from adarec_tf.data.batches import (
     Batch,
     next_item_batches,
-    pad_rows,
+    pad_item_sets,
     suggest_positions_per_batch,
     target_batches,
 )
@@ -23,7 +23,7 @@ from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.models.epoch_feed import IDS, EpochFeed
 from adarec_tf.models.losses import TaskLoss, labeled_positions, task_loss
-from adarec_tf.models.metrics import NDCG, HitRate
+from adarec_tf.models.metrics import NDCG, HitRate, RankingMetric, target_ranks, without_items
 from adarec_tf.models.optimizer import LEARNING_RATE, build_optimizer
 from adarec_tf.models.sequence_model import SequenceEmbedding
 
@@ -36,7 +36,6 @@ _MAX_SCORES = 2**24  # of a batch of evaluation
 _POSITIONS = 16384  # of a batch of evaluation
 _KERAS_BATCH = 32  # rows of an array that Keras takes at a time
 _SEED = "seed_"
-_CROSS_ENTROPY = tf.nn.sparse_softmax_cross_entropy_with_logits
 
 
 class NextItemModel(keras.Model):
@@ -363,17 +362,21 @@ class NextItemModel(keras.Model):
         """Ranks the targets of a batch.
 
         Args:
-          data: item ids [B, L], or these and the items that are no candidates (int64 [B, M], 0
-            where there is none); and the targets [B].
+          data: item ids [B, L], or these and the items that are no candidates (int64 [B, M], each
+            once, 0 where there is none); and the targets [B].
         """
         x, targets, _ = keras.utils.unpack_x_y_sample_weight(data)
         item_ids, excluded = x if isinstance(x, tuple | list) else (x, None)
         logits = self.sequence_embedding.item_logits(self._last_states(item_ids))
-        loss = _CROSS_ENTROPY if isinstance(self._loss, str) else self._loss
+        loss = _cross_entropy if isinstance(self._loss, str) else self._loss
         self._positions_loss.update_state(loss(targets - 1, logits))
-        scores = logits if excluded is None else _without(logits, excluded)
+        ranks = target_ranks(logits, targets, excluded)
         for metric in self._ranking_metrics:
-            metric.update_state(targets, scores)
+            if isinstance(metric, RankingMetric):
+                metric.update_ranks(ranks)
+            else:
+                scores = logits if excluded is None else without_items(logits, excluded)
+                metric.update_state(targets, scores)
         return self._results([self._positions_loss, *self._ranking_metrics])
 
     def predict_step(self, data: Any) -> tf.Tensor:
@@ -491,13 +494,10 @@ class NextItemModel(keras.Model):
         ):
             for start in range(0, len(rows), size):
                 part = rows[start : start + size]
-                longest = int(histories.lengths[part].max()) if self._seen == "exclude" else 0
-                yield (
-                    part,
-                    item_ids[start : start + size],
-                    pad_rows(histories, part, longest),
-                    histories.targets[part],
-                )
+                excluded = np.zeros([len(part), 0], np.int64)
+                if self._seen == "exclude":
+                    excluded = pad_item_sets(histories, part)
+                yield part, item_ids[start : start + size], excluded, histories.targets[part]
 
 
 class Phase(NamedTuple):
@@ -533,12 +533,6 @@ def _num_steps(x: Any, options: Mapping[str, Any]) -> int:
     return math.ceil(size / (options.get("batch_size") or _KERAS_BATCH)) if is_array else size
 
 
-def _without(logits: tf.Tensor, excluded: tf.Tensor) -> tf.Tensor:
-    """Logits [B, V] that are -inf at the excluded items (int64 [B, M], 0 where there is none)."""
-    size = tf.shape(excluded, tf.int64)
-    rows = tf.broadcast_to(tf.range(size[0])[:, tf.newaxis], size)
-    # Column 0 stands for PAD and is dropped again.
-    padded = tf.pad(logits, [[0, 0], [1, 0]])
-    places = tf.stack([rows, excluded], axis=-1)
-    values = tf.fill(tf.shape(excluded), float("-inf"))
-    return tf.tensor_scatter_nd_update(padded, places, values)[:, 1:]
+def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """TensorFlow's own writes a gradient [B, V] as well, which takes more than twice the time."""
+    return tf.reduce_logsumexp(logits, axis=1) - tf.gather(logits, labels, batch_dims=1)

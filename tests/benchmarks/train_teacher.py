@@ -28,7 +28,7 @@ from stored_results import RESULTS, headline, markdown, provenance, spread, writ
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import BERT4RecConfig
 from adarec_tf.data.dataset import Dataset
-from adarec_tf.evaluation.baselines import item_knn_scorer, markov_scorer, popularity_scorer
+from adarec_tf.evaluation.baselines import BASELINES
 from adarec_tf.evaluation.protocols import CUTOFFS, ScoreBatch, evaluate_full, model_scorer
 from adarec_tf.models.model_cost import count_parameters
 from adarec_tf.models.teachers import build_teacher
@@ -145,11 +145,8 @@ def over_seeds(rows: list[dict[str, Any]], part: str) -> dict[str, dict[str, flo
 
 def baselines(scene: Dataset) -> dict[str, Any]:
     """The same test targets, ranked by what needs no training."""
-    train_split = scene.train
     scorers = {
-        "popularity": popularity_scorer(train_split, scene.num_items),
-        "markov": markov_scorer(train_split, scene.num_items),
-        "item_knn": item_knn_scorer(train_split, scene.num_items),
+        name: model.scorer(scene.train, scene.num_items) for name, model in BASELINES.items()
     }
     return {
         name: {

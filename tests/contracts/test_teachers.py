@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.evaluation.protocols import EvaluationSplit, model_scorer
+from adarec_tf.evaluation.protocols import EvaluationSplit, model_scorer, rank_full
 from adarec_tf.evaluation.recommendations import recommendation_statistics
 from adarec_tf.models.model_cost import count_parameters, encoder_macs
 from adarec_tf.models.teachers import TEACHERS, build_teacher
@@ -38,7 +38,8 @@ def test_only_items_are_scored_and_recommended(teacher: keras.Model) -> None:
     assert scorer(np.arange(2), ITEM_IDS.numpy()).shape == (2, NUM_ITEMS)
     split = EvaluationSplit(HISTORIES, NUM_ITEMS, LENGTH, "keep")
     popularity = np.arange(NUM_ITEMS, dtype=np.float64)
-    shown = recommendation_statistics(scorer, split, popularity, k=NUM_ITEMS)
+    lists = rank_full(scorer, split, NUM_ITEMS).lists
+    shown = recommendation_statistics(lists, popularity)
     assert shown == pytest.approx((1.0, popularity.mean()))
 
 

@@ -63,7 +63,7 @@ class SupernetValidation:
 
     def _scorer(self, genotype: Genotype) -> ScoreBatch:
         architecture = architecture_of(genotype, num_cells=len(self._supernet.cells))
-        return lambda rows, item_ids: self._score(tf.constant(item_ids), architecture).numpy()
+        return lambda rows, item_ids: self._score(tf.constant(item_ids), architecture)
 
     def _metric(self, scorer: ScoreBatch, users: Histories) -> float:
         embedding = self._supernet.sequence_embedding

@@ -9,6 +9,7 @@ from adarec_tf.data.batches import (
     bucket_length,
     masked_item_batches,
     next_item_batches,
+    pad_item_sets,
     target_batches,
 )
 from tests.strategies import HISTORY_ROWS, flat_histories
@@ -152,3 +153,12 @@ def test_rows_are_padded_on_the_left() -> None:
 )
 def test_bucket_lengths(longest: int, max_length: int, expected: int) -> None:
     assert bucket_length(longest, max_length) == expected
+
+
+@given(HISTORY_ROWS, st.data())
+def test_sets_hold_each_item_of_a_history_once(rows: list[list[int]], data: st.DataObject) -> None:
+    users = data.draw(st.permutations(range(len(rows))))[: data.draw(st.integers(1, len(rows)))]
+    padded = pad_item_sets(flat_histories(rows), np.array(users))
+    sets = [sorted(set(rows[user])) for user in users]
+    length = max(map(len, sets))
+    assert padded.tolist() == [[0] * (length - len(items)) + items for items in sets]

@@ -12,7 +12,7 @@ from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.evaluation.accuracy import measure_accuracy
 from adarec_tf.evaluation.baselines import Popularity
-from adarec_tf.evaluation.protocols import EvaluationSplit, evaluate_full, model_scorer
+from adarec_tf.evaluation.protocols import EvaluationSplit, evaluate_full, model_scorer, rank_full
 from adarec_tf.evaluation.recommendations import recommendation_statistics
 from adarec_tf.evaluation.retrieval_baseline import gru_retrieval_scorer
 from tests.adarec_tf import walk_scene
@@ -73,12 +73,8 @@ def test_hit_rate_is_that_of_factorized_top_k(
 
 def test_the_lists_are_those_of_brute_force(model: ConvolutionModel, histories: Histories) -> None:
     popularity = 2.0 ** np.arange(NUM_ITEMS)  # other lists, another mean
-    shown = recommendation_statistics(
-        model_scorer(model),
-        EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, "keep"),
-        popularity,
-        k=3,
-    )
+    split = EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, "keep")
+    shown = recommendation_statistics(rank_full(model_scorer(model), split, 3).lists, popularity)
     _, items = brute_force(model)(last_states(model, histories), k=3)
     assert shown.mean_popularity == pytest.approx(popularity[items.numpy() - 1].mean(), rel=1e-12)
     assert 0 < shown.catalog_coverage == len(np.unique(items)) / NUM_ITEMS

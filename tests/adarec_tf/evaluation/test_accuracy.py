@@ -9,14 +9,12 @@ from adarec_tf.data.log.built_in import generate_sample_scene
 from adarec_tf.evaluation.accuracy import Accuracy, evaluate, measure_accuracy
 from adarec_tf.evaluation.baselines import (
     BASELINES,
+    ItemKNN,
     Markov,
     Popularity,
-    item_knn_scorer,
     item_popularity,
-    markov_scorer,
-    popularity_scorer,
 )
-from adarec_tf.evaluation.protocols import EvaluationSplit, evaluate_full, model_scorer, ranks_full
+from adarec_tf.evaluation.protocols import EvaluationSplit, evaluate_full, model_scorer, rank_full
 from adarec_tf.evaluation.ranking import metrics_of_ranks, user_gains
 from adarec_tf.evaluation.recommendations import recommendation_statistics
 from adarec_tf.evaluation.uncertainty import bootstrap_interval, paired_test
@@ -49,22 +47,22 @@ def measured() -> tuple[Accuracy, dict[str, np.ndarray]]:
         "student": build_convolution_model(NUM_ITEMS, MAX_LENGTH + 1),
     }
     scorers = {
-        "popularity": popularity_scorer(TRAIN, NUM_ITEMS),
-        "markov": markov_scorer(TRAIN, NUM_ITEMS),
-        "item_knn": item_knn_scorer(TRAIN, NUM_ITEMS),
+        "popularity": Popularity().scorer(TRAIN, NUM_ITEMS),
+        "markov": Markov().scorer(TRAIN, NUM_ITEMS),
+        "item_knn": ItemKNN().scorer(TRAIN, NUM_ITEMS),
         **{name: model_scorer(model) for name, model in models.items()},
     }
     accuracy = measure_accuracy(
         {**BASELINES, **models}, TRAIN, TEST, statistics=STATISTICS, k=3, cutoffs=(1, 5)
     )
     popularity = item_popularity(TRAIN, NUM_ITEMS)
-    for name, scorer in scorers.items():
-        shown = recommendation_statistics(scorer, SPLIT, popularity, k=3)
+    rankings = {name: rank_full(scorer, SPLIT, 3) for name, scorer in scorers.items()}
+    for name, (_, lists) in rankings.items():
+        shown = recommendation_statistics(lists, popularity)
         row = accuracy.rows[name]
         assert row["catalog_coverage@3/full"] == shown.catalog_coverage
         assert row["mean_recommended_popularity@3/full"] == pytest.approx(shown.mean_popularity)
-    ranks = {name: ranks_full(scorer, SPLIT) for name, scorer in scorers.items()}
-    return accuracy, ranks
+    return accuracy, {name: ranks for name, (ranks, _) in rankings.items()}
 
 
 def test_every_figure_is_that_of_its_model(
@@ -107,7 +105,7 @@ def test_models_are_evaluated_by_name_and_print_as_a_table() -> None:
     dataset = Dataset.from_interactions(generate_sample_scene(num_users=40), max_length=10)
     accuracy = evaluate({"most popular": Popularity(), "markov": Markov()}, dataset, k=5)
     expected = evaluate_full(
-        markov_scorer(dataset.train, dataset.num_items),
+        Markov().scorer(dataset.train, dataset.num_items),
         dataset.test,
         num_items=dataset.num_items,
         max_length=10,
@@ -128,3 +126,11 @@ def test_a_model_of_other_items_is_an_error_that_names_it() -> None:
     model = build_convolution_model(NUM_ITEMS, MAX_LENGTH)
     with pytest.raises(ValueError, match=r"dataset's \d+ items. Received: teacher with"):
         evaluate({"teacher": model}, dataset)
+
+
+def test_a_cut_off_below_one_is_refused_before_anything_is_ranked() -> None:
+    def never(rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match="k=0"):
+        measure_accuracy({"model": never}, TRAIN, TEST, statistics=STATISTICS, k=3, cutoffs=(0,))

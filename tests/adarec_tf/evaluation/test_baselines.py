@@ -9,7 +9,7 @@ import pytest
 
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.evaluation import baselines
-from adarec_tf.evaluation.baselines import item_knn_scorer, markov_scorer, popularity_scorer
+from adarec_tf.evaluation.baselines import ItemKNN, Markov, Popularity
 from adarec_tf.evaluation.protocols import ScoreBatch, evaluate_full
 from tests.adarec_tf.tiny_scene import make_histories
 from tests.references import item_knn as reference
@@ -25,12 +25,12 @@ def score(scorer: ScoreBatch, *item_ids: list[int]) -> np.ndarray:
 
 
 def test_popularity_counts_training_interactions() -> None:
-    scores = score(popularity_scorer(TRAIN, 5), [0, 1], [3, 4])
+    scores = score(Popularity().scorer(TRAIN, 5), [0, 1], [3, 4])
     np.testing.assert_array_equal(scores, [[2, 3, 3, 2, 0]] * 2)
 
 
 def test_markov_counts_transitions_within_histories_only() -> None:
-    counts = np.floor(score(markov_scorer(TRAIN, 5), [0, 1], [1, 2], [1, 3], [0, 4], [0, 5]))
+    counts = np.floor(score(Markov().scorer(TRAIN, 5), [0, 1], [1, 2], [1, 3], [0, 4], [0, 5]))
     expected = [
         [0, 2, 0, 0, 0],
         [1, 0, 1, 1, 0],
@@ -42,19 +42,19 @@ def test_markov_counts_transitions_within_histories_only() -> None:
 
 
 def test_markov_breaks_ties_by_popularity_and_falls_back_to_it() -> None:
-    scores = score(markov_scorer(TRAIN, 5), [1, 2], [0, 0])
+    scores = score(Markov().scorer(TRAIN, 5), [1, 2], [0, 0])
     assert scores[0, 2] > scores[0, 0] == scores[0, 3] > scores[0, 1] > scores[0, 4]
     np.testing.assert_allclose(scores[1], np.array([2, 3, 3, 2, 0]) / 4, rtol=1e-12)
 
 
 def test_a_large_count_does_not_swallow_the_tie_break() -> None:
     train = make_histories([[1, 2] * 50_000, [1, 3] * 50_000, [3]])
-    scores = score(markov_scorer(train, 3), [0, 1])
+    scores = score(Markov().scorer(train, 3), [0, 1])
     assert scores[0, 2] > scores[0, 1]
 
 
 def test_no_training_data_scores_everything_alike() -> None:
-    scores = score(markov_scorer(make_histories([]), 3), [0, 1])
+    scores = score(Markov().scorer(make_histories([]), 3), [0, 1])
     np.testing.assert_array_equal(scores, [[0, 0, 0]])
 
 
@@ -72,9 +72,7 @@ def test_item_knn_agrees_with_slow_loops(
     monkeypatch.setattr(baselines, "_MAX_PAIRS", max_pairs)
     num_items = 14
     histories = random_histories(5, 30, num_items - 2)  # the last two items are nobody's
-    scorer = item_knn_scorer(
-        make_histories(histories), num_items, num_last=num_last, num_neighbors=num_neighbors
-    )
+    scorer = ItemKNN(num_last, num_neighbors).scorer(make_histories(histories), num_items)
     asked = [[3], [14], [1, 2, 3, 4, 5], [7, 7, 2], [9, 13, 1]]
     length = max(map(len, asked))
     scores = score(scorer, *([0] * (length - len(history)) + history for history in asked))
@@ -88,23 +86,23 @@ def test_item_knn_agrees_with_slow_loops(
 def test_item_knn_breaks_ties_by_popularity_below_any_real_score() -> None:
     # Items 1 and 2 stand together once in many histories, 4 and 5 are equally similar to 3.
     train = make_histories([[1, 2], *[[1]] * 500, *[[2]] * 500, [3, 4], [3, 5], *[[6]] * 2000, [7]])
-    scores = score(item_knn_scorer(train, 7, num_last=10), [0] * 10 + [1] + [0] * 9)
+    scores = score(ItemKNN(num_last=10).scorer(train, 7), [0] * 10 + [1] + [0] * 9)
     assert np.argsort(-scores[0]).tolist()[:2] == [1, 5]
-    scores = score(item_knn_scorer(train, 7), [0, 3], [0, 0])
+    scores = score(ItemKNN().scorer(train, 7), [0, 3], [0, 0])
     assert scores[0, 3] == scores[0, 4] > scores[0, 5] > scores[0, 0] == scores[0, 1]
     assert scores[0, 2] > scores[0, 6] > 0  # an item is not its own neighbor
     assert np.argsort(-scores[1]).tolist()[0] == 5
 
 
 def test_item_knn_without_data_scores_everything_alike() -> None:
-    scores = score(item_knn_scorer(make_histories([]), 3), [0, 1])
+    scores = score(ItemKNN().scorer(make_histories([]), 3), [0, 1])
     np.testing.assert_array_equal(scores, [[0, 0, 0]])
 
 
 @pytest.mark.parametrize("name", ["num_last", "num_neighbors"])
 def test_item_knn_needs_items_to_look_at(name: str) -> None:
     with pytest.raises(ValueError, match=f"`{name}` should be a positive integer"):
-        item_knn_scorer(TRAIN, 5, **{name: 0})
+        ItemKNN(**{name: 0})
 
 
 def _leave_one_out(scene: str) -> tuple[Histories, Histories, int]:
@@ -143,7 +141,7 @@ def test_markov_reproduces_the_measured_figures(
     The tolerance is three standard deviations of the hit rate over ten draws of the ties.
     """
     _, test, num_items = _leave_one_out(scene)
-    markov = markov_scorer(test, num_items)
+    markov = Markov().scorer(test, num_items)
     generator = np.random.default_rng(0)
 
     def score_with_random_ties(rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:
@@ -160,7 +158,7 @@ def test_markov_reproduces_the_measured_figures(
 @pytest.mark.slow
 def test_popularity_breaks_ties_better_than_chance() -> None:
     train, test, num_items = _leave_one_out("beauty")
-    markov = markov_scorer(train, num_items)
+    markov = Markov().scorer(train, num_items)
     options = {"num_items": num_items, "max_length": 50, "seen": "exclude", "cutoffs": (10,)}
     by_popularity = evaluate_full(markov, test, **options)
     generator = np.random.default_rng(0)
@@ -176,7 +174,7 @@ def test_popularity_breaks_ties_better_than_chance() -> None:
 def test_popularity_reproduces_the_measured_figure() -> None:
     train, test, num_items = _leave_one_out("ml1m")
     metrics = evaluate_full(
-        popularity_scorer(train, num_items),
+        Popularity().scorer(train, num_items),
         test,
         num_items=num_items,
         max_length=50,

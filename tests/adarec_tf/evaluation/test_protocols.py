@@ -6,13 +6,13 @@ import tensorflow as tf
 
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.evaluation import protocols
-from adarec_tf.evaluation.protocols import EvaluationSplit, evaluate_full, model_scorer, ranks_full
+from adarec_tf.evaluation.protocols import EvaluationSplit, evaluate_full, model_scorer, rank_full
 from tests.adarec_tf.tiny_scene import (
     ConvolutionModel,
     build_convolution_model,
     make_histories,
 )
-from tests.references.ranking_metrics import metrics_of_ranks, rank_of_target
+from tests.references.ranking_metrics import metrics_of_ranks, rank_of_target, shown_items
 
 NUM_ITEMS = 16
 MAX_LENGTH = 8
@@ -56,8 +56,14 @@ def test_ranks_and_metrics_equal_those_counted_one_by_one(
         for user in range(histories.num_users)
     ]
     options = {"num_items": NUM_ITEMS, "max_length": MAX_LENGTH, "seen": seen}
-    ranks = ranks_full(table_scorer(scores), EvaluationSplit(histories, **options))
+    split = EvaluationSplit(histories, **options)
+    ranks, lists = rank_full(table_scorer(scores), split, 5)
     np.testing.assert_array_equal(ranks, expected)
+    np.testing.assert_array_equal(rank_full(table_scorer(scores), split).ranks, expected)
+    for user, shown in enumerate(lists.tolist()):
+        history = histories.history(user).tolist()
+        slow = shown_items(scores[user].tolist(), history, seen == "exclude", 5)
+        assert shown == slow + [0] * (5 - len(slow))
     metrics = evaluate_full(table_scorer(scores), histories, **options, cutoffs=(1, 5))
     reference = metrics_of_ranks(expected, 1) | metrics_of_ranks(expected, 5)
     assert metrics == pytest.approx(reference, rel=1e-12)
@@ -71,8 +77,8 @@ def test_items_older_than_the_model_sees_are_excluded_too() -> None:
         seen_by_model.append(item_ids[item_ids > 0].tolist())
         return np.array([[9.0, 8.0, 7.0, 6.0, 5.0, 1.0, 2.0, 0.0]])
 
-    assert ranks_full(score, EvaluationSplit(histories, 8, 2, "exclude")).tolist() == [2]
-    assert ranks_full(score, EvaluationSplit(histories, 8, 2, "keep")).tolist() == [7]
+    assert rank_full(score, EvaluationSplit(histories, 8, 2, "exclude")).ranks.tolist() == [2]
+    assert rank_full(score, EvaluationSplit(histories, 8, 2, "keep")).ranks.tolist() == [7]
     assert seen_by_model == [[4, 5], [4, 5]]
 
 
@@ -86,7 +92,7 @@ def test_batches_never_hold_more_scores_than_allowed(
         sizes.append(len(rows))
         return np.zeros((len(rows), NUM_ITEMS))
 
-    ranks_full(score, EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, "keep"))
+    rank_full(score, EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, "keep"))
     assert sum(sizes) == histories.num_users
     assert max(sizes) == 2
 
@@ -103,15 +109,37 @@ def test_unresolved_seen_option_is_refused(histories: Histories, seen: str) -> N
         )
 
 
-def test_nan_scores_are_an_error(histories: Histories) -> None:
+@pytest.mark.parametrize("place", [(0, 0), (11, NUM_ITEMS - 1)])
+def test_one_nan_score_is_an_error(histories: Histories, place: tuple[int, int]) -> None:
+    scores = np.ones((12, NUM_ITEMS))
+    scores[place] = np.nan
     with pytest.raises(ValueError, match="NaN"):
-        evaluate_full(
-            table_scorer(np.full((12, NUM_ITEMS), np.nan)),
-            histories,
-            num_items=NUM_ITEMS,
-            max_length=MAX_LENGTH,
-            seen="keep",
-        )
+        rank_full(table_scorer(scores), EvaluationSplit(histories, NUM_ITEMS, 8, "exclude"))
+
+
+def test_infinite_scores_are_ranked_and_minus_infinity_is_not_shown() -> None:
+    scores = np.array([[1.0, np.inf, 0.0, -np.inf, -np.inf]])
+    for target, kept, excluded in ((2, 1, 1), (3, 3, 2), (4, 5, 4)):
+        histories = make_histories([[1]], [target])
+        for seen, rank, shown in (
+            ("keep", kept, [2, 1, 3, 0]),
+            ("exclude", excluded, [2, 3, 0, 0]),
+        ):
+            ranking = rank_full(table_scorer(scores), EvaluationSplit(histories, 5, 4, seen), 4)
+            assert (ranking.ranks.tolist(), ranking.lists.tolist()) == ([rank], [shown])
+
+
+@pytest.mark.parametrize("target", [0, NUM_ITEMS + 1])
+def test_a_target_outside_the_catalog_is_refused(target: int) -> None:
+    split = EvaluationSplit(make_histories([[1]], [target]), NUM_ITEMS, MAX_LENGTH, "keep")
+    with pytest.raises(ValueError, match=r"1\.\.16"):
+        rank_full(table_scorer(np.ones((1, NUM_ITEMS))), split)
+
+
+def test_scores_of_another_catalog_are_refused(histories: Histories) -> None:
+    split = EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, "keep")
+    with pytest.raises(ValueError, match=r"here \(\d+, 16\)\. Received: \(\d+, 17\)"):
+        rank_full(table_scorer(np.ones((12, NUM_ITEMS + 1))), split)
 
 
 def test_model_scorer_scores_the_last_position_with_current_weights(

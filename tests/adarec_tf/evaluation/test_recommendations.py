@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 
-from adarec_tf.data.histories.histories import Histories
-from adarec_tf.evaluation import protocols
-from adarec_tf.evaluation.protocols import EvaluationSplit, model_scorer
+from adarec_tf.evaluation.protocols import EvaluationSplit, model_scorer, rank_full
 from adarec_tf.evaluation.recommendations import (
     RecommendationStatistics,
     recommendation_statistics,
 )
-from tests.adarec_tf.tiny_scene import ConvolutionModel, build_convolution_model, make_histories
+from tests.adarec_tf.tiny_scene import build_convolution_model, make_histories
 from tests.references.ranking_metrics import shown_items
 
 NUM_ITEMS = 16
@@ -18,83 +16,45 @@ MAX_LENGTH = 8
 POPULARITY = np.random.default_rng(1).integers(0, 9, NUM_ITEMS).astype(float)
 
 
-@pytest.fixture
-def model() -> ConvolutionModel:
-    return build_convolution_model(NUM_ITEMS, MAX_LENGTH)
-
-
-@pytest.fixture
-def histories() -> Histories:
-    """One user has seen nearly everything, one nothing."""
-    generator = np.random.default_rng(3)
-    return make_histories(
-        [generator.integers(1, NUM_ITEMS + 1, length).tolist() for length in (0, 1, 25, 3, 8)]
-    )
-
-
-def slow_statistics(
-    scores: np.ndarray, histories: Histories, seen: str, k: int
-) -> RecommendationStatistics:
-    lists = [
-        shown_items(scores[user].tolist(), histories.history(user).tolist(), seen == "exclude", k)
-        for user in range(histories.num_users)
-    ]
+def slow_statistics(lists: list[list[int]]) -> RecommendationStatistics:
     means = [sum(POPULARITY[item - 1] for item in shown) / len(shown) for shown in lists if shown]
     covered = {item for shown in lists for item in shown}
     return RecommendationStatistics(len(covered) / NUM_ITEMS, sum(means) / len(means))
 
 
-@pytest.mark.parametrize("seen", ["exclude", "keep"])
-@pytest.mark.parametrize("k", [1, 2, 10, 40])
-def test_scores_with_ties_give_the_lists_of_slow_loops(
-    histories: Histories, seen: str, k: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(protocols, "_POSITIONS_PER_BATCH", 16)
-    scores = np.random.default_rng(0).integers(0, 4, (histories.num_users, NUM_ITEMS)) / 4.0
-    statistics = recommendation_statistics(
-        lambda rows, item_ids: scores[rows],
-        EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, seen),
-        POPULARITY,
-        k,
-    )
-    assert statistics == pytest.approx(slow_statistics(scores, histories, seen, k), rel=1e-12)
-    assert k > 2 or statistics.catalog_coverage < 1
+@pytest.mark.parametrize("k", [1, 3])
+def test_statistics_are_those_of_slow_loops(k: int) -> None:
+    generator = np.random.default_rng(k)
+    lists = [generator.permutation(NUM_ITEMS)[:k] + 1 for _ in range(4)]
+    statistics = recommendation_statistics(np.array(lists), POPULARITY)
+    expected = slow_statistics([shown.tolist() for shown in lists])
+    assert statistics == pytest.approx(expected, rel=1e-12)
+    assert statistics.catalog_coverage < 1
 
 
 @pytest.mark.parametrize("seen", ["exclude", "keep"])
-def test_a_model_is_shown_by_its_scores(
-    model: ConvolutionModel, histories: Histories, seen: str
-) -> None:
-    split = EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, seen)
-    shown = recommendation_statistics(model_scorer(model), split, POPULARITY, k=2)
-    scores = np.concatenate(
-        [
-            model_scorer(model)(np.array([user]), histories.history(user)[None, -MAX_LENGTH:])
-            if len(histories.history(user))
-            else model_scorer(model)(np.array([user]), np.zeros((1, 1), np.int64))
-            for user in range(histories.num_users)
-        ]
-    )
-    expected = slow_statistics(scores, histories, seen, 2)
+def test_a_model_is_shown_by_its_scores(seen: str) -> None:
+    """One user has seen nearly everything, one nothing."""
+    model = build_convolution_model(NUM_ITEMS, MAX_LENGTH)
+    generator = np.random.default_rng(3)
+    rows = [generator.integers(1, NUM_ITEMS + 1, n).tolist() for n in (0, 1, 25, 3, 8)]
+    split = EvaluationSplit(make_histories(rows, [1] * 5), NUM_ITEMS, MAX_LENGTH, seen)
+    shown = recommendation_statistics(rank_full(model_scorer(model), split, 2).lists, POPULARITY)
+    lists = []
+    for row in rows:
+        scores = model_scorer(model)(np.arange(1), np.array([row[-MAX_LENGTH:] or [0]]))
+        lists.append(shown_items(scores[0].numpy().tolist(), row, seen == "exclude", 2))
+    expected = slow_statistics(lists)
     assert shown == pytest.approx(expected, rel=1e-12)
     assert 0 < expected.catalog_coverage < 1
 
 
-def test_a_user_with_fewer_candidates_than_slots_has_a_shorter_list(
-    model: ConvolutionModel,
-) -> None:
-    histories = make_histories([list(range(1, NUM_ITEMS)), list(range(1, NUM_ITEMS + 1))])
-    split = EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, "exclude")
-    shown = recommendation_statistics(model_scorer(model), split, POPULARITY, k=10)
+def test_a_user_with_fewer_candidates_than_slots_has_a_shorter_list() -> None:
     # Who has no candidate at all is shown nothing, and does not lower the mean.
+    lists = np.array([[NUM_ITEMS, 0, 0], [0, 0, 0]])
+    shown = recommendation_statistics(lists, POPULARITY)
     assert shown == pytest.approx((1 / NUM_ITEMS, POPULARITY[-1]))
 
 
-def test_an_empty_list_is_refused(model: ConvolutionModel, histories: Histories) -> None:
-    with pytest.raises(ValueError, match="k=0"):
-        recommendation_statistics(
-            model_scorer(model),
-            EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, "keep"),
-            POPULARITY,
-            k=0,
-        )
+def test_nobody_is_shown_anything_without_users() -> None:
+    assert recommendation_statistics(np.zeros((0, 3), int), POPULARITY) == (0, 0)

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
-from adarec_tf.models.metrics import MRR, NDCG
+from adarec_tf.models import metrics, next_item_model
+from adarec_tf.models.metrics import MRR, NDCG, HitRate, target_ranks
 from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.students.student import Student
@@ -54,6 +55,31 @@ def test_validation_is_the_evaluation_of_the_full_catalog(seen: str) -> None:
     assert history["val_hit_rate@10"][-1] == pytest.approx(expected["hit_rate@10/full"])
     assert history["loss"][-1] < history["loss"][0]
     assert history["val_loss"][-1] < np.log(walk_scene.NUM_ITEMS)
+
+
+def test_the_loss_of_validation_is_the_mean_cross_entropy_of_users() -> None:
+    model = _model()
+    logits = model.predict(SCENE["valid"], verbose=0).astype(np.float64)
+    expected = tf.nn.sparse_softmax_cross_entropy_with_logits(SCENE["valid"].targets - 1, logits)
+    found = model.evaluate(SCENE["valid"], verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(np.mean(expected), rel=1e-6)
+
+
+def test_validation_ranks_once_for_all_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(*arguments: tf.Tensor) -> tf.Tensor:
+        calls.append(arguments)
+        return target_ranks(*arguments)
+
+    monkeypatch.setattr(next_item_model, "target_ranks", counted)
+    monkeypatch.setattr(metrics, "target_ranks", None)
+    model = _model()
+    top = keras.metrics.SparseTopKCategoricalAccuracy(5, name="top")
+    model.compile(metrics=[HitRate(5), NDCG(5), MRR(5), top], run_eagerly=True)
+    found = model.evaluate(SCENE["valid"], verbose=0, return_dict=True)
+    assert len(calls) == sum(1 for _ in model._targets(SCENE["valid"]))
+    assert 0 < found["mrr@5"] < found["ndcg@5"] < found["hit_rate@5"] < 1
 
 
 def test_predictions_are_in_the_order_of_the_histories() -> None:

@@ -10,7 +10,7 @@ import pytest
 from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.evaluation.baselines import item_knn_scorer, markov_scorer
+from adarec_tf.evaluation.baselines import ItemKNN, Markov
 from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
 from adarec_tf.export.bundle import bundle_bytes, write_bundle
 from adarec_tf.models.model_cost import count_parameters
@@ -76,8 +76,8 @@ def test_every_model_has_a_full_row_of_its_own_figures(tmp_path: Path) -> None:
         "cutoffs": (1, 3, 5, 10, 20),
     }
     scorers = {
-        "markov": markov_scorer(TRAIN, NUM_ITEMS),
-        "item_knn": item_knn_scorer(TRAIN, NUM_ITEMS),
+        "markov": Markov().scorer(TRAIN, NUM_ITEMS),
+        "item_knn": ItemKNN().scorer(TRAIN, NUM_ITEMS),
         **{name: model_scorer(model) for name, model in models.items()},
     }
     for name, scorer in scorers.items():
