@@ -90,12 +90,12 @@ def _stages(tmp_path: Path, *settings: str) -> dict[str, dict[str, Any]]:
 
 def test_stages_are_told_what_was_given_by_hand(tmp_path: Path) -> None:
     given = ("teacher.dropout=0.1", "training.max_epochs=3", "student.num_cells=1", "seed=9")
-    given += ("search.max_epochs=6", "distillation.max_epochs=2", "data.max_length=20")
+    given += ("search.max_users=4", "distillation.max_epochs=2", "data.max_length=20")
     stages = _stages(tmp_path, *given, "effort=quick")
     assert {stage: stages[stage]["fixed"].split() for stage in TRAINING_STAGES} == {
         "TeacherTuner": ["teacher.dropout", "training.max_epochs"],
         "TeacherTrainer": ["teacher.dropout", "training.max_epochs"],
-        "StudentSearcher": ["student.num_cells", "search.max_epochs", "distillation.max_epochs"],
+        "StudentSearcher": ["student.num_cells", "search.max_users", "distillation.max_epochs"],
         "StudentDistiller": ["student.num_cells", "distillation.max_epochs"],
     }
     assert stages["TeacherTuner"]["effort"] == "quick"

@@ -174,7 +174,8 @@ def test_artifact_types_can_be_imported_by_their_names(
         for line in title.splitlines()
         if "title: components." in line
     } | {title for title in titles if title.startswith("components.")}
-    assert {name.partition(".")[2] for name in ours} == {"Sequences", "Vocabulary", "Genotype"}
+    names = {name.partition(".")[2] for name in ours}
+    assert names == {"Sequences", "Vocabulary", "Recipe", "Genotype"}
     for name in ours:
         module, _, attribute = name.rpartition(".")
         artifact_class = getattr(importlib.import_module(module), attribute)
