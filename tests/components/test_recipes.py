@@ -36,7 +36,7 @@ DECIDED = {
     "student__dropout": 0.125,
     "search__max_epochs": 9,
     "search__max_bytes": 99,
-    "distillation__kd_weight": 0.5,
+    "distillation__kd_weight": 0.25,
     "distillation__max_epochs": 5,
 }
 
@@ -147,7 +147,7 @@ def stages(
             [
                 STUDENT.replace(hidden_dim=6, dropout=0.125),
                 SEARCH.replace(max_epochs=9, max_bytes=99),
-                DISTILLATION.replace(kd_weight=0.5, max_epochs=5),
+                DISTILLATION.replace(kd_weight=0.25, max_epochs=5),
             ],
         ),
         (
@@ -156,7 +156,7 @@ def stages(
             [
                 STUDENT.replace(hidden_dim=6),
                 SEARCH.replace(max_epochs=9),
-                DISTILLATION.replace(kd_weight=0.5),
+                DISTILLATION.replace(kd_weight=0.25),
             ],
         ),
         (
@@ -164,7 +164,7 @@ def stages(
             "",
             [
                 STUDENT.replace(hidden_dim=6, dropout=0.125),
-                DISTILLATION.replace(kd_weight=0.5, max_epochs=5),
+                DISTILLATION.replace(kd_weight=0.25, max_epochs=5),
             ],
         ),
         (

@@ -216,7 +216,7 @@ def test_a_recipe_decides_what_was_not_given_by_hand() -> None:
         training__max_epochs=7,
         student__hidden_dim=24,
         search__max_bytes=99,
-        distillation__kd_weight=0.5,
+        distillation__kd_weight=0.25,
     )
     assert made.scene.seen != "keep"
     decided = given.with_recipe(made)
@@ -227,7 +227,7 @@ def test_a_recipe_decides_what_was_not_given_by_hand() -> None:
         training=given.training.replace(max_epochs=7),
         student=given.student.replace(hidden_dim=24),
         search=given.search.replace(max_bytes=99),
-        distillation=given.distillation.replace(kd_weight=0.5),
+        distillation=given.distillation.replace(kd_weight=0.25),
     )
     assert decided.with_recipe(made) == decided
     shorter = given.override(["data.max_length=9"])

@@ -201,7 +201,7 @@ def test_what_is_written_is_read_again(log: str, tmp_path: Path, num: int) -> No
         (
             table_of(LOG),
             {},
-            r"`source` should have one column `user_id`\. Received the columns: who.*`user`\) names",
+            r"`source` should have one column `user_id`\. Received the columns: who.*in Python",
         ),
         (
             pd.DataFrame({"who": ["u"]}),

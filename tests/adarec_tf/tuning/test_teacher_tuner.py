@@ -1,6 +1,7 @@
 """The recipe of a tiny scene; where not said otherwise, with figures in place of trainings."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,11 +34,11 @@ Score = Callable[[TeacherConfig, TrainingConfig], float]
 
 
 def find(tmp_path: Any, effort: Effort = "standard", **options: Any) -> Recipe:
-    given = {"teacher": TEACHER, "training": TRAINING, "budget": ANY, "seed": 3, **options}
+    given = {"teacher": TEACHER, "training": TRAINING, "budget": ANY, "seed": 3}
+    given |= {"statistics": DATA.statistics, **options}
     return find_recipe(
         DATA.train,
         DATA.valid,
-        statistics=DATA.statistics,
         effort=effort,
         checkpoint_dir=str(tmp_path),
         strategy=tf.distribute.get_strategy(),
@@ -134,6 +135,8 @@ def test_trials_are_of_the_scene_and_its_first_is_the_profile(
             "windows": DATA.statistics.windows,
             "compute_dtype": "bfloat16",
         }
+    find(tmp_path / "last", statistics=replace(DATA.statistics, windows="last"))
+    assert trainings.options[-1]["windows"] == "last" != DATA.statistics.windows
     # Of equal figures those of the profile stay.
     assert recipe.decisions[: len(profile.decisions)] == profile.decisions
 
