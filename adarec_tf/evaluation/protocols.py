@@ -140,6 +140,8 @@ def _scores(
     score_batch: ScoreBatch, rows: np.ndarray, item_ids: np.ndarray, num_items: int
 ) -> tf.Tensor:
     scores = tf.convert_to_tensor(score_batch(rows, item_ids))
+    if not scores.dtype.is_floating:
+        scores = tf.cast(scores, tf.float64)
     if scores.shape != (len(rows), num_items):
         raise ValueError(
             f"Scores should be [B, num_items], here {(len(rows), num_items)}. "

@@ -84,8 +84,9 @@ def measure_latencies(
                 request = requests[name][(first + number) % len(requests[name])]
                 start = time.perf_counter()
                 ask(request)
+                seconds = time.perf_counter() - start
                 if number >= 0:
-                    durations[name].append(1000 * (time.perf_counter() - start))
+                    durations[name].append(1000 * seconds)
     return {name: _latency(of_bundle) for name, of_bundle in durations.items()}
 
 

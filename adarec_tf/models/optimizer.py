@@ -24,7 +24,7 @@ class ClippedAdamW(keras.optimizers.AdamW):
     Keras takes the norm of sparse gradients slice by slice: clipped as they come, a table whose
     few rows are looked up often would escape clipping. Likewise it clips what one replica has, and
     adds the replicas up afterwards: where there are several, each hands in its part of what is
-    clipped already, and all rows are updated.
+    clipped already.
     """
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -58,12 +58,13 @@ class ClippedAdamW(keras.optimizers.AdamW):
           trainable_variables: as in Keras.
         """
         replica = tf.distribute.get_replica_context()
-        if replica.num_replicas_in_sync > 1:
-            dense = [tf.convert_to_tensor(gradient) for gradient in grads]
-            whole = replica.all_reduce(tf.distribute.ReduceOp.SUM, dense)
-            clipped, _ = tf.clip_by_global_norm(whole, self.global_clipnorm)
-            grads = [gradient / replica.num_replicas_in_sync for gradient in clipped]
         grads = [_with_distinct_rows(gradient) for gradient in grads]
+        if replica.num_replicas_in_sync > 1:
+            whole = replica.all_reduce(tf.distribute.ReduceOp.SUM, grads)
+            whole = [_with_distinct_rows(gradient) for gradient in whole]
+            clipped, _ = tf.clip_by_global_norm(whole, self.global_clipnorm)
+            share = 1.0 / replica.num_replicas_in_sync
+            grads = [_scaled(gradient, share) for gradient in clipped]
         variables = trainable_variables or self._trainable_variables
         self._sparse = {
             self._get_variable_index(variable)
@@ -111,6 +112,7 @@ class ClippedAdamW(keras.optimizers.AdamW):
         learning_rate: tf.Tensor,
     ) -> None:
         """Updates some rows, each once."""
+        gradient = _with_distinct_rows(gradient)  # those of several replicas come one by one
         rows, values = gradient.indices, gradient.values
         velocity, row_steps = self._velocities[index].value, self._row_steps[index].value
         step = tf.cast(self.iterations.value + 1, tf.int64)
@@ -143,6 +145,13 @@ def _with_distinct_rows(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | t
     rows, places = tf.unique(gradient.indices)
     values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
     return tf.IndexedSlices(values, rows, gradient.dense_shape)
+
+
+def _scaled(gradient: tf.Tensor | tf.IndexedSlices, factor: float) -> tf.Tensor | tf.IndexedSlices:
+    """A part of a gradient."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return factor * gradient
+    return tf.IndexedSlices(factor * gradient.values, gradient.indices, gradient.dense_shape)
 
 
 def build_optimizer(

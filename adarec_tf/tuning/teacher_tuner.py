@@ -108,7 +108,7 @@ def find_recipe(
                 seen=statistics.seen,
                 seed=seed,
                 checkpoint_dir=folder,
-                windows="all",
+                windows=statistics.windows,
                 compute_dtype=compute_dtype,
             )
             num_done += 1

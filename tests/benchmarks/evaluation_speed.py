@@ -1,11 +1,12 @@
-"""How much longer a full-catalog evaluation takes than the model's forward pass alone.
+"""How long a full-catalog evaluation takes: of a model, beside its forward pass; of the baselines.
 
     python tests/benchmarks/evaluation_speed.py --scene ml1m --data interactions.csv.gz
 
 ranks the test target of every user among the whole catalog (`evaluate_full`), and runs the same
 model over the same batches without ranking: the encoder, and the logits of the last position. Both
-are timed in turn after a warm-up; weights are random, which does not change what is computed. Each
-scene and teacher has its row in `tests/benchmarks/results/evaluation_speed.json`.
+are timed in turn after a warm-up; weights are random, which does not change what is computed. The
+three baselines are counted, ranked and listed once. Each scene and teacher has its row in
+`tests/benchmarks/results/evaluation_speed.json`.
 """
 
 import argparse
@@ -23,7 +24,14 @@ from stored_results import RESULTS, provenance, spread, write_result
 
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.data.dataset import Dataset
-from adarec_tf.evaluation.protocols import EvaluationSplit, ScoreBatch, evaluate_full, model_scorer
+from adarec_tf.evaluation.baselines import BASELINES
+from adarec_tf.evaluation.protocols import (
+    EvaluationSplit,
+    ScoreBatch,
+    evaluate_full,
+    model_scorer,
+    rank_full,
+)
 from adarec_tf.models.teachers import build_teacher
 from pipeline.configs import SCENES
 
@@ -48,6 +56,13 @@ def evaluate(scorer: ScoreBatch, scene: Dataset) -> None:
     )
 
 
+def evaluate_baselines(scene: Dataset) -> None:
+    """Ranks every test target by each baseline, and lists the first ten items."""
+    split = EvaluationSplit(scene.test, scene.num_items, scene.max_length, scene.seen)
+    for baseline in BASELINES.values():
+        rank_full(baseline.scorer(scene.train, scene.num_items), split, 10)
+
+
 def seconds_of(work: Callable[[], None]) -> float:
     """Wall time of one call."""
     start = time.perf_counter()
@@ -67,6 +82,9 @@ def measure(scene: Dataset, options: argparse.Namespace) -> dict[str, Any]:
         forward_s.append(seconds_of(lambda: forward(scorer, scene)))
         evaluation_s.append(seconds_of(lambda: evaluate(scorer, scene)))
     rounds = zip(evaluation_s, forward_s, strict=True)
+    cpu_s = time.process_time()
+    baselines_s = seconds_of(lambda: evaluate_baselines(scene))
+    cpu_s = time.process_time() - cpu_s
     return {
         "teacher": config.to_dict(),
         "users": scene.test.num_users,
@@ -76,6 +94,7 @@ def measure(scene: Dataset, options: argparse.Namespace) -> dict[str, Any]:
         "forward_s": _rounded(spread(forward_s)),
         "evaluation_s": _rounded(spread(evaluation_s)),
         "ratio": _rounded(spread([evaluation / forward for evaluation, forward in rounds])),
+        "baselines": _rounded({"wall_s": baselines_s, "cpu_s": cpu_s}),
     }
 
 

@@ -136,6 +136,12 @@ def test_a_target_outside_the_catalog_is_refused(target: int) -> None:
         rank_full(table_scorer(np.ones((1, NUM_ITEMS))), split)
 
 
+def test_scores_may_be_whole_numbers() -> None:
+    split = EvaluationSplit(make_histories([[1]], [2]), 4, MAX_LENGTH, "exclude")
+    ranking = rank_full(table_scorer(np.array([[9, 3, 3, 5]])), split, 2)
+    assert (ranking.ranks.tolist(), ranking.lists.tolist()) == ([3], [[4, 2]])
+
+
 def test_scores_of_another_catalog_are_refused(histories: Histories) -> None:
     split = EvaluationSplit(histories, NUM_ITEMS, MAX_LENGTH, "keep")
     with pytest.raises(ValueError, match=r"here \(\d+, 16\)\. Received: \(\d+, 17\)"):

@@ -77,7 +77,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> _Written:
 def test_recommendations_equal_the_model_in_process(written: _Written) -> None:
     recommend = Recommender.load(written.directory)
     [answer] = recommend([HISTORY], NUM_ITEMS, False)
-    scores = model_scorer(written.model)(np.arange(1), np.array([[3, 7, 1]]))[0]
+    scores = model_scorer(written.model)(np.arange(1), np.array([[3, 7, 1]]))[0].numpy()
     expected = np.argsort(-scores, kind="stable")
     assert [item.item_id for item in answer] == VOCABULARY.decode(expected + 1)
     np.testing.assert_allclose(
@@ -390,7 +390,7 @@ def test_a_bundle_scores_as_the_student_in_process(
     student, directory = of_format(table_format)
     before = [np.array(v) for v in student.weights]
     [answer] = Recommender.load(directory)([["4", "1", "1999", "7"]], 2000, False)
-    scores = model_scorer(student)(np.arange(1), np.array([[5, 2, 2000, 8]]))[0]
+    scores = model_scorer(student)(np.arange(1), np.array([[5, 2, 2000, 8]]))[0].numpy()
     served = np.zeros(2000)
     for item in answer:
         served[int(item.item_id)] = item.score
@@ -435,7 +435,7 @@ def test_two_versions_of_one_process_score_each_as_its_student(
     request = request_arrays([["4", "1", "1999", "7"]], NUM_PLAIN_ITEMS, False)
     for ask, model in zip(asked, versions.values(), strict=True):
         answer = ask(request)
-        scores = model_scorer(model)(np.arange(1), np.array([[5, 2, 2000, 8]]))[0]
+        scores = model_scorer(model)(np.arange(1), np.array([[5, 2, 2000, 8]]))[0].numpy()
         expected = scores[answer["item_ids"][0].astype(int)]
         largest = np.abs(scores).max()
         np.testing.assert_allclose(answer["scores"][0], expected, rtol=0, atol=1e-5 * largest)
