@@ -47,7 +47,6 @@ def evaluation_speed(_: str, stored: dict[str, Any]) -> list[Row]:
             "forward pass, s": f"{row['forward_s']['median']:.1f}",
             "evaluation, s": f"{row['evaluation_s']['median']:.1f}",
             "ratio": f"{row['ratio']['median']:.2f}",
-            "three baselines, CPU s": f"{row['baselines']['cpu_s']:.1f}",
         }
         for name, row in stored.items()
     ]
