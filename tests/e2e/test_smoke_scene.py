@@ -95,6 +95,14 @@ def test_result_json_is_complete(smoke_run: Run) -> None:
         assert Path(result["paths"][name]).read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_recipe_says_what_the_run_had(smoke_run: Run) -> None:
+    recipe = json.loads((smoke_run.workdir / "recipe.json").read_text())
+    assert (recipe["effort"], recipe["decisions"]) == ("none", [])
+    assert recipe["scene"]["num_users"] == 200
+    assert recipe["settings"]["teacher"]["hidden_dim"] == 16
+    assert recipe["settings"]["data"]["seen"] == "exclude"
+
+
 def test_the_front_goes_from_cheap_to_good_and_its_table_is_shown(smoke_run: Run) -> None:
     result = result_of(smoke_run)
     front = result["front"]
