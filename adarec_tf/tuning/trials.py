@@ -47,17 +47,21 @@ class Rung(NamedTuple):
 
 
 def halving_rungs(num_candidates: int, max_epochs: int) -> list[Rung]:
-    """The rounds: all candidates for an eighth of the epochs, the best third for three times that.
+    """The rounds: all candidates for an eighth of the epochs, half for two fifths.
+
+    What learns fast is ahead after an eighth; after two fifths the order was that of the end.
 
     Args:
       num_candidates: how many there are.
       max_epochs: of the training that the trials are for.
 
     >>> halving_rungs(6, 24)
-    [Rung(size=6, epochs=3), Rung(size=2, epochs=9)]
+    [Rung(size=6, epochs=3), Rung(size=3, epochs=10)]
     """
-    epochs = max(2, max_epochs // 8)
-    return [Rung(num_candidates, epochs), Rung(max(2, num_candidates // 3), 3 * epochs)]
+    return [
+        Rung(num_candidates, max(2, max_epochs // 8)),
+        Rung(max(2, (num_candidates + 1) // 2), max(2, round(0.4 * max_epochs))),
+    ]
 
 
 class SuccessiveHalving(keras_tuner.Oracle):
@@ -114,10 +118,14 @@ class SuccessiveHalving(keras_tuner.Oracle):
         return sorted(trials, key=lambda trial: -trial.score)
 
     def _chosen(self, rung: int, place: int) -> int | None:
-        """The candidate of a place in a round; None where too few came through the round before."""
+        """The candidate of a place in a round; None where too few came through the round before.
+
+        The first candidate comes through, if it is not lost: the others are measured against it.
+        """
         if rung == 0:
             return place
         best = [trial.hyperparameters.values["candidate"] for trial in self.finished(rung - 1)]
+        best.sort(key=lambda candidate: candidate != 0)
         return best[place] if place < len(best) else None
 
 
