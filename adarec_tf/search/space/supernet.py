@@ -28,15 +28,21 @@ _NUM_TAPS = int(_KERNEL_SIZES.max())
 _IS_TAP = np.arange(_NUM_TAPS) >= _NUM_TAPS - _KERNEL_SIZES[:, np.newaxis]
 _DILATIONS = np.array([PRIMITIVES[name].dilation_rate for name in _CONVOLUTIONS], np.int32)
 _NORM_EPSILON = 1e-6
+# Of each operation: the branch, which is 0 for all convolutions, and the place in their stack.
+_BRANCHES = np.array(
+    [_WEIGHTLESS.index(o) + 1 if o in _WEIGHTLESS else 0 for o in OPERATIONS], np.int32
+)
+_CONVOLUTION_OF = np.array(
+    [0 if o in _WEIGHTLESS else _CONVOLUTIONS.index(o) for o in OPERATIONS], np.int32
+)
 
 
 class MixedOp(keras.layers.Layer):
     """All operations of one edge, of which one is computed.
 
-    The released code runs all ten. Here the convolutions keep their weights in one stack, and the
-    one drawn is gathered from it and computed alone; pools cost next to nothing and are computed
-    always. Stacks also keep the graph small: with a layer a convolution, tracing took ten times as
-    long.
+    The released code runs all ten. Here the convolutions keep their weights in one stack, from
+    which the one drawn is gathered. Stacks also keep the graph small: with a layer a convolution,
+    tracing took ten times as long.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -61,13 +67,9 @@ class MixedOp(keras.layers.Layer):
           mask: float32 [B, L, 1].
           operation: int32 scalar, in `OPERATIONS`.
         """
-        is_drawn = tf.unstack(tf.one_hot(operation, len(OPERATIONS)))
-        places = [OPERATIONS.index(name) for name in _CONVOLUTIONS]
-        is_convolution = tf.add_n([is_drawn[place] for place in places])
-        index = tf.argmax(tf.stack([is_drawn[place] for place in places]))
-        result = is_convolution * self._convolve(states, index)
-        for name, layer in zip(_WEIGHTLESS, self.weightless, strict=True):
-            result += is_drawn[OPERATIONS.index(name)] * layer(states, mask)
+        branches = [lambda: self._convolve(states, tf.gather(_CONVOLUTION_OF, operation))]
+        branches += [functools.partial(layer, states, mask) for layer in self.weightless]
+        result = tf.switch_case(tf.gather(_BRANCHES, operation), branches)
         return result * mask
 
     def _convolve(self, states: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
