@@ -33,7 +33,7 @@ _KERNEL_SIZE, _EDGES_PER_CELL = 4, 3
 # A bundle holds the graph and the items' names beside the weights.
 _GRAPH_BYTES, _NAME_BYTES = 225_000, 7
 _EPOCHS = {"quick": 0.5, "standard": 1.0, "thorough": 1.5}
-_SEARCHED_USERS = 30_000
+_SEARCHED_USERS, _SEARCHED_POSITIONS = 30_000, 300_000
 _NO_BUDGET = EvaluationConfig()
 
 
@@ -84,10 +84,12 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     items = f"{scene.num_items:,} items"
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     dropout = 0.2 if dense else 0.5 if small else 0.3
-    batch = _positions_per_batch(scene)
-    epochs = 24 if long or (small and not dense) else 12
+    batch = suggest_positions_per_batch(scene.num_positions, scene.mean_length, scene.max_length)
+    epochs = 24 if small and not dense else 12
     sampled = scene.num_items > SMALL_CATALOG
-    num_teachers = (2 if small else 1) + (effort == "thorough") - (effort == "quick" and small)
+    rate = 2e-3 if sampled else 1.5e-3 if long else 1e-3
+    several = small or long
+    num_teachers = (2 if several else 1) + (effort == "thorough") - (effort == "quick" and several)
     return [
         Decision(setting=setting, value=value, reason=reason)
         for setting, value, reason in (
@@ -98,7 +100,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
             ("teacher.dropout", dropout, f"{an_item}, {positions}"),
             ("training.loss", "sampled_softmax" if sampled else "softmax", items),
             ("training.positions_per_batch", batch, positions),
-            ("training.learning_rate", 2e-3 if sampled else 1e-3, items),
+            ("training.learning_rate", rate, f"{items}, {history}"),
             ("training.weight_decay", 0.05 if small and not dense else 0.0, an_item),
             ("training.max_epochs", _scaled(epochs, effort), f"{positions}, effort {effort}"),
             ("training.patience", 5, "the rate falls until the last epoch"),
@@ -127,12 +129,13 @@ def student_decisions(
     max_bytes = student_bytes(scene, teacher, budget)
     width, encoder = _student_width(scene, teacher, max_bytes), needs_encoder(scene)
     sampled = scene.num_items > SMALL_CATALOG
-    batch = _positions_per_batch(scene)
-    searched = min(scene.num_users, _SEARCHED_USERS) / max(1, scene.num_users)
+    batch = suggest_positions_per_batch(scene.num_positions, scene.mean_length, scene.max_length)
+    max_users = min(_SEARCHED_USERS, round(_SEARCHED_POSITIONS / max(1.0, scene.mean_length)))
+    searched = min(1.0, max_users / max(1, scene.num_users))
     # The weights have one half of the users.
     steps = searched * scene.num_positions / 2 / max(256, batch)
     warmup = max(_scaled(4, effort), math.ceil(_WARMUP_STEPS / max(1.0, steps)))
-    epochs = 20 if long else 24 if small and not is_dense(scene) else 12
+    epochs = 24 if small and not is_dense(scene) else 12
     # Labels teach what is met often; of what is not, the teacher's scores say more.
     kd_weight = 0.8 if long else 0.5 if is_dense(scene) else 1.0 if small else 0.9
     an_item = f"{scene.num_positions / scene.num_items:.0f} positions an item"
@@ -154,7 +157,7 @@ def student_decisions(
             ("search.cost_weight", 0.0 if encoder else 0.05, "bytes are the budget"),
             ("search.max_bytes", max_bytes, share),
             ("search.num_evaluations", _scaled(20, effort), f"effort {effort}"),
-            ("search.max_users", _SEARCHED_USERS, "enough to rank architectures"),
+            ("search.max_users", max_users, "enough to rank architectures"),
             ("distillation.kd_weight", kd_weight, an_item),
             ("distillation.hidden_weight", 0.0, "layers taught nothing beside scores"),
             ("distillation.embedding_weight", 0.0, "the student begins with the teacher's table"),
@@ -200,13 +203,6 @@ def _student_width(scene: SceneProfile, teacher: TeacherSize, max_bytes: int) ->
 
 def _num_cells(scene: SceneProfile) -> int:
     return 4 if is_long(scene) else 2
-
-
-def _positions_per_batch(scene: SceneProfile) -> int:
-    """As a training has it by default; in deep models of long histories a step costs more."""
-    if is_long(scene):
-        return 2048
-    return suggest_positions_per_batch(scene.num_positions, scene.mean_length, scene.max_length)
 
 
 def _scaled(epochs: int, effort: Effort) -> int:
