@@ -85,6 +85,39 @@ def trials(name: str, stored: dict[str, Any]) -> list[Row]:
     ]
 
 
+def regrets(name: str, stored: dict[str, Any]) -> list[Row]:
+    """What a run without trials would have lost, by the longest trials, and a family by the first.
+
+    All by validation figures of trials, relative to the best of equal length.
+    """
+    figures: dict[int, dict[str, float]] = {}
+    for trial in stored.get("recipe", {}).get("trials", ()):
+        if trial["ndcg"] is not None:
+            figures.setdefault(trial["epochs"], {})[trial["candidate"]] = trial["ndcg"]
+    if not figures:
+        return []
+    first, last = figures[min(figures)], figures[max(figures)]
+    best = max(last, key=lambda candidate: last[candidate])
+    is_changed = any("in trials" in of["reason"] for of in stored["recipe"]["decisions"])
+    chosen = best if is_changed else "profile"
+
+    def regret(of: dict[str, float], candidate: str) -> str:
+        return f"{1 - of[candidate] / max(of.values()):.1%}" if candidate in of else ""
+
+    return [
+        {
+            "scene": _scene_of(name),
+            "best in the last round": f"`{best}`",
+            "chosen": f"`{chosen}`",
+            "the profile's regret": regret(last, "profile"),
+            "the choice's": regret(last, chosen),
+            "first round: best": f"`{max(first, key=lambda candidate: first[candidate])}`",
+            "SASRec's regret": regret(first, "profile"),
+            "NextItNet's": regret(first, "teacher.name=nextitnet"),
+        }
+    ]
+
+
 def _ndcg(model: dict[str, Any]) -> float:
     return float(model[NDCG])
 

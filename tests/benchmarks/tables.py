@@ -54,6 +54,7 @@ TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
         model_tables.scenes,
         model_tables.recipes,
         model_tables.trials,
+        model_tables.regrets,
         model_tables.teachers,
         model_tables.distilled,
         model_tables.headline,
