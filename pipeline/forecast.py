@@ -18,6 +18,12 @@ _NAMES = {
 }
 _OTHER_SECONDS = 60.0  # of everything that does not train
 _TOLD_AGAIN = 0.25  # where the remaining time differs by more from what was told
+_DAY = 86_400
+_WARNING = (
+    "WARNING: this run takes more than a day. To shorten it, stop it (Ctrl-C) and start it with "
+    "--effort quick, with fewer epochs (--set training.max_epochs=..., "
+    "distillation.max_epochs=...), or with fewer users (--set data.min_user_interactions=...)."
+)
 
 
 class Forecast:
@@ -54,10 +60,13 @@ class Forecast:
         """
         self._finished.add(stage)
 
-    def line(self) -> str | None:
-        """The remaining stages and when all is done; None where nothing new is to be said."""
+    def lines(self) -> list[str]:
+        """The remaining stages and when all is done; nothing where nothing new is to be said.
+
+        A run that takes more than a day is warned of.
+        """
         if not self._work or not self._speed:
-            return None
+            return []
         seconds = {
             stage: positions * WEIGHTS[stage] / self._speed
             for stage, positions in self._work.items()
@@ -66,17 +75,19 @@ class Forecast:
         remaining = sum(seconds.values()) + _OTHER_SECONDS
         end = time.time() + remaining
         if abs(end - self._end) < max(_TOLD_AGAIN * remaining, 30):
-            return None
+            return []
         self._end = end
         parts = ", ".join(f"{_NAMES[name]} {_duration(its)}" for name, its in seconds.items())
-        return (
-            f"Forecast: {parts}; done in about {_duration(remaining)}, "
-            f"at {time.strftime('%H:%M', time.localtime(end))}."
-        )
+        is_long = remaining > _DAY
+        at = time.strftime("%Y-%m-%d %H:%M" if is_long else "%H:%M", time.localtime(end))
+        forecast = f"Forecast: {parts}; done in about {_duration(remaining)}, at {at}."
+        return [forecast, _WARNING] if is_long else [forecast]
 
 
 def _duration(seconds: float) -> str:
-    """Seconds, minutes or hours."""
+    """Seconds, minutes, hours or days."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * _DAY else f"{seconds / _DAY:.1f} days"

@@ -113,8 +113,7 @@ class Screen(logging.Handler):
             self.running_stage = None
 
     def _say_forecast(self) -> None:
-        line = self._forecast.line()
-        if line is not None:
+        for line in self._forecast.lines():
             self.say(f"       {line}")
 
     def end_stage(self, outcome: str) -> None:

@@ -89,6 +89,24 @@ def test_progress_is_a_bar_on_a_terminal() -> None:
     assert "\x1b" in drawn.getvalue()
 
 
+def send_extra(screen: Screen, **extra: object) -> None:
+    record = logging.LogRecord("adarec_tf.x", logging.DEBUG, "", 0, "", (), None)
+    record.__dict__.update(extra)
+    screen.handle(record)
+
+
+def test_the_first_speed_of_a_stage_forecasts_the_run_and_warns_of_more_than_a_day(
+    screen: Screen, drawn: io.StringIO
+) -> None:
+    send(screen, STAGE_STARTED, "TeacherTrainer")
+    send_extra(screen, plan={"TeacherTrainer": 3e6, "StudentDistiller": 1e6})
+    assert drawn.getvalue() == ""
+    send_extra(screen, speed=10.0)
+    forecast, warning = drawn.getvalue().splitlines()
+    assert forecast.strip().startswith("Forecast: teacher 3.5 days, distillation 19.4 h; done in")
+    assert warning.strip().startswith("WARNING: this run takes more than a day.")
+
+
 def test_the_lines_waited_for_are_those_tfx_writes() -> None:
     from tfx.orchestration.local import local_dag_runner
     from tfx.orchestration.portable import launcher

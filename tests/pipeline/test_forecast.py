@@ -1,0 +1,54 @@
+import re
+
+import pytest
+
+from pipeline import forecast
+from pipeline.forecast import Forecast
+
+WORK = {"TeacherTuner": 0, "TeacherTrainer": 50_000, "StudentDistiller": 100_000}
+
+
+@pytest.fixture(autouse=True)
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast.time, "time", lambda: 1e9)
+
+
+def made(speed: float, stage: str = "TeacherTrainer") -> Forecast:
+    forecast = Forecast()
+    forecast.plan(WORK)
+    forecast.measure(stage, speed)
+    return forecast
+
+
+def test_nothing_is_forecast_before_a_speed_and_a_plan_are_known() -> None:
+    forecast = Forecast()
+    assert forecast.lines() == []
+    forecast.measure("TeacherTrainer", 10.0)
+    assert forecast.lines() == []
+
+
+def test_each_stage_that_is_left_has_its_time() -> None:
+    forecast = made(500.0)
+    [line] = forecast.lines()
+    # A position of the distillation costs 0.7 of the teacher's; everything else takes a minute.
+    assert "Forecast: teacher 2 min, distillation 2 min; done in about 5 min, at " in line
+    assert forecast.lines() == []  # nothing new
+    forecast.finish("TeacherTrainer")
+    [line] = forecast.lines()
+    assert "Forecast: distillation 2 min; done in about 3 min" in line
+
+
+def test_a_speed_counts_by_the_stage_in_which_it_was_measured() -> None:
+    of_teacher, of_student = made(70.0), made(100.0, "StudentDistiller")
+    assert of_teacher.lines() == of_student.lines() != []
+
+
+def test_a_run_of_more_than_a_day_is_warned_of_and_says_how_it_is_shortened() -> None:
+    # 120,000 teacher's positions in all, and a minute of others.
+    assert len(made(120_000 / 86_000).lines()) == 1
+    line, warning = made(120_000 / (3.5 * 86_400)).lines()
+    assert "done in about 3.5 days" in line
+    assert re.search(r"at \d{4}-\d\d-\d\d \d\d:\d\d\.$", line)
+    assert warning.startswith("WARNING: this run takes more than a day.")
+    for way in ("--effort quick", "training.max_epochs", "data.min_user_interactions"):
+        assert way in warning
