@@ -70,7 +70,9 @@ def run_stages(
         log = identify_log(read_log(config, path).spec.exec_properties)
         start = find_warm_start(folder.metadata, log, warm_start)
         if start:
-            config = config.with_recipe(read_recipe(start.recipe))
+            # Without a recipe the settings are those given by hand, as they were in that run.
+            kept = read_recipe(start.recipe) if start.recipe else None
+            config = config.with_recipe(kept) if kept else config.replace(effort="none")
             config, start = warm_config(config, start, search_again=search_again)
         say(describe_start(start))
     try:

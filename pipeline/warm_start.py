@@ -34,7 +34,7 @@ class WarmStart(NamedTuple):
     Attributes:
       run: when that was started, as people write it.
       spans: the daily folders it read, in a line; "" of a log without.
-      recipe: folder of its recipe.
+      recipe: folder of its recipe; "" of a run from before there were recipes.
       vocabulary: file of its vocabulary.
       teacher: folder of its teachers.
       student: folder of its student; "" if the student is trained anew.
@@ -154,7 +154,7 @@ def _to_start(run: RunRecord) -> WarmStart:
     return WarmStart(
         run=f"{datetime.fromtimestamp(run.started_at):%Y-%m-%d %H:%M:%S}",
         spans=examples.get_string_custom_property("spans"),
-        recipe=outputs["TeacherTuner"]["recipe"].uri,
+        recipe=outputs["TeacherTuner"]["recipe"].uri if "TeacherTuner" in outputs else "",
         vocabulary=os.path.join(vocabulary, VOCABULARY_FILE),
         teacher=outputs["TeacherTrainer"]["model"].uri,
         student=outputs["StudentDistiller"]["model"].uri,
@@ -164,7 +164,7 @@ def _to_start(run: RunRecord) -> WarmStart:
 
 def _check_files_are_there(start: WarmStart) -> None:
     for path in (start.recipe, start.vocabulary, start.teacher, start.student, start.genotype):
-        if not os.path.exists(path):
+        if path and not os.path.exists(path):
             raise ValueError(
                 f"The last blessed run, of {start.run}, should have its results where it put them. "
                 f"Received: nothing at {path}. Bring it back, or run without --warm-start."

@@ -91,17 +91,31 @@ def test_a_run_leaves_its_recipe_also_where_a_later_stage_fails(
     assert asked == [(config, folder.metadata)]
 
 
+def continue_from(
+    recipe_dir: str, given: PipelineConfig, folder: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> PipelineConfig:
+    """The settings of a run that continues from one with this recipe."""
+    start = WarmStart("a day", "", recipe_dir, "/vocabulary", "/teacher", "", "")
+    monkeypatch.setattr(local_runner, "find_warm_start", lambda *given: start)
+    monkeypatch.setattr(
+        local_runner, "warm_config", lambda config, start, **options: (config, start)
+    )
+    return run_until_training(given, folder, monkeypatch, warm_start="last")
+
+
 def test_a_run_that_continues_has_the_settings_of_the_earlier_recipe(
     folder: Workdir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier = recipe(teacher__name="sasrec", teacher__dropout=0.6, student__hidden_dim=24)
     write_recipe(str(folder.root), earlier)
-    start = WarmStart("a day", "", str(folder.root), "/vocabulary", "/teacher", "", "")
-    monkeypatch.setattr(local_runner, "find_warm_start", lambda *given: start)
-    monkeypatch.setattr(
-        local_runner, "warm_config", lambda config, start, **options: (config, start)
-    )
     given = PipelineConfig(scene="smoke", effort="standard").override(["teacher.dropout=0.1"])
-    config = run_until_training(given, folder, monkeypatch, warm_start="last")
+    config = continue_from(str(folder.root), given, folder, monkeypatch)
     assert config == given.with_recipe(earlier)
     assert (config.effort, config.teacher.name, config.teacher.dropout) == ("none", "sasrec", 0.1)
+
+
+def test_a_run_that_continues_from_one_without_a_recipe_decides_nothing(
+    folder: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = PipelineConfig(scene="smoke", effort="standard").override(["teacher.dropout=0.1"])
+    assert continue_from("", given, folder, monkeypatch) == given.replace(effort="none")

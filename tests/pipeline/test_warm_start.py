@@ -139,6 +139,18 @@ def test_files_that_are_gone_are_an_error_also_where_none_need_be(
         find(monkeypatch, [run], LogIdentity(0, "b"), "last-or-cold")
 
 
+def test_a_run_from_before_there_were_recipes_is_continued_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path, 1)
+    del run.outputs["TeacherTuner"]
+    monkeypatch.setattr(warm_start, "read_runs", lambda path: [run])
+    start = find_warm_start("metadata.sqlite", LogIdentity(0, "b"), "last")
+    assert start is not None
+    assert start.recipe == ""
+    assert start.teacher == str(tmp_path / "1" / "teacher")
+
+
 def test_the_genotype_is_kept_and_the_student_continues(start: WarmStart) -> None:
     given = CONFIG.override(["student.dropout=0.3"])
     config, kept = warm_config(given, start, search_again=False)
