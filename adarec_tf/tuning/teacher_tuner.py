@@ -37,8 +37,9 @@ logger = logging.getLogger(__name__)
 
 # Positions of an epoch of a trial: enough to tell 1% from noise.
 _TRIAL_POSITIONS = 150_000
-# How many times as good as the profile's settings others have to be: seeds differ by 0.6%.
-_MARGIN = 1.01
+# How much better than the profile's settings others have to be in a trial as long as the training:
+# seeds differ by 0.6%. In shorter ones more, since what learns fast is ahead.
+_MARGIN = 0.01
 _DROPOUTS = (0.1, 0.2, 0.3, 0.5, 0.6)
 _NUM_CANDIDATES = {"none": 0, "quick": 0, "standard": 5, "thorough": 10}
 
@@ -128,7 +129,7 @@ def find_recipe(
                 train_candidate,
                 directory=os.path.join(checkpoint_dir, "tuner"),
                 seed=seed,
-                margin=_MARGIN,
+                margin=_margin(rungs[-1].epochs / _training(decisions, training).max_epochs, scene),
             )
         decisions = _changed(decisions, candidates[best].changes, _reason(trials, candidates, best))
     if effort != "none":
@@ -167,6 +168,17 @@ def _log_plan(
         "StudentDistiller": distillation.max_epochs * scene.num_positions,
     }
     logger.debug("plan %s", work, extra={"plan": work})
+
+
+def _margin(share: float, scene: SceneProfile) -> float:
+    """How many times as good as the profile's settings others have to be.
+
+    Args:
+      share: of the training's epochs, that the last trials have.
+      scene: its profile; trials do not have all positions of a large one.
+    """
+    share *= min(1.0, _TRIAL_POSITIONS / max(1, scene.num_positions))
+    return 1 + _MARGIN / share
 
 
 def _training(decisions: Sequence[Decision], training: TrainingConfig) -> TrainingConfig:

@@ -167,6 +167,16 @@ def test_what_is_best_in_trials_is_decided_and_says_why(
     assert others == [one for one in said if one.setting != "teacher.name"]
 
 
+def test_the_shorter_a_trial_is_the_more_it_takes_to_change_the_profile(
+    tmp_path: Any, trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings.score = lambda teacher, training: 0.5 + 0.03 * (teacher.name == "nextitnet")
+    assert decided(find(tmp_path / "long"))["teacher.name"] == "nextitnet"
+    num_positions = int((DATA.train.lengths - 1).sum())
+    monkeypatch.setattr(teacher_tuner, "_TRIAL_POSITIONS", num_positions // 4)
+    assert decided(find(tmp_path / "short"))["teacher.name"] == "sasrec"
+
+
 def test_the_student_is_decided_for_the_teacher_that_was_chosen(
     tmp_path: Any, trainings: Trainings
 ) -> None:
