@@ -18,7 +18,7 @@ from tfx.proto.orchestration.executable_spec_pb2 import BeamExecutableSpec
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.models.students.cost_table import read_cost_table
 from adarec_tf.models.students.genotype import read_genotype
-from components.beam_arguments import check_beam_arguments
+from components.beam_arguments import check_beam_arguments, check_cluster
 from components.input_spans import identify_log
 from components.recipes import read_recipe
 from pipeline.pipeline import create_pipeline, read_log
@@ -60,6 +60,7 @@ def run_stages(
     """
     # An error in an argument or a file is better known now than later.
     check_beam_arguments(beam_arguments)
+    check_cluster(beam_arguments)
     if config.search.cost_table:
         read_cost_table(config.search.cost_table)
     if config.search.genotype:

@@ -88,6 +88,14 @@ def test_a_wrong_beam_argument_is_known_before_anything_runs(tmp_path: Path) -> 
     assert not (tmp_path / "metadata.sqlite").exists()
 
 
+def test_a_cluster_that_is_not_there_is_known_before_anything_runs(tmp_path: Path) -> None:
+    arguments = ["--runner=FlinkRunner", "--flink_master=localhost:1"]
+    with pytest.raises(RunFailedError, match=r"--flink_master should .* Received: localhost:1 "):
+        run_pipeline(CONFIG, None, tmp_path, arguments)
+    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "metadata.sqlite").exists()
+
+
 def test_a_missing_earlier_run_is_known_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(RunFailedError, match=r"--warm-start last should find .* Received: no run"):
         run_pipeline(CONFIG, None, tmp_path, warm_start="last")
