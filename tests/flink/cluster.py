@@ -6,6 +6,7 @@ slots wait for that.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -13,12 +14,12 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
+
+import psutil
 
 from tests.flink.distribution import Distribution, find_program
 
@@ -29,9 +30,6 @@ _MAIN = {
 }
 # https://nightlies.apache.org/flink/flink-docs-release-1.19/docs/deployment/config/
 _SETTINGS: dict[str, str | int | float] = {
-    "rest.bind-address": "localhost",
-    "jobmanager.rpc.address": "localhost",
-    "taskmanager.host": "localhost",
     # One could do what two do.
     "taskmanager.numberOfTaskSlots": 2,
     "cluster.evenly-spread-out-slots": "true",
@@ -57,6 +55,11 @@ _SETTINGS: dict[str, str | int | float] = {
     "taskmanager.memory.jvm-overhead.min": "192m",
     "taskmanager.memory.jvm-overhead.max": "192m",
 }
+# Where the processes listen, and where they are told to find one another.
+_HOSTS = (
+    *("rest.address", "rest.bind-address", "jobmanager.rpc.address", "jobmanager.bind-host"),
+    *("taskmanager.host", "taskmanager.bind-host"),
+)
 _JVM = ("-Xmx768m", "-XX:MaxDirectMemorySize=640m", "-XX:+UseSerialGC")
 # Of Java 17, for Flink's own look into classes.
 _OPENED = (
@@ -82,28 +85,38 @@ class FlinkCluster:
       folder: gets the configuration and a log of each process.
       num_task_managers: how many there are.
       port: of Flink's REST interface and page; 0 is a free one.
+      host: the name or address of this machine at which all ports listen; others cannot reach them
+        by default.
 
     Attributes:
-      address: `localhost:port` of the REST interface.
+      address: `host:port` of the REST interface.
       processes: by name: `jobmanager`, `taskmanager-0` and so on.
 
     Raises:
-      ValueError: it does not start; the message says which log tells why.
+      ValueError: the port or the folder is in use, or the cluster does not start; the message says
+        by whom, or which log tells why.
     """
 
     def __init__(
-        self, distribution: Distribution, folder: Path, num_task_managers: int = 2, port: int = 0
+        self,
+        distribution: Distribution,
+        folder: Path,
+        num_task_managers: int = 2,
+        port: int = 0,
+        host: str = "localhost",
     ) -> None:
         self._folder = folder.resolve()
         self._distribution = distribution
         self._java = find_program("java")
         self._num_task_managers = num_task_managers
-        rest_port, rpc_port = port or _free_port(), _free_port()
-        self.address = f"localhost:{rest_port}"
+        if port:
+            check_port_is_free(host, port)
+        rest_port, rpc_port = port or _free_port(host), _free_port(host)
+        self.address = f"{host}:{rest_port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._write_configuration(
-            {**_SETTINGS, "rest.port": rest_port, "jobmanager.rpc.port": rpc_port}
-        )
+        self._lock: IO[str] | None = None
+        ports = {"rest.port": rest_port, "jobmanager.rpc.port": rpc_port}
+        self._settings = {**_SETTINGS, **dict.fromkeys(_HOSTS, host), **ports}
 
     @property
     def beam_arguments(self) -> tuple[str, ...]:
@@ -122,7 +135,9 @@ class FlinkCluster:
 
     def __enter__(self) -> "FlinkCluster":
         """Starts all processes; returns when every TaskManager has registered."""
+        self._lock = self._locked_folder()
         try:
+            self._write_configuration()
             self._start_java("jobmanager", _MAIN["jobmanager"])
             for number in range(self._num_task_managers):
                 self.start_task_manager(number)
@@ -185,8 +200,8 @@ class FlinkCluster:
                         f"Flink's {name} should keep running. Received: exit code "
                         f"{process.returncode}; see {self._folder / name}.log."
                     )
-            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-                if len(self.get("/taskmanagers")["taskmanagers"]) >= self._num_task_managers:
+            with contextlib.suppress(OSError):  # it does not listen yet
+                if len(self._registered()) >= self._num_task_managers:
                     return
             time.sleep(0.5)
         raise ValueError(
@@ -194,8 +209,22 @@ class FlinkCluster:
             f"see the logs in {self._folder}."
         )
 
+    def _registered(self) -> list[Any]:
+        """The TaskManagers that the JobManager knows.
+
+        Raises:
+          ValueError: something else than Flink answers.
+        """
+        try:
+            return self.get("/taskmanagers")["taskmanagers"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"Flink should answer at {self.address}. Received: no answer of Flink's; give "
+                "another --port."
+            ) from error
+
     def stop(self) -> None:
-        """Ends every process and its children."""
+        """Ends every process and its children, and lets go of the folder."""
         for process in reversed(self.processes.values()):
             # A group outlives its leader: workers may be left of it.
             with contextlib.suppress(ProcessLookupError):
@@ -208,14 +237,33 @@ class FlinkCluster:
                 process.wait()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+        if self._lock is not None:
+            self._lock.close()
 
-    def _write_configuration(self, settings: Mapping[str, Any]) -> None:
+    def _locked_folder(self) -> IO[str]:
+        """The folder's lock, which goes with this process and says which it is."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        lock = (self._folder / ".lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            with lock:
+                lock.seek(0)
+                raise ValueError(
+                    f"{self._folder} should have one cluster at a time. Received: that of "
+                    f"{lock.read()} runs; stop it, or give another --folder and --port."
+                ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} at {self.address}")
+        lock.flush()
+        return lock
+
+    def _write_configuration(self) -> None:
         for log in self._folder.glob("*.log"):
             log.unlink()
         temporary = self._folder / "temporary"
         temporary.mkdir(exist_ok=True)
-        lines = [f"{name}: {value}" for name, value in settings.items()]
+        lines = [f"{name}: {value}" for name, value in self._settings.items()]
         lines.append(f"io.tmp.dirs: {temporary}")
         (self._folder / "flink-conf.yaml").write_text("\n".join(lines) + "\n")
         (self._folder / "log4j.properties").write_text(_LOG4J)
@@ -240,7 +288,35 @@ class FlinkCluster:
             )
 
 
-def _free_port() -> int:
+def check_port_is_free(host: str, port: int) -> None:
+    """Refuses a port that something listens on.
+
+    Args:
+      host: the name or address of this machine.
+      port: of it.
+
+    Raises:
+      ValueError: it is in use; the message says by which process, where that can be seen.
+    """
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise ValueError(
+            f"Flink should be able to listen at {host}:{port}. Received: {error.strerror}"
+            f"{_holder(port)}; stop what listens there, or give another --port."
+        ) from error
+
+
+def _holder(port: int) -> str:
+    """Who listens on a port, as far as this user may know."""
+    with contextlib.suppress(psutil.Error):
+        for listener in psutil.net_connections("tcp"):
+            if listener.status == psutil.CONN_LISTEN and listener.laddr.port == port:
+                return f" by process {listener.pid} ({psutil.Process(listener.pid).name()})"
+    return ""
+
+
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("localhost", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])

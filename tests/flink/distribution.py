@@ -51,6 +51,9 @@ def fetch(folder: Path) -> Distribution:
       ValueError: a program is missing, or it failed; what it said is on standard error.
     """
     found = distribution(folder)
+    find_program("java")  # Flink and Maven are of no use without
+    if not found.job_server.is_file():
+        find_program("mvn")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as name:
         scratch = Path(name)
@@ -76,9 +79,10 @@ def find_program(name: str) -> str:
 
 
 def _fetch_flink(scratch: Path) -> Path:
+    _say(f"Fetching Flink {FLINK_VERSION} (some 330 MB)")
     lib = scratch / "lib"
     lib.mkdir()
-    command = ("-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:", "--dest")
+    command = ("-m", "pip", "download", "--no-deps", "--no-binary=:all:", "--dest")
     package = f"apache-flink-libraries=={FLINK_VERSION}"
     _run([sys.executable, *command, str(scratch), package])
     [archive] = scratch.glob("*.tar.gz")
@@ -93,9 +97,14 @@ def _fetch_flink(scratch: Path) -> Path:
 
 
 def _make_job_server(scratch: Path) -> Path:
-    maven = [find_program("mvn"), "--quiet", "--batch-mode", "--file", str(_POM)]
+    _say("Making Beam's job server with Maven (some 170 MB)")
+    maven = [find_program("mvn"), "--batch-mode", "--file", str(_POM)]
     _run([*maven, f"-DbuildDirectory={(scratch / 'maven').resolve()}", "package"])
     return scratch / "maven" / "flink-job-server-1.jar"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _run(command: Sequence[str]) -> None:

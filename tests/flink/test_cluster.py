@@ -1,5 +1,11 @@
 import json
 import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import apache_beam as beam
@@ -12,10 +18,11 @@ from components.sequence_preprocessor import preprocess
 from tests.adarec_tf.data.coded_rows import as_log
 from tests.components.preprocessing import LOG, contents, run, write_examples
 from tests.flink.__main__ import main
-from tests.flink.cluster import FlinkCluster
+from tests.flink.cluster import FlinkCluster, check_port_is_free
 from tests.flink.distribution import DEFAULT_FOLDER, Distribution, distribution
 
-FETCHED = distribution(Path(__file__).parents[2] / DEFAULT_FOLDER)
+ROOT = Path(__file__).parents[2]
+FETCHED = distribution(ROOT / DEFAULT_FOLDER)
 
 
 @pytest.fixture
@@ -66,6 +73,122 @@ def test_the_command_fails_with_one_line(
     assert main(["--folder", folder, "--fetch-only"]) == 0
     assert main(["--folder", folder, "--port", "0"]) == 1
     assert capsys.readouterr().err.startswith("Error: Flink's ")
+
+
+@pytest.fixture
+def java(fake_distribution: Distribution) -> None:
+    """A Java with which a cluster seems to run, in place of the one that ends."""
+    program = fake_distribution.lib.parents[1] / "bin" / "java"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/flink/fake_java.py "$@"\n')
+
+
+@pytest.fixture
+def held_port() -> Iterator[int]:
+    with socket.create_server(("localhost", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def settings(folder: Path) -> dict[str, str]:
+    lines = (folder / "flink-conf.yaml").read_text().splitlines()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2"])
+@pytest.mark.usefixtures("java")
+def test_every_port_listens_at_one_address_which_others_cannot_reach_by_default(
+    tmp_path: Path, fake_distribution: Distribution, host: str
+) -> None:
+    given = {} if host == "localhost" else {"host": host}
+    with FlinkCluster(fake_distribution, tmp_path / "run", **given) as cluster:
+        assert cluster.address.startswith(f"{host}:")
+        assert f"--flink_master={cluster.address}" in cluster.beam_arguments
+    written = settings(tmp_path / "run")
+    hosts = {name for name in written if name.endswith(("host", "address"))}
+    assert hosts == {
+        *("rest.address", "rest.bind-address", "jobmanager.rpc.address", "jobmanager.bind-host"),
+        *("taskmanager.host", "taskmanager.bind-host"),
+    }
+    assert {written[name] for name in hosts} == {host}
+
+
+def test_a_held_port_is_named_with_its_holder_before_anything_is_fetched(
+    tmp_path: Path, held_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "flink"
+    assert main(["--folder", str(folder), "--port", str(held_port)]) == 1
+    error = capsys.readouterr().err
+    assert f"listen at localhost:{held_port}. Received: Address already in use" in error
+    assert f"by process {os.getpid()} (" in error
+    assert error.count("\n") == 1
+    assert not folder.exists()
+
+
+def test_a_port_that_was_just_let_go_is_free(held_port: int) -> None:
+    with socket.create_server(("localhost", 0)) as listener:
+        port = listener.getsockname()[1]
+        asking = socket.create_connection(("localhost", port))
+        listener.accept()[0].close()  # the connection stays with the system for a minute
+        asking.close()
+    check_port_is_free("localhost", port)
+    with pytest.raises(ValueError, match=f"localhost:{held_port}"):
+        check_port_is_free("localhost", held_port)
+
+
+@pytest.mark.usefixtures("java")
+def test_a_folder_is_of_one_cluster_at_a_time(
+    tmp_path: Path, fake_distribution: Distribution
+) -> None:
+    second = FlinkCluster(fake_distribution, tmp_path / "run")
+    with FlinkCluster(fake_distribution, tmp_path / "run") as first:
+        before = settings(tmp_path / "run")
+        with pytest.raises(
+            ValueError, match=rf"that of process {os.getpid()} at {first.address} runs; stop it"
+        ):
+            second.__enter__()
+        assert settings(tmp_path / "run") == before
+        assert (tmp_path / "run" / "jobmanager.log").exists()
+        assert not second.processes
+    with second:
+        assert settings(tmp_path / "run") != before
+
+
+@pytest.mark.parametrize("words", ["<html>", "[]", "{}"])
+@pytest.mark.usefixtures("java")
+def test_what_answers_in_place_of_flink_is_told_with_the_port(
+    tmp_path: Path,
+    fake_distribution: Distribution,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+) -> None:
+    monkeypatch.setenv("WORDS", words)
+    cluster = FlinkCluster(fake_distribution, tmp_path / "run")
+    with pytest.raises(ValueError, match=f"answer at {cluster.address}. Received: no answer of F"):
+        cluster.__enter__()
+
+
+@pytest.mark.usefixtures("java")
+def test_the_printed_arguments_can_be_pasted(
+    tmp_path: Path, fake_distribution: Distribution
+) -> None:
+    command = [sys.executable, "-m", "tests.flink", "--port", "0"]
+    command += ["--folder", str(fake_distribution.lib.parent)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    adarec = tmp_path / "bin" / "adarec"
+    adarec.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    adarec.chmod(0o755)
+    shown = subprocess.run(["sh", "-c", said[2]], capture_output=True, text=True, check=True)
+    [run, option, arguments] = shown.stdout.splitlines()
+    assert (run, option) == ("run", "--beam-args")
+    address = said[0].partition(" http://")[2].split()[0]
+    expected = FlinkCluster(fake_distribution, tmp_path / "run").beam_arguments
+    assert shlex.split(arguments) == [
+        f"--flink_master={address}" if part.startswith("--flink_master=") else part
+        for part in expected
+    ]
 
 
 @pytest.mark.slow

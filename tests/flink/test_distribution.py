@@ -1,4 +1,5 @@
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -79,6 +80,32 @@ def test_a_failed_download_is_one_plain_error_and_leaves_nothing_of_it(
     assert not flink.distribution(tmp_path).is_there
     programs.failing = ""
     assert fetch(tmp_path).is_there
+
+
+@pytest.mark.parametrize("missing", ["java", "mvn"])
+def test_a_missing_program_is_known_before_the_download(
+    tmp_path: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr(flink, "find_program", lambda name: find_program(name + "-gone"))
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == f"{missing}-gone" else name)
+    with pytest.raises(ValueError, match=f"`{missing}-gone` should be a program of the PATH"):
+        fetch(tmp_path / "flink")
+    assert not programs.commands
+    assert not (tmp_path / "flink").exists()
+
+
+def test_what_takes_long_is_told_and_not_kept_quiet(
+    tmp_path: Path, programs: Programs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fetch(tmp_path)
+    told = capsys.readouterr()
+    assert told.out == ""
+    [fetching, making] = told.err.splitlines()
+    assert FLINK_VERSION in fetching
+    assert "Maven" in making
+    assert all("--quiet" not in command for command in programs.commands)
+    fetch(tmp_path)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_missing_program_is_named() -> None:
