@@ -10,6 +10,7 @@ import numpy as np
 from adarec_tf.config.data import DataConfig
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.data.log.events import OTHER_EVENTS
 
 MAX_REPEAT_SHARE = 0.01
 # What `max_length` may be where the scene decides, and what it has to hold of the interactions.
@@ -172,10 +173,13 @@ def check_enough_is_left(
             "Change `test_time_share`, or split with `leave_one_out`."
         )
     if statistics.num_users == 0 or statistics.num_items < 2:
+        more = "Bring a longer log"
+        if statistics.removed.get(OTHER_EVENTS):
+            more = "Let more event types stay (`events`, `event_weights`), bring a longer log"
         raise ValueError(
             "A log should leave at least one user and two items after the filters. "
             f"Received: {statistics.num_users} users and {statistics.num_items} items; removed "
-            f"were {counts}. Bring a longer log (users need {config.min_user_interactions} "
+            f"were {counts}. {more} (users need {config.min_user_interactions} "
             "interactions), or lower `min_user_interactions` (at least 3) or "
             f"`min_item_interactions` ({config.min_item_interactions})."
         )

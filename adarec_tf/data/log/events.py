@@ -19,6 +19,8 @@ from adarec_tf.data.log.interactions import EVENT_FIELD
 EVENT_LOG_SCHEMA = LOG_SCHEMA.append(EVENT_FIELD)
 # An error names the most frequent types, and says that there are more.
 _MAX_TYPES_SHOWN = 20
+# What `EventOptions.removed` counts.
+OTHER_EVENTS = "interactions_of_other_events"
 
 
 class EventOptions(NamedTuple):
@@ -66,7 +68,7 @@ def resolve_events(config: DataConfig, event_counts: Mapping[str, int]) -> Event
     order = [0.0, *sorted({weight for weight in weights.values() if weight > 0})]
     ranks = {event: order.index(weights.get(event, 0.0)) for event in event_counts}
     num_removed = sum(count for event, count in event_counts.items() if ranks[event] == 0)
-    return EventOptions(ranks, {"interactions_of_other_events": num_removed})
+    return EventOptions(ranks, {OTHER_EVENTS: num_removed})
 
 
 def select_events(block: pa.Table, options: EventOptions) -> pa.Table:

@@ -107,7 +107,7 @@ def test_a_log_with_too_little_left_is_refused_with_what_was_removed() -> None:
         statistics = summarize({"num_users": num_users}, removed, vocabulary, (), DataConfig())
         check_enough_is_left(statistics, num_valid, num_test, DataConfig())
 
-    removed = {"users_with_short_histories": 7}
+    removed: dict[str, int] = {"users_with_short_histories": 7}
     with pytest.raises(ValueError, match=r"0 users and 0 items.*7 users with short histories"):
         check(0, 0, 0, 0)
     with pytest.raises(ValueError, match="9 users and 1 items"):
@@ -117,3 +117,13 @@ def test_a_log_with_too_little_left_is_refused_with_what_was_removed() -> None:
     with pytest.raises(ValueError, match=r"Received: 1 and 0; .*`test_time_share`"):
         check(9, 2, 1, 0)
     check(1, 2, 1, 1)
+    with pytest.raises(ValueError, match=r"short histories\. Bring a longer log \(users need"):
+        check(0, 0, 0, 0)
+    removed["interactions_of_other_events"] = 0
+    with pytest.raises(ValueError, match=r"of other events\. Bring a longer log \(users need"):
+        check(0, 0, 0, 0)
+    removed["interactions_of_other_events"] = 900
+    with pytest.raises(
+        ValueError, match=r"events\. Let more event types stay \(`events`, `event_w"
+    ):
+        check(0, 0, 0, 0)
