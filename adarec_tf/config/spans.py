@@ -16,7 +16,8 @@ class SpansConfig(Config):
     window: NonNegativeInt = 0
     """Spans that are read, the last one included; 0: all, since histories go back beyond a day."""
     missing: Literal["refuse", "skip"] = "refuse"
-    """What becomes of a span without files between the first and the last: an error, or nothing."""
+    """What becomes of a span between the first and the last that has no files, or none with rows:
+    an error, or nothing."""
 
     @model_validator(mode="after")
     def _check_last(self) -> Self:

@@ -50,7 +50,7 @@ def test_the_executor_reads_what_the_driver_has_seen(pattern: str, tmp_path: Pat
     before = input_files(properties)
     (tmp_path / "logs" / DAYS[2] / "late.csv").write_text(HEADER)
     assert input_files(properties) == before
-    assert before[1].endswith("; without files: 2026-11-30")
+    assert before[1].endswith("; nothing for 2026-11-30")
     assert len(before[0]) == 2
 
 

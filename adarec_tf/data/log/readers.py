@@ -7,6 +7,7 @@ every row must hold is checked in `interactions`, through which the rest of the 
 import csv
 import ctypes
 import io
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -158,6 +159,20 @@ def read_blocks(
 def needs_tensorflow(source: Source) -> bool:
     """Whether reading a source imports TensorFlow, which takes its time."""
     return not isinstance(source, pa.Table) and _extension(source) in _RECORDS
+
+
+def has_rows(path: str) -> bool:
+    """Whether there is a row in a file; a damaged one is taken to have some."""
+    extension = _extension(path)
+    try:
+        if extension == _PARQUET:
+            return pyarrow.parquet.read_metadata(path).num_rows > 0
+        if extension in _RECORDS:
+            with _open_text(path) as stream:
+                return bool(stream.read(1))
+        return len(list(itertools.islice(_rows(path), 2))) == 2  # the header, and one
+    except (InteractionsError, pa.ArrowInvalid, OSError):
+        return True
 
 
 def place_of_row(source: Source, row: int) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from adarec_tf.config.spans import SpansConfig
-from adarec_tf.data.log.readers import list_input_files
+from adarec_tf.data.log.readers import has_rows, list_input_files
 
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 _DATE_FIELDS = ("YYYY", "MM", "DD")
@@ -164,7 +164,8 @@ def choose_spans(path: str | os.PathLike[str], config: SpansConfig) -> list[Span
 
     Returns:
       All spans from the first to the last, those that are missing without files. A window that
-      reaches back before the first span there is begins with that.
+      reaches back before the first span there is begins with that. Where missing spans are skipped,
+      files without rows are as if they were not there.
 
     Raises:
       SpanError: the pattern is none, nothing matches it, the last span is not there, or one between
@@ -174,11 +175,13 @@ def choose_spans(path: str | os.PathLike[str], config: SpansConfig) -> list[Span
     pattern = SpanPattern.parse(path)
     found = pattern.find()
     files = {number: _list_files(versions) for number, versions in found.items()}
+    if config.missing == "skip":
+        files = {number: list(filter(has_rows, paths)) for number, paths in files.items()}
     numbers = sorted(number for number in files if files[number])
     if not numbers:
         raise SpanError(
             f"{pattern.text} should match files of a log. Received: nothing that does"
-            f"{' but empty folders' if files else f' in {pattern.folder}'}."
+            f"{' but what is empty' if files else f' in {pattern.folder}'}."
         )
     last = _last_number(pattern, numbers, config.last)
     first = max(numbers[0], last - config.window + 1) if config.window else numbers[0]
@@ -211,7 +214,7 @@ def describe_spans(spans: Sequence[Span]) -> str:
     """What was chosen, in a line.
 
     >>> describe_spans([Span(3, "3", ("a",)), Span(4, "4", ()), Span(5, "5", ("b", "c"))])
-    '3 to 5: 2 spans, 3 files; without files: 4'
+    '3 to 5: 2 spans, 3 files; nothing for 4'
     """
     missing = [span.label for span in spans if not span.files]
     counts = {
@@ -220,7 +223,7 @@ def describe_spans(spans: Sequence[Span]) -> str:
     }
     ends = " to ".join(dict.fromkeys((spans[0].label, spans[-1].label)))
     there = ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for noun, n in counts.items())
-    return f"{ends}: {there}" + (f"; without files: {_named(missing)}" if missing else "")
+    return f"{ends}: {there}" + (f"; nothing for {_named(missing)}" if missing else "")
 
 
 def _list_files(versions: dict[int, list[str]]) -> list[str]:

@@ -1,8 +1,11 @@
+import gzip
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
-from adarec_tf.data.log.readers import InteractionsError, list_input_files
+from adarec_tf.data.log.readers import InteractionsError, has_rows, list_input_files
 
 
 def test_a_folder_is_listed_by_name_without_hidden_and_bookkeeping_files(tmp_path: Path) -> None:
@@ -32,3 +35,33 @@ def test_a_missing_path_an_empty_folder_and_a_nested_folder_are_refused(tmp_path
     (tmp_path / "nested").mkdir()
     with pytest.raises(InteractionsError, match="nested"):
         list_input_files(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "without", "with_rows"),
+    [
+        ("a.csv", b"user,item\n", b"user,item\nu,i"),
+        ("a.csv", b"", b"user\n\n\nu\n"),
+        ("a.tsv.gz", gzip.compress(b"user\titem\n"), gzip.compress(b"user\titem\nu\ti\n")),
+        ("a.tfrecord", b"", b"a record"),
+        ("a.tfrecord.gz", gzip.compress(b""), gzip.compress(b"a record")),
+        ("a.tsv.gz", gzip.compress(b""), b"not gzip at all: whoever reads it says so"),
+        ("a.parquet", None, b"no Parquet at all"),
+    ],
+)
+def test_files_without_rows_are_known(
+    tmp_path: Path, name: str, without: bytes | None, with_rows: bytes
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(with_rows)
+    assert has_rows(str(path))
+    if without is not None:
+        path.write_bytes(without)
+        assert not has_rows(str(path))
+
+
+def test_parquet_files_without_rows_are_known(tmp_path: Path) -> None:
+    for rows in ([], ["u"]):
+        table = pa.table({"user": pa.array(rows, pa.string())})
+        pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+        assert has_rows(str(tmp_path / "a.parquet")) == bool(rows)

@@ -18,12 +18,15 @@ from adarec_tf.data.log.spans import (
     list_log_files,
 )
 
+HEADER = "user_id,item_id,timestamp\n"
+LOG = f"{HEADER}u,i,1\n"
+
 
 def write_days(root: Path, *days: str) -> str:
     for day in days:
         (root / day).mkdir(parents=True)
-        (root / day / "b.csv").touch()
-        (root / day / "a.csv").touch()
+        (root / day / "b.csv").write_text(LOG)
+        (root / day / "a.csv").write_text(LOG)
         (root / day / "_SUCCESS").touch()
         (root / day / ".hidden").touch()
     return f"{root}/{{YYYY}}-{{MM}}-{{DD}}/*"
@@ -86,8 +89,29 @@ def test_a_missing_day_is_refused_or_counted(tmp_path: Path, is_folder_there: bo
     assert (f"{tmp_path}/2026-11-02 is empty" in str(refused.value)) == is_folder_there
     spans = choose_spans(pattern, SpansConfig(missing="skip"))
     assert describe_spans(spans) == (
-        "2026-11-01 to 2026-11-03: 2 spans, 4 files; without files: 2026-11-02"
+        "2026-11-01 to 2026-11-03: 2 spans, 4 files; nothing for 2026-11-02"
     )
+
+
+@pytest.mark.parametrize("content", [HEADER, "", f"{HEADER}\n\n"])
+def test_a_day_without_a_row_is_skipped_where_missing_days_are(
+    tmp_path: Path, content: str
+) -> None:
+    pattern = write_days(tmp_path, "2026-11-01", "2026-11-02", "2026-11-03", "2026-11-04")
+    for day in ("2026-11-02", "2026-11-04"):
+        for name in ("a.csv", "b.csv"):
+            (tmp_path / day / name).write_text(content)
+    (tmp_path / "2026-11-03" / "a.csv").write_text(content)
+    spans = choose_spans(pattern, SpansConfig(missing="skip"))
+    assert describe_spans(spans) == (
+        "2026-11-01 to 2026-11-03: 2 spans, 3 files; nothing for 2026-11-02"
+    )
+    with pytest.raises(
+        SpanError, match=r"there are 2026-11-01 to 2026-11-03\. Received: 2026-11-04"
+    ):
+        choose_spans(pattern, SpansConfig(missing="skip", last="2026-11-04"))
+    refused = choose_spans(pattern, SpansConfig())  # whoever reads them says which have no rows
+    assert describe_spans(refused) == "2026-11-01 to 2026-11-04: 4 spans, 8 files"
 
 
 def test_many_missing_days_are_not_all_named(tmp_path: Path) -> None:
@@ -109,7 +133,7 @@ def test_nothing_that_matches_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SpanError, match=r"should match files of a log. Received: nothing"):
         choose_spans(pattern, SpansConfig())
     (tmp_path / "2026-11-01").mkdir()
-    with pytest.raises(SpanError, match="nothing that does but empty folders"):
+    with pytest.raises(SpanError, match="nothing that does but what is empty"):
         choose_spans(f"{tmp_path}/{{YYYY}}-{{MM}}-{{DD}}", SpansConfig())
 
 
