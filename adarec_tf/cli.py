@@ -4,6 +4,7 @@ Both are imported inside the commands, so that `--help` and a wrong argument ans
 """
 
 import glob
+import math
 import os
 import shlex
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from adarec_tf.config.pipeline import PipelineConfig
+    from serving.client import RecommendClient
 
 # The one folder below which runs are kept unless --workdir says otherwise.
 RUNS_DIR = Path("runs")
@@ -357,13 +359,18 @@ def recommend(
     keep_seen: bool,
     **tls: str,
 ) -> None:
-    """Ask a running server for the next items of one history."""
+    """Ask a running server for the next items of one history.
+
+    Items that the model does not know are named on the error stream; they change nothing.
+    """
     from serving.client import RecommendClient, RecommendError, parse_history
     from serving.connection import read_credentials
 
     try:
         with RecommendClient(server, model_name, credentials=read_credentials(**tls)) as client:
-            [items] = client.recommend([parse_history(history)], k, exclude_seen=not keep_seen)
+            keys = parse_history(history)
+            [items] = client.recommend([keys], k, exclude_seen=not keep_seen)
+            _name_unknown(client, keys)
     except RecommendError as error:
         raise click.ClickException(str(error)) from error
     if not sys.stdout.isatty():
@@ -377,6 +384,26 @@ def recommend(
     for rank, item in enumerate(items, start=1):
         table.add_row(str(rank), item.item_id, f"{item.score:.4f}")
     Console().print(table)
+
+
+def _name_unknown(client: "RecommendClient", history: Sequence[str]) -> None:
+    """Says which items of a history the model does not know: they have no score."""
+    from serving.client import RecommendError
+
+    keys = [key for key in dict.fromkeys(history) if key]
+    if not keys:
+        return
+    try:
+        [scores] = client.score([keys], [keys])
+    except RecommendError:
+        return  # a bundle of others may have no scores to ask for
+    unknown = [key for key, score in zip(keys, scores, strict=True) if score == -math.inf]
+    if unknown:
+        left = "" if len(unknown) < len(keys) else " None is left: these are items for anybody."
+        click.echo(
+            f"The model does not know these items, and ignores them: {', '.join(unknown)}.{left}",
+            err=True,
+        )
 
 
 @main.command("compile")

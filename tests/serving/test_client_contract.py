@@ -9,9 +9,11 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import click.testing
 import numpy as np
 import pytest
 
+from adarec_tf import cli
 from adarec_tf.export.recommender import Recommender
 from serving.client import AsyncRecommendClient, RecommendClient, RecommendError
 from serving.local_server import serve
@@ -185,3 +187,29 @@ def test_an_unknown_model_is_named(address: str) -> None:
     ):
         client.embed(HISTORIES)
     assert failure.value.code == "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("history", "said"),
+    [
+        ([KEYS[3], KEYS[17], KEYS[3]], ""),
+        ([], ""),
+        (
+            ["who", KEYS[3], "what", "who"],
+            "The model does not know these items, and ignores them: who, what.\n",
+        ),
+        (
+            ["who"],
+            "The model does not know these items, and ignores them: who. None is left: these are "
+            "items for anybody.\n",
+        ),
+    ],
+)
+def test_the_command_names_unknown_items_beside_its_answer(
+    address: str, history: list[str], said: str
+) -> None:
+    arguments = ["recommend", "--server", address, "--history", ",".join(history), "--k", "2"]
+    result = click.testing.CliRunner().invoke(cli.main, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == said
+    assert len(result.stdout.splitlines()) == 2
