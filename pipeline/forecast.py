@@ -78,10 +78,17 @@ class Forecast:
             return []
         self._end = end
         parts = ", ".join(f"{_NAMES[name]} {_duration(its)}" for name, its in seconds.items())
-        is_long = remaining > _DAY
-        at = time.strftime("%Y-%m-%d %H:%M" if is_long else "%H:%M", time.localtime(end))
-        forecast = f"Forecast: {parts}; done in about {_duration(remaining)}, at {at}."
-        return [forecast, _WARNING] if is_long else [forecast]
+        forecast = f"Forecast: {parts}; {self.rest()}."
+        return [forecast, _WARNING] if remaining > _DAY else [forecast]
+
+    def rest(self) -> str:
+        """When all is done, by what was forecast last; "" without a forecast, or past its end."""
+        remaining = self._end - time.time()
+        if remaining <= 0:
+            return ""
+        form = "%Y-%m-%d %H:%M" if remaining > _DAY else "%H:%M"
+        at = time.strftime(form, time.localtime(self._end))
+        return f"done in about {_duration(remaining)}, at {at}"
 
 
 def _duration(seconds: float) -> str:

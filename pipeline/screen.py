@@ -42,6 +42,7 @@ STAGE_CACHED = "A cached execution %d is used."
 STAGE_FINISHED = "Component %s is finished."
 _COLORS = {"failed": "red", "interrupted": "yellow"}
 _PLAIN_WIDTH = 140
+_TOLD_EVERY_S = 60.0
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 # The last line of a printed exception. Ours are all ValueErrors whose messages users can act on.
 _EXCEPTION_LINE = re.compile(
@@ -64,7 +65,7 @@ class Screen(logging.Handler):
         self.console = console
         self.running_stage: str | None = None
         self._is_cached = False
-        self._started_at = 0.0
+        self._started_at = self._told_at = 0.0
         self._forecast = Forecast()
         self._bars = Progress(  # one at a time: of a stage, until a loop in it reports
             SpinnerColumn(),
@@ -95,7 +96,7 @@ class Screen(logging.Handler):
         """Draws a record that marks a stage, carries `progress`, a `line` or a speed."""
         progress = getattr(record, "progress", None)
         if progress is not None:
-            self._show_progress(record.levelno, *progress)
+            self._show_progress(*progress)
         elif hasattr(record, "line"):
             self.say(f"       {record.line}")
         elif hasattr(record, "plan"):
@@ -136,19 +137,26 @@ class Screen(logging.Handler):
     def _start_stage(self, node_id: str) -> None:
         self.running_stage = node_id
         self._is_cached = False
-        self._started_at = time.monotonic()
+        self._started_at = self._told_at = time.monotonic()
         self._show_bar(STAGES[node_id])
 
-    def _show_progress(self, level: int, name: str, done: int, total: int) -> None:
+    def _show_progress(self, name: str, done: int, total: int) -> None:
         if not self.console.is_terminal:
-            if level >= logging.INFO:
-                self.console.print(f"       {name}: {done} of {total}", highlight=False)
+            self._say_progress(name, done, total)
             return
         if [bar.description for bar in self._bars.tasks] == [name]:
             [bar] = self._bars.task_ids
             self._bars.update(bar, completed=done, total=total, count=f"{done}/{total}")
         else:
             self._show_bar(name, done, total)
+
+    def _say_progress(self, name: str, done: int, total: int) -> None:
+        """A line a minute: files and mail have no bars."""
+        now = time.monotonic()
+        if now - self._told_at >= _TOLD_EVERY_S:
+            self._told_at = now
+            rest = self._forecast.rest()
+            self.say(f"       {name}: {done} of {total}{rest and f'; {rest}'}")
 
     def _show_bar(self, name: str, done: int = 0, total: int | None = None) -> None:
         self._remove_bar()

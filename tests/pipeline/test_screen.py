@@ -4,12 +4,15 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from adarec_tf.training.progress import Progress
+from pipeline import forecast
+from pipeline import screen as screens
 from pipeline.screen import (
     STAGE_CACHED,
     STAGE_FINISHED,
@@ -67,14 +70,54 @@ def test_a_failed_stage_is_still_named_afterwards(screen: Screen, drawn: io.Stri
     assert screen.running_stage == "VersionPusher"
 
 
-def test_progress_is_plain_lines_without_a_terminal(screen: Screen, drawn: io.StringIO) -> None:
+def test_progress_is_a_line_a_minute_without_a_terminal(
+    screen: Screen, drawn: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(screens.time, "monotonic", lambda: now)
+    send(screen, STAGE_STARTED, "TeacherTrainer")
     record = logging.LogRecord("adarec_tf.x", logging.INFO, "", 0, "epoch=1", (), None)
-    record.progress = Progress("teacher", 1, 12)
-    screen.handle(record)
-    record.levelno = logging.DEBUG  # steps inside an epoch would be too many lines
-    screen.handle(record)
-    assert drawn.getvalue().split() == ["teacher:", "1", "of", "12"]
+    for epoch in range(1, 13):
+        now += 25.0
+        record.progress = Progress("teacher", epoch, 12)
+        screen.handle(record)
+    shown = [line.split() for line in drawn.getvalue().splitlines()]
+    # Every third epoch is the first after a minute.
+    assert shown == [["teacher:", str(epoch), "of", "12"] for epoch in (3, 6, 9, 12)]
     assert "\x1b" not in drawn.getvalue()
+    send(screen, STAGE_STARTED, "StudentSearcher")
+    record.progress = Progress("search", 1, 2)
+    now += 59.0
+    screen.handle(record)
+    assert "search" not in drawn.getvalue()
+
+
+def test_progress_comes_with_the_forecast_as_soon_as_there_is_one(
+    screen: Screen, drawn: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1e9
+    monkeypatch.setattr(screens.time, "monotonic", lambda: now)
+    monkeypatch.setattr(forecast.time, "time", lambda: now)
+    send(screen, STAGE_STARTED, "TeacherTrainer")
+    record = logging.LogRecord("adarec_tf.x", logging.DEBUG, "", 0, "", (), None)
+    record.plan = {"TeacherTrainer": 1_000_000}
+    screen.handle(record)
+    del record.plan
+    record.speed = 1000.0
+    screen.handle(record)
+    del record.speed
+    for minutes in (5, 15):
+        now = 1e9 + 60 * minutes
+        record.progress = Progress("teacher", minutes, 16)
+        screen.handle(record)
+    end = time.strftime("%H:%M", time.localtime(1e9 + 1060))  # a minute for everything else
+    told, first, second = drawn.getvalue().splitlines()
+    assert told.endswith(f"done in about 18 min, at {end}.")
+    assert first.strip() == f"teacher: 5 of 16; done in about 13 min, at {end}"
+    assert second.strip() == f"teacher: 15 of 16; done in about 3 min, at {end}"
+    now = 1e9 + 1200  # it was wrong, and nothing better is known
+    screen.handle(record)
+    assert drawn.getvalue().splitlines()[-1].strip() == "teacher: 15 of 16"
 
 
 def test_progress_is_a_bar_on_a_terminal() -> None:
