@@ -35,8 +35,23 @@ DEFAULT_SCENE = "sample"
 _PATH = click.Path(path_type=Path)
 
 
+_GROUPS = {
+    "From a log to a student": ("run", "profile", "compile"),
+    "Serving": ("serve", "recommend", "versions", "rollback"),
+}
+
+
 class _Commands(click.Group):
-    """Prints our errors as one line; click prints its own (usage, exit code 2)."""
+    """Prints our errors as one line (click prints its own: usage, exit code 2), help in groups."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.commands))
+        for title, names in _GROUPS.items():
+            commands = [(name.ljust(width), self.commands[name]) for name in names]
+            limit = formatter.width - width - 6
+            rows = [(name, command.get_short_help_str(limit)) for name, command in commands]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -59,6 +74,12 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 
+def _complete_scene(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from pipeline.configs import SCENES
+
+    return sorted(name for name in SCENES if name.startswith(incomplete))
+
+
 _set_option = click.option(
     "--set",
     "settings",
@@ -68,8 +89,15 @@ _set_option = click.option(
 )
 
 
+_scene_option = click.option(
+    "--scene",
+    help="A scene of pipeline/configs: its settings.  [default: sample]",
+    shell_complete=_complete_scene,
+)
+
+
 @main.command()
-@click.option("--scene", help="A scene of pipeline/configs: its settings.  [default: sample]")
+@_scene_option
 @click.option(
     "--data",
     type=_PATH,
@@ -192,7 +220,7 @@ def _split_arguments(text: str) -> list[str]:
 
 
 @main.command()
-@click.option("--scene", help="A scene of pipeline/configs: its settings.  [default: sample]")
+@_scene_option
 @click.option("--data", type=_PATH, help="A log, whose items are counted.")
 @click.option("--num-items", type=click.IntRange(min=1), help="Items, in place of a log.")
 @click.option("-o", "--output", type=_PATH, default="costs.json", show_default=True)
@@ -409,7 +437,7 @@ def _name_unknown(client: "RecommendClient", history: Sequence[str]) -> None:
 @main.command("compile")
 @click.option("--target", type=click.Choice(["kubeflow"]), required=True)
 @click.option("-o", "--output", type=_PATH, required=True, help="FILE.yaml")
-@click.option("--scene", default=DEFAULT_SCENE, show_default=True)
+@click.option("--scene", default=DEFAULT_SCENE, show_default=True, shell_complete=_complete_scene)
 @click.option(
     "--image", help="Of every step, with this project in it.  [default: adarec-tf:latest]"
 )

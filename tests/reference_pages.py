@@ -29,6 +29,13 @@ configs (`make docs`).
 _COMMANDS = """# Commands
 
 This page is generated from the command line (`make docs`).
+
+With this line in `~/.bashrc`, or in `~/.zshrc` with `zsh_source`, the shell completes commands,
+options, scenes and files. In fish it is `_ADAREC_COMPLETE=fish_source adarec | source`.
+
+```shell
+eval "$(_ADAREC_COMPLETE=bash_source adarec)"
+```
 """
 _BOUNDS = {
     "minimum": "≥ {}",

@@ -91,6 +91,55 @@ def test_a_mistake_in_a_run_does_not_wait_for_tensorflow(
     assert not (tmp_path / "runs").exists()
 
 
+def test_help_lists_every_command_in_one_group() -> None:
+    grouped = [name for names in cli._GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(cli.main.commands)
+    text = invoke("--help").output
+    places = [text.index(f"\n{title}:\n") for title in cli._GROUPS]
+    assert places == sorted(places)
+    for title, names in cli._GROUPS.items():
+        part = text[text.index(f"\n{title}:") :].split("\n\n")[0]
+        lines = [line.split()[0] for line in part.splitlines()[2:]]
+        assert [line for line in lines if line in grouped] == list(names)
+    assert "Commands:" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("adarec ro", ["rollback"]),
+        ("adarec run --sc", ["--scene"]),
+        ("adarec run --scene sa", ["sample"]),
+        ("adarec compile --scene bea", ["beauty"]),
+        ("adarec serve --max-thr", ["--max-threads"]),
+        ("adarec run --effort t", ["thorough"]),
+    ],
+)
+def test_bash_completes_as_documented(tmp_path: Path, words: str, expected: list[str]) -> None:
+    [line] = [
+        line
+        for line in (ROOT / "docs" / "reference" / "commands.md").read_text().splitlines()
+        if line.startswith("eval ")
+    ]
+    program = tmp_path / "adarec"
+    program.write_text(f"#!{sys.executable}\nfrom adarec_tf.cli import main\nmain()\n")
+    program.chmod(0o755)
+    last = len(words.split()) - 1
+    script = (
+        f"{line}; COMP_WORDS=({words}) COMP_CWORD={last}; "
+        "_adarec_completion adarec; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == expected, done.stderr
+
+
 def test_run_without_arguments_is_the_sample_scene(
     runs: list[tuple[PipelineConfig, Path | None, Path]],
 ) -> None:
