@@ -66,7 +66,8 @@ def recipes(name: str, stored: dict[str, Any]) -> list[Row]:
             "latency p50": " → ".join(f"{of['latency_p50_ms']:.2f}" for of in (teacher, student))
             + " ms",
             "minutes": f"{stored['wall_s'] / 60:.0f}",
-            "of these, trials": f"{seconds.get('TeacherTuner', 0) / 60:.0f}",
+            "of the CPU": f"{stored['cpu_s'] / 60:.0f}",
+            "in trials": f"{seconds.get('TeacherTuner', 0) / stored['wall_s']:.0%}",
         }
     ]
 

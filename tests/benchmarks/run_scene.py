@@ -10,6 +10,7 @@ runs `adarec run --data interactions.csv.gz` and writes what came out, the recip
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -46,11 +47,13 @@ def run_scene(data: str | None, options: list[str], workdir: Path) -> dict[str, 
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     wall_s = time.monotonic() - start
+    of_run = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = json.loads((workdir / "result.json").read_text())
     shown = ["--data", f"<log>/{Path(data).name}"] if data else []
     return {
         **provenance(["adarec", "run", *shown, *options], ("tensorflow", "keras")),
         "wall_s": round(wall_s, 1),
+        "cpu_s": round(of_run.ru_utime + of_run.ru_stime, 1),
         "recipe": json.loads((workdir / "recipe.json").read_text()),
         "result": summary(result),
     }
