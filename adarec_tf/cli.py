@@ -136,6 +136,7 @@ _scene_option = click.option(
 @click.option(
     "--search-again", is_flag=True, help="With --warm-start: search a student, keep none."
 )
+@click.option("--dry-run", is_flag=True, help="Say what would run, and do nothing.")
 @_set_option
 def run(
     scene: str | None,
@@ -150,6 +151,7 @@ def run(
     beam_args: str,
     warm_start: str | None,
     search_again: bool,
+    dry_run: bool,
     settings: tuple[str, ...],
     **columns: str | None,
 ) -> None:
@@ -175,11 +177,15 @@ def run(
     }
     given += [f"{name}={value}" for name, value in options.items() if value is not None]
     config = _configure(scene, data, [*given, *settings], recipe)
+    folder = workdir or RUNS_DIR / config.scene
+    if dry_run:
+        _print_plan(config, data, folder, warm_start or "", search_again)
+        return
     try:
         finished = run_pipeline(
             config,
             data,
-            workdir or RUNS_DIR / config.scene,
+            folder,
             beam_arguments=_split_arguments(beam_args),
             warm_start=warm_start or "",
             search_again=search_again,
@@ -192,6 +198,32 @@ def run(
     program = click.get_current_context().find_root().info_name or ""
     command = program if program.startswith("python") else shlex.quote(sys.argv[0])
     print_summary(**finished._asdict(), command=command)
+
+
+def _print_plan(
+    config: "PipelineConfig", data: Path | None, folder: Path, warm_start: str, search_again: bool
+) -> None:
+    from adarec_tf.config.extras import require_extra
+    from pipeline.scene_data import check_log
+    from pipeline.screen import STAGES, redirected_output
+    from pipeline.workdir import Workdir
+
+    require_extra("pipeline", "tfx", "apache_beam")
+    spans = check_log(config, data)
+    # What TFX writes while it is imported helps nobody; errors are exceptions.
+    with redirected_output(Path(os.devnull)) as console, console.status("Looking"):
+        from pipeline.dry_run import plan_run
+
+        plan = plan_run(config, data, Workdir(folder), warm_start, search_again)
+    if spans:
+        click.echo(f"Spans {spans}.")
+    if plan.start:
+        click.echo(plan.start)
+    for number, (stage, title) in enumerate(STAGES.items(), start=1):
+        outcome = "cached" if plan.is_cached[stage] else "would run"
+        click.echo(f"{number:>2}/{len(STAGES)}  {title:<30} {outcome}")
+    for line in (plan.basis, *map(str, plan.decisions)):
+        click.echo(f"       {line}")
 
 
 def _configure(

@@ -66,15 +66,8 @@ def run_stages(
     if config.search.genotype:
         read_genotype(config.search.genotype)
     path = os.path.abspath(locate_data(config.scene, data_path, folder.data))
-    start = None
+    config, start = continue_run(config, path, folder, warm_start, search_again)
     if warm_start:
-        log = identify_log(read_log(config, path).spec.exec_properties)
-        start = find_warm_start(folder.metadata, log, warm_start)
-        if start:
-            # Without a recipe the settings are those given by hand, as they were in that run.
-            kept = read_recipe(start.recipe) if start.recipe else None
-            config = config.with_recipe(kept) if kept else config.replace(effort="none")
-            config, start = warm_config(config, start, search_again=search_again)
         say(describe_start(start))
     try:
         _run(config, path, folder, start, beam_arguments)
@@ -83,6 +76,33 @@ def run_stages(
         if recipe is not None:
             folder.recipe.write_text(json.dumps(recipe, indent=2) + "\n", "utf-8")
     return collect_result(config, folder.metadata, start._asdict() if start else None)
+
+
+def continue_run(
+    config: PipelineConfig, data_path: str, folder: Workdir, warm_start: str, search_again: bool
+) -> tuple[PipelineConfig, WarmStart | None]:
+    """The settings of a run, and the earlier one that it continues from, if it does.
+
+    Args:
+      config: as the user gave it.
+      data_path: of the log.
+      folder: of both runs.
+      warm_start: `last`, `last-or-cold`, or "" for a run that begins anew.
+      search_again: whether the student's architecture is searched again.
+
+    Raises:
+      ValueError: there is no earlier run and there should be, or it has other settings.
+    """
+    if not warm_start:
+        return config, None
+    log = identify_log(read_log(config, data_path).spec.exec_properties)
+    start = find_warm_start(folder.metadata, log, warm_start)
+    if start is None:
+        return config, None
+    # Without a recipe the settings are those given by hand, as they were in that run.
+    kept = read_recipe(start.recipe) if start.recipe else None
+    config = config.with_recipe(kept) if kept else config.replace(effort="none")
+    return warm_config(config, start, search_again=search_again)
 
 
 def _run(
@@ -96,6 +116,21 @@ def _run(
     # One operation at a time, on all cores: sums of gradients begin with whichever tensor is free
     # to be overwritten, so that equal seeds train equal models only if operations keep their order.
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    with uncached_beam_arguments(beam_arguments):
+        LocalDagRunner().run_with_ir(compile_stages(config, data_path, folder, start))
+
+
+def compile_stages(
+    config: PipelineConfig, data_path: str, folder: Workdir, start: WarmStart | None
+) -> Any:
+    """The pipeline as LocalDagRunner takes it.
+
+    Args:
+      config: the run's settings.
+      data_path: of the log.
+      folder: where everything is written.
+      start: the earlier run that it continues from; None begins anew.
+    """
     pipeline = create_pipeline(
         config,
         data_path=data_path,
@@ -110,8 +145,7 @@ def _run(
     for node in compiled.nodes:
         if node.pipeline_node.node_info.id == _NEVER_CACHED:
             node.pipeline_node.execution_options.caching_options.enable_cache = False
-    with uncached_beam_arguments(beam_arguments):
-        LocalDagRunner().run_with_ir(compiled)
+    return compiled
 
 
 @contextlib.contextmanager

@@ -132,14 +132,48 @@ def find_recipe(
                 margin=_margin(rungs[-1].epochs / _training(decisions, training).max_epochs, scene),
             )
         decisions = _changed(decisions, candidates[best].changes, _reason(trials, candidates, best))
-    if effort != "none":
-        decided = apply_decisions(decisions, "teacher", teacher, ())
-        model = build_teacher(decided, statistics.num_items, statistics.max_length, seed=seed)
-        size = TeacherSize(decided.hidden_dim, model.count_params())
-        decisions += student_decisions(scene, size, effort, budget)
+    decisions += _student_decisions(scene, decisions, teacher, effort, budget, seed)
     for decision in decisions:
         logger.info("%s", decision, extra={"line": str(decision)})
     return Recipe(effort=effort, scene=scene, decisions=tuple(decisions), trials=tuple(trials))
+
+
+def decide_by_profile(
+    scene: SceneProfile,
+    teacher: TeacherConfig,
+    fixed: Collection[str],
+    effort: Effort,
+    budget: EvaluationConfig,
+    seed: int,
+) -> list[Decision]:
+    """What `find_recipe` decides before it tries anything.
+
+    Args:
+      scene: its profile.
+      teacher: as it was given.
+      fixed: settings given by hand, which stay.
+      effort: `none` decides nothing.
+      budget: how large the student's bundle may be; a fifth of the teacher's if it says nothing.
+      seed: of the teacher that is built, for its parameters to be counted.
+    """
+    decisions = [one for one in teacher_decisions(scene, effort) if one.setting not in fixed]
+    return decisions + _student_decisions(scene, decisions, teacher, effort, budget, seed)
+
+
+def _student_decisions(
+    scene: SceneProfile,
+    decisions: Sequence[Decision],
+    teacher: TeacherConfig,
+    effort: Effort,
+    budget: EvaluationConfig,
+    seed: int,
+) -> list[Decision]:
+    if effort == "none":
+        return []
+    decided = apply_decisions(decisions, "teacher", teacher, ())
+    model = build_teacher(decided, scene.num_items, scene.max_length, seed=seed)
+    size = TeacherSize(decided.hidden_dim, model.count_params())
+    return student_decisions(scene, size, effort, budget)
 
 
 def _log_plan(

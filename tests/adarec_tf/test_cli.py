@@ -13,9 +13,11 @@ import pytest
 
 from adarec_tf import __version__, cli
 from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.recipe import Decision
 from adarec_tf.models.students.cost_table import CostTable, read_cost_table
 from adarec_tf.report import summary
-from pipeline import run, scene_costs
+from pipeline import dry_run, run, scene_costs
+from pipeline.screen import STAGES
 from serving import local_server
 from serving.server_options import ServerOptions
 from tests.adarec_tf.search import hand_made_costs
@@ -138,6 +140,33 @@ def test_bash_completes_as_documented(tmp_path: Path, words: str, expected: list
         check=False,
     )
     assert done.stdout.splitlines() == expected, done.stderr
+
+
+def test_a_dry_run_says_what_would_run_and_runs_nothing(
+    runs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    decision = Decision(setting="teacher.dropout", value=0.3, reason="few positions")
+
+    def plan(*arguments: Any) -> dry_run.RunPlan:
+        given.extend(arguments)
+        is_cached = {**dict.fromkeys(STAGES, False), "InteractionsGen": True}
+        return dry_run.RunPlan("Cold start.", is_cached, "The recipe begins with:", (decision,))
+
+    monkeypatch.setattr(dry_run, "plan_run", plan)
+    result = invoke("run", "--dry-run", "--seed", "9", "--warm-start", "last", "--search-again")
+    assert result.exit_code == 0, result.output
+    assert not runs
+    config, data, folder, *others = given
+    assert (config.scene, config.seed, data, others) == ("sample", 9, None, ["last", True])
+    assert folder.root == Path("runs/sample").absolute()
+    start, first, second, *_, basis, decided = result.output.splitlines()
+    assert start == "Cold start."
+    assert first.split() == ["1/12", "Read", "the", "interactions", "cached"]
+    assert second.split() == ["2/12", "Compute", "statistics", "would", "run"]
+    assert len(result.output.splitlines()) == 1 + 12 + 2
+    assert [basis.strip(), decided.strip()] == ["The recipe begins with:", str(decision)]
+    assert not Path("runs").exists()
 
 
 def test_run_without_arguments_is_the_sample_scene(

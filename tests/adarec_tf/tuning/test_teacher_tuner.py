@@ -20,7 +20,7 @@ from adarec_tf.training.callbacks import MONITOR
 from adarec_tf.tuning import teacher_tuner
 from adarec_tf.tuning.priors import TeacherSize, student_decisions, teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
-from adarec_tf.tuning.teacher_tuner import find_recipe
+from adarec_tf.tuning.teacher_tuner import decide_by_profile, find_recipe
 from adarec_tf.tuning.trials import Rung
 
 DATA = Dataset.from_interactions(generate_sample_scene(num_users=80), max_length=8)
@@ -106,6 +106,8 @@ def test_a_quick_recipe_is_what_the_profile_says(tmp_path: Any, trainings: Train
     size = TeacherSize(width, 5000 * width)
     decisions += student_decisions(recipe.scene, size, "quick", budget)
     assert recipe.decisions == tuple(decisions)
+    told = decide_by_profile(recipe.scene, TEACHER, (), "quick", budget, 3)
+    assert recipe.decisions == tuple(told)  # without a training, and without the histories
     assert (
         decided(recipe)["search.max_bytes"] != decided(find(tmp_path, "quick"))["search.max_bytes"]
     )
