@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving.loaded_model import WARMUP_FILE
+from tests.serving.contract_bundle import write_contract_bundle
 
 NUM_ITEMS = 8
 
@@ -66,6 +67,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def contract_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Version 1 of a student with every signature, in a folder of its own; not to be changed."""
+    return write_contract_bundle(tmp_path_factory.mktemp("contract") / "1")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving.batching import Batcher, batched_inputs
 from serving.errors import ModelError
 from serving.loaded_model import LoadedModel, SignatureCall, load_model
+from tests.serving.contract_bundle import KEYS
 
 LONG_S = 60.0  # a bound no test waits for
 
@@ -88,6 +89,30 @@ def test_concurrent_requests_become_one_run_with_the_answers_of_each_alone(model
         assert_same(future.result(LONG_S), model.run(call))
     assert_same(first.result(LONG_S), model.run(make_call(["i2"])))
     assert slow.rows == reported == [1, 4]
+
+
+def test_histories_of_unequal_lengths_are_answered_together_as_each_alone(contract_bundle):
+    student = load_model(contract_bundle, version=1)
+    reported: list[int] = []
+    batcher = Batcher(64, LONG_S, {"history"}, reported.append)
+    calls = [embed_call(KEYS[first : first + 1 + first % 7]) for first in range(20)]
+    slow = SlowModel(student)
+    with ThreadPoolExecutor(len(calls) + 1) as pool:
+        start_first(batcher, pool, slow, embed_call(KEYS[:1]))
+        futures = [pool.submit(batcher.run, slow, call) for call in calls]
+        wait_for_open(batcher, len(calls))
+        slow.let_go.set()
+        for call, future in zip(calls, futures, strict=True):
+            alone = student.run(call)["user_vector"]
+            np.testing.assert_allclose(
+                future.result(LONG_S)["user_vector"], alone, rtol=1e-5, atol=1e-6
+            )
+    assert reported == [1, len(calls)]
+
+
+def embed_call(history) -> SignatureCall:
+    inputs = {"history": np.array([[item.encode() for item in history]], object)}
+    return SignatureCall("embed", inputs, ["user_vector"])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import asyncio
 import math
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click.testing
@@ -17,7 +18,7 @@ from adarec_tf import cli
 from adarec_tf.export.recommender import Recommender
 from serving.client import AsyncRecommendClient, RecommendClient, RecommendError
 from serving.local_server import serve
-from tests.serving.contract_bundle import HIDDEN_DIM, KEYS, MAX_LENGTH, write_contract_bundle
+from tests.serving.contract_bundle import HIDDEN_DIM, KEYS, MAX_LENGTH
 
 HISTORIES = [[KEYS[3], KEYS[17], KEYS[3]], [], ["unknown", KEYS[29]], list(KEYS[8:18])]
 CLOSE = {"rel": 1e-4, "abs": 1e-5}
@@ -26,22 +27,17 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def bundle_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_contract_bundle(tmp_path_factory.mktemp("models") / "1"))
+def recommender(contract_bundle: Path) -> Recommender:
+    return Recommender.load(str(contract_bundle))
 
 
 @pytest.fixture(scope="module")
-def recommender(bundle_dir: str) -> Recommender:
-    return Recommender.load(bundle_dir)
-
-
-@pytest.fixture(scope="module")
-def address(bundle_dir: str) -> Iterator[str]:
+def address(contract_bundle: Path) -> Iterator[str]:
     real_server = os.environ.get("ADAREC_MODEL_SERVER", "")
     if real_server:
         yield real_server
         return
-    with serve(os.path.dirname(bundle_dir), port=0) as server:
+    with serve(contract_bundle.parent, port=0) as server:
         yield server.address
 
 

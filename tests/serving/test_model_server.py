@@ -88,22 +88,6 @@ def test_the_model_has_the_name_clients_ask_for(model_config):
     assert not model_config.HasField("model_version_policy"), "the default: latest 1"
 
 
-def test_batching_is_configured_as_the_server_reads_it():
-    # tensorflow_serving/servables/tensorflow/session_bundle_config.proto
-    integer = ".google.protobuf.Int64Value"
-    fields = [
-        ("max_batch_size", 1, integer),
-        ("batch_timeout_micros", 2, integer),
-        ("max_enqueued_batches", 3, integer),
-        ("num_batch_threads", 4, integer),
-        ("pad_variable_length_inputs", 7, "bool"),
-    ]
-    message = make_message("BatchingParameters", fields)
-    text_format.Parse((FOLDER / "batching.config").read_text(), message)
-    assert message.max_batch_size.value == 64
-    assert message.pad_variable_length_inputs
-
-
 def test_monitoring_is_configured_as_the_server_reads_it():
     # tensorflow_serving/config/monitoring_config.proto
     make_message("PrometheusConfig", [("enable", 1, "bool"), ("path", 2, "string")])
