@@ -1,6 +1,8 @@
 """The files for the stock image, read as the tools that use them read them."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -112,7 +114,22 @@ def test_the_container_offers_grpc_rest_and_health(service):
     assert service["ports"] == ["8500:8500", "8501:8501"]
     assert "--enable_grpc_healthcheck_service=true" in service["command"]
     assert "/v1/models/student" in service["healthcheck"]["test"][-1]
-    assert not any("batching" in flag for flag in service["command"])
+
+
+def test_wherever_it_is_started_it_has_threads_for_many_callers(service, pod, dockerfile):
+    pages = [FOLDER / "README.md", FOLDER.parents[1] / "docs" / "guides" / "serving.md"]
+    places = [
+        service["command"],
+        pod["containers"][0]["args"],
+        json.loads(dict(dockerfile)["ENTRYPOINT"]),
+    ]
+    for page in pages:
+        [command] = re.findall(r"docker run (?:.*\\\n)*.*", page.read_text())
+        places.append(shlex.split(command))
+    for words in places:
+        [threads] = [word for word in words if word.startswith("--grpc_max_threads=")]
+        assert int(threads.partition("=")[2]) >= 64, words
+        assert not any("batching" in word for word in words)
 
 
 def test_the_container_is_not_root_and_cannot_write(service):
