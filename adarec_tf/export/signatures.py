@@ -212,8 +212,13 @@ class _ServedFunctions:
             [f"`session` should have a row of {size} numbers, or of none, for each item"],
         )
         session = tf.pad(session, [[0, 0], [0, size - width]])
+        num_items = session[:, 0]
+        tf.debugging.Assert(
+            tf.reduce_all((num_items >= 0) & tf.equal(num_items, tf.floor(num_items))),
+            ["`session` should be what an earlier step gave, whose first number counts its items"],
+        )
         tf.debugging.assert_less(
-            session[:, 0],
+            num_items,
             tf.cast(self._student.max_items, tf.float32),
             f"A session should have at most {self._student.max_items} items: ask with the whole "
             "history instead",

@@ -320,6 +320,17 @@ def test_a_session_too_long_or_of_another_size_is_refused(served_student: Served
         step(served_student, ["milk"], session[:, 1:], [""])
 
 
+@pytest.mark.parametrize("num_items", [-1.0, 0.5, -0.5, np.nan])
+def test_a_session_of_no_number_of_items_is_refused(
+    served_student: ServedModel, num_items: float
+) -> None:
+    session = np.zeros([2, served_student.session_size], np.float32)
+    session = step(served_student, ["milk", "7"], session, [""])["session"].numpy()
+    session[1, 0] = num_items
+    with pytest.raises(tf.errors.InvalidArgumentError, match="what an earlier step gave"):
+        step(served_student, ["7", "7"], session, [""])
+
+
 def test_only_a_student_has_sessions(served: ServedModel, served_student: ServedModel) -> None:
     assert served.session_size == 0
     assert set(served_student.signatures) - set(served.signatures) == {"step"}
