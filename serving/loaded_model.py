@@ -8,6 +8,7 @@ answers sooner. Whatever goes wrong is a `ModelError` with TensorFlow Serving's 
 
 import logging
 import math
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,9 @@ MAX_TENSOR_ELEMENTS = 2**24
 # thread costs more than they do. Matrix products use all cores all the same. Integers do not count:
 # they are made floats when a model is loaded, and no request reads them.
 _MIN_PARALLEL_BYTES = 2**24
+
+# What TensorFlow puts around a message: the node it is of, and the functions around that.
+_NODES = re.compile(r"\[\[\{\{.*|\{\{(function_)?node [^}]*\}\}", re.DOTALL)
 
 # The loader's words where no graph is tagged for serving, or no files of variables are there.
 _NOT_THERE = ("MetaGraphDef associated with tags", "not a valid checkpoint")
@@ -117,6 +121,9 @@ class LoadedModel:
         except tf.errors.OpError as error:
             message = _on_one_line(error.message)
             raise ModelError(_STATUS_BY_NUMBER[error.error_code], message) from error
+        except UnicodeDecodeError as error:  # the message of a graph that quotes bytes of an input
+            message = error.object.decode(errors="backslashreplace")
+            raise invalid_argument(_on_one_line(message)) from error
         return {name: outputs[name] for name in call.outputs}
 
 
@@ -220,9 +227,9 @@ def _function(
 
 
 def _on_one_line(message: str) -> str:
-    """The message of a graph, without the preamble and the node that TensorFlow puts around it."""
-    reported = message.rpartition("<stack traces unavailable>")[2].partition("[[{{")[0]
-    return " ".join(reported.split())
+    """The message of a graph, without the preamble and the nodes that TensorFlow puts around it."""
+    reported = message.rpartition("<stack traces unavailable>")[2]
+    return " ".join(_NODES.sub("", reported).split())
 
 
 def _load_error(path: Path, error: Exception) -> ModelError:
@@ -275,7 +282,11 @@ def _decode(
             f"Input {name!r} should have the shape {wanted}, where -1 is any size. "
             f"Received: {sizes}."
         )
-    if min(sizes, default=0) < 0 or math.prod(sizes) > MAX_TENSOR_ELEMENTS:
+    if min(sizes, default=0) < 0:
+        raise invalid_argument(
+            f"Input {name!r} should have no negative size. Received: shape {sizes}."
+        )
+    if math.prod(sizes) > MAX_TENSOR_ELEMENTS:
         raise invalid_argument(
             f"Input {name!r} should have at most {MAX_TENSOR_ELEMENTS} elements. "
             f"Received: shape {sizes}."

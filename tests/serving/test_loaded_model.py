@@ -1,4 +1,5 @@
 import gc
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -124,14 +125,63 @@ def test_output_filters_that_do_not_fit_are_invalid_arguments(model, output_filt
     assert code == grpc.StatusCode.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("sizes", [[2**40], [2**32, 2**32], [-1, 1], [3, 3]])
-def test_shapes_without_their_values_are_refused_before_they_take_memory(model, sizes):
+@pytest.mark.parametrize(
+    ("sizes", "reason"),
+    [
+        ([2**40], "should have the shape"),
+        ([2**32, 2**32], "at most 16777216 elements. Received: shape [4294967296, 4294967296]"),
+        ([-1, 1], "no negative size. Received: shape [-1, 1]"),
+        ([3, -(2**63)], "no negative size"),
+        ([3, 3], "the values of its shape"),
+    ],
+)
+def test_shapes_without_their_values_are_refused_before_they_take_memory(model, sizes, reason):
     proto = tf.make_tensor_proto(["a", "b"] * 5, dtype=tf.string)
     proto.tensor_shape.ClearField("dim")
     for size in sizes:
         proto.tensor_shape.dim.add(size=size)
-    code = code_of(lambda: predict(model, request_of({**inputs_of(), "history": proto})))
-    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    with pytest.raises(ModelError, match=re.escape(reason)) as failure:
+        predict(model, request_of({**inputs_of(), "history": proto}))
+    assert failure.value.code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("signature", "changed", "reason"),
+    [
+        ("serving_default", {"k": 0}, "assertion failed: [`k` should be a positive integer. ]"),
+        (
+            "score",
+            {"candidates": [["a"], ["b"]]},
+            "assertion failed: [`candidates` should have one row, or one for each history]",
+        ),
+        ("from_examples", {"examples": [b"\xff\xff"]}, "Could not parse example"),
+    ],
+)
+def test_a_message_of_a_graph_is_told_without_its_nodes(
+    contract_bundle, signature, changed, reason
+):
+    student = load_model(contract_bundle, 1)
+    inputs = {"history": [["a"]], "k": 1, "exclude_seen": True, **changed}
+    names = student.signature_defs[signature].inputs
+    protos = {name: tf.make_tensor_proto(inputs[name]) for name in names}
+    with pytest.raises(ModelError, match=re.escape(reason)) as failure:
+        predict(student, request_of(protos, signature))
+    assert failure.value.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert "{{" not in failure.value.message
+    assert "\n" not in failure.value.message
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}\n\t [[{{{{node a/b}}}}]]",
+        "{}\n\t [[{{{{function_node __inference_f_1}}}}{{{{node a/b}}}}]]",
+        "{{{{function_node __inference_f_1}}}} {}\n\t [[{{{{node a}}}}]]\n\t [[b/_1]]",
+        "2 root error(s) found. <stack traces unavailable>\n{} [[{{{{function_node f}}}}]]",
+    ],
+)
+def test_whatever_tensorflow_puts_around_a_message_is_left_out(around):
+    assert loaded_model._on_one_line(around.format("no\n such item")) == "no such item"
 
 
 @pytest.mark.parametrize(("dtype", "is_small"), [(tf.int8, True), (tf.float32, False)])
