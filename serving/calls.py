@@ -106,6 +106,17 @@ def encode_row(name: str, row: Sequence[str]) -> list[bytes]:
         raise RecommendError(f"Item ids should be valid Unicode text: {error}.") from error
 
 
+def encode_examples(examples: Sequence[bytes]) -> Any:
+    """TensorProto string [N] of serialized examples."""
+    is_list = isinstance(examples, Sequence) and not isinstance(examples, str | bytes)
+    if not is_list or not all(isinstance(example, bytes) for example in examples):
+        raise RecommendError(
+            "`examples` should be a sequence of serialized tf.train.Examples, each of them bytes. "
+            f"Received: {examples!r:.80}."
+        )
+    return messages.tensor(messages.DT_STRING, len(examples), string_val=examples)
+
+
 def encode_sessions(sessions: Sequence[bytes], num_items: int) -> Any:
     """TensorProto float32 [N, S] of sessions.
 

@@ -121,6 +121,24 @@ class RecommendClient(connection.ClientBase):
         read = functools.partial(calls.read_rows, name="user_vector", num_rows=len(histories))
         return self._ask(calls.predict_request("embed", inputs), read, len(histories), timeout_s)
 
+    def from_examples(
+        self, examples: Sequence[bytes], *, timeout_s: float | None = None
+    ) -> list[list[RecommendedItem]]:
+        """Recommends the next items for histories in the form of TensorFlow's pipelines.
+
+        Args:
+          examples: serialized `tf.train.Example`s whose feature `history` holds raw item ids.
+          timeout_s: time limit of this call in place of the client's.
+
+        Returns:
+          Per example at most 100 items, best first. Whether those of the history are left out was
+          decided when the bundle was written.
+        """
+        inputs = {"examples": calls.encode_examples(examples)}
+        read = functools.partial(calls.read_items, num_histories=len(examples))
+        request = calls.predict_request("from_examples", inputs)
+        return self._ask(request, read, len(examples), timeout_s)
+
     def step(
         self,
         items: Sequence[str],
@@ -184,19 +202,11 @@ class RecommendClient(connection.ClientBase):
         try:
             response = self._start(request, limit_s)
         except grpc.RpcError as error:
-            raise self._explain(error, limit_s, self._is_absent(error)) from error
+            listener = connection.Listener.OTHER
+            if connection.needs_a_look(error):
+                listener = connection.find_listener(self._target)
+            raise self._explain(error, limit_s, listener) from error
         return read(response)
-
-    def _is_absent(self, error: Any) -> bool:
-        if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
-            return False
-        ready = grpc.channel_ready_future(self._channels[0])
-        try:
-            ready.result(timeout=connection.CONNECTED_TIMEOUT_S)
-        except grpc.FutureTimeoutError:
-            ready.cancel()
-            return True
-        return False
 
 
 def _awaited(
@@ -224,6 +234,7 @@ class AsyncRecommendClient(connection.ClientBase):
     recommend = _awaited(RecommendClient.recommend)
     score = _awaited(RecommendClient.score)
     embed = _awaited(RecommendClient.embed)
+    from_examples = _awaited(RecommendClient.from_examples)
     step = _awaited(RecommendClient.step)
     model_status = _awaited(RecommendClient.model_status)
 
@@ -247,18 +258,11 @@ class AsyncRecommendClient(connection.ClientBase):
         try:
             response = await self._start(request, limit_s)
         except grpc.RpcError as error:
-            raise self._explain(error, limit_s, await self._is_absent(error)) from error
+            listener = connection.Listener.OTHER
+            if connection.needs_a_look(error):
+                listener = await asyncio.to_thread(connection.find_listener, self._target)
+            raise self._explain(error, limit_s, listener) from error
         return read(response)
-
-    async def _is_absent(self, error: Any) -> bool:
-        if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
-            return False
-        ready = self._channels[0].channel_ready()
-        try:
-            await asyncio.wait_for(ready, connection.CONNECTED_TIMEOUT_S)
-        except TimeoutError:
-            return True
-        return False
 
 
 def parse_history(text: str) -> list[str]:

@@ -1,8 +1,11 @@
 """How both clients connect: options, retries, and what a failed call means."""
 
+import enum
 import functools
 import itertools
 import json
+import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +19,7 @@ Result = TypeVar("Result")
 Read = Callable[[Any], list[Result]]  # makes a caller's answer of a response
 
 MAX_MESSAGE_BYTES = 64 * 2**20
-CONNECTED_TIMEOUT_S = 0.2  # an open connection is seen at once
+_LOOK_TIMEOUT_S = 0.5
 
 # A server that restarts answers UNAVAILABLE, one whose threads are all taken RESOURCE_EXHAUSTED:
 # neither has begun the request. Anything else may be the request's own fault, and is not retried.
@@ -40,6 +43,14 @@ _OPTIONS = [
     # Channels of one process would share a connection otherwise.
     ("grpc.use_local_subchannel_pool", 1),
 ]
+_SPEAKS_TLS = (
+    "The model server at {target} speaks TLS, and this client plain text. Give the client "
+    "`credentials`, and commands `--tls-ca`."
+)
+_NO_TLS = (
+    "No model server answers with TLS at {target}: {details}. Give the address of one, and who "
+    "signs its certificate."
+)
 _EXPLANATIONS = {
     grpc.StatusCode.UNAVAILABLE: (
         "No model server answers at {target}. Start it with `adarec serve` or give another address."
@@ -98,6 +109,41 @@ def read_credentials(
     return grpc.ssl_channel_credentials(ca, key, cert)
 
 
+class Listener(enum.Enum):
+    """What is seen at an address."""
+
+    NONE = enum.auto()
+    TLS = enum.auto()
+    OTHER = enum.auto()
+
+
+def find_listener(target: str) -> Listener:
+    """Looks who listens at an address, since gRPC tells neither absence nor TLS for certain.
+
+    On a connection of its own: gRPC's watch of a channel's state outlives the channel and then ends
+    with a traceback. An address of another form than host:port is `OTHER`.
+    """
+    host, _, port = target.rpartition(":")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent
+    context.set_alpn_protocols(["h2"])
+    try:
+        with (
+            socket.create_connection((host.strip("[]"), int(port)), _LOOK_TIMEOUT_S) as connection,
+            context.wrap_socket(connection),
+        ):
+            return Listener.TLS
+    except ConnectionRefusedError:
+        return Listener.NONE
+    except (OSError, ValueError, OverflowError):
+        return Listener.OTHER
+
+
+def needs_a_look(error: Any) -> bool:
+    """Whether who listens there is a part of what a failed call means."""
+    return error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+
+
 class ClientBase:
     """The base of both clients: channels, the model's name, and the time limit of a call."""
 
@@ -133,6 +179,7 @@ class ClientBase:
                 f"`num_connections` should be a positive integer. Received: {num_connections!r}."
             )
         self._target, self._model_name, self._timeout_s = target, model_name, timeout_s
+        self._has_tls = credentials is not None
         self._checked_timeout(None)
         connect = self._grpc.insecure_channel
         if credentials is not None:
@@ -164,16 +211,21 @@ class ClientBase:
             raise RecommendError(f"`timeout_s` should be positive. Received: {limit_s}.")
         return limit_s
 
-    def _explain(self, error: Any, limit_s: float, is_absent: bool) -> RecommendError:
+    def _explain(self, error: Any, limit_s: float, listener: Listener) -> RecommendError:
         """One sentence and what to do next, for a failed call."""
         code, details = error.code(), " ".join((error.details() or "").split())
-        if is_absent:
-            code = grpc.StatusCode.UNAVAILABLE  # the deadline fell between two attempts to connect
-        message = _EXPLANATIONS.get(code, _OTHER_EXPLANATION).format(
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED and listener is Listener.NONE:
+            code = grpc.StatusCode.UNAVAILABLE  # it fell between two attempts to connect
+        message = _EXPLANATIONS.get(code, _OTHER_EXPLANATION)
+        if listener is Listener.TLS and not self._has_tls:
+            code, message = grpc.StatusCode.UNAVAILABLE, _SPEAKS_TLS
+        elif code == grpc.StatusCode.UNAVAILABLE and self._has_tls:
+            message = _NO_TLS
+        text = message.format(
             target=self._target,
             model_name=self._model_name,
             limit_s=limit_s,
             details=details,
             code=code.name,
         )
-        return RecommendError(message, code.name, details)
+        return RecommendError(text, code.name, details)

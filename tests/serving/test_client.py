@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 from concurrent import futures
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from serving.client import (
     RecommendError,
     parse_history,
 )
+from serving.connection import read_credentials
 from serving.local_server import serve
 
 SOON_S = 0.5
@@ -229,6 +231,55 @@ def test_an_unreachable_server_says_how_to_start_one():
         ),
     ):
         client.recommend([["x"]], k=1)
+
+
+def test_a_client_is_closed_in_silence_after_calls_that_failed(address, monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", lambda failure: told.append(failure.exc_value))
+    for target, history in [(address, "slow"), ("127.0.0.1:1", "i1")]:
+        with RecommendClient(target) as client:
+            for _ in range(2):
+                with pytest.raises(RecommendError):
+                    client.recommend([[history]], k=1, timeout_s=0.1)
+    time.sleep(0.5)  # what outlived the channel would look at it
+    assert told == []
+
+
+@pytest.fixture(scope="module")
+def tls_address(bundle, tmp_path_factory, certificates):
+    model_dir = tmp_path_factory.mktemp("models")
+    (model_dir / "0").symlink_to(bundle(0), target_is_directory=True)
+    with serve(model_dir, port=0, **certificates) as server:
+        yield server.address
+
+
+@pytest.mark.parametrize("timeout_s", [SOON_S, 30])
+def test_a_client_of_plain_text_is_told_that_its_server_speaks_tls(tls_address, timeout_s):
+    async def ask():
+        async with AsyncRecommendClient(tls_address, timeout_s=timeout_s) as client:
+            await client.recommend([["x"]], k=1)
+
+    message = "speaks TLS, and this client plain text. Give the client `credentials`"
+    with RecommendClient(tls_address, timeout_s=timeout_s) as client:
+        for failing in (lambda: client.recommend([["x"]], k=1), lambda: asyncio.run(ask())):
+            with pytest.raises(RecommendError, match=message) as failure:
+                failing()
+            assert failure.value.code == "UNAVAILABLE"
+
+
+def test_a_client_of_tls_is_told_what_is_wrong(address, tls_address, certificates):
+    credentials = read_credentials(certificates["tls_cert"])
+    with RecommendClient(tls_address, credentials=credentials) as client:
+        assert client.recommend([["i1"]], k=1)
+    for target, wrong, reason in [
+        (address, credentials, "WRONG_VERSION_NUMBER"),
+        (tls_address, grpc.ssl_channel_credentials(), "CERTIFICATE_VERIFY_FAILED"),
+    ]:
+        with (
+            RecommendClient(target, credentials=wrong) as client,
+            pytest.raises(RecommendError, match=f"No model server answers with TLS at .*{reason}"),
+        ):
+            client.recommend([["i1"]], k=1, timeout_s=30)
 
 
 def test_a_slow_answer_says_how_to_wait_longer(address):

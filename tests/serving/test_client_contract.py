@@ -6,6 +6,7 @@
 import asyncio
 import math
 import os
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from adarec_tf import cli
 from adarec_tf.export.recommender import Recommender
+from adarec_tf.export.warm_up import serialized_example
 from serving.client import AsyncRecommendClient, RecommendClient, RecommendError
 from serving.local_server import serve
 from tests.serving.contract_bundle import HIDDEN_DIM, KEYS, MAX_LENGTH
@@ -102,6 +104,16 @@ def test_scores_are_those_of_recommendations(ask: Ask) -> None:
     assert ask("score", HISTORIES, candidates[1:2])[1] == pytest.approx(scores[1], **CLOSE)
 
 
+def test_examples_are_recommended_what_their_histories_are(ask: Ask) -> None:
+    examples = [serialized_example(history) for history in HISTORIES]
+    answers = ask("from_examples", examples)
+    for answer, expected in zip(answers, ask("recommend", HISTORIES, 100), strict=True):
+        assert [item.item_id for item in answer] == [item.item_id for item in expected]
+        assert [item.score for item in answer] == pytest.approx(
+            [item.score for item in expected], **CLOSE
+        )
+
+
 def test_user_vectors_tell_histories_apart(ask: Ask, recommender: Recommender) -> None:
     vectors = np.array(ask("embed", HISTORIES))
     assert vectors.shape == (len(HISTORIES), HIDDEN_DIM)
@@ -141,6 +153,7 @@ def test_nothing_asked_nothing_answered(ask: Ask) -> None:
     assert ask("recommend", [], 3) == []
     assert ask("score", [], []) == []
     assert ask("embed", []) == []
+    assert ask("from_examples", []) == []
     assert ask("step", [], [], 3) == []
 
 
@@ -158,6 +171,8 @@ def test_the_model_is_available(ask: Ask) -> None:
         ("score", (HISTORIES, []), {}, "`candidates` should have one row"),
         ("score", (HISTORIES, [[1]]), {}, r"`candidates\[0\]` should hold item ids as text"),
         ("embed", (["a"],), {}, r"`histories\[0\]` should be a sequence"),
+        ("from_examples", (b"ab",), {}, "`examples` should be a sequence"),
+        ("from_examples", (["ab"],), {}, "each of them bytes. Received: .'ab'"),
         ("step", (["a"], ["b"], 1), {}, "`sessions` should be bytes"),
         ("step", (["a", "b"], [b"12345678", b"1234"], 1), {}, "what an earlier step gave"),
         ("step", ("ab", [b""], 1), {}, "`items` should be a sequence"),
@@ -169,6 +184,16 @@ def test_bad_arguments_are_refused_before_anything_is_sent(
 ) -> None:
     with pytest.raises(RecommendError, match=message):
         ask(name, *arguments, **named)
+
+
+@pytest.mark.parametrize("num_items", [-1.0, 0.5])
+def test_a_session_of_no_number_of_items_is_refused_by_the_model(
+    ask: Ask, num_items: float
+) -> None:
+    [(_, session)] = ask("step", [KEYS[0]], [b""], 1)
+    with pytest.raises(RecommendError, match="what an earlier step gave") as refusal:
+        ask("step", [KEYS[0]], [struct.pack("<f", num_items) + session[4:]], 1)
+    assert refusal.value.code == "INVALID_ARGUMENT"
 
 
 def test_a_session_of_another_size_is_refused_by_the_model(ask: Ask) -> None:
