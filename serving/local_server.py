@@ -31,8 +31,7 @@ from serving.server_options import Limits, ServerOptions
 from serving.services import ModelService, PredictionService, Runner
 
 _SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
-# TensorFlow Serving registers the short names; gRPC's own convention is the full ones.
-_HEALTH_NAMES = ("", "PredictionService", "ModelService", *_SERVICES)
+_HEALTH_NAMES = ("", "PredictionService", "ModelService")  # as TensorFlow Serving
 
 
 class LocalServer:

@@ -1,6 +1,7 @@
 """The gRPC services of the embedded server: thin translations between messages and models.
 
-Methods that are not here (Classify, Regress, MultiInference) answer UNIMPLEMENTED.
+Classify, Regress and MultiInference are refused as TensorFlow Serving refuses them for models that,
+like ours, have no signature of theirs.
 """
 
 # ruff: noqa: N802 (the API names the methods)
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
 from tensorflow_serving.apis.get_model_metadata_pb2 import (
     GetModelMetadataRequest,
     GetModelMetadataResponse,
@@ -20,10 +23,12 @@ from tensorflow_serving.apis.get_model_status_pb2 import (
     GetModelStatusRequest,
     GetModelStatusResponse,
 )
+from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest
 from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest, ReloadConfigResponse
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceServicer
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceServicer
+from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
 from serving.errors import ModelError, invalid_argument
 from serving.loaded_model import LoadedModel, SignatureCall, encode_outputs
@@ -96,6 +101,25 @@ class PredictionService(PredictionServiceServicer):
         response = GetModelMetadataResponse(model_spec=spec)
         response.metadata[_METADATA_FIELD].Pack(signatures)
         return response
+
+    @_grpc_method
+    def Classify(self, request: ClassificationRequest) -> None:
+        """Refuses."""
+        self._refuse(request.model_spec)
+
+    @_grpc_method
+    def Regress(self, request: RegressionRequest) -> None:
+        """Refuses."""
+        self._refuse(request.model_spec)
+
+    @_grpc_method
+    def MultiInference(self, request: MultiInferenceRequest) -> None:
+        """Refuses."""
+        self._refuse(request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec())
+
+    def _refuse(self, spec: model_pb2.ModelSpec) -> None:
+        with self.models.lease(spec):  # a model that is not there is another error
+            raise invalid_argument(f"All signatures of {spec.name!r} are for Predict. Use that.")
 
 
 @dataclass(frozen=True)
