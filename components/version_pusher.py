@@ -56,7 +56,7 @@ def push(
     before = find_versions(serving_dir) if os.path.isdir(serving_dir) else []
     version = publish(bundle, serving_dir)
     if server.address and version not in before:
-        problem = ask_running_server(bundle, version, server)
+        problem = ask_running_server(os.path.join(serving_dir, str(version)), version, server)
         if problem:
             withdraw(serving_dir, version, problem)
             return version, problem

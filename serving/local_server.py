@@ -26,6 +26,7 @@ from serving.errors import ServingError
 from serving.interceptors import RequestInterceptor, ServerMetrics, open_access_log
 from serving.loaded_model import LoadedModel
 from serving.model_config import ModelConfig
+from serving.model_versions import LoadRetries
 from serving.served_models import ServedModels
 from serving.server_options import Limits, ServerOptions
 from serving.services import ModelService, PredictionService, Runner
@@ -170,7 +171,8 @@ def serve_models(configs: Sequence[ModelConfig], options: ServerOptions) -> Loca
     Raises:
       ServingError: a model cannot be served, or the address cannot be bound.
     """
-    models = ServedModels(options.poll_interval_s)
+    retries = LoadRetries(options.load_retries, options.load_retry_interval_s)
+    models = ServedModels(options.poll_interval_s, retries=retries)
     models.start(configs)
     return LocalServer(models, options)
 

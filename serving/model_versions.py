@@ -1,10 +1,14 @@
 """Which versions of a model are served: by default the folder's newest one that works.
 
 Follows TensorFlow Serving. Only folders with numeric names count; a version that fails to load
-leaves the old ones serving and is never tried again under its number; deleting the newest brings
-the next one back; a version that is no longer wanted is unloaded once its successor is loaded and
-the requests that use it are done. Where the real server would unload the last version because its
-folder was emptied, this one keeps serving it.
+leaves the old ones serving; deleting the newest brings the next one back; a version that is no
+longer wanted is unloaded once its successor is loaded and the requests that use it are done.
+
+It differs twice. Where the real server would unload the last version because its folder was
+emptied, this one keeps serving it. And a version that does not load is given up at the second look,
+unless its files changed since: the real server tries it five times more, a minute apart, calls it
+LOADING meanwhile, and serves it if it was completed. `LoadRetries` makes this one do the same.
+Neither tries the number of a version that it has given up.
 """
 
 import contextlib
@@ -47,8 +51,25 @@ def find_versions(model_dir: Path) -> dict[int, Path]:
     }
 
 
-class _FailedAttempt(NamedTuple):
-    first_tried_s: float
+class LoadRetries(NamedTuple):
+    """How a version that does not load is tried again.
+
+    Attributes:
+      num: how often, whatever its files; 0 is once for each change of its files.
+      interval_s: seconds from one try to the next; for 0 a look at the folder.
+    """
+
+    num: int = 0
+    interval_s: float = 60.0
+
+
+NO_RETRIES = LoadRetries()
+
+
+class _FailedAttempts(NamedTuple):
+    num: int
+    first_s: float
+    last_s: float
     contents: frozenset[tuple[str, int, int]]
     error: ModelError
 
@@ -65,15 +86,22 @@ class ModelVersions:
     Args:
       config: of the model; may be replaced before a `refresh`.
       load: makes a served model of a version's folder, or raises `ModelError`.
+      retries: of a version that does not load.
     """
 
-    def __init__(self, config: ModelConfig, load: Callable[[Path, int], LoadedModel]) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        load: Callable[[Path, int], LoadedModel],
+        retries: LoadRetries = NO_RETRIES,
+    ) -> None:
         self.config = config
         self._load = load
+        self._retries = retries
         self._lock = Lock()
         self._served: dict[int, _Served] = {}
         self._statuses: dict[int, ModelVersionStatus] = {}
-        self._attempts: dict[int, _FailedAttempt] = {}
+        self._attempts: dict[int, _FailedAttempts] = {}
 
     @property
     def available_versions(self) -> list[int]:
@@ -82,8 +110,8 @@ class ModelVersions:
             return sorted(self._served)
 
     @property
-    def is_waiting_for_a_copy(self) -> bool:
-        """Whether a version failed to load but may still be in the making."""
+    def tries_again(self) -> bool:
+        """Whether a version failed to load and is not given up yet."""
         return bool(self._attempts)
 
     def refresh(self) -> None:
@@ -151,27 +179,25 @@ class ModelVersions:
         raise ModelError(grpc.StatusCode.NOT_FOUND, message)
 
     def _try_to_load(self, version: int, path: Path) -> bool:
-        """Loads and serves a version unless it failed before and has not changed since."""
+        """Loads and serves a version, if after what failed before it is time for a try."""
         contents = _list_contents(path)
-        attempt = self._attempts.get(version)
-        if attempt and (
-            attempt.contents == contents
-            or time.monotonic() - attempt.first_tried_s > COPY_TIME_LIMIT_S
-        ):
+        now_s = time.monotonic()
+        failed = self._attempts.get(version)
+        if failed and self._retries.num:
+            if now_s - failed.last_s < self._retries.interval_s:
+                return False
+        elif failed and (failed.contents == contents or now_s - failed.first_s > COPY_TIME_LIMIT_S):
             self._give_up(version)
             return False
         with self._lock:
             self._set_status(version, ModelVersionStatus.LOADING)
         try:
-            model = self._load(path, version)
-            # Newer versions alone: who goes back to an older one wants its signatures.
-            available = self.available_versions
-            if available and version > available[-1]:
-                with self.lease() as served:
-                    check_replaces(model.signature_defs, served.signature_defs)
+            model = self._load_replacement(version, path)
         except ModelError as error:
-            first_tried_s = attempt.first_tried_s if attempt else time.monotonic()
-            self._attempts[version] = _FailedAttempt(first_tried_s, contents, error)
+            num, first_s = (failed.num, failed.first_s) if failed else (0, now_s)
+            self._attempts[version] = _FailedAttempts(num + 1, first_s, now_s, contents, error)
+            if num and num == self._retries.num:
+                self._give_up(version)
             return False
         self._attempts.pop(version, None)
         with self._lock:
@@ -179,6 +205,15 @@ class ModelVersions:
             self._set_status(version, ModelVersionStatus.AVAILABLE)
         logger.info("Serving model=%s version=%d", self.config.name, version)
         return True
+
+    def _load_replacement(self, version: int, path: Path) -> LoadedModel:
+        model = self._load(path, version)
+        # Newer versions alone: who goes back to an older one wants its signatures.
+        available = self.available_versions
+        if available and version > available[-1]:
+            with self.lease() as served:
+                check_replaces(model.signature_defs, served.signature_defs)
+        return model
 
     def _give_up(self, version: int) -> None:
         error = self._attempts.pop(version).error

@@ -19,7 +19,7 @@ from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from serving.errors import ModelError, invalid_argument
 from serving.loaded_model import LoadedModel, load_model
 from serving.model_config import ModelConfig
-from serving.model_versions import ModelVersions
+from serving.model_versions import NO_RETRIES, LoadRetries, ModelVersions
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,18 @@ class ServedModels:
       poll_interval_s: seconds between two looks at a new model's folder while its first version
         may still be in the making.
       load: makes a served model of a version's folder, or raises `ModelError`.
+      retries: of a version that does not load.
     """
 
     def __init__(
-        self, poll_interval_s: float, load: Callable[[Path, int], LoadedModel] = load_model
+        self,
+        poll_interval_s: float,
+        load: Callable[[Path, int], LoadedModel] = load_model,
+        retries: LoadRetries = NO_RETRIES,
     ) -> None:
         self._poll_interval_s = poll_interval_s
         self._load = load
+        self._retries = retries
         # Replaced as a whole, never changed, so that reading needs no lock.
         self._models: Mapping[str, ModelVersions] = {}
         # Loading is for one thread at a time: the watcher's, or that of a request for a new list.
@@ -62,7 +67,9 @@ class ServedModels:
             missing folder; UNKNOWN, a model of which no version loads.
         """
         with self._loading:
-            models = {config.name: ModelVersions(config, self._load) for config in configs}
+            models = {
+                config.name: ModelVersions(config, self._load, self._retries) for config in configs
+            }
             for model in models.values():
                 self._load_first_version(model)
                 _check_labels(model.config, model.available_versions)
@@ -136,7 +143,7 @@ class ServedModels:
         old = self._models.get(config.name)
         if old and Path(old.config.base_path) == Path(config.base_path):
             return old
-        return ModelVersions(config, self._load)
+        return ModelVersions(config, self._load, self._retries)
 
     def _load_first_version(self, model: ModelVersions) -> None:
         """Loads what the policy wants; at least one version has to load."""
@@ -149,7 +156,7 @@ class ServedModels:
             )
         try:
             model.refresh()
-            while not model.available_versions and model.is_waiting_for_a_copy:
+            while not model.available_versions and model.tries_again:
                 time.sleep(self._poll_interval_s)
                 model.refresh()
         except OSError as error:

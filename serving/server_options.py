@@ -79,6 +79,10 @@ class ServerOptions(pydantic.BaseModel):
     """Port to listen on; 0 takes any free one."""
     poll_interval_s: PositiveFloat = 1.0
     """Seconds between two looks at the models' folders."""
+    load_retries: NonNegativeInt = 0
+    """Further tries of a version that does not load: TensorFlow Serving makes 5."""
+    load_retry_interval_s: PositiveFloat = 60.0
+    """Seconds between two tries of a version that does not load."""
     max_threads: PositiveInt = pydantic.Field(default_factory=lambda: 4 * (os.cpu_count() or 1))
     """Requests answered at once, by default as many as TensorFlow Serving; more of them wait."""
     max_concurrent_requests: PositiveInt = 1000

@@ -96,8 +96,9 @@ def test_a_version_that_does_not_answer_is_taken_back(
 
     monkeypatch.setattr(pusher, "ask_running_server", ask)
     pushed = push(tmp_path, content="second", server_address="there:8500", server_tls_ca="ca.pem")
-    bundle = str(tmp_path / "model of second" / "bundle")
-    assert asked == [(bundle, 2, RunningServer("there:8500", "student", "ca.pem"))]
+    # What the server reads, not what it was copied from.
+    pushed_bundle = str(serving / "2")
+    assert asked == [(pushed_bundle, 2, RunningServer("there:8500", "student", "ca.pem"))]
     assert pushed.get_int_custom_property("pushed") == 0
     reason = "Version 2 was taken back: Request 0 failed."
     assert pushed.get_string_custom_property("reasons") == reason

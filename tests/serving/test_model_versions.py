@@ -11,7 +11,7 @@ from serving import model_versions
 from serving.errors import ModelError
 from serving.loaded_model import LoadedModel
 from serving.model_config import ModelConfig
-from serving.model_versions import ModelVersions, check_replaces, find_versions
+from serving.model_versions import LoadRetries, ModelVersions, check_replaces, find_versions
 
 State = ModelVersionStatus
 
@@ -136,7 +136,7 @@ def test_a_copy_under_way_is_tried_again_until_it_is_complete(tmp_path, versions
     (path / "complete").touch()
     versions.refresh()
     assert versions.available_versions == [2]
-    assert not versions.is_waiting_for_a_copy
+    assert not versions.tries_again
 
 
 def test_a_copy_that_never_ends_is_given_up(tmp_path, versions, monkeypatch):
@@ -146,6 +146,53 @@ def test_a_copy_that_never_ends_is_given_up(tmp_path, versions, monkeypatch):
     (path / "half").touch()
     versions.refresh()
     assert states(versions) == {1: State.END}
+
+
+@pytest.fixture
+def stubborn(tmp_path, loader) -> ModelVersions:
+    """Tries again as TensorFlow Serving does, without a pause."""
+    config = ModelConfig(name="student", base_path=str(tmp_path))
+    return ModelVersions(config, loader, LoadRetries(5, interval_s=0.0))
+
+
+def test_with_retries_a_version_is_tried_as_often_as_the_stock_server_does(
+    tmp_path, stubborn, loader
+):
+    add(tmp_path, 1, "complete")
+    stubborn.refresh()
+    add(tmp_path, 2)
+    for _ in range(5):
+        stubborn.refresh()
+        assert states(stubborn) == {1: State.AVAILABLE, 2: State.LOADING}
+        assert stubborn.statuses(2)[0].status.error_code == 0
+    for _ in range(3):
+        stubborn.refresh()
+    assert loader.attempts == [1] + [2] * 6
+    [status] = stubborn.statuses(2)
+    assert (status.state, status.status.error_message) == (State.END, "incomplete")
+    assert stubborn.available_versions == [1]
+
+
+def test_with_retries_a_version_that_is_completed_late_is_served(tmp_path, stubborn):
+    path = add(tmp_path, 1)
+    stubborn.refresh()
+    stubborn.refresh()
+    assert stubborn.tries_again
+    (path / "complete").touch()
+    stubborn.refresh()
+    assert stubborn.available_versions == [1]
+    assert states(stubborn) == {1: State.AVAILABLE}
+
+
+def test_retries_wait_for_one_another(tmp_path, loader):
+    config = ModelConfig(name="student", base_path=str(tmp_path))
+    patient = ModelVersions(config, loader, LoadRetries(5, interval_s=3600.0))
+    path = add(tmp_path, 1)
+    patient.refresh()
+    (path / "half").touch()
+    patient.refresh()
+    assert loader.attempts == [1]
+    assert states(patient) == {1: State.LOADING}
 
 
 def test_a_copy_that_is_deleted_is_given_up(tmp_path, versions):

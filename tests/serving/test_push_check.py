@@ -1,10 +1,26 @@
+import contextlib
 import re
 import shutil
 import socket
+from concurrent import futures
 from pathlib import Path
 
+import grpc
 import pytest
+import tensorflow as tf
+from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse, ModelVersionStatus
+from tensorflow_serving.apis.model_service_pb2_grpc import (
+    ModelServiceServicer,
+    add_ModelServiceServicer_to_server,
+)
+from tensorflow_serving.apis.predict_pb2 import PredictResponse
+from tensorflow_serving.apis.prediction_service_pb2_grpc import (
+    PredictionServiceServicer,
+    add_PredictionServiceServicer_to_server,
+)
 
+from serving import push_check
+from serving.client import RecommendClient
 from serving.connection import read_credentials
 from serving.errors import ServingError
 from serving.local_server import serve
@@ -46,6 +62,88 @@ def test_a_version_that_does_not_load_fails_with_the_reason(server, push, tmp_pa
         check_push(server.address, "student", 3, bundle, LONG_S)
 
 
+def test_a_version_that_a_stock_server_tries_for_minutes_fails_with_the_reason(
+    push, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(push_check, "_LOADING_TIME_S", 0.0)
+    push(1)
+    options = {"load_retries": 5, "load_retry_interval_s": 3600.0}
+    with serve(tmp_path / "models", port=0, poll_interval_s=0.05, **options) as server:
+        broken = shutil.copytree(tmp_path / "models" / "1", tmp_path / "broken")
+        (broken / "saved_model.pb").write_bytes(b"\xff")
+        bundle = broken.rename(tmp_path / "models" / "2")
+        with pytest.raises(ServingError, match=r"loading version 2 without end, .* is damaged"):
+            check_push(server.address, "student", 2, bundle, LONG_S)
+        with RecommendClient(server.address) as client:
+            [newest, served] = client.model_status()
+    assert newest == (2, "LOADING", 0, "")
+    assert (served.version, served.state) == (1, "AVAILABLE")
+
+
+class ScriptedServer(PredictionServiceServicer, ModelServiceServicer):
+    """Calls version 1 what it is told, and answers, or fails with a code."""
+
+    def __init__(self, state: str, code: str = "") -> None:
+        self.state, self.code, self.num_asked = state, code, 0
+
+    def GetModelStatus(self, request, context):  # noqa: N802
+        state = ModelVersionStatus.State.Value(self.state)
+        status = ModelVersionStatus(version=1, state=state)
+        return GetModelStatusResponse(model_version_status=[status])
+
+    def Predict(self, request, context):  # noqa: N802
+        self.num_asked += 1
+        if self.code:
+            context.abort(grpc.StatusCode[self.code], "a variable is not found")
+        return PredictResponse(
+            model_spec=request.model_spec, outputs={"x": tf.make_tensor_proto(1)}
+        )
+
+
+@contextlib.contextmanager
+def running(script: ScriptedServer):
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    add_PredictionServiceServicer_to_server(script, server)
+    add_ModelServiceServicer_to_server(script, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("NOT_FOUND", r"Request 0 failed: a variable is not found \(NOT_FOUND\)"),
+        ("FAILED_PRECONDITION", r"Request 0 failed: a variable is not found \(FAILED_PREC"),
+    ],
+)
+def test_that_a_version_is_called_available_proves_nothing(push, code, reason):
+    script = ScriptedServer("AVAILABLE", code)
+    with running(script) as address, pytest.raises(ServingError, match=reason):
+        check_push(address, "student", 1, push(1), LONG_S)
+    assert script.num_asked == 1
+
+
+def test_an_answer_decides_whatever_the_version_is_called(push):
+    script = ScriptedServer("LOADING")
+    with running(script) as address:
+        assert check_push(address, "student", 1, push(1), LONG_S) == 2
+
+
+def test_a_version_that_loads_here_alone_is_waited_for_and_the_log_named(push, monkeypatch):
+    monkeypatch.setattr(push_check, "_LOADING_TIME_S", 0.0)
+    script = ScriptedServer("LOADING", "NOT_FOUND")
+    with (
+        running(script) as address,
+        pytest.raises(ServingError, match=r"state is LOADING\. The bundle loads here: .* log says"),
+    ):
+        check_push(address, "student", 1, push(1), 1.0)
+    assert script.num_asked > 1
+
+
 def test_a_version_that_fails_a_request_fails(
     server, tmp_path, push, write_warm_up, predict_request
 ):
@@ -68,7 +166,7 @@ def test_a_server_that_is_not_there_fails(tmp_path, push):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    with pytest.raises(ServingError, match=r"no server answers there \(.*connect"):
+    with pytest.raises(ServingError, match=r"No model server answers at .* \(.*connect"):
         check_push(address, "student", 1, push(1), 0.5)
 
 
@@ -84,7 +182,8 @@ def test_a_server_with_tls_is_asked_with_its_ca_and_a_certificate(
         assert main([*arguments, "--time-limit-s", "0.2", "--tls-ca", cert]) == 1
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 2
-    assert all("no server answers there (" in line for line in errors), errors
+    assert "speaks TLS, and this client plain text" in errors[0]
+    assert "No model server answers with TLS" in errors[1]
 
 
 @pytest.mark.parametrize("is_key_first", [False, True])
@@ -99,7 +198,7 @@ def test_a_certificate_and_its_key_may_be_in_one_file(push, tmp_path, certificat
     ) as server:
         credentials = read_credentials(cert, file, file)
         assert check_push(server.address, "student", 1, bundle, LONG_S, credentials) == 2
-        with pytest.raises(ServingError, match="no server answers there"):
+        with pytest.raises(ServingError, match="No model server answers with TLS"):
             check_push(server.address, "student", 1, bundle, 0.2, read_credentials(cert))
 
 
