@@ -2,9 +2,11 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +68,22 @@ def wait_for_line(process: subprocess.Popen[str], text: str) -> str:
             return line
     assert process.stderr is not None
     raise AssertionError(f"{text!r} was not among {lines}; errors: {process.stderr.read()}")
+
+
+def trained_epochs(workdir: Path) -> list[list[tuple[str, int]]]:
+    """The epochs that each run trained, as its log has them, oldest run first."""
+    return [
+        [(stage, int(epoch)) for stage, epoch in re.findall(r" stage=(\w+) epoch=(\d+) ", text)]
+        for text in (log.read_text("utf-8") for log in sorted((workdir / "logs").glob("*.log")))
+    ]
+
+
+def wait_for_epoch(process: subprocess.Popen[str], workdir: Path, stage: str, epoch: int) -> None:
+    """Returns when the newest run has trained an epoch of a stage."""
+    while not any((stage, epoch) in found for found in trained_epochs(workdir)[-1:]):
+        if process.poll() is not None:
+            raise AssertionError(f"ended before epoch {epoch} of {stage}: {process.communicate()}")
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="session")
