@@ -40,6 +40,7 @@ class Accuracy(NamedTuple):
       rows: model to `hit_rate@k/full`, `ndcg@k/full` and `mrr@k/full` at all cut-offs, and to
         `catalog_coverage@k/full` and `mean_recommended_popularity@k/full` at one.
       slices: model to kind of slice (`history_length`, `target_popularity`) to slice to figures.
+      slice_intervals: as `slices`, the 95% interval of `ndcg@k/full` of each slice that has users.
       intervals: model to metric to its 95% interval over users.
       student_against_teacher: metric to the paired test of the student minus the teacher; empty
         without the two.
@@ -47,6 +48,7 @@ class Accuracy(NamedTuple):
 
     rows: dict[str, dict[str, float]]
     slices: dict[str, dict[str, dict[str, SliceRow]]]
+    slice_intervals: dict[str, dict[str, dict[str, Interval]]]
     intervals: dict[str, dict[str, Interval]]
     student_against_teacher: dict[str, PairedTest]
 
@@ -74,6 +76,13 @@ class Accuracy(NamedTuple):
         """All but the rows, as plain JSON types."""
         return {
             "slices": self.slices,
+            "slice_intervals": {
+                model: {
+                    kind: {name: interval._asdict() for name, interval in of_kind.items()}
+                    for kind, of_kind in kinds.items()
+                }
+                for model, kinds in self.slice_intervals.items()
+            },
             "intervals": {
                 model: {name: interval._asdict() for name, interval in intervals.items()}
                 for model, intervals in self.intervals.items()
@@ -183,6 +192,17 @@ def measure_accuracy(
         name: {kind: slice_metrics(ranks, of_kind, cutoffs=(k,)) for kind, of_kind in kinds.items()}
         for name, (ranks, _) in measured.items()
     }
+    slice_intervals = {
+        name: {
+            kind: {
+                of_slice: bootstrap_interval(of_model[f"ndcg@{k}/full"][is_in], seed=seed)
+                for of_slice, is_in in of_kind.items()
+                if is_in.any()
+            }
+            for kind, of_kind in kinds.items()
+        }
+        for name, of_model in gains.items()
+    }
     intervals = {
         name: {metric: bootstrap_interval(users, seed=seed) for metric, users in of_model.items()}
         for name, of_model in gains.items()
@@ -192,7 +212,7 @@ def measure_accuracy(
         for metric, users in gains.get("student", {}).items()
         if "teacher" in gains
     }
-    return Accuracy(rows, slices, intervals, tests)
+    return Accuracy(rows, slices, slice_intervals, intervals, tests)
 
 
 def _scorer(model: Ranked, train: Histories, num_items: int) -> ScoreBatch:

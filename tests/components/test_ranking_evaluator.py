@@ -29,7 +29,8 @@ def test_metrics_hold_all_figures_of_all_models(
         code_fingerprint="code",
     )
     metrics = json.loads(Path(evaluation.uri, "metrics.json").read_text())
-    assert list(metrics) == ["models", "slices", "intervals", "student_against_teacher"]
+    names = ["models", "slices", "slice_intervals", "intervals", "student_against_teacher"]
+    assert list(metrics) == names
     models = metrics["models"]
     assert list(models) == ["popularity", "markov", "item_knn", "teacher", "student"]
     # Every user walks on to the next item, which is all a Markov chain has to know.
@@ -37,6 +38,10 @@ def test_metrics_hold_all_figures_of_all_models(
     assert models["item_knn"]["parameters"] is None
     assert metrics["slices"]["student"]["history_length"]["5-9"]["users"] == NUM_USERS
     assert metrics["slices"]["student"]["history_length"]["1-4"]["ndcg@10/full"] is None
+    # All users are in one slice of this kind, and none in the others.
+    assert metrics["slice_intervals"]["student"]["history_length"] == {
+        "5-9": metrics["intervals"]["student"]["ndcg@10/full"]
+    }
     assert metrics["intervals"]["student"] == metrics["intervals"]["teacher"]
     assert metrics["student_against_teacher"]["ndcg@10/full"] == {
         "difference": 0.0,

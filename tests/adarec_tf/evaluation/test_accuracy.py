@@ -83,6 +83,11 @@ def test_every_figure_is_that_of_its_model(
         assert slices["history_length"]["10-19"] == pytest.approx(expected)
         assert slices["history_length"]["50+"]["ndcg@3/full"] is None
         assert list(slices["target_popularity"]) == ["head", "middle", "tail", "unseen"]
+        of_long = user_gains(of_model, cutoffs=(3,), protocol="full")["ndcg@3/full"]
+        intervals = accuracy.slice_intervals[name]["history_length"]
+        expected_interval = bootstrap_interval(of_long[TEST.lengths >= 10], seed=0)
+        assert intervals["10-19"] == expected_interval
+        assert "50+" not in intervals
         for of_kind in slices.values():
             assert sum(figures["users"] for figures in of_kind.values()) == NUM_USERS
 
