@@ -120,6 +120,9 @@ _scene_option = click.option(
     type=float,
     help="Most bytes of the student's bundle, as a share of the teacher's.  [default: 0.2]",
 )
+@click.option(
+    "--item-titles", help="For the report: a CSV or TSV file with a row an item, its id and title."
+)
 @click.option("--workdir", type=_PATH, help="[default: runs/<scene>]")
 @click.option("--seed", type=int, help="Of everything random.")
 @click.option(
@@ -148,6 +151,7 @@ def run(
     max_latency_ms: float | None,
     max_bytes: int | None,
     max_teacher_share: float | None,
+    item_titles: str | None,
     beam_args: str,
     warm_start: str | None,
     search_again: bool,
@@ -170,6 +174,7 @@ def run(
     options = {
         "seed": seed,
         "effort": effort,
+        "item_titles": item_titles,
         "search.latency_budget_ms": max_latency_ms,
         "evaluation.max_latency_ms": max_latency_ms,
         "evaluation.max_bundle_bytes": max_bytes,
@@ -249,6 +254,33 @@ def _split_arguments(text: str) -> list[str]:
         raise ValueError(
             f"`--beam-args` should be arguments as in a shell. Received: {text!r} ({error})."
         ) from error
+
+
+@main.command()
+@click.option("--workdir", type=_PATH, required=True, help="The folder of a finished run.")
+@click.option("--against", type=_PATH, help="The folder of another: the page compares the two.")
+@click.option(
+    "--item-titles", type=_PATH, help="A CSV or TSV file with a row an item, its id and title."
+)
+def report(workdir: Path, against: Path | None, item_titles: Path | None) -> None:
+    """Write the page of a run anew, with titles of its items, or beside another run.
+
+    Two runs may be of one log, or two days of a recurring run. Nothing is measured again.
+    """
+    from adarec_tf.report.page import comparison_page, read_facts, run_page
+    from adarec_tf.report.titles import read_titles
+    from pipeline.workdir import Workdir
+
+    folder = Workdir(workdir)
+    facts = read_facts(folder.report_facts)
+    if against is None:
+        page, path = run_page(facts, read_titles(item_titles) if item_titles else {}), folder.report
+    else:
+        other = Workdir(against)
+        runs = {str(workdir): facts, str(against): read_facts(other.report_facts)}
+        page, path = comparison_page(runs), folder.root / f"against_{other.root.name}.html"
+    path.write_text(page, "utf-8")
+    click.echo(path)
 
 
 @main.command()

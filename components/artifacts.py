@@ -10,19 +10,17 @@ from tfx.types import artifact
 VOCABULARY_FILE = "vocabulary.txt"
 RECIPE_FILE = "recipe.json"
 GENOTYPE_FILE = "genotype.json"
-GENOTYPE_PICTURE_FILE = "genotype.png"
 SEARCH_TRACE_FILE = "search_trace.jsonl"
-SEARCH_PICTURE_FILE = "search.png"
 FRONT_FILE = "front.json"
-FRONT_PICTURE_FILE = "front.png"
 METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
+REPORT_FACTS_FILE = "report.json"
 # A model artifact holds the served bundle and, beside it, the Keras model for applications.
 BUNDLE_DIR = "bundle"
 KERAS_MODEL_FILE = "model.keras"
 # The teachers of an ensemble after the first, numbered from 2.
 MEMBER_MODEL_FILE = "member_{number}.keras"
 TRAINING_HISTORY_FILE = "history.json"
-TRANSPORT_PICTURE_FILE = "transport.png"
 
 
 class Sequences(artifact.Artifact):
@@ -47,10 +45,19 @@ class Recipe(artifact.Artifact):
 
 
 class Genotype(artifact.Artifact):
-    """`genotype.json`, `genotype.png`: the architecture; `search_trace.jsonl`, `search.png`: how.
+    """`genotype.json`: the architecture; `search_trace.jsonl`: how it was found.
 
-    `front.json`, `front.png`: students of several budgets, if asked for. A genotype that was given
-    has the first two files alone.
+    `front.json`: students of several budgets, if asked for. A genotype that was given has the first
+    file alone.
     """
 
     TYPE_NAME = "components.Genotype"
+
+
+class Report(artifact.Artifact):
+    """`report.html`: the page of a run; `report.json`: what it says.
+
+    Where it could not be made there is no file, and the custom property `problem` says why.
+    """
+
+    TYPE_NAME = "components.Report"

@@ -12,7 +12,6 @@ from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.distillation.distiller import train_student
 from adarec_tf.models.students import student_config_of
 from adarec_tf.models.students.genotype import read_genotype
-from adarec_tf.report.transport_picture import draw_transport
 from components import artifacts
 from components.checkpoints import resumable
 from components.model_artifact import (
@@ -108,6 +107,3 @@ def StudentDistiller(  # noqa: N802 (a component is named as a class)
             manifest={"role": "student", "student_config": config.to_json(), "seed": seed},
             genotype_json=architecture.to_json(),
         )
-        if distillation.hidden_weight > 0:
-            picture = os.path.join(model.uri, artifacts.TRANSPORT_PICTURE_FILE)
-            draw_transport(training_history, picture)

@@ -13,9 +13,6 @@ from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.models.students.genotype import Genotype
-from adarec_tf.report.front_picture import draw_front
-from adarec_tf.report.genotype_picture import draw_genotype
-from adarec_tf.report.search_picture import draw_search
 from adarec_tf.search.searcher import SearchResult
 from adarec_tf.training.devices import choose_strategy, is_chief
 from adarec_tf.tuning.student import find_genotype
@@ -107,13 +104,10 @@ def _write(architecture: Genotype, result: SearchResult | None, directory: str) 
     """Writes a genotype and, where it was searched, how it was found."""
     with fileio.open(os.path.join(directory, artifacts.GENOTYPE_FILE), "w") as file:
         file.write(architecture.to_json() + "\n")
-    draw_genotype(architecture, os.path.join(directory, artifacts.GENOTYPE_PICTURE_FILE))
     if result is None:
         return
     with fileio.open(os.path.join(directory, artifacts.SEARCH_TRACE_FILE), "w") as file:
         file.write("".join(json.dumps(record) + "\n" for record in result.trace))
-    draw_search(result.trace, os.path.join(directory, artifacts.SEARCH_PICTURE_FILE))
     if result.front is not None:
         with fileio.open(os.path.join(directory, artifacts.FRONT_FILE), "w") as file:
             file.write(result.front.to_json())
-        draw_front(result.front, os.path.join(directory, artifacts.FRONT_PICTURE_FILE))

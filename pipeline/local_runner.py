@@ -4,7 +4,9 @@ import contextlib
 import copy
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -75,7 +77,19 @@ def run_stages(
         recipe = recipe_of(config, folder.metadata)
         if recipe is not None:
             folder.recipe.write_text(json.dumps(recipe, indent=2) + "\n", "utf-8")
-    return collect_result(config, folder.metadata, start._asdict() if start else None)
+    result = collect_result(config, folder.metadata, start._asdict() if start else None)
+    _place_report(result["paths"], folder)
+    return result
+
+
+def _place_report(paths: dict[str, str | None], folder: Workdir) -> None:
+    """Copies the report from its artifact to the run's folder; one of an earlier run goes."""
+    made = paths["report"]
+    for place in (folder.report, folder.report_facts):
+        place.unlink(missing_ok=True)
+        if made:
+            shutil.copyfile(Path(made).with_name(place.name), place)
+    paths["report"] = str(folder.report) if made else None
 
 
 def continue_run(

@@ -14,6 +14,7 @@ from components.checkpoints import file_fingerprint
 from components.interactions_gen import SPLIT, InteractionsGen, interactions_gen
 from components.interactions_validator import InteractionsValidator
 from components.ranking_evaluator import RankingEvaluator
+from components.report_writer import ReportWriter
 from components.sequence_preprocessor import SequencePreprocessor
 from components.server_validator import ServerValidator
 from components.student_distiller import StudentDistiller
@@ -180,6 +181,25 @@ def create_pipeline(
         code_fingerprint=source_fingerprint("components.version_pusher", "serving.push_check"),
     )
 
+    # Writes a page of all that. Where it cannot, the run has succeeded all the same.
+    reporter = ReportWriter(
+        statistics=statistics.outputs["statistics"],
+        sequences=sequences,
+        vocabulary=vocabulary,
+        recipe=recipe,
+        teacher=teacher.outputs["model"],
+        genotype=searcher.outputs["genotype"],
+        student=distiller.outputs["model"],
+        evaluation=evaluator.outputs["evaluation"],
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=server_validator.outputs["blessing"],
+        pushed_model=pusher.outputs["pushed_model"],
+        run_config=config.to_json(),
+        data_path=data_path,
+        continued_from=start.run if start else "",
+        code_fingerprint=source_fingerprint("components.report_writer"),
+    )
+
     connection = None
     if metadata_path is not None:
         connection = metadata.sqlite_metadata_connection_config(metadata_path)
@@ -199,6 +219,7 @@ def create_pipeline(
             evaluator,
             server_validator,
             pusher,
+            reporter,
         ],
         enable_cache=True,
         metadata_connection_config=connection,

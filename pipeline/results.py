@@ -19,13 +19,10 @@ from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from components.artifacts import (
     BUNDLE_DIR,
     FRONT_FILE,
-    FRONT_PICTURE_FILE,
     GENOTYPE_FILE,
-    GENOTYPE_PICTURE_FILE,
     KERAS_MODEL_FILE,
     METRICS_FILE,
-    SEARCH_PICTURE_FILE,
-    TRANSPORT_PICTURE_FILE,
+    REPORT_FILE,
 )
 from components.blessings import read_blessing
 from components.model_artifact import read_vocabulary
@@ -211,11 +208,8 @@ def _paths(outputs: dict[str, dict[str, Artifact]]) -> dict[str, str | None]:
         "bundle": pushed.get_string_custom_property("pushed_destination")
         or os.path.join(student_dir, BUNDLE_DIR),
         "keras_model": os.path.join(student_dir, KERAS_MODEL_FILE),
-        "genotype_picture": os.path.join(genotype_dir, GENOTYPE_PICTURE_FILE),
-        "search_picture": _path_if_made(genotype_dir, SEARCH_PICTURE_FILE),
         "front": _path_if_made(genotype_dir, FRONT_FILE),
-        "front_picture": _path_if_made(genotype_dir, FRONT_PICTURE_FILE),
-        "transport_picture": _path_if_made(student_dir, TRANSPORT_PICTURE_FILE),
+        "report": _path_if_made(outputs["ReportWriter"]["report"].uri, REPORT_FILE),
     }
 
 

@@ -85,6 +85,10 @@ def run_pipeline(
         find_cost_table(config.search.cost_table)
     if config.search.genotype:
         find_genotype(config.search.genotype)
+    if config.item_titles:
+        from adarec_tf.report.titles import read_titles
+
+        read_titles(config.item_titles)
     spans = check_log(config, data_path)
     if search_again and not warm_start:
         raise ValueError(

@@ -34,6 +34,7 @@ STAGES: dict[str, str] = {
     "RankingEvaluator": "Evaluate all models",
     "ServerValidator": "Try the student in a server",
     "VersionPusher": "Push the student",
+    "ReportWriter": "Write the report",
 }
 
 # The lines by which LocalDagRunner and its launcher tell where they are.

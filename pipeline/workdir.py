@@ -12,6 +12,7 @@ Paths are relative to the folder:
 - `config.json`: settings, seed, path of the raw log and package versions of the last run
 - `recipe.json`: what was decided for the scene, and why; `--recipe` takes it
 - `result.json`: figures of the last finished run
+- `report.html`: the same for people, with pictures; `report.json`: what it says
 """
 
 import contextlib
@@ -59,6 +60,8 @@ class Workdir:
         self.logs = self.root / "logs"
         self.recipe = self.root / "recipe.json"
         self.result = self.root / "result.json"
+        self.report = self.root / "report.html"
+        self.report_facts = self.root / "report.json"
         self.config = self.root / "config.json"
 
     def serving(self, model_name: str) -> Path:

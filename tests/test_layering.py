@@ -43,6 +43,7 @@ THIRD_PARTY = {
     "tensorflow_metadata": ("components/",),
     "apache_beam": ("components/",),
     "ot": ("adarec_tf/distillation/emd.py",),
+    "jinja2": ("adarec_tf/report/",),
     "matplotlib": ("adarec_tf/report/",),
     "keras_tuner": ("adarec_tf/tuning/",),
     "kfp": ("pipeline/kubeflow/runner.py",),

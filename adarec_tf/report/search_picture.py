@@ -1,7 +1,6 @@
 """A picture of a search: how sure it became, how good its student was, and what it preferred."""
 
 import itertools
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,18 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from adarec_tf.models.students.primitives import PRIMITIVES
-from adarec_tf.report.picture_file import check_records, write_picture
+from adarec_tf.report.picture import BLUE, PALE, SHADE, SIZE, Picture, check_records
 from adarec_tf.training.fit import SELECTION_METRIC
 
-_SIZE = (10.0, 7.0)  # inches
+_TALL = (SIZE[0], 4.2)  # inches: the names of all operations are below
 _ENTROPY = "entropy"
 _ALPHAS = "alphas"
 _DEPTHS = "depths"
 _WIDTH = "hidden_dim"
 _MOVED = "alphas_moved"
-_WARMUP_COLOR = "#eeeeee"
-_LINE_COLOR = "#0072b2"
-_OTHER_COLOR = "#b8b8b8"
 _BAR_EDGES: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.5}
 # The deepest is the darkest.
 _SHALLOW_COLOR, _DEEP_COLOR = (0.80, 0.88, 0.94), (0.0, 0.28, 0.45)
@@ -43,8 +39,8 @@ _OPERATION_COLORS = (
 )
 
 
-def draw_search(trace: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
-    """Draws the search epoch by epoch.
+def search_pictures(trace: Sequence[Mapping[str, Any]]) -> list[Picture]:
+    """Draws the search epoch by epoch: entropy, validation, depths, operations.
 
     Args:
       trace: the records of `search_trace.jsonl`, one an epoch: `entropy` as a share of the uniform
@@ -53,41 +49,76 @@ def draw_search(trace: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]
         where it is there. Where records have a `hidden_dim`, those of each width follow one another
         and the width that was chosen comes last: the others' lines are grey, and have no bars. What
         else they hold is ignored.
-      path: of the PNG, which appears when it is complete; its folder is created.
 
     Raises:
       ValueError: there is no record, or one lacks what is drawn.
     """
     check_records(trace, (_ENTROPY, SELECTION_METRIC, _ALPHAS, _MOVED))
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1.0, 1.25])
     groups = itertools.groupby(trace, key=lambda record: record.get(_WIDTH))
-    *others, chosen = widths = [list(records) for _, records in groups]
-    entropy_axes, metric_axes, *depth_axes = top.subplots(1, 3 if _DEPTHS in chosen[0] else 2)
-    share_axes = bottom.subplots()
+    widths = [list(records) for _, records in groups]
+    chosen = widths[-1]
+    pictures = [
+        _lines(
+            widths, _ENTROPY, "How sure the search was", "Entropy of the choices: 1 is undecided."
+        ),
+        _lines(
+            widths,
+            SELECTION_METRIC,
+            "How good its student was",
+            "NDCG@10 of the likeliest student on validation, with the supernet's weights.",
+        ),
+    ]
+    if _DEPTHS in chosen[0]:
+        pictures.append(_depth_bars(chosen))
+    return [*pictures, _operation_bars(chosen)]
+
+
+def _lines(widths: Sequence[list], name: str, title: str, caption: str) -> Picture:
+    """A quantity by epoch, of each width that was searched."""
+    figure = Figure(figsize=SIZE)
+    axes = figure.subplots()
     for records in widths:
+        values = [record[name] for record in records]
+        color, label = (BLUE if records is widths[-1] else PALE), f"width {records[0].get(_WIDTH)}"
         epochs = range(1, len(records) + 1)
-        color = _LINE_COLOR if records is chosen else _OTHER_COLOR
-        label = f"width {records[0].get(_WIDTH)}"
-        for axes, name in ((entropy_axes, _ENTROPY), (metric_axes, SELECTION_METRIC)):
-            values = [record[name] for record in records]
-            axes.plot(epochs, values, color=color, marker="o", markersize=4, label=label)
-    entropy_axes.set_title("Entropy of the choices, 1 is undecided", fontsize="medium")
-    entropy_axes.set_ylim(0.0, 1.05)
-    metric_axes.set_title("Likeliest student, validation NDCG@10", fontsize="medium")
-    if others:
-        metric_axes.legend(fontsize="small")
-    for axes in depth_axes:
-        axes.set_title("Probability of each depth", fontsize="medium")
-        depths = [f"{cells} cells" if cells != "1" else "1 cell" for cells in chosen[0][_DEPTHS]]
-        colors = np.linspace(_SHALLOW_COLOR, _DEEP_COLOR, len(depths))
-        _draw_bars(axes, [[*record[_DEPTHS].values()] for record in chosen], depths, colors)
-    share_axes.set_title("Share of each operation, mean over edges", fontsize="medium")
+        axes.plot(epochs, values, color=color, marker="o", markersize=4, label=label)
+    if name == _ENTROPY:
+        axes.set_ylim(0.0, 1.05)
+    if len(widths) > 1:
+        axes.legend()
+    _draw_epochs(axes, max(widths, key=len))
+    alt = f"A line over {len(values)} epochs, from {values[0]:.4f} to {values[-1]:.4f}. {caption}"
+    return Picture(figure, title, alt, caption)
+
+
+def _depth_bars(chosen: Sequence[Mapping[str, Any]]) -> Picture:
+    figure = Figure(figsize=SIZE)
+    axes = figure.subplots()
+    last = chosen[-1][_DEPTHS]
+    depths = [f"{cells} cells" if cells != "1" else "1 cell" for cells in last]
+    colors = np.linspace(_SHALLOW_COLOR, _DEEP_COLOR, len(depths))
+    _draw_bars(axes, [[*record[_DEPTHS].values()] for record in chosen], depths, colors)
+    _draw_epochs(axes, chosen)
+    alt = ", ".join(
+        f"{name} {share:.0%}" for name, share in zip(depths, last.values(), strict=True)
+    )
+    return Picture(figure, "Probability of each depth", f"In the last epoch: {alt}.")
+
+
+def _operation_bars(chosen: Sequence[Mapping[str, Any]]) -> Picture:
+    figure = Figure(figsize=_TALL)
+    axes = figure.subplots()
     shares = [_shares(record[_ALPHAS]) for record in chosen]
-    _draw_bars(share_axes, shares, [*PRIMITIVES], itertools.cycle(_OPERATION_COLORS))
-    for axes in (entropy_axes, metric_axes, *depth_axes, share_axes):
-        _draw_epochs(axes, max(widths, key=len))
-    write_picture(figure, path)
+    _draw_bars(axes, shares, [*PRIMITIVES], itertools.cycle(_OPERATION_COLORS))
+    _draw_epochs(axes, chosen)
+    likeliest = sorted(zip(shares[-1], PRIMITIVES, strict=True), reverse=True)[:3]
+    alt = ", ".join(f"{name} {share:.0%}" for share, name in likeliest)
+    return Picture(
+        figure,
+        "Share of each operation",
+        f"In the last epoch: {alt}, and others.",
+        "The mean over all edges.",
+    )
 
 
 def _shares(alphas: Sequence[Any]) -> np.ndarray:
@@ -107,15 +138,14 @@ def _draw_bars(
         axes.bar(epochs, height, bottom=floor, label=name, color=color, **_BAR_EDGES)
     axes.set_ylim(0.0, 1.0)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    # The last drawn is on top.
-    axes.legend(reverse=True, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
+    axes.figure.legend(loc="outside lower center", ncols=min(len(names), 3))
 
 
 def _draw_epochs(axes: Axes, trace: Sequence[Mapping[str, Any]]) -> None:
     """The axis of epochs, those before the alphas move on grey."""
     num_warmup = sum(not record[_MOVED] for record in trace)
     if num_warmup > 0:
-        axes.axvspan(0.5, num_warmup + 0.5, color=_WARMUP_COLOR, zorder=0)
+        axes.axvspan(0.5, num_warmup + 0.5, color=SHADE, zorder=0)
     axes.set_xlim(0.5, len(trace) + 0.5)
     axes.set_xlabel("epoch (grey: weights only)" if num_warmup > 0 else "epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

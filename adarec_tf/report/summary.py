@@ -31,12 +31,6 @@ _SPLITS = {
     "global-time": "global time split, first items after the cut",
 }
 _SEEN = {"exclude": "are no candidates", "keep": "stay candidates"}
-_PICTURES = {
-    "genotype_picture": "the student found",
-    "search_picture": "how it was found",
-    "front_picture": "what other budgets buy",
-    "transport_picture": "which teacher layers taught which",
-}
 
 
 def print_summary(
@@ -48,7 +42,7 @@ def print_summary(
     command: str,
     console: Console | None = None,
 ) -> None:
-    """Prints a finished run for people; the last line is the path of `result.json`.
+    """Prints a finished run for people; the last line is the path of the report, if there is one.
 
     Args:
       result: the content of `result.json`.
@@ -74,6 +68,7 @@ def print_summary(
         "",
         *_next_lines(result, workdir, command),
         str(result_path),
+        *_report_lines(result["paths"]["report"], log_path),
         sep="\n",
     )
 
@@ -139,12 +134,10 @@ def _release_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def _place_lines(paths: Mapping[str, str | None], workdir: Path, log_path: Path) -> list[str]:
-    pictures = [f"picture      {paths[n]} ({of})" for n, of in _PICTURES.items() if paths[n]]
     return [
         f"workdir      {workdir}",
         f"bundle       {paths['bundle']}",
         f"Keras model  {paths['keras_model']}",
-        *pictures,
         f"log          {log_path}",
     ]
 
@@ -160,3 +153,7 @@ def _next_lines(result: Mapping[str, Any], workdir: Path, command: str) -> list[
         f"  {command} recommend --history {shlex.quote(history.getvalue())} --k 10",
         "",
     ]
+
+
+def _report_lines(report: str | None, log_path: Path) -> list[str]:
+    return [report or f"The report could not be made; why is in {log_path}."]

@@ -1,7 +1,6 @@
 """A picture of a distillation: which student layer learned from which teacher layer, and when."""
 
 import itertools
-import os
 import re
 from collections.abc import Mapping, Sequence
 
@@ -12,28 +11,27 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from adarec_tf.report.picture_file import check_records, write_picture
+from adarec_tf.report.picture import SIZE, Picture, check_records
 
 _MAX_HEATMAPS = 4
-_MAX_HEATMAPS_WIDTH = 15.0  # inches; what does not fit beside goes below
+_MAX_HEATMAPS_WIDTH = 8.0  # inches; what does not fit beside goes below
 _CELL = 0.42  # inches a side: room for a number
 _FRAME = 1.0  # inches around a heatmap, for title and labels
-_CHARTS_HEIGHT = 3.4  # inches
-_MIN_WIDTH = 9.0  # inches, of two charts side by side
-# Told apart by the color-blind, and in grey; its pale end is left out for lines on white.
+# Told apart by the color-blind, and in grey; its ends are left out for lines on white and on black.
 _COLORS = colormaps["viridis"]
-_LAST_LINE_COLOR = 0.85
+_FIRST_LINE_COLOR, _LAST_LINE_COLOR = 0.25, 0.8
+# Of numbers on the colors: no colors of the page, which change in the dark.
+_DARK_INK, _LIGHT_INK = "#010101", "#fefefe"
 _LINE_STYLES = ("-", "--", "-.", ":")
 
 
-def draw_transport(history: Sequence[Mapping[str, float]], path: str | os.PathLike[str]) -> None:
+def transport_pictures(history: Sequence[Mapping[str, float]]) -> list[Picture]:
     """Draws transport plans at a few epochs, and the layers' masses over all of them.
 
     Args:
       history: one record an epoch with `plan[s,t]` (mean of the epoch), `student_mass[s]` and
         `teacher_mass[t]` for every student layer s and teacher layer t, counted from 1, all shares
         of 1. What else it holds is ignored.
-      path: of the PNG, which appears when it is complete; its folder is created.
 
     Raises:
       ValueError: there is no record, or one lacks a plan or a mass.
@@ -49,27 +47,36 @@ def draw_transport(history: Sequence[Mapping[str, float]], path: str | os.PathLi
         max(int(plan[side]) for plan in plans if plan) for side in (1, 2)
     )
     student, teacher = range(1, num_student_layers + 1), range(1, num_teacher_layers + 1)
+    names = [[f"plan[{s},{t}]" for t in teacher] for s in student]
+    sides = zip(("student", "teacher"), (student, teacher), strict=True)
+    masses = [(side, [f"{side}_mass[{n}]" for n in layers]) for side, layers in sides]
+    return [
+        _plans_picture(_percent(history, names)),
+        *(_masses_picture(_percent(history, columns), side) for side, columns in masses),
+    ]
+
+
+def _plans_picture(plans: np.ndarray) -> Picture:
+    """Heatmaps of a few epochs: plans [epochs, student layers, teacher layers]."""
+    num_epochs, num_student_layers, num_teacher_layers = plans.shape
     width, height = num_teacher_layers * _CELL + _FRAME, num_student_layers * _CELL + _FRAME
     # First, last, and some between.
-    shown = np.unique(np.linspace(0, len(history) - 1, _MAX_HEATMAPS).round().astype(int))
+    shown = np.unique(np.linspace(0, num_epochs - 1, _MAX_HEATMAPS).round().astype(int))
     num_rows, num_columns = _grid(len(shown), width)
-    heights = [num_rows * height + 0.3, _CHARTS_HEIGHT]
-    width = max(_MIN_WIDTH, num_columns * width + 0.8)
-    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
-    image = _draw_plans(
-        top.subplots(num_rows, num_columns, squeeze=False),
-        _percent(history, [[f"plan[{s},{t}]" for t in teacher] for s in student]),
-        shown,
+    figure = Figure(figsize=(num_columns * width + 0.8, num_rows * height + 0.2))
+    grid = figure.subplots(num_rows, num_columns, squeeze=False)
+    image = _draw_plans(grid, plans, shown)
+    # The bar leaves the heatmaps in the middle of their places.
+    figure.colorbar(image, ax=grid, label="% of mass", panchor=False)
+    s, t = np.unravel_index(plans[-1].argmax(), plans[-1].shape)
+    return Picture(
+        figure,
+        "Transport plan",
+        f"In epoch {num_epochs} most mass, {plans[-1].max():.0f}%, moves from student layer "
+        f"{s + 1} to teacher layer {t + 1}.",
+        "Mass moved between layers, mean of an epoch: where it is much, this teacher layer taught "
+        "this student layer.",
     )
-    top.suptitle("Mass moved between layers, mean of the epoch")
-    # The bar leaves the heatmaps in the middle of their places, and is as narrow however high.
-    top.colorbar(image, ax=top.axes, label="% of mass", aspect=heights[0] / 0.2, panchor=False)
-    for axes, side, layers in zip(
-        bottom.subplots(1, 2), ("student", "teacher"), (student, teacher), strict=True
-    ):
-        _draw_masses(axes, _percent(history, [f"{side}_mass[{n}]" for n in layers]), side)
-    write_picture(figure, path)
 
 
 def _percent(history: Sequence[Mapping[str, float]], names: list) -> np.ndarray:
@@ -101,35 +108,39 @@ def _draw_plans(all_axes: np.ndarray, plans: np.ndarray, epochs: np.ndarray) -> 
 def _draw_plan(axes: Axes, plan: np.ndarray, highest: float) -> AxesImage:
     image = axes.imshow(plan, cmap=_COLORS, vmin=0.0, vmax=highest)
     num_student_layers, num_teacher_layers = plan.shape
+    axes.grid(False)
     axes.set(xlabel="teacher layer", ylabel="student layer")
     axes.set_xticks(range(num_teacher_layers), range(1, num_teacher_layers + 1))
     axes.set_yticks(range(num_student_layers), range(1, num_student_layers + 1))
     for (student_layer, teacher_layer), share in np.ndenumerate(plan):
         text = f"{share:.0f}" if share >= 9.95 or share < 0.05 else f"{share:.1f}"
-        color = "black" if share > 0.5 * highest else "white"
+        color = _DARK_INK if share > 0.5 * highest else _LIGHT_INK
         axes.text(
             teacher_layer, student_layer, text, color=color, fontsize=8, ha="center", va="center"
         )
     return image
 
 
-def _draw_masses(axes: Axes, masses: np.ndarray, side: str) -> None:
+def _masses_picture(masses: np.ndarray, side: str) -> Picture:
+    """Lines by epoch: masses [epochs, layers]."""
     num_epochs, num_layers = masses.shape
+    figure = Figure(figsize=SIZE)
+    axes = figure.subplots()
     axes.set_prop_cycle(
-        color=map(tuple, _COLORS(np.linspace(0.0, _LAST_LINE_COLOR, num_layers))),
+        color=map(tuple, _COLORS(np.linspace(_FIRST_LINE_COLOR, _LAST_LINE_COLOR, num_layers))),
         linestyle=[*itertools.islice(itertools.cycle(_LINE_STYLES), num_layers)],
     )
     labels = [str(layer) for layer in range(1, num_layers + 1)]
     marker = "o" if num_epochs == 1 else None
     axes.plot(range(1, num_epochs + 1), masses, label=labels, marker=marker)
-    axes.set(title=f"Mass of each {side} layer", xlabel="epoch", ylabel="% of mass")
+    axes.set(xlabel="epoch", ylabel="% of mass")
     axes.set(xlim=(0.5, num_epochs + 0.5), ylim=(0.0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(
+    figure.legend(
         title=f"{side} layer",
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        ncols=-(-num_layers // 8),
-        fontsize="small",
+        loc="outside lower center",
+        ncols=min(num_layers, 6),
         handlelength=3.0,
     )
+    last = ", ".join(f"layer {n}: {mass:.0f}%" for n, mass in enumerate(masses[-1], start=1))
+    return Picture(figure, f"Mass of each {side} layer", f"In the last epoch {last}.")

@@ -56,6 +56,7 @@ class PipelineResources(Config):
     RankingEvaluator: StepResources = StepResources()
     ServerValidator: StepResources = StepResources()
     VersionPusher: LightStepResources = LightStepResources()
+    ReportWriter: StepResources = StepResources()
 
 
 DEFAULT_RESOURCES = PipelineResources()

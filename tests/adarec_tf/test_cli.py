@@ -20,6 +20,7 @@ from pipeline import dry_run, run, scene_costs
 from pipeline.screen import STAGES
 from serving import local_server
 from serving.server_options import ServerOptions
+from tests.adarec_tf.report import hand_made_facts
 from tests.adarec_tf.search import hand_made_costs
 
 ROOT = Path(__file__).parents[2]
@@ -380,6 +381,32 @@ def test_what_to_do_next_is_told_with_the_command_that_was_typed(
     monkeypatch.setattr(sys, "argv", [path])
     click.testing.CliRunner().invoke(cli.main, ["run"], prog_name=program)
     assert told == [command]
+
+
+def test_report_writes_a_page_anew_with_titles(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(json.dumps(hand_made_facts.facts()))
+    (tmp_path / "titles.csv").write_text("item-3,The third\n")
+    result = invoke("report", "--workdir", ".", "--item-titles", "titles.csv")
+    assert result.exit_code == 0, result.output
+    assert result.output == f"{tmp_path / 'report.html'}\n"
+    page = (tmp_path / "report.html").read_text()
+    assert "The third" in page
+    assert "item-3" not in page
+
+
+def test_report_compares_two_runs(tmp_path: Path) -> None:
+    for name in ("monday", "tuesday"):
+        (tmp_path / name).mkdir()
+        written = json.dumps(hand_made_facts.facts(seed=len(name)))
+        (tmp_path / name / "report.json").write_text(written)
+    result = invoke("report", "--workdir", "tuesday", "--against", "monday")
+    assert result.exit_code == 0, result.output
+    page = tmp_path / "tuesday" / "against_monday.html"
+    assert result.output == f"{page}\n"
+    assert "<h1>tuesday against monday</h1>" in page.read_text()
+    result = invoke("report", "--workdir", "tuesday", "--against", "wednesday")
+    assert result.exit_code == 1
+    assert "should hold report.json. Received: none in" in result.output
 
 
 def test_profile_writes_and_prints_what_was_measured(

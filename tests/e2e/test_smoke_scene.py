@@ -44,7 +44,9 @@ def test_the_screen_has_a_line_a_stage_and_ends_with_the_result(smoke_run: Run) 
     assert stage_outcomes(done.stdout) == dict.fromkeys(STAGES.values(), "done")
     assert "\x1b" not in done.stdout
     assert "\r" not in done.stdout
-    assert done.stdout.splitlines()[-1] == str(smoke_run.workdir / "result.json")
+    assert done.stdout.splitlines()[-2:] == [
+        str(smoke_run.workdir / name) for name in ("result.json", "report.html")
+    ]
     # As this run was called.
     assert f" -m adarec_tf serve --workdir {smoke_run.workdir}\n" in done.stdout
 
@@ -91,8 +93,6 @@ def test_result_json_is_complete(smoke_run: Run) -> None:
     assert result["blessed"] is True
     assert result["pushed_version"] == 1
     assert Path(result["paths"]["bundle"]) == smoke_run.workdir / "serving" / "student" / "1"
-    for name in ("genotype_picture", "search_picture", "front_picture", "transport_picture"):
-        assert Path(result["paths"][name]).read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_recipe_says_what_the_run_had(smoke_run: Run) -> None:
@@ -113,6 +113,16 @@ def test_the_front_goes_from_cheap_to_good_and_its_table_is_shown(smoke_run: Run
     assert [metric for _, metric in figures] == sorted({metric for _, metric in figures})
     assert "Front by macs" in smoke_run.done.stdout
     assert f"--set search.genotype={result['paths']['front']}:1\n" in smoke_run.done.stdout
+
+
+def test_the_report_shows_all_that_the_run_found(smoke_run: Run) -> None:
+    assert result_of(smoke_run)["paths"]["report"] == str(smoke_run.workdir / "report.html")
+    page = (smoke_run.workdir / "report.html").read_text()
+    assert len(page) < 3e6
+    titles = ("Transport plan", "What other budgets buy", "The student", "How sure the search was")
+    for title in titles:
+        assert f"<figcaption><b>{title}.</b>" in page
+    assert "20 real histories" in page
 
 
 def test_checkpoints_of_finished_stages_are_gone(smoke_run: Run) -> None:
@@ -163,8 +173,10 @@ def test_a_second_run_reuses_everything(smoke_run: Run, raw_log: Path) -> None:
     again = adarec(*smoke_arguments(raw_log, smoke_run.workdir), cwd=smoke_run.workdir)
     assert again.returncode == 0, again.stderr
     outcomes = stage_outcomes(again.stdout)
-    # The pusher looks at the serving folder each time, and finds its version there.
-    assert outcomes.pop("Push the student") == "done"
+    # The pusher looks at the serving folder each time, and finds its version there; the report
+    # says what it found.
+    for name in ("Push the student", "Write the report"):
+        assert outcomes.pop(name) == "done"
     assert set(outcomes.values()) == {"cached"}
     after = result_of(smoke_run)
     assert {**after, "seconds": {}} == {**before, "seconds": {}}

@@ -119,3 +119,27 @@ def test_a_run_that_continues_from_one_without_a_recipe_decides_nothing(
 ) -> None:
     given = PipelineConfig(scene="smoke", effort="standard").override(["teacher.dropout=0.1"])
     assert continue_from("", given, folder, monkeypatch) == given.replace(effort="none")
+
+
+def test_the_report_is_copied_into_the_folder_of_the_run(folder: Workdir, tmp_path: Path) -> None:
+    made = tmp_path / "artifact"
+    made.mkdir()
+    for name in ("report.html", "report.json"):
+        (made / name).write_text(f"new {name}")
+        (folder.root / name).write_text(f"of an earlier run: {name}")
+    paths: dict[str, str | None] = {"report": str(made / "report.html"), "front": None}
+    local_runner._place_report(paths, folder)
+    assert paths == {"report": str(folder.report), "front": None}
+    assert folder.report.read_text() == "new report.html"
+    assert folder.report_facts.read_text() == "new report.json"
+
+
+def test_no_report_of_an_earlier_run_stands_for_one_that_could_not_be_made(
+    folder: Workdir,
+) -> None:
+    for path in (folder.report, folder.report_facts):
+        path.write_text("of an earlier run")
+    paths: dict[str, str | None] = {"report": None}
+    local_runner._place_report(paths, folder)
+    assert paths == {"report": None}
+    assert list(folder.root.iterdir()) == []

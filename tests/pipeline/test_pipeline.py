@@ -141,7 +141,7 @@ def test_every_stage_has_the_fingerprint_of_its_own_code(tmp_path: Path) -> None
         further = FURTHER_CODE.get(component.id, [])
         expected[component.id] = source_fingerprint(f"components.{module}", *further)
         found[component.id] = _code_fingerprint(component)
-    assert len(found) == 9
+    assert len(found) == 10
     assert found == expected
     assert len(set(found.values())) == len(found)
 

@@ -71,6 +71,13 @@ def test_a_missing_file_is_known_before_anything_runs(setting: str, tmp_path: Pa
     assert not (tmp_path / "run").exists()
 
 
+def test_missing_titles_are_known_before_anything_runs(tmp_path: Path) -> None:
+    config = CONFIG.override([f"item_titles={tmp_path}/gone.csv"])
+    with pytest.raises(ValueError, match=r"titles of items should be a file. Received: .*gone.csv"):
+        run_pipeline(config, None, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("setting", ["cost_table", "genotype"])
 def test_a_broken_file_is_known_before_anything_runs(setting: str, tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")

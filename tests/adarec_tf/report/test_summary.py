@@ -62,11 +62,8 @@ RESULT: dict[str, Any] = {
     "paths": {
         "bundle": "/runs/a b/serving/student/4",
         "keras_model": "/runs/a b/model.keras",
-        "genotype_picture": "/runs/a b/genotype.png",
-        "search_picture": "/runs/a b/search.png",
         "front": None,
-        "front_picture": None,
-        "transport_picture": "/runs/a b/transport.png",
+        "report": "/runs/a b/report.html",
     },
     "example_history": ["plain", "with, comma", "it's"],
 }
@@ -154,16 +151,6 @@ def test_an_unblessed_student_says_why_and_is_not_offered() -> None:
     assert "adarec serve" not in text
 
 
-def test_the_pictures_are_named_where_they_were_drawn() -> None:
-    genotype = "picture      /runs/a b/genotype.png (the student found)\n"
-    search = "picture      /runs/a b/search.png (how it was found)\n"
-    transport = "picture      /runs/a b/transport.png (which teacher layers taught which)\n"
-    assert genotype + search + transport in render()
-    without = render(paths={**RESULT["paths"], "transport_picture": None})
-    assert genotype + search in without
-    assert "transport" not in without
-
-
 def _front_student(metric: float, macs: int, latency_ms: float) -> dict[str, Any]:
     counts = {"parameters": 10 * macs, "macs": macs, "served_bytes": 40 * macs}
     costs = {**counts, "latency_ms": latency_ms}
@@ -172,14 +159,13 @@ def _front_student(metric: float, macs: int, latency_ms: float) -> dict[str, Any
 
 def test_the_front_is_a_table_and_says_how_to_have_one_of_it() -> None:
     students = [_front_student(0.1, 1000, 0.5), _front_student(0.2, 2000, 0.0)]
-    paths = {**RESULT["paths"], "front": "/r/front.json", "front_picture": "/r/front.png"}
+    paths = {**RESULT["paths"], "front": "/r/front.json"}
     front = {"quantity": "macs", "students": students, "searched": students[1]}
     text = render(front=front, paths=paths)
     assert "Front by macs" in text
     assert row(text, "1") == ["1", "0.1000", "1,000", "10,000", "40,000", "0.50 ms"]
     assert row(text, "2") == ["2 *", "0.2000", "2,000", "20,000", "80,000", "–"]
     assert "the same command with --set search.genotype=/r/front.json:1\n" in text
-    assert "picture      /r/front.png (what other budgets buy)\n" in text
     dominated = {**front, "searched": _front_student(0.15, 3000, 0.0)}
     assert row(render(front=dominated, paths=paths), "*")[1:3] == ["0.1500", "3,000"]
     assert "Front by" not in render()
@@ -190,8 +176,17 @@ def test_the_genotype_is_readable() -> None:
 
 
 @pytest.mark.parametrize("pushed_version", [4, None])
-def test_the_last_line_is_the_path_of_the_result(pushed_version: int | None) -> None:
-    assert render(pushed_version=pushed_version).splitlines()[-1] == "/runs/a b/result.json"
+def test_the_last_lines_are_the_paths_of_result_and_report(pushed_version: int | None) -> None:
+    lines = render(pushed_version=pushed_version).splitlines()
+    assert lines[-2:] == ["/runs/a b/result.json", "/runs/a b/report.html"]
+
+
+def test_a_report_that_could_not_be_made_is_told_and_loses_no_result() -> None:
+    lines = render(paths={**RESULT["paths"], "report": None}).splitlines()
+    assert lines[-2:] == [
+        "/runs/a b/result.json",
+        "The report could not be made; why is in /runs/a b/logs/1.log.",
+    ]
 
 
 def test_brackets_in_names_are_not_markup() -> None:

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.image import imread
 
-from adarec_tf.report.transport_picture import draw_transport
-from tests.adarec_tf.report.drawn_figure import drawn
+from adarec_tf.report.picture import inline_svg
+from adarec_tf.report.transport_picture import transport_pictures
 
 
 def records(num_epochs: int, num_student_layers: int, num_teacher_layers: int) -> list[dict]:
@@ -26,16 +24,13 @@ def records(num_epochs: int, num_student_layers: int, num_teacher_layers: int) -
     return history
 
 
-def figure_of(history: list[dict], path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
-    return drawn(lambda: draw_transport(history, path), monkeypatch)
-
-
-def test_heatmaps_show_the_plans_of_the_first_last_and_some_epochs_on_one_scale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heatmaps_show_the_plans_of_the_first_last_and_some_epochs_on_one_scale() -> None:
     history = records(10, 2, 11)
-    figure = figure_of(history, tmp_path / "plan.png", monkeypatch)
-    heatmaps = [axes for axes in figure.axes if axes.get_title().startswith("epoch ")]
+    heatmaps = [
+        axes
+        for axes in transport_pictures(history)[0].figure.axes
+        if axes.get_title().startswith("epoch ")
+    ]
     assert [axes.get_title() for axes in heatmaps] == ["epoch 1", "epoch 4", "epoch 7", "epoch 10"]
     for axes, epoch in zip(heatmaps, (0, 3, 6, 9), strict=True):
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("teacher layer", "student layer")
@@ -50,13 +45,11 @@ def test_heatmaps_show_the_plans_of_the_first_last_and_some_epochs_on_one_scale(
     assert len({axes.images[0].get_clim() for axes in heatmaps}) == 1
 
 
-def test_lines_show_the_masses_of_every_epoch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_show_the_masses_of_every_epoch() -> None:
     history = records(6, 2, 3)
-    figure = figure_of(history, tmp_path / "plan.png", monkeypatch)
+    pictures = {picture.title: picture.figure for picture in transport_pictures(history)}
     for side, num_layers in (("student", 2), ("teacher", 3)):
-        (axes,) = (a for a in figure.axes if a.get_title() == f"Mass of each {side} layer")
+        [axes] = pictures[f"Mass of each {side} layer"].axes
         assert axes.get_xlabel() == "epoch"
         assert len(axes.lines) == num_layers
         assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == num_layers
@@ -69,13 +62,10 @@ def test_lines_show_the_masses_of_every_epoch(
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 2, 2), (3, 4, 8), (5, 4, 16)])
-def test_a_picture_of_any_size_is_written_alone_into_a_new_folder(
-    tmp_path: Path, size: tuple[int, int, int]
-) -> None:
-    path = tmp_path / "pictures" / "plan.png"
-    draw_transport(records(*size), path)
-    assert imread(path).std() > 0.05
-    assert [file.name for file in path.parent.iterdir()] == ["plan.png"]
+def test_pictures_of_any_size_are_drawn(size: tuple[int, int, int]) -> None:
+    drawn = [inline_svg(picture, "name") for picture in transport_pictures(records(*size))]
+    assert len(drawn) == 3
+    assert all("<path" in svg for svg in drawn)
 
 
 def without(history: list[dict], name: str, epoch: int) -> list[dict]:
@@ -93,11 +83,10 @@ def without(history: list[dict], name: str, epoch: int) -> list[dict]:
     ],
 )
 def test_records_without_a_transport_are_an_error_that_says_what_lacks(
-    history: list[dict], message: str, tmp_path: Path
+    history: list[dict], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        draw_transport(history, tmp_path / "plan.png")
-    assert list(tmp_path.iterdir()) == []
+        transport_pictures(history)
 
 
 def test_the_command_line_starts_without_the_drawing_library() -> None:
