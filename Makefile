@@ -16,7 +16,7 @@ TEST_PROCESSES ?= 2
 IMAGE ?= adarec-tf:latest
 IMAGE_OPTIONS ?=
 
-.PHONY: run test test-library check docs lock image clean
+.PHONY: run test test-library check docs axe lock image clean
 
 run: $(INSTALLED)
 	$(BIN)/adarec run --scene sample
@@ -40,6 +40,10 @@ check: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.tables
 	$(BIN)/python -m tests.reference_pages
+
+# The rules of accessibility that tests of the report check, where npm is.
+axe:
+	npm install --silent --no-audit --no-fund --no-save --prefix build/axe axe-core@4.14.1
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -36,7 +36,7 @@ _PATH = click.Path(path_type=Path)
 
 
 _GROUPS = {
-    "From a log to a student": ("run", "profile", "compile"),
+    "From a log to a student": ("run", "report", "profile", "compile"),
     "Serving": ("serve", "recommend", "versions", "rollback"),
 }
 

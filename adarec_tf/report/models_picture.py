@@ -42,7 +42,9 @@ def models_picture(metrics: Mapping[str, Any]) -> Picture:
         errors = [[place[1] - interval["low"]], [interval["high"] - place[1]]]
         axes.errorbar(*place, yerr=errors, fmt="o", markersize=4, color=color, capsize=3)
         words = f"{name}\n{rich.filesize.decimal(row['bundle_bytes'])}"
-        axes.annotate(words, place, (0, 22), **_WORDS, ha="center", color=color)
+        # To the side where the other one is not.
+        offset, side = (-24, "right") if place[0] == min(latencies) else (24, "left")
+        axes.annotate(words, place, (offset, -8), **_WORDS, ha=side, color=color)
     highest = max(interval[METRIC]["high"] for interval in intervals.values())
     # Room above for the largest disc and its words.
     axes.set(xscale="log", xlim=(low, high), ylim=(0.0, 1.3 * highest or 1.0))

@@ -19,7 +19,7 @@ _CELL = 0.42  # inches a side: room for a number
 _FRAME = 1.0  # inches around a heatmap, for title and labels
 # Told apart by the color-blind, and in grey; its ends are left out for lines on white and on black.
 _COLORS = colormaps["viridis"]
-_FIRST_LINE_COLOR, _LAST_LINE_COLOR = 0.25, 0.8
+_FIRST_LINE_COLOR, _LAST_LINE_COLOR = 0.4, 0.8
 # Of numbers on the colors: no colors of the page, which change in the dark.
 _DARK_INK, _LIGHT_INK = "#010101", "#fefefe"
 _LINE_STYLES = ("-", "--", "-.", ":")
