@@ -2,8 +2,8 @@
 
     python -m tests.serving.contract_bundle DIR/1
 
-writes it for a model server: serve `DIR` under the name `student`, and run the same tests with
-`ADAREC_MODEL_SERVER=host:port pytest tests/serving/test_client_contract.py`.
+writes it for a model server: serve `DIR` under the name `student`, and run `python -m
+tests.serving.against HOST:PORT`.
 """
 
 import sys

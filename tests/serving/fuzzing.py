@@ -20,14 +20,20 @@ _DTYPES = st.one_of(
     st.sampled_from(types_pb2.DataType.values()),
     st.integers(-(2**31), 2**31 - 1),
 )
-_SIZES = st.one_of(st.integers(0, 3), st.sampled_from([-1, -(2**63), 2**31, 2**40, 2**63 - 1]))
+SMALL_SIZES = st.integers(-1, 3)
+SIZES = st.one_of(SMALL_SIZES, st.sampled_from([-(2**63), 2**31, 2**40, 2**63 - 1]))
 
 
 @st.composite
-def tensors(draw: st.DrawFn) -> tensor_pb2.TensorProto:
-    """TensorProtos whose dtype, shape and values may contradict each other."""
+def tensors(draw: st.DrawFn, sizes: st.SearchStrategy[int]) -> tensor_pb2.TensorProto:
+    """TensorProtos whose dtype, shape and values may contradict each other.
+
+    Args:
+      draw: of hypothesis.
+      sizes: of their shapes.
+    """
     proto = tensor_pb2.TensorProto(dtype=draw(_DTYPES))
-    for size in draw(st.lists(_SIZES, max_size=3)):
+    for size in draw(st.lists(sizes, max_size=3)):
         proto.tensor_shape.dim.add(size=size)
     proto.tensor_shape.unknown_rank = draw(st.booleans())
     match draw(st.sampled_from(["string", "int", "bool", "float", "content", "nothing"])):
@@ -47,17 +53,22 @@ def tensors(draw: st.DrawFn) -> tensor_pb2.TensorProto:
 
 
 @st.composite
-def requests(draw: st.DrawFn, good: predict_pb2.PredictRequest) -> bytes:
+def requests(
+    draw: st.DrawFn,
+    good: predict_pb2.PredictRequest,
+    sizes: st.SearchStrategy[int] = SIZES,
+) -> bytes:
     """Serialized requests: a good one with some parts replaced by anything.
 
     Args:
       draw: of hypothesis.
       good: a request that a server answers.
+      sizes: of shapes. `SMALL_SIZES` for a server that takes memory for whatever is stated.
     """
     request = predict_pb2.PredictRequest()
     request.CopyFrom(good)
     for name in draw(st.sets(st.sampled_from([*good.inputs, "other"]))):
-        request.inputs[name].CopyFrom(draw(tensors()))
+        request.inputs[name].CopyFrom(draw(tensors(sizes)))
     for name in draw(st.sets(st.sampled_from(list(good.inputs)), max_size=1)):
         del request.inputs[name]
     spec = request.model_spec
