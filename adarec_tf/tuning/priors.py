@@ -17,11 +17,9 @@ LONG_HISTORY = 50
 SMALL_SCENE = 200_000
 # Training positions an item from which on an item is known well.
 DENSE_ITEM = 50
-# Items up to which the teacher learns, and teaches, with the scores of all of them.
+# Items up to which the teacher learns, and teaches, with the scores of all of them; above, these
+# cost most of a step, and a sample does as well.
 SMALL_CATALOG = 5_000
-# Scores of all items at all positions, up to which a teacher learns with them in a larger catalog:
-# a sample makes teachers that are 1% to 2% worse, in half of the time or less.
-_FEW_SCORES = 2_000_000_000
 # Steps in which the search trains its operations before it weighs them: pools win until then.
 _WARMUP_STEPS = 450
 # Of the teacher's bundle, that a student may have.
@@ -88,8 +86,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     dropout = 0.2 if dense else 0.5 if small else 0.3
     batch = suggest_positions_per_batch(scene.num_positions, scene.mean_length, scene.max_length)
     epochs = 24 if small and not dense else 12
-    is_large = scene.num_items > SMALL_CATALOG
-    sampled = is_large and scene.num_items * scene.num_positions > _FEW_SCORES
+    sampled = scene.num_items > SMALL_CATALOG
     rate = 2e-3 if sampled else 1.5e-3 if long else 1e-3
     several = small or long
     num_teachers = (2 if several else 1) + (effort == "thorough") - (effort == "quick" and several)
@@ -101,7 +98,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
             ("teacher.num_blocks", 3 if long else 2, f"{history}, {positions}"),
             ("teacher.feed_forward_dim", 256, "wider layers were not better"),
             ("teacher.dropout", dropout, f"{an_item}, {positions}"),
-            ("training.loss", "sampled_softmax" if sampled else "softmax", f"{items}, {positions}"),
+            ("training.loss", "sampled_softmax" if sampled else "softmax", items),
             ("training.positions_per_batch", batch, positions),
             ("training.learning_rate", rate, f"{items}, {history}"),
             ("training.weight_decay", 0.05 if small and not dense else 0.0, an_item),
