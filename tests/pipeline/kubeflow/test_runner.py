@@ -175,7 +175,7 @@ def test_artifact_types_can_be_imported_by_their_names(
         if "title: components." in line
     } | {title for title in titles if title.startswith("components.")}
     names = {name.partition(".")[2] for name in ours}
-    assert names == {"Sequences", "Vocabulary", "Recipe", "Genotype"}
+    assert names == {"Sequences", "Vocabulary", "Recipe", "Genotype", "Report"}
     for name in ours:
         module, _, attribute = name.rpartition(".")
         artifact_class = getattr(importlib.import_module(module), attribute)
