@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from typing import Any
 import jinja2
 import matplotlib
 import rich.filesize
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from adarec_tf.models.students.genotype import Edge, Genotype
 from adarec_tf.models.students.primitives import NONE
@@ -130,7 +131,7 @@ def verdict(facts: Facts) -> str:
     """Whether the student was blessed, what it keeps and at which share of the cost."""
     models = facts["metrics"]["models"]
     shares = ", ".join(
-        f"{share:.0%} of the {COST_NAMES[name]}"
+        f"{f'{share:.0%}' if share else 'none'} of the {COST_NAMES[name]}"
         for name, share in cost_shares(models).items()
         if name in COST_NAMES
     )
@@ -275,6 +276,7 @@ def _render(template: str, **content: Any) -> str:
         "bytes": lambda size: rich.filesize.decimal(int(size)),
         "day": lambda seconds: f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}",
         "json": lambda value: json.dumps(value),
+        "breakable": lambda name: Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(name)))),
         "words": lambda name: name.replace("_", " "),
     }
     return environment.get_template(template).render(**content)

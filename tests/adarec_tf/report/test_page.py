@@ -32,6 +32,9 @@ def test_the_verdict_says_what_is_kept_and_what_it_costs() -> None:
         "the multiply-adds, 25% of the time of an answer."
     )
     assert verdict(facts(blessed=False)).startswith("Not blessed: the student keeps 80.0% of")
+    given = facts()
+    given["metrics"]["models"]["student"]["encoder_macs"] = 0  # pools alone
+    assert "none of the multiply-adds" in verdict(given)
     assert cost_shares(facts()["metrics"]["models"]) == dict.fromkeys(
         ("bundle_bytes", "encoder_macs", "latency_p50_ms"), 0.25
     )
@@ -51,7 +54,7 @@ def test_a_page_has_every_section_in_its_order() -> None:
         "It is pushed as version 4.",
         "The log goes from 2020-09-13 to 2023-11-14.",
         "duplicate interactions 17",
-        'teacher.name "sasrec" by hand',
+        'teacher. name "sasrec" by hand',
         "1, 2 node 1 node 2 dilated_2_conv_5 11 2,000,000 33 –",
         "The best of 9 students",
         "5-9 3 0.1200 0.2500 0.2400 to 0.2600 0.2000 0.1900 to 0.2100",
