@@ -48,8 +48,6 @@ def _scene_of(name: str) -> str:
 
 def recipes(name: str, stored: dict[str, Any]) -> list[Row]:
     """Whole runs of logs without any setting: what one command gave."""
-    if "recipe" not in stored:
-        return []
     models = stored["result"]["models"]
     teacher, student = models["teacher"], models["student"]
     baseline = max((models[name] for name in ("popularity", "markov", "item_knn")), key=_ndcg)
@@ -66,7 +64,7 @@ def recipes(name: str, stored: dict[str, Any]) -> list[Row]:
             "latency p50": " → ".join(f"{of['latency_p50_ms']:.2f}" for of in (teacher, student))
             + " ms",
             "minutes": f"{stored['wall_s'] / 60:.0f}",
-            "of the CPU": f"{stored['cpu_s'] / 60:.0f}",
+            "of the CPU": f"{stored['cpu_s'] / 60:.0f}" if "cpu_s" in stored else "",
             "in trials": f"{seconds.get('TeacherTuner', 0) / stored['wall_s']:.0%}",
         }
     ]
