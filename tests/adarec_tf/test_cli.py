@@ -163,8 +163,8 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(
     assert folder.root == Path("runs/sample").absolute()
     start, first, second, *_, basis, decided = result.output.splitlines()
     assert start == "Cold start."
-    assert first.split() == ["1/12", "Read", "the", "interactions", "cached"]
-    assert second.split() == ["2/12", "Compute", "statistics", "would", "run"]
+    assert first.split() == ["1/13", "Read", "the", "interactions", "cached"]
+    assert second.split() == ["2/13", "Compute", "statistics", "would", "run"]
     assert len(result.output.splitlines()) == 1 + 12 + 2
     assert [basis.strip(), decided.strip()] == ["The recipe begins with:", str(decision)]
     assert not Path("runs").exists()
