@@ -165,7 +165,7 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(
     assert start == "Cold start."
     assert first.split() == ["1/13", "Read", "the", "interactions", "cached"]
     assert second.split() == ["2/13", "Compute", "statistics", "would", "run"]
-    assert len(result.output.splitlines()) == 1 + 12 + 2
+    assert len(result.output.splitlines()) == 1 + 13 + 2
     assert [basis.strip(), decided.strip()] == ["The recipe begins with:", str(decision)]
     assert not Path("runs").exists()
 
