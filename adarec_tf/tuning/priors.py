@@ -157,7 +157,7 @@ def student_decisions(
             ("search.cost_weight", 0.0 if encoder else 0.05, "bytes are the budget"),
             ("search.max_bytes", max_bytes, share),
             ("search.num_evaluations", _scaled(20, effort), f"effort {effort}"),
-            ("search.max_users", max_users, "enough to rank architectures"),
+            ("search.max_users", max_users, "a short search"),
             ("distillation.kd_weight", kd_weight, an_item),
             ("distillation.hidden_weight", 0.0, "layers taught nothing beside scores"),
             ("distillation.embedding_weight", 0.0, "the student begins with the teacher's table"),

@@ -49,7 +49,7 @@ class Rung(NamedTuple):
 def halving_rungs(num_candidates: int, max_epochs: int) -> list[Rung]:
     """The rounds: all candidates for an eighth of the epochs, half for two fifths.
 
-    What learns fast is ahead after an eighth; after two fifths the order was that of the end.
+    What learns fast is ahead after an eighth; after two fifths, on Beauty, it no longer was.
 
     Args:
       num_candidates: how many there are.
