@@ -174,7 +174,6 @@ def run(
     options = {
         "seed": seed,
         "effort": effort,
-        "item_titles": item_titles,
         "search.latency_budget_ms": max_latency_ms,
         "evaluation.max_latency_ms": max_latency_ms,
         "evaluation.max_bundle_bytes": max_bytes,
@@ -194,6 +193,7 @@ def run(
             beam_arguments=_split_arguments(beam_args),
             warm_start=warm_start or "",
             search_again=search_again,
+            item_titles=item_titles or "",
         )
     except RunInterruptedError as error:
         click.echo(str(error), err=True)
@@ -514,6 +514,7 @@ def _name_unknown(client: "RecommendClient", history: Sequence[str]) -> None:
     type=_PATH,
     help="YAML or JSON: what steps ask for, as TeacherTrainer: {cpu: 4, memory_gb: 16, gpus: 1}.",
 )
+@click.option("--item-titles", help="For the report: where the steps find the titles of items.")
 @click.option("--cache-log", is_flag=True, help="The log's content never changes.")
 @click.option("--warm-start", hidden=True)
 @_set_option

@@ -52,6 +52,7 @@ def ReportWriter(  # noqa: N802 (a component is named as a class)
     report: OutputArtifact[artifacts.Report],
     run_config: Parameter[str],
     data_path: Parameter[str],
+    item_titles: Parameter[str],
     continued_from: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
@@ -72,6 +73,7 @@ def ReportWriter(  # noqa: N802 (a component is named as a class)
       report: the page and what it says.
       run_config: JSON of `PipelineConfig`.
       data_path: of the log.
+      item_titles: a CSV or TSV file; "" shows items by their ids.
       continued_from: when the run was started that this one continues from; "" if from none.
       code_fingerprint: of the code this runs, so that the cache sees changes.
     """
@@ -99,16 +101,16 @@ def ReportWriter(  # noqa: N802 (a component is named as a class)
             pushed_version=int(version) if version else None,
             origin={"log": data_path, "continued_from": continued_from},
         )
-        _write(run, report.uri)
+        _write(run, item_titles, report.uri)
     except Exception as error:  # nothing that it shows is lost: all of it is in other artifacts
         logger.exception("The report could not be made.")
         report.set_string_custom_property("problem", str(error) or type(error).__name__)
 
 
-def _write(run: FinishedRun, directory: str) -> None:
+def _write(run: FinishedRun, item_titles: str, directory: str) -> None:
     """Writes the page when it is whole, and what it says beside it."""
     facts = gather_facts(run)
-    titles = read_titles(run.config.item_titles) if run.config.item_titles else {}
+    titles = read_titles(item_titles) if item_titles else {}
     contents = {
         artifacts.REPORT_FACTS_FILE: json.dumps(facts),
         artifacts.REPORT_FILE: run_page(facts, titles),

@@ -40,6 +40,7 @@ def run_stages(
     beam_arguments: Sequence[str],
     warm_start: str,
     search_again: bool,
+    item_titles: str,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Runs the stages of a pipeline, each as far as no cached result takes its place.
@@ -52,6 +53,7 @@ def run_stages(
       beam_arguments: of Beam, added to those of the pipeline.
       warm_start: `last`, `last-or-cold`, or "" for a run that begins anew.
       search_again: whether a run that continues searches its student's architecture again.
+      item_titles: a file, for the report; "" is none.
       say: shows the user a line.
 
     Returns:
@@ -72,7 +74,7 @@ def run_stages(
     if warm_start:
         say(describe_start(start))
     try:
-        _run(config, path, folder, start, beam_arguments)
+        _run(config, path, folder, start, beam_arguments, item_titles)
     finally:
         recipe = recipe_of(config, folder.metadata)
         if recipe is not None:
@@ -125,17 +127,23 @@ def _run(
     folder: Workdir,
     start: WarmStart | None,
     beam_arguments: Sequence[str],
+    item_titles: str,
 ) -> None:
     absl_logging.set_verbosity(absl_logging.INFO)  # the screen reads TFX's own lines
     # One operation at a time, on all cores: sums of gradients begin with whichever tensor is free
     # to be overwritten, so that equal seeds train equal models only if operations keep their order.
     tf.config.threading.set_inter_op_parallelism_threads(1)
     with uncached_beam_arguments(beam_arguments):
-        LocalDagRunner().run_with_ir(compile_stages(config, data_path, folder, start))
+        stages = compile_stages(config, data_path, folder, start, item_titles)
+        LocalDagRunner().run_with_ir(stages)
 
 
 def compile_stages(
-    config: PipelineConfig, data_path: str, folder: Workdir, start: WarmStart | None
+    config: PipelineConfig,
+    data_path: str,
+    folder: Workdir,
+    start: WarmStart | None,
+    item_titles: str = "",
 ) -> Any:
     """The pipeline as LocalDagRunner takes it.
 
@@ -144,6 +152,7 @@ def compile_stages(
       data_path: of the log.
       folder: where everything is written.
       start: the earlier run that it continues from; None begins anew.
+      item_titles: a file, for the report; "" is none.
     """
     pipeline = create_pipeline(
         config,
@@ -154,6 +163,7 @@ def compile_stages(
         log_dir=str(folder.tensorboard),
         metadata_path=str(folder.metadata),
         start=start,
+        item_titles=item_titles,
     )
     compiled = Compiler().compile(pipeline)
     for node in compiled.nodes:

@@ -36,6 +36,7 @@ def create_pipeline(
     log_dir: str,
     metadata_path: str | None = None,
     start: WarmStart | None = None,
+    item_titles: str = "",
 ) -> Pipeline:
     """Wires the components: a flat list, long and without branches, to be read from top to bottom.
 
@@ -49,6 +50,8 @@ def create_pipeline(
       metadata_path: SQLite file of ML Metadata; None where the orchestrator brings its own.
       start: the earlier run whose vocabulary is extended and whose models are trained on; None
         begins anew.
+      item_titles: for the report, a CSV or TSV file with a row an item, its id and its title; ""
+        is none.
 
     Returns:
       The pipeline, for a runner.
@@ -196,6 +199,7 @@ def create_pipeline(
         pushed_model=pusher.outputs["pushed_model"],
         run_config=config.to_json(),
         data_path=data_path,
+        item_titles=item_titles,
         continued_from=start.run if start else "",
         code_fingerprint=source_fingerprint("components.report_writer"),
     )

@@ -57,6 +57,7 @@ def run_pipeline(
     beam_arguments: Sequence[str] = (),
     warm_start: str = "",
     search_again: bool = False,
+    item_titles: str = "",
 ) -> RunResult:
     """Runs every stage that has no valid result from an earlier run in the same folder.
 
@@ -69,6 +70,8 @@ def run_pipeline(
       warm_start: `last` continues from the last run in the folder whose student was blessed,
         `last-or-cold` from none if there is none; "" never does.
       search_again: whether a run that continues searches its student's architecture again.
+      item_titles: for the report, a CSV or TSV file with a row an item, its id and its title; ""
+        is none.
 
     Returns:
       The result, which is also in `result.json`.
@@ -85,10 +88,10 @@ def run_pipeline(
         find_cost_table(config.search.cost_table)
     if config.search.genotype:
         find_genotype(config.search.genotype)
-    if config.item_titles:
+    if item_titles:
         from adarec_tf.report.titles import read_titles
 
-        read_titles(config.item_titles)
+        read_titles(item_titles)
     spans = check_log(config, data_path)
     if search_again and not warm_start:
         raise ValueError(
@@ -103,6 +106,7 @@ def run_pipeline(
             beam_arguments=list(beam_arguments),
             warm_start=warm_start,
             search_again=search_again,
+            item_titles=item_titles,
         )
         log_path = folder.new_log()
         with (
@@ -115,7 +119,14 @@ def run_pipeline(
             from pipeline.local_runner import run_stages
 
             result = run_stages(
-                config, data_path, folder, beam_arguments, warm_start, search_again, screen.say
+                config,
+                data_path,
+                folder,
+                beam_arguments,
+                warm_start,
+                search_again,
+                item_titles,
+                screen.say,
             )
         folder.result.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     return RunResult(result, folder.result, folder.root, log_path)

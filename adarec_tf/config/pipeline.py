@@ -36,8 +36,6 @@ class PipelineConfig(Config):
     """Settings that were given by hand, such as `teacher.dropout`."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the catalog logits in training; bfloat16 is fast where the CPU has it."""
-    item_titles: str = ""
-    """A CSV or TSV file with a row an item, its id and its title, for the report; "" is none."""
     spans: SpansConfig = SpansConfig()
     data: DataConfig = DataConfig()
     teacher: TeacherConfig = NextItNetConfig()

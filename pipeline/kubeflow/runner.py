@@ -36,6 +36,7 @@ def compile_pipeline(
     volume_claim: str = DEFAULT_VOLUME_CLAIM,
     pipeline_root: str = "",
     data_path: str | None = None,
+    item_titles: str = "",
 ) -> None:
     """Writes the pipeline as a file that Kubeflow accepts.
 
@@ -51,6 +52,8 @@ def compile_pipeline(
       pipeline_root: where artifacts go if a run names no place: `gs://`, `s3://` or `minio://`
         and a bucket; "" leaves it to the cluster.
       data_path: the raw log inside the containers; `<root>/data/interactions.csv` if None.
+      item_titles: for the report, a CSV or TSV file there with a row an item, its id and its title;
+        "" is none.
 
     Raises:
       ValueError: the file does not end in `.yaml` or `.yml`, its folder does not exist, or a place
@@ -58,7 +61,8 @@ def compile_pipeline(
     """
     _check_output_path(output_path)
     root = _check_places(root, pipeline_root, data_path)
-    spec = _compile_with_tfx(config, image, root, data_path or f"{root}/data/interactions.csv")
+    data_path = data_path or f"{root}/data/interactions.csv"
+    spec = _compile_with_tfx(config, image, root, data_path, item_titles)
     if pipeline_root:
         spec["defaultPipelineRoot"] = pipeline_root
     # The pusher looks at the serving folder in every run, as it does locally.
@@ -113,7 +117,7 @@ def _check_places(root: str, pipeline_root: str, data_path: str | None) -> str:
 
 
 def _compile_with_tfx(
-    config: PipelineConfig, image: str, root: str, data_path: str
+    config: PipelineConfig, image: str, root: str, data_path: str, item_titles: str
 ) -> dict[str, Any]:
     # Imported here: it takes many seconds, which a wrong path should not have to wait for.
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
@@ -127,6 +131,7 @@ def _compile_with_tfx(
         serving_dir=f"{root}/serving/{config.serving.model_name}",
         checkpoint_dir=f"{root}/checkpoints",
         log_dir=f"{root}/tensorboard",
+        item_titles=item_titles,
     )
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         config=kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(

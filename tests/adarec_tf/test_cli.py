@@ -143,6 +143,19 @@ def test_bash_completes_as_documented(tmp_path: Path, words: str, expected: list
     assert done.stdout.splitlines() == expected, done.stderr
 
 
+def test_titles_of_items_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+
+    def record(*arguments: Any, item_titles: str, **options: Any) -> None:
+        given.append(item_titles)
+        raise run.RunFailedError("stop here")
+
+    monkeypatch.setattr(run, "run_pipeline", record)
+    invoke("run", "--item-titles", "titles.csv")
+    invoke("run")
+    assert given == ["titles.csv", ""]
+
+
 def test_a_dry_run_says_what_would_run_and_runs_nothing(
     runs: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

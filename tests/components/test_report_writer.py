@@ -1,7 +1,9 @@
 """The ReportWriter on its own: an untrained model as teacher and as student."""
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from tfx.types import standard_artifacts
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.report import facts
 from adarec_tf.report.comparison import compare_models
 from components import artifacts
 from components.artifacts import Recipe, Sequences, Vocabulary
@@ -76,8 +79,9 @@ def given(
         "evaluation": evaluation,
         **blessings,
         "pushed_model": standard_artifacts.PushedModel(),
-        "run_config": PipelineConfig(scene="walk", item_titles=str(titles)).to_json(),
+        "run_config": PipelineConfig(scene="walk").to_json(),
         "data_path": "/logs/walk.csv",
+        "item_titles": str(titles),
         "continued_from": "a day",
         "code_fingerprint": "code",
     }
@@ -87,14 +91,14 @@ def test_a_page_is_made_of_what_the_stages_left(tmp_path: Path, given: dict[str,
     report = make_artifact(artifacts.Report, tmp_path / "report")
     ReportWriter.test_call(report=report, **given)
     assert report.get_string_custom_property("problem") == ""
-    facts = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert facts["time_span"] == [1_500_000_000.0, 1_600_000_000.0]
-    assert (facts["blessed"], facts["pushed_version"]) == (False, None)
-    assert facts["reasons"] == ["Why of model_blessing.", "Why of infra_blessing."]
-    assert facts["lengths"] == [["4", NUM_USERS]]
-    assert facts["origin"] == {"log": "/logs/walk.csv", "continued_from": "a day"}
-    assert len(facts["examples"]) == 20
-    for example in facts["examples"]:
+    said = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert said["time_span"] == [1_500_000_000.0, 1_600_000_000.0]
+    assert (said["blessed"], said["pushed_version"]) == (False, None)
+    assert said["reasons"] == ["Why of model_blessing.", "Why of infra_blessing."]
+    assert said["lengths"] == [["4", NUM_USERS]]
+    assert said["origin"] == {"log": "/logs/walk.csv", "continued_from": "a day"}
+    assert len(said["examples"]) == 20
+    for example in said["examples"]:
         assert example["teacher"] == example["student"]  # they are one
         assert example["shared"] == len(example["student"]) == 10
         # Every user walks on to the next item.
@@ -111,8 +115,26 @@ def test_a_report_that_cannot_be_made_says_why_and_fails_no_run(
     tmp_path: Path, given: dict[str, Any]
 ) -> None:
     report = make_artifact(artifacts.Report, tmp_path / "report")
-    config = PipelineConfig(scene="walk", item_titles=str(tmp_path / "gone.csv"))
-    ReportWriter.test_call(report=report, **{**given, "run_config": config.to_json()})
+    ReportWriter.test_call(report=report, **{**given, "item_titles": str(tmp_path / "gone.csv")})
     problem = report.get_string_custom_property("problem")
     assert problem.startswith("The titles of items should be a file. Received: ")
     assert list((tmp_path / "report").iterdir()) == []
+
+
+def test_each_model_recommends_from_its_own_bundle(
+    tmp_path: Path, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = make_artifact(standard_artifacts.Model, tmp_path / "student")
+    shutil.copytree(given["teacher"].uri, student.uri, dirs_exist_ok=True)
+
+    def load(bundle: str) -> Any:
+        return lambda histories, k: [[SimpleNamespace(item_id=bundle)]] * len(histories)
+
+    monkeypatch.setattr(facts, "Recommender", SimpleNamespace(load=load))
+    report = make_artifact(artifacts.Report, tmp_path / "report")
+    ReportWriter.test_call(report=report, **{**given, "student": student})
+    assert report.get_string_custom_property("problem") == ""
+    examples = json.loads((tmp_path / "report" / "report.json").read_text())["examples"]
+    assert {
+        (*example["teacher"], *example["student"], example["shared"]) for example in examples
+    } == {(bundle_dir(given["teacher"].uri), bundle_dir(student.uri), 0)}

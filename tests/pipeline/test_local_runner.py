@@ -1,7 +1,9 @@
 """What a local run does with Beam arguments, recipes and earlier runs."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import apache_beam as beam
@@ -61,6 +63,16 @@ def folder(tmp_path: Path) -> Workdir:
     return made
 
 
+def stop_with(calls: list[Any]) -> Callable[[Any], None]:
+    """What notes its argument and goes no further."""
+
+    def stop(argument: Any) -> None:
+        calls.append(argument)
+        raise ValueError("stop here")
+
+    return stop
+
+
 def run_until_training(
     config: PipelineConfig, folder: Workdir, monkeypatch: pytest.MonkeyPatch, warm_start: str = ""
 ) -> PipelineConfig:
@@ -73,8 +85,29 @@ def run_until_training(
 
     monkeypatch.setattr(local_runner, "_run", stop)
     with pytest.raises(ValueError, match="stop here"):
-        run_stages(config, None, folder, [], warm_start, False, lambda line: None)
+        run_stages(config, None, folder, [], warm_start, False, "", lambda line: None)
     return given[0]
+
+
+def test_the_report_is_told_the_titles_of_items(
+    folder: Workdir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Any] = []
+    monkeypatch.setattr(
+        local_runner, "LocalDagRunner", lambda: SimpleNamespace(run_with_ir=stop_with(compiled))
+    )
+    with pytest.raises(ValueError, match="stop here"):
+        run_stages(
+            scene_config("smoke"), None, folder, [], "", False, "/my/titles.csv", lambda line: None
+        )
+    [pipeline] = compiled
+    [report] = [
+        node.pipeline_node
+        for node in pipeline.nodes
+        if node.pipeline_node.node_info.id == "ReportWriter"
+    ]
+    titles = report.parameters.parameters["item_titles"].field_value.string_value
+    assert titles == "/my/titles.csv"
 
 
 def test_a_run_leaves_its_recipe_also_where_a_later_stage_fails(

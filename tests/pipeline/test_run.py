@@ -72,9 +72,8 @@ def test_a_missing_file_is_known_before_anything_runs(setting: str, tmp_path: Pa
 
 
 def test_missing_titles_are_known_before_anything_runs(tmp_path: Path) -> None:
-    config = CONFIG.override([f"item_titles={tmp_path}/gone.csv"])
     with pytest.raises(ValueError, match=r"titles of items should be a file. Received: .*gone.csv"):
-        run_pipeline(config, None, tmp_path / "run")
+        run_pipeline(CONFIG, None, tmp_path / "run", item_titles=f"{tmp_path}/gone.csv")
     assert not (tmp_path / "run").exists()
 
 

@@ -303,4 +303,4 @@ def _settings(config: type[Config], path: str = "") -> set[str]:
 def test_a_run_has_few_settings() -> None:
     settings = _settings(PipelineConfig)
     assert {"seed", "teacher.num_heads", "training.max_epochs"} < settings
-    assert len(settings) <= 86
+    assert len(settings) <= 85
