@@ -45,7 +45,7 @@ def test_a_stage_is_one_line_in_plain_words(screen: Screen, drawn: io.StringIO) 
     send(screen, "Going to run a new execution %d", 3)
     send(screen, STAGE_FINISHED, "TeacherTrainer")
     [line] = drawn.getvalue().splitlines()
-    assert line.split() == ["7/12", "Train", "the", "teacher", "done", "0.0", "s"]
+    assert line.split() == ["7/13", "Train", "the", "teacher", "done", "0.0", "s"]
 
 
 def test_a_cached_stage_says_so_and_the_next_one_does_not(
