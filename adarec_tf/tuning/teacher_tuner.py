@@ -4,7 +4,7 @@ import logging
 import math
 import os
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +27,6 @@ from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training.callbacks import MONITOR
-from adarec_tf.training.progress import Progress, log_progress
 from adarec_tf.training.train_teacher import train_teacher
 from adarec_tf.tuning.priors import SMALL_CATALOG, TeacherSize, student_decisions, teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
@@ -82,60 +81,120 @@ def find_recipe(
         return earlier.replace(scene=scene)
     decisions = [one for one in teacher_decisions(scene, effort) if one.setting not in fixed]
     candidates = _candidates(decisions, fixed, teacher)[: _NUM_CANDIDATES[effort]]
-    trials: list[Trial] = []
-    rungs = halving_rungs(len(candidates), _training(decisions, training).max_epochs)
+    max_epochs = _training(decisions, training).max_epochs
+    rungs = halving_rungs(len(candidates), max_epochs) if candidates else []
     plan = decisions + student_decisions(scene, TeacherSize(64, 0), effort, budget)
     if plan:
-        _log_plan(scene, plan, training, rungs if candidates else ())
+        _log_plan(scene, plan, training, rungs)
+    trials: list[Trial] = []
     if candidates:
-        # All targets: those of the users trained on would be too few to tell candidates apart.
-        trial_train = sample_users(train, _num_trial_users(train), seed)
-        num_done, num_trials = 0, sum(rung.size for rung in rungs)
-
-        def train_candidate(number: int, epochs: int, folder: str) -> float:
-            nonlocal num_done
-            tried = _changed(decisions, candidates[number].changes, "")
-            model = build_teacher(
-                apply_decisions(tried, "teacher", teacher, ()),
-                statistics.num_items,
-                statistics.max_length,
-                seed=seed,
-            )
-            records = train_teacher(
-                model,
-                trial_train,
-                valid,
-                _trial_training(_training(tried, training), epochs, scene),
-                seen=statistics.seen,
-                seed=seed,
-                checkpoint_dir=folder,
-                windows=statistics.windows,
-                compute_dtype=compute_dtype,
-            )
-            num_done += 1
-            log_progress(
-                logger,
-                Progress("trials", num_done, num_trials),
-                "stage=trials candidate=%s epochs=%d",
-                candidates[number].name,
-                epochs,
-            )
-            return max(record[MONITOR] for record in records)
-
-        with strategy.scope():
-            best, trials = run_trials(
-                candidates,
-                rungs,
-                train_candidate,
-                directory=os.path.join(checkpoint_dir, "tuner"),
-                seed=seed,
-                margin=_margin(rungs[-1].epochs / _training(decisions, training).max_epochs, scene),
-            )
-        decisions = _changed(decisions, candidates[best].changes, _reason(trials, candidates, best))
+        trainer = _CandidateTrainer(
+            candidates,
+            decisions,
+            teacher,
+            training,
+            scene,
+            # All targets: those of the users trained on would be too few to tell candidates apart.
+            train=sample_users(train, _num_trial_users(train), seed),
+            valid=valid,
+            statistics=statistics,
+            seed=seed,
+            compute_dtype=compute_dtype,
+        )
+        directory = os.path.join(checkpoint_dir, "tuner")
+        decisions, trials = _decide_by_trials(trainer, rungs, directory, strategy)
     decisions += _student_decisions(scene, decisions, teacher, effort, budget, seed)
     for decision in decisions:
         logger.info("%s", decision, extra={"line": str(decision)})
     return Recipe(effort=effort, scene=scene, decisions=tuple(decisions), trials=tuple(trials))
+
+
+class _CandidateTrainer(NamedTuple):
+    """Trains candidates on the same users; all users' targets judge them.
+
+    Attributes:
+      candidates: may be trained.
+      decisions: what the profile says, of which each candidate changes something.
+      teacher: as it was given.
+      training: likewise.
+      scene: its profile.
+      train: histories of the users that trials learn from.
+      valid: histories with the target that selects.
+      statistics: of all histories.
+      seed: of weights, dropout and batches.
+      compute_dtype: of the catalog logits.
+    """
+
+    candidates: Sequence[Candidate]
+    decisions: Sequence[Decision]
+    teacher: TeacherConfig
+    training: TrainingConfig
+    scene: SceneProfile
+    train: Histories
+    valid: Histories
+    statistics: SequenceStatistics
+    seed: int
+    compute_dtype: str
+
+    def __call__(self, number: int, epochs: int, folder: str) -> float:
+        """Trains one.
+
+        Args:
+          number: of the candidate.
+          epochs: at most.
+          folder: where an interrupted training continues from.
+
+        Returns:
+          NDCG@10 on validation of the best epoch.
+        """
+        tried = _changed(self.decisions, self.candidates[number].changes, "")
+        model = build_teacher(
+            apply_decisions(tried, "teacher", self.teacher, ()),
+            self.statistics.num_items,
+            self.statistics.max_length,
+            seed=self.seed,
+        )
+        records = train_teacher(
+            model,
+            self.train,
+            self.valid,
+            _trial_training(_training(tried, self.training), epochs, self.scene),
+            seen=self.statistics.seen,
+            seed=self.seed,
+            checkpoint_dir=folder,
+            windows=self.statistics.windows,
+            compute_dtype=self.compute_dtype,
+        )
+        return max(record[MONITOR] for record in records)
+
+
+def _decide_by_trials(
+    trainer: _CandidateTrainer,
+    rungs: Sequence[Rung],
+    directory: str,
+    strategy: tf.distribute.Strategy,
+) -> tuple[list[Decision], list[Trial]]:
+    """The decisions with the changes of the best candidate, and all trials.
+
+    Args:
+      trainer: of the candidates.
+      rungs: the rounds.
+      directory: where the trials are kept.
+      strategy: under which they are trained.
+    """
+    candidates = trainer.candidates
+    max_epochs = _training(trainer.decisions, trainer.training).max_epochs
+    with strategy.scope():
+        best, trials = run_trials(
+            candidates,
+            rungs,
+            trainer,
+            directory=directory,
+            seed=trainer.seed,
+            margin=_margin(rungs[-1].epochs / max_epochs, trainer.scene),
+        )
+    reason = _reason(trials, candidates, best)
+    return _changed(trainer.decisions, candidates[best].changes, reason), trials
 
 
 def decide_by_profile(

@@ -16,6 +16,7 @@ import numpy as np
 from keras_tuner.engine import base_tuner
 
 from adarec_tf.config.recipe import Trial
+from adarec_tf.training.progress import Progress, log_progress
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,9 @@ class SuccessiveHalving(keras_tuner.Oracle):
 
     Hyperband of KerasTuner draws its candidates at random; here the first is what the scene's
     profile says, and each other changes one thing.
+
+    Attributes:
+      candidates: what is tried.
     """
 
     def __init__(self, candidates: Sequence[Candidate], rungs: Sequence[Rung], seed: int) -> None:
@@ -85,7 +89,7 @@ class SuccessiveHalving(keras_tuner.Oracle):
             seed=seed,
             max_consecutive_failed_trials=sum(rung.size for rung in rungs) + 1,
         )
-        self._candidates, self._rungs = candidates, rungs
+        self.candidates, self._rungs = candidates, rungs
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """What KerasTuner runs next.
@@ -155,6 +159,14 @@ class Trials(base_tuner.BaseTuner):
         folder = os.path.join(self.get_trial_dir(trial.trial_id), "checkpoints")
         start = time.monotonic()
         ndcg = self._train(values["candidate"], values["epochs"], folder)
+        log_progress(
+            logger,
+            Progress("trials", int(trial.trial_id) + 1, self.oracle.max_trials),
+            "stage=trials candidate=%s epochs=%d ndcg=%.4f",
+            self.oracle.candidates[values["candidate"]].name,
+            values["epochs"],
+            ndcg,
+        )
         return {_OBJECTIVE.name: ndcg, "seconds": time.monotonic() - start}
 
     def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:

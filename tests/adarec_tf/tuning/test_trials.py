@@ -1,5 +1,7 @@
 """Successive halving with figures made up in place of trainings."""
 
+import contextlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 from adarec_tf.config.recipe import Trial
+from adarec_tf.training.progress import Progress
 from adarec_tf.tuning import trials
 from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
 
@@ -142,3 +145,26 @@ def test_trials_that_are_killed_go_on_and_end_alike(tmp_path: Path, killed_at: i
     # The trial that was killed is run again, in its folder; those before it are not.
     assert after[0] == before[-1]
     assert [call[:2] for call in (*before[:-1], *after)] == CALLS
+
+
+def test_the_screen_is_told_which_of_all_trials_is_done_also_after_a_kill(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run_until(stop_at: int) -> list[Any]:
+        caplog.clear()
+        started = []
+
+        def train(candidate: int, epochs: int, folder: str) -> float:
+            started.append(candidate)
+            if len(started) == stop_at:
+                raise KeyboardInterrupt
+            return FIGURES[epochs][candidate]
+
+        with contextlib.suppress(KeyboardInterrupt):
+            run(train, tmp_path)
+        return [record.progress for record in caplog.records if hasattr(record, "progress")]
+
+    caplog.set_level(logging.INFO)
+    total = len(CALLS)
+    assert run_until(3) == [Progress("trials", number, total) for number in (1, 2)]
+    assert run_until(0) == [Progress("trials", number, total) for number in range(3, total + 1)]
