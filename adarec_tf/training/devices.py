@@ -199,3 +199,18 @@ def mean_over_replicas(
         )
 
     return dict(zip(values, mean().numpy().tolist(), strict=True))
+
+
+def values_of_chief(
+    strategy: tf.distribute.Strategy, values: Mapping[str, float]
+) -> dict[str, float]:
+    """What the chief has, on all workers.
+
+    Args:
+      strategy: of the workers.
+      values: of this process, by name; only those of the chief are read.
+    """
+    share = float(is_chief(strategy))
+    means = mean_over_replicas(strategy, {name: share * v for name, v in values.items()})
+    [chiefs] = mean_over_replicas(strategy, {"chiefs": share}).values()
+    return {name: mean / chiefs for name, mean in means.items()}

@@ -1,5 +1,6 @@
 """The recipe of a scene: its profile, what that says, and what short trainings say of it."""
 
+import functools
 import logging
 import math
 import os
@@ -31,6 +32,7 @@ from adarec_tf.training.train_teacher import train_teacher
 from adarec_tf.tuning.priors import SMALL_CATALOG, TeacherSize, student_decisions, teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
 from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
+from adarec_tf.tuning.worker_trials import run_together
 
 logger = logging.getLogger(__name__)
 
@@ -100,9 +102,9 @@ def find_recipe(
             statistics=statistics,
             seed=seed,
             compute_dtype=compute_dtype,
+            checkpoint_dir=checkpoint_dir,
         )
-        directory = os.path.join(checkpoint_dir, "tuner")
-        decisions, trials = _decide_by_trials(trainer, rungs, directory, strategy)
+        decisions, trials = _decide_by_trials(trainer, rungs, strategy)
     decisions += _student_decisions(scene, decisions, teacher, effort, budget, seed)
     for decision in decisions:
         logger.info("%s", decision, extra={"line": str(decision)})
@@ -123,6 +125,7 @@ class _CandidateTrainer(NamedTuple):
       statistics: of all histories.
       seed: of weights, dropout and batches.
       compute_dtype: of the catalog logits.
+      checkpoint_dir: where interrupted trainings continue from.
     """
 
     candidates: Sequence[Candidate]
@@ -135,14 +138,14 @@ class _CandidateTrainer(NamedTuple):
     statistics: SequenceStatistics
     seed: int
     compute_dtype: str
+    checkpoint_dir: str
 
-    def __call__(self, number: int, epochs: int, folder: str) -> float:
-        """Trains one.
+    def __call__(self, number: int, epochs: int) -> float:
+        """Trains one; what was trained as long before is not trained again.
 
         Args:
           number: of the candidate.
           epochs: at most.
-          folder: where an interrupted training continues from.
 
         Returns:
           NDCG@10 on validation of the best epoch.
@@ -161,7 +164,7 @@ class _CandidateTrainer(NamedTuple):
             _trial_training(_training(tried, self.training), epochs, self.scene),
             seen=self.statistics.seen,
             seed=self.seed,
-            checkpoint_dir=folder,
+            checkpoint_dir=os.path.join(self.checkpoint_dir, f"candidate_{number}", str(epochs)),
             windows=self.statistics.windows,
             compute_dtype=self.compute_dtype,
         )
@@ -169,30 +172,27 @@ class _CandidateTrainer(NamedTuple):
 
 
 def _decide_by_trials(
-    trainer: _CandidateTrainer,
-    rungs: Sequence[Rung],
-    directory: str,
-    strategy: tf.distribute.Strategy,
+    trainer: _CandidateTrainer, rungs: Sequence[Rung], strategy: tf.distribute.Strategy
 ) -> tuple[list[Decision], list[Trial]]:
     """The decisions with the changes of the best candidate, and all trials.
 
     Args:
       trainer: of the candidates.
       rungs: the rounds.
-      directory: where the trials are kept.
       strategy: under which they are trained.
     """
     candidates = trainer.candidates
     max_epochs = _training(trainer.decisions, trainer.training).max_epochs
+    run = functools.partial(
+        run_trials,
+        candidates,
+        rungs,
+        directory=os.path.join(trainer.checkpoint_dir, "tuner"),
+        seed=trainer.seed,
+        margin=_margin(rungs[-1].epochs / max_epochs, trainer.scene),
+    )
     with strategy.scope():
-        best, trials = run_trials(
-            candidates,
-            rungs,
-            trainer,
-            directory=directory,
-            seed=trainer.seed,
-            margin=_margin(rungs[-1].epochs / max_epochs, trainer.scene),
-        )
+        best, trials = run_together(run, trainer, strategy)
     reason = _reason(trials, candidates, best)
     return _changed(trainer.decisions, candidates[best].changes, reason), trials
 

@@ -6,7 +6,6 @@ candidates, how they are halved and what a trial measures are ours.
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -137,14 +136,14 @@ class Trials(base_tuner.BaseTuner):
     """Runs the trials."""
 
     def __init__(
-        self, oracle: SuccessiveHalving, directory: str, train: Callable[[int, int, str], float]
+        self, oracle: SuccessiveHalving, directory: str, train: Callable[[int, int], float]
     ) -> None:
         """Creates the tuner.
 
         Args:
           oracle: says what is tried.
           directory: where the trials are kept; a search that was killed goes on from it.
-          train: candidate, epochs and a folder for checkpoints, to NDCG@10 on validation.
+          train: candidate and epochs to NDCG@10 on validation.
         """
         super().__init__(oracle, directory=directory, project_name="trials", overwrite=False)
         self._train = train
@@ -156,9 +155,8 @@ class Trials(base_tuner.BaseTuner):
           trial: of the oracle.
         """
         values = trial.hyperparameters.values
-        folder = os.path.join(self.get_trial_dir(trial.trial_id), "checkpoints")
         start = time.monotonic()
-        ndcg = self._train(values["candidate"], values["epochs"], folder)
+        ndcg = self._train(values["candidate"], values["epochs"])
         log_progress(
             logger,
             Progress("trials", int(trial.trial_id) + 1, self.oracle.max_trials),
@@ -183,7 +181,7 @@ class Trials(base_tuner.BaseTuner):
 def run_trials(
     candidates: Sequence[Candidate],
     rungs: Sequence[Rung],
-    train: Callable[[int, int, str], float],
+    train: Callable[[int, int], float],
     *,
     directory: str,
     seed: int,
@@ -194,7 +192,7 @@ def run_trials(
     Args:
       candidates: the first is what stays where no other is clearly better.
       rungs: the rounds.
-      train: candidate, epochs and a folder for checkpoints, to NDCG@10 on validation.
+      train: candidate and epochs to NDCG@10 on validation.
       directory: where the trials are kept; a search that was killed goes on from it.
       seed: of KerasTuner.
       margin: how many times as good as the first another has to be.

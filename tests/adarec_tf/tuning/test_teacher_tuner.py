@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -137,10 +138,27 @@ def test_trials_are_of_the_scene_and_its_first_is_the_profile(
             "windows": DATA.statistics.windows,
             "compute_dtype": "bfloat16",
         }
+    folders = {options["checkpoint_dir"] for options in trainings.options}
+    assert len(folders) == len(trainings.done)
+    assert all(Path(folder).is_relative_to(tmp_path) for folder in folders)
     find(tmp_path / "last", statistics=replace(DATA.statistics, windows="last"))
     assert trainings.options[-1]["windows"] == "last" != DATA.statistics.windows
     # Of equal figures those of the profile stay.
     assert recipe.decisions[: len(profile.decisions)] == profile.decisions
+
+
+def test_all_workers_of_the_strategy_run_the_trials(
+    tmp_path: Path, trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    def run_together(run: Any, train: Any, strategy: Any) -> Any:
+        told.append(strategy)
+        return run(train)
+
+    monkeypatch.setattr(teacher_tuner, "run_together", run_together)
+    assert find(tmp_path).trials
+    assert told == [tf.distribute.get_strategy()]
 
 
 def test_a_shorter_trial_has_a_higher_rate(tmp_path: Any, trainings: Trainings) -> None:

@@ -21,7 +21,7 @@ RUNGS = halving_rungs(len(CANDIDATES), 24)
 FIGURES = {3: [0.2, 0.1, 0.5, 0.4, 0.3, 0.0], 10: [0.0, 0.0, 0.5, 0.6, 0.0, 0.0]}
 CALLS = [(0, 3), (1, 3), (2, 3), (3, 3), (4, 3), (5, 3), (0, 10), (2, 10), (3, 10)]
 
-Train = Callable[[int, int, str], float]
+Train = Callable[[int, int], float]
 
 
 @pytest.fixture(autouse=True)
@@ -39,24 +39,21 @@ def run(train: Train, folder: Path, **options: Any) -> tuple[int, list[Trial]]:
 
 def figures_of(*scores: float) -> Train:
     """What candidates reach, however long they are trained."""
-    return lambda candidate, epochs, folder: scores[candidate]
+    return lambda candidate, epochs: scores[candidate]
 
 
 def test_all_are_tried_in_order_and_the_best_again_for_longer(
     tmp_path: Path, clock: SimpleNamespace
 ) -> None:
-    calls, folders = [], []
+    calls = []
 
-    def train(candidate: int, epochs: int, folder: str) -> float:
+    def train(candidate: int, epochs: int) -> float:
         calls.append((candidate, epochs))
-        folders.append(folder)
         clock.seconds += 10 * candidate + 0.25 * epochs
         return FIGURES[epochs][candidate]
 
     best, done = run(train, tmp_path)
     assert calls == CALLS
-    assert len(set(folders)) == len(CALLS)
-    assert all(Path(folder).is_relative_to(tmp_path) for folder in folders)
     assert best == 3
     assert done == [
         Trial(
@@ -92,7 +89,7 @@ def test_a_candidate_that_fails_is_lost_and_the_others_go_on(
 ) -> None:
     calls = []
 
-    def train(candidate: int, epochs: int, folder: str) -> float:
+    def train(candidate: int, epochs: int) -> float:
         calls.append((candidate, epochs))
         if (candidate, epochs) in ((1, 3), (2, 10)):
             raise ValueError(f"Losses should stay finite in {candidate}.")
@@ -107,7 +104,7 @@ def test_a_candidate_that_fails_is_lost_and_the_others_go_on(
 
 
 def test_where_the_last_round_fails_the_first_decides(tmp_path: Path) -> None:
-    def train(candidate: int, epochs: int, folder: str) -> float:
+    def train(candidate: int, epochs: int) -> float:
         if epochs == 10:
             raise ValueError("no")
         return FIGURES[epochs][candidate]
@@ -116,7 +113,7 @@ def test_where_the_last_round_fails_the_first_decides(tmp_path: Path) -> None:
 
 
 def test_where_all_fail_the_run_stops_with_the_reason(tmp_path: Path) -> None:
-    def train(candidate: int, epochs: int, folder: str) -> float:
+    def train(candidate: int, epochs: int) -> float:
         raise ValueError("`x` should be small.")
 
     with pytest.raises(ValueError, match=r"One trial should succeed .*`x` should be small\."):
@@ -125,9 +122,9 @@ def test_where_all_fail_the_run_stops_with_the_reason(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("killed_at", [1, 2, 5, 7, 9])
 def test_trials_that_are_killed_go_on_and_end_alike(tmp_path: Path, killed_at: int) -> None:
-    def run_until(stop_at: int, folder: Path, calls: list[tuple[int, int, str]]) -> Any:
-        def train(candidate: int, epochs: int, folder: str) -> float:
-            calls.append((candidate, epochs, folder))
+    def run_until(stop_at: int, folder: Path, calls: list[tuple[int, int]]) -> Any:
+        def train(candidate: int, epochs: int) -> float:
+            calls.append((candidate, epochs))
             if len(calls) == stop_at:
                 raise KeyboardInterrupt
             if candidate == 1:
@@ -137,14 +134,14 @@ def test_trials_that_are_killed_go_on_and_end_alike(tmp_path: Path, killed_at: i
         return run(train, folder)
 
     expected = run_until(0, tmp_path / "whole", [])
-    before: list[tuple[int, int, str]] = []
-    after: list[tuple[int, int, str]] = []
+    before: list[tuple[int, int]] = []
+    after: list[tuple[int, int]] = []
     with pytest.raises(KeyboardInterrupt):
         run_until(killed_at, tmp_path / "killed", before)
     assert run_until(0, tmp_path / "killed", after) == expected
-    # The trial that was killed is run again, in its folder; those before it are not.
+    # The trial that was killed is run again; those before it are not.
     assert after[0] == before[-1]
-    assert [call[:2] for call in (*before[:-1], *after)] == CALLS
+    assert [*before[:-1], *after] == CALLS
 
 
 def test_the_screen_is_told_which_of_all_trials_is_done_also_after_a_kill(
@@ -154,7 +151,7 @@ def test_the_screen_is_told_which_of_all_trials_is_done_also_after_a_kill(
         caplog.clear()
         started = []
 
-        def train(candidate: int, epochs: int, folder: str) -> float:
+        def train(candidate: int, epochs: int) -> float:
             started.append(candidate)
             if len(started) == stop_at:
                 raise KeyboardInterrupt
