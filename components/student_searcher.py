@@ -1,4 +1,4 @@
-"""StudentSearcher: sequences + teacher → genotype."""
+"""StudentSearcher: sequences + teacher → the student's recipe and genotype."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from tfx.dsl.io import fileio
 from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
@@ -16,10 +17,11 @@ from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.search.searcher import SearchResult
 from adarec_tf.training.devices import choose_strategy, is_chief
 from adarec_tf.tuning.student import find_genotype
+from adarec_tf.tuning.student_recipe import with_student
 from components import artifacts
 from components.checkpoints import resumable
 from components.model_artifact import read_teacher, teacher_files
-from components.recipes import read_recipe
+from components.recipes import read_recipe, write_recipe
 
 
 @component
@@ -27,10 +29,13 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
     sequences: InputArtifact[artifacts.Sequences],
     teacher: InputArtifact[Model],
     recipe: InputArtifact[artifacts.Recipe],
+    student_recipe: OutputArtifact[artifacts.Recipe],
     genotype: OutputArtifact[artifacts.Genotype],
     student_config: Parameter[str],
     search_config: Parameter[str],
     distillation_config: Parameter[str],
+    max_bundle_bytes: Parameter[int],
+    max_teacher_share: Parameter[float],
     fixed: Parameter[str],
     compute_dtype: Parameter[str],
     seed: Parameter[int],
@@ -40,18 +45,21 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
     cost_table_fingerprint: Parameter[str] = "",
     genotype_fingerprint: Parameter[str] = "",
 ) -> None:
-    """Searches the architecture of the student, or takes the one that `search_config` names.
+    """Decides what the student is, and searches its architecture or takes the one that is named.
 
-    Where several workers run this step together, the chief alone writes the genotype.
+    Where several workers run this step together, the chief alone writes.
 
     Args:
       sequences: split histories.
       teacher: whose behavior guides the search.
-      recipe: settings that were decided.
+      recipe: settings that were decided of the teacher.
+      student_recipe: the same, and those of the student.
       genotype: the architecture found and the trace of the search.
       student_config: JSON of `StudentConfig`.
       search_config: JSON of `SearchConfig`.
       distillation_config: JSON of `DistillationConfig`.
+      max_bundle_bytes: of the student; 0: any number.
+      max_teacher_share: of the teacher's bundle that the student's may have; 0: a fifth.
       fixed: names of settings that were given by hand, with spaces between; the recipe decides
         the others.
       compute_dtype: of the catalog logits.
@@ -63,9 +71,14 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
       genotype_fingerprint: of the file of a genotype that it names.
     """
     strategy = choose_strategy()  # first: see its docstring
-    seed = int(seed)  # Kubeflow passes numbers as floats
+    # Kubeflow passes numbers as floats.
+    seed, max_bundle_bytes = int(seed), int(max_bundle_bytes)
     statistics = read_statistics(sequences.uri)
-    decided, names = read_recipe(recipe.uri), fixed.split()
+    model, names = read_teacher(teacher.uri), fixed.split()
+    budget = EvaluationConfig(
+        max_bundle_bytes=max_bundle_bytes, max_teacher_share=max_teacher_share
+    )
+    decided = with_student(read_recipe(recipe.uri), model, fixed=names, budget=budget)
     student = decided.applied("student", StudentConfig.from_json(student_config), names)
     search = decided.applied("search", SearchConfig.from_json(search_config), names)
     distillation = decided.applied(
@@ -82,7 +95,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
         is_owner=is_chief(strategy),
     ) as checkpoint:
         architecture, result = find_genotype(
-            read_teacher(teacher.uri),
+            model,
             read_histories(sequences.uri, "train"),
             read_histories(sequences.uri, "valid"),
             student=student,
@@ -97,6 +110,7 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
             compute_dtype=compute_dtype,
         )
         if is_chief(strategy):
+            write_recipe(student_recipe.uri, decided)
             _write(architecture, result, genotype.uri)
 
 

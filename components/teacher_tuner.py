@@ -3,7 +3,6 @@
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 
-from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
@@ -20,8 +19,6 @@ def TeacherTuner(  # noqa: N802 (a component is named as a class)
     recipe: OutputArtifact[Recipe],
     teacher_config: Parameter[str],
     training_config: Parameter[str],
-    max_bundle_bytes: Parameter[int],
-    max_teacher_share: Parameter[float],
     fixed: Parameter[str],
     effort: Parameter[str],
     compute_dtype: Parameter[str],
@@ -30,15 +27,13 @@ def TeacherTuner(  # noqa: N802 (a component is named as a class)
     checkpoint_dir: Parameter[str],
     initial_recipe: Parameter[str] = "",
 ) -> None:
-    """Decides from the scene and by trials what teacher and student are and how they are trained.
+    """Decides from the scene and by trials what the teacher is and how it is trained.
 
     Args:
       sequences: split histories.
       recipe: what was decided, and why.
       teacher_config: JSON of `TeacherConfig`, for the settings that were given by hand.
       training_config: JSON of `TrainingConfig`, likewise.
-      max_bundle_bytes: of the student; 0: any number.
-      max_teacher_share: of the teacher's bundle that the student's may have; 0: a fifth.
       fixed: names of these settings, with spaces between.
       effort: `none`, `quick`, `standard` or `thorough`.
       compute_dtype: of the catalog logits.
@@ -48,14 +43,11 @@ def TeacherTuner(  # noqa: N802 (a component is named as a class)
       initial_recipe: folder of an earlier run's recipe, whose decisions stay; "" decides anew.
     """
     strategy = choose_strategy()  # first: see its docstring
-    # Kubeflow passes numbers as floats.
-    seed, max_bundle_bytes = int(seed), int(max_bundle_bytes)
+    seed = int(seed)  # Kubeflow passes numbers as floats
     statistics = read_statistics(sequences.uri)
     settings = [
         teacher_config,
         training_config,
-        max_bundle_bytes,
-        max_teacher_share,
         fixed,
         effort,
         compute_dtype,
@@ -75,9 +67,6 @@ def TeacherTuner(  # noqa: N802 (a component is named as a class)
             training=TrainingConfig.from_json(training_config),
             fixed=fixed.split(),
             effort=effort,
-            budget=EvaluationConfig(
-                max_bundle_bytes=max_bundle_bytes, max_teacher_share=max_teacher_share
-            ),
             seed=seed,
             checkpoint_dir=checkpoint,
             strategy=strategy,

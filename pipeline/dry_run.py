@@ -15,12 +15,13 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.portable import launcher
 
 from adarec_tf.config.pipeline import PipelineConfig
-from adarec_tf.config.recipe import Decision, SceneProfile
+from adarec_tf.config.recipe import Decision, Recipe, SceneProfile
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.spans import list_log_files
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
+from adarec_tf.tuning.priors import teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
-from adarec_tf.tuning.teacher_tuner import decide_by_profile
+from adarec_tf.tuning.student_recipe import foresee_student
 from components.input_spans import LogIdentity
 from components.recipes import read_recipe
 from pipeline.local_runner import compile_stages, continue_run
@@ -144,23 +145,45 @@ def _recipe(
     """The recipe's decisions, and where they come from."""
     if config.effort == "none":
         return "The settings are those of a recipe: nothing is tried.", ()
+    if is_cached["StudentSearcher"]:
+        recipe = read_recipe(outputs["StudentSearcher"]["student_recipe"].uri)
+        return _basis(recipe), recipe.decisions
     if is_cached["TeacherTuner"]:
         recipe = read_recipe(outputs["TeacherTuner"]["recipe"].uri)
-        basis = f"The recipe, found by {len(recipe.trials)} trials in an earlier run:"
-        return basis, recipe.decisions
+        basis = _basis(recipe)
+    else:
+        scene = _scene(config, data_path, is_cached, outputs)
+        if scene is None:
+            return "The recipe is decided when the log has been read, which is large.", ()
+        decided = teacher_decisions(scene, config.effort)
+        decisions = tuple(one for one in decided if one.setting not in config.fixed)
+        recipe = Recipe(effort=config.effort, scene=scene, decisions=decisions)
+        basis = f"What the recipe begins with, of {_in_words(scene)}:"
+    complete = foresee_student(
+        recipe, config.teacher, fixed=config.fixed, budget=config.evaluation, seed=config.seed
+    )
+    return basis, complete.decisions
+
+
+def _basis(recipe: Recipe) -> str:
+    return f"The recipe, found by {len(recipe.trials)} trials in an earlier run:"
+
+
+def _scene(
+    config: PipelineConfig,
+    data_path: str | os.PathLike[str] | None,
+    is_cached: dict[str, bool],
+    outputs: dict[str, Any],
+) -> SceneProfile | None:
+    """The scene's profile; None of a large log that has not been read."""
     if is_cached["SequencePreprocessor"]:
         folder = outputs["SequencePreprocessor"]["sequences"].uri
-        scene = profile_scene(read_histories(folder, "train"), read_statistics(folder))
-    elif data_path is not None and _num_bytes(config, data_path) > _MAX_LOG_BYTES:
-        return "The recipe is decided when the log has been read, which is large.", ()
-    else:
-        source = GENERATED_SCENES[config.scene]() if data_path is None else data_path
-        dataset = Dataset.from_config(source, config.data, config.spans)
-        scene = profile_scene(dataset.train, dataset.statistics)
-    decisions = decide_by_profile(
-        scene, config.teacher, config.fixed, config.effort, config.evaluation, config.seed
-    )
-    return f"What the recipe begins with, of {_in_words(scene)}:", tuple(decisions)
+        return profile_scene(read_histories(folder, "train"), read_statistics(folder))
+    if data_path is not None and _num_bytes(config, data_path) > _MAX_LOG_BYTES:
+        return None
+    source = GENERATED_SCENES[config.scene]() if data_path is None else data_path
+    dataset = Dataset.from_config(source, config.data, config.spans)
+    return profile_scene(dataset.train, dataset.statistics)
 
 
 def _num_bytes(config: PipelineConfig, data_path: str | os.PathLike[str]) -> int:

@@ -83,13 +83,11 @@ def create_pipeline(
     sequences = preprocessor.outputs["sequences"]
     vocabulary = preprocessor.outputs["vocabulary"]
 
-    # Decides what teacher and student are and how they are trained, from the scene and by trials.
+    # Decides what the teacher is and how it is trained, from the scene and by trials.
     tuner = TeacherTuner(
         sequences=sequences,
         teacher_config=config.teacher.to_json(),
         training_config=config.training.to_json(),
-        max_bundle_bytes=config.evaluation.max_bundle_bytes,
-        max_teacher_share=config.evaluation.max_teacher_share,
         fixed=_fixed(config, "teacher", "training"),
         effort=config.effort,
         compute_dtype=config.compute_dtype,
@@ -98,13 +96,12 @@ def create_pipeline(
         checkpoint_dir=checkpoint_dir,
         initial_recipe=start.recipe if start else "",
     )
-    recipe = tuner.outputs["recipe"]
 
     # Trains the heavy model that the student will learn from.
     teacher = TeacherTrainer(
         sequences=sequences,
         vocabulary=vocabulary,
-        recipe=recipe,
+        recipe=tuner.outputs["recipe"],
         teacher_config=config.teacher.to_json(),
         training_config=config.training.to_json(),
         fixed=_fixed(config, "teacher", "training"),
@@ -116,14 +113,16 @@ def create_pipeline(
         initial_model=start.teacher if start else "",
     )
 
-    # Finds the architecture of a light student: accurate like the teacher, and cheap.
+    # Decides what the student is and finds its architecture: accurate like the teacher, and cheap.
     searcher = StudentSearcher(
         sequences=sequences,
         teacher=teacher.outputs["model"],
-        recipe=recipe,
+        recipe=tuner.outputs["recipe"],
         student_config=config.student.to_json(),
         search_config=config.search.to_json(),
         distillation_config=config.distillation.to_json(),
+        max_bundle_bytes=config.evaluation.max_bundle_bytes,
+        max_teacher_share=config.evaluation.max_teacher_share,
         fixed=_fixed(config, "student", "search", "distillation"),
         compute_dtype=config.compute_dtype,
         seed=config.seed,
@@ -140,7 +139,7 @@ def create_pipeline(
         vocabulary=vocabulary,
         teacher=teacher.outputs["model"],
         genotype=searcher.outputs["genotype"],
-        recipe=recipe,
+        recipe=searcher.outputs["student_recipe"],
         student_config=config.student.to_json(),
         distillation_config=config.distillation.to_json(),
         fixed=_fixed(config, "student", "distillation"),
@@ -189,7 +188,7 @@ def create_pipeline(
         statistics=statistics.outputs["statistics"],
         sequences=sequences,
         vocabulary=vocabulary,
-        recipe=recipe,
+        recipe=searcher.outputs["student_recipe"],
         teacher=teacher.outputs["model"],
         genotype=searcher.outputs["genotype"],
         student=distiller.outputs["model"],

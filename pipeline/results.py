@@ -148,7 +148,7 @@ def collect_result(
 def recipe_of(
     config: PipelineConfig, metadata_path: str | os.PathLike[str]
 ) -> dict[str, Any] | None:
-    """The recipe of the newest run, which `--recipe` takes; None before it is found.
+    """The recipe of the newest run, which `--recipe` takes; None before its student is decided.
 
     Args:
       config: of the run.
@@ -158,9 +158,9 @@ def recipe_of(
       The scene's profile, what was decided and why, the trials, and the settings of all stages.
     """
     runs = read_runs(metadata_path)
-    if not runs or "TeacherTuner" not in runs[-1].outputs:
+    if not runs or "StudentSearcher" not in runs[-1].outputs:
         return None
-    recipe = read_recipe(runs[-1].outputs["TeacherTuner"]["recipe"].uri)
+    recipe = read_recipe(runs[-1].outputs["StudentSearcher"]["student_recipe"].uri)
     decided = config.with_recipe(recipe).to_dict()
     kept = ("compute_dtype", "data", "teacher", "training", "student", "search", "distillation")
     return {

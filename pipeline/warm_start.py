@@ -151,10 +151,12 @@ def _to_start(run: RunRecord) -> WarmStart:
     outputs = run.outputs
     examples = outputs["InteractionsGen"]["examples"]
     vocabulary = outputs["SequencePreprocessor"]["vocabulary"].uri
+    recipe = outputs["StudentSearcher"].get("student_recipe")
+    recipe = recipe or outputs.get("TeacherTuner", {}).get("recipe")  # of earlier versions
     return WarmStart(
         run=f"{datetime.fromtimestamp(run.started_at):%Y-%m-%d %H:%M:%S}",
         spans=examples.get_string_custom_property("spans"),
-        recipe=outputs["TeacherTuner"]["recipe"].uri if "TeacherTuner" in outputs else "",
+        recipe=recipe.uri if recipe else "",
         vocabulary=os.path.join(vocabulary, VOCABULARY_FILE),
         teacher=outputs["TeacherTrainer"]["model"].uri,
         student=outputs["StudentDistiller"]["model"].uri,

@@ -18,13 +18,13 @@ from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.distillation.distiller import check_same_items, train_student
 from adarec_tf.distillation.ensemble import EnsembleTeacher, as_one_teacher
 from adarec_tf.export.profile import find_costs, has_loose_budget
-from adarec_tf.models.model_cost import count_parameters
 from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.students import Genotype, Student
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.search.space.search_space import given_genotype
-from adarec_tf.tuning.priors import TeacherSize, student_decisions
+from adarec_tf.tuning.priors import student_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
+from adarec_tf.tuning.student_recipe import size_of
 
 
 class FoundGenotype(NamedTuple):
@@ -156,10 +156,8 @@ def decide_student(teacher: NextItemModel | EnsembleTeacher, dataset: Dataset) -
       teacher: trained; or several as one.
       dataset: what it was trained on.
     """
-    first = teacher.members[0] if isinstance(teacher, EnsembleTeacher) else teacher
-    hidden_dim = first.sequence_embedding.hidden_dim
-    size = TeacherSize(hidden_dim, count_parameters(first).total)
-    return student_decisions(profile_scene(dataset.train, dataset.statistics), size, "standard")
+    scene = profile_scene(dataset.train, dataset.statistics)
+    return student_decisions(scene, size_of(teacher), "standard")
 
 
 def take_users(

@@ -1,4 +1,4 @@
-"""The recipe of a scene: its profile, what that says, and what short trainings say of it."""
+"""The recipe of a scene's teacher: its profile, what that says, and what short trainings say."""
 
 import functools
 import logging
@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.config.distillation import DistillationConfig
-from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.config.recipe import (
     Decision,
     Effort,
@@ -54,14 +53,15 @@ def find_recipe(
     training: TrainingConfig,
     fixed: Collection[str] = (),
     effort: Effort,
-    budget: EvaluationConfig,
     seed: int,
     checkpoint_dir: str,
     strategy: tf.distribute.Strategy,
     compute_dtype: str = "float32",
     earlier: Recipe | None = None,
 ) -> Recipe:
-    """Decides what the teacher and the student of a scene are, and how they are trained.
+    """Decides what the teacher of a scene is, and how it is trained.
+
+    What the student is follows when the teacher is there (`student_recipe.with_student`).
 
     Args:
       train: histories to learn from.
@@ -71,7 +71,6 @@ def find_recipe(
       training: likewise.
       fixed: settings given by hand, such as `teacher.dropout`, which stay.
       effort: `none` decides nothing, `quick` goes by the scene's profile, the others try as well.
-      budget: how large the student's bundle may be; a fifth of the teacher's if it says nothing.
       seed: of weights, dropout, batches and the users of a trial.
       checkpoint_dir: where trials are kept, for a search that was interrupted to go on.
       strategy: under which trials are trained.
@@ -85,7 +84,7 @@ def find_recipe(
     candidates = _candidates(decisions, fixed, teacher)[: _NUM_CANDIDATES[effort]]
     max_epochs = _training(decisions, training).max_epochs
     rungs = halving_rungs(len(candidates), max_epochs) if candidates else []
-    plan = decisions + student_decisions(scene, TeacherSize(64, 0), effort, budget)
+    plan = decisions + student_decisions(scene, TeacherSize(64, 0), effort)
     if plan:
         _log_plan(scene, plan, training, rungs)
     trials: list[Trial] = []
@@ -105,7 +104,6 @@ def find_recipe(
             checkpoint_dir=checkpoint_dir,
         )
         decisions, trials = _decide_by_trials(trainer, rungs, strategy)
-    decisions += _student_decisions(scene, decisions, teacher, effort, budget, seed)
     for decision in decisions:
         logger.info("%s", decision, extra={"line": str(decision)})
     return Recipe(effort=effort, scene=scene, decisions=tuple(decisions), trials=tuple(trials))
@@ -195,44 +193,6 @@ def _decide_by_trials(
         best, trials = run_together(run, trainer, strategy)
     reason = _reason(trials, candidates, best)
     return _changed(trainer.decisions, candidates[best].changes, reason), trials
-
-
-def decide_by_profile(
-    scene: SceneProfile,
-    teacher: TeacherConfig,
-    fixed: Collection[str],
-    effort: Effort,
-    budget: EvaluationConfig,
-    seed: int,
-) -> list[Decision]:
-    """What `find_recipe` decides before it tries anything.
-
-    Args:
-      scene: its profile.
-      teacher: as it was given.
-      fixed: settings given by hand, which stay.
-      effort: `none` decides nothing.
-      budget: how large the student's bundle may be; a fifth of the teacher's if it says nothing.
-      seed: of the teacher that is built, for its parameters to be counted.
-    """
-    decisions = [one for one in teacher_decisions(scene, effort) if one.setting not in fixed]
-    return decisions + _student_decisions(scene, decisions, teacher, effort, budget, seed)
-
-
-def _student_decisions(
-    scene: SceneProfile,
-    decisions: Sequence[Decision],
-    teacher: TeacherConfig,
-    effort: Effort,
-    budget: EvaluationConfig,
-    seed: int,
-) -> list[Decision]:
-    if effort == "none":
-        return []
-    decided = apply_decisions(decisions, "teacher", teacher, ())
-    model = build_teacher(decided, scene.num_items, scene.max_length, seed=seed)
-    size = TeacherSize(decided.hidden_dim, model.count_params())
-    return student_decisions(scene, size, effort, budget)
 
 
 def _log_plan(

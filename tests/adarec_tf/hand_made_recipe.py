@@ -18,9 +18,10 @@ SCENE = SceneProfile(
 
 
 def recipe(**decisions: Any) -> Recipe:
-    """A recipe of `stage__field=value`."""
-    decided = (
+    """A recipe of `stage__field=value`; without any, of no effort."""
+    decided = tuple(
         Decision(setting=name.replace("__", "."), value=value, reason="by hand")
         for name, value in decisions.items()
     )
-    return Recipe(effort="standard", scene=SCENE, decisions=tuple(decided))
+    effort = "standard" if decided else "none"
+    return Recipe(effort=effort, scene=SCENE, decisions=decided)

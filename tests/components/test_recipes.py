@@ -9,11 +9,14 @@ from tfx.types.standard_artifacts import Model
 
 from adarec_tf.config.base import Config
 from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.evaluation import EvaluationConfig
+from adarec_tf.config.recipe import Recipe
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig, SASRecConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.tuning.student import FoundGenotype
 from components import artifacts, student_distiller, student_searcher, teacher_trainer
 from components.artifacts import Sequences, Vocabulary
 from components.recipes import read_recipe
@@ -105,7 +108,14 @@ def stages(
         ),
         "search": (
             student_searcher.StudentSearcher,
-            {"genotype": artifacts.Genotype(), "search_config": SEARCH.to_json(), **student},
+            {
+                "student_recipe": make_artifact(artifacts.Recipe, tmp_path / "student_recipe"),
+                "genotype": make_artifact(artifacts.Genotype, tmp_path / "found"),
+                "search_config": SEARCH.to_json(),
+                "max_bundle_bytes": 0,
+                "max_teacher_share": 0.0,
+                **student,
+            },
         ),
         "student": (
             student_distiller.StudentDistiller,
@@ -194,3 +204,45 @@ def test_another_recipe_is_another_training(
     for one in (recipe, other, recipe):
         stages[stage](one, "")
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+def test_the_search_decides_the_student_for_its_teacher_and_budget_and_writes_it(
+    shared: dict[str, Any], model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls, searched = [], []
+    complete = hand_made_recipe.recipe(**DECIDED)
+
+    def decide(recipe: Recipe, teacher: Any, **options: Any) -> Recipe:
+        calls.append((recipe, teacher.sequence_embedding.hidden_dim, options))
+        return complete
+
+    def search(*values: Any, **options: Any) -> FoundGenotype:
+        searched.append(options)
+        return FoundGenotype(GENOTYPE, None)
+
+    monkeypatch.setattr(student_searcher, "with_student", decide)
+    monkeypatch.setattr(student_searcher, "find_genotype", search)
+    of_teacher = make_recipe(tmp_path / "recipe", teacher__hidden_dim=8)
+    made = make_artifact(artifacts.Recipe, tmp_path / "made")
+    student_searcher.StudentSearcher.test_call(
+        recipe=of_teacher,
+        student_recipe=made,
+        genotype=make_artifact(artifacts.Genotype, tmp_path / "genotype"),
+        teacher=model,
+        student_config=STUDENT.to_json(),
+        search_config=SEARCH.to_json(),
+        distillation_config=DISTILLATION.to_json(),
+        max_bundle_bytes=9000.0,  # as Kubeflow passes numbers
+        max_teacher_share=0.25,
+        fixed="student.dropout search.max_epochs",
+        **shared,
+    )
+    [(recipe, hidden_dim, options)] = calls
+    assert recipe == read_recipe(of_teacher.uri)
+    assert hidden_dim == 8
+    assert options == {
+        "fixed": ["student.dropout", "search.max_epochs"],
+        "budget": EvaluationConfig(max_bundle_bytes=9000, max_teacher_share=0.25),
+    }
+    assert searched[0]["student"] == STUDENT.replace(hidden_dim=6)
+    assert read_recipe(made.uri) == complete

@@ -35,6 +35,7 @@ def test_from_a_teacher_to_a_judged_student(
     tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary, model: Model, recipe: Recipe
 ) -> None:
     made = {
+        "recipe": artifacts.Recipe(),
         "genotype": artifacts.Genotype(),
         "student": Model(),
         "evaluation": ModelEvaluation(),
@@ -46,7 +47,6 @@ def test_from_a_teacher_to_a_judged_student(
     checkpoints = tmp_path / "checkpoints"
     shared = {
         "sequences": sequences,
-        "recipe": recipe,
         "student_config": STUDENT.to_json(),
         "distillation_config": DISTILLATION.to_json(),
         "fixed": "",
@@ -58,7 +58,11 @@ def test_from_a_teacher_to_a_judged_student(
         "teacher": model,
     }
 
-    StudentSearcher.test_call(genotype=made["genotype"], search_config=SEARCH.to_json(), **shared)
+    given = {"recipe": recipe, "student_recipe": made["recipe"]}
+    given |= {"max_bundle_bytes": 0, "max_teacher_share": 0.0}
+    StudentSearcher.test_call(
+        genotype=made["genotype"], search_config=SEARCH.to_json(), **given, **shared
+    )
     genotype = Genotype.from_json(Path(made["genotype"].uri, "genotype.json").read_text())
     assert genotype.num_nodes == STUDENT.num_nodes
     assert genotype.hidden_dim in SEARCH.hidden_dims
@@ -72,8 +76,8 @@ def test_from_a_teacher_to_a_judged_student(
     chosen = artifacts.Genotype()
     chosen.uri = str(tmp_path / "chosen")
     Path(chosen.uri).mkdir()
-    given = SEARCH.replace(genotype=str(Path(made["genotype"].uri, "front.json:1")))
-    StudentSearcher.test_call(genotype=chosen, search_config=given.to_json(), **shared)
+    named = SEARCH.replace(genotype=str(Path(made["genotype"].uri, "front.json:1")))
+    StudentSearcher.test_call(genotype=chosen, search_config=named.to_json(), **given, **shared)
     taken = Genotype.from_json(Path(chosen.uri, "genotype.json").read_text())
     assert taken == Genotype.from_dict(front["students"][0]["genotype"])
     assert [path.name for path in Path(chosen.uri).iterdir()] == ["genotype.json"]
@@ -81,6 +85,7 @@ def test_from_a_teacher_to_a_judged_student(
     StudentDistiller.test_call(
         vocabulary=vocabulary,
         genotype=made["genotype"],
+        recipe=made["recipe"],
         model=made["student"],
         **shared,
     )

@@ -102,14 +102,18 @@ def test_stages_are_told_what_was_given_by_hand(tmp_path: Path) -> None:
     assert _stages(tmp_path)["TeacherTuner"]["fixed"] == ""
 
 
-def test_the_recipe_is_found_once_and_read_by_all_that_train(tmp_path: Path) -> None:
+def test_the_teachers_recipe_makes_the_students_and_is_read_by_all_that_train(
+    tmp_path: Path,
+) -> None:
     stages = {c.id: c for c in _pipeline(scene_config("smoke"), tmp_path).components}
     recipe = stages["TeacherTuner"].outputs["recipe"]
-    for stage in TRAINING_STAGES[1:]:
-        assert stages[stage].inputs["recipe"] is recipe
+    assert stages["TeacherTrainer"].inputs["recipe"] is recipe
+    assert stages["StudentSearcher"].inputs["recipe"] is recipe
+    of_student = stages["StudentSearcher"].outputs["student_recipe"]
+    assert stages["StudentDistiller"].inputs["recipe"] is of_student
 
 
-def test_what_is_asked_of_a_student_makes_no_training_stale_but_for_its_bytes(
+def test_what_is_asked_of_a_student_makes_no_trial_and_no_teacher_stale(
     tmp_path: Path,
 ) -> None:
     before = _stages(tmp_path)
@@ -122,7 +126,7 @@ def test_what_is_asked_of_a_student_makes_no_training_stale_but_for_its_bytes(
     for setting in ("evaluation.min_teacher_ndcg_share=0.5", "evaluation.max_latency_ms=7"):
         assert changed(setting) == {"RankingEvaluator"}
     for setting in ("evaluation.max_bundle_bytes=7000", "evaluation.max_teacher_share=0.5"):
-        assert changed(setting) == {"TeacherTuner", "RankingEvaluator"}
+        assert changed(setting) == {"StudentSearcher", "RankingEvaluator"}
 
 
 # What a stage's code is, besides the module of its component: run by name in another process.

@@ -105,7 +105,10 @@ def test_the_recipe_of_a_run_repeats_its_settings_without_trials(
         recorder = Recorder(handle.store)
         artifact = recorder.artifact(str(tmp_path / "recipe"))
         third = recorder.context("pipeline_run", "three")
-        recorder.execute(third, "TeacherTuner", mlmd.Execution.COMPLETE, artifact, "recipe")
+        of_teacher, done = recorder.artifact("/recipe"), mlmd.Execution.COMPLETE
+        recorder.execute(third, "TeacherTuner", done, of_teacher, "recipe")
+        assert recipe_of(config, path) is None  # its student is not decided yet
+        recorder.execute(third, "StudentSearcher", done, artifact, "student_recipe")
     content = recipe_of(config, path)
     assert content is not None
     settings = content.pop("settings")

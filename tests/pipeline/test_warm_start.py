@@ -59,9 +59,12 @@ def make_run(
             )
         },
         "SequencePreprocessor": {"vocabulary": artifact(folder / "vocabulary")},
-        "TeacherTuner": {"recipe": artifact(folder / "recipe")},
+        "TeacherTuner": {"recipe": artifact(folder / "teacher recipe")},
         "TeacherTrainer": {"model": artifact(folder / "teacher")},
-        "StudentSearcher": {"genotype": artifact(folder / "genotype")},
+        "StudentSearcher": {
+            "student_recipe": artifact(folder / "recipe"),
+            "genotype": artifact(folder / "genotype"),
+        },
         "StudentDistiller": {"model": artifact(folder / "student")},
     }
     for name, verdict in zip(("RankingEvaluator", "ServerValidator"), blessed, strict=False):
@@ -139,16 +142,23 @@ def test_files_that_are_gone_are_an_error_also_where_none_need_be(
         find(monkeypatch, [run], LogIdentity(0, "b"), "last-or-cold")
 
 
-def test_a_run_from_before_there_were_recipes_is_continued_from(
+def test_runs_of_earlier_versions_have_another_recipe_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path, 1)
-    del run.outputs["TeacherTuner"]
     monkeypatch.setattr(warm_start, "read_runs", lambda path: [run])
-    start = find_warm_start("metadata.sqlite", LogIdentity(0, "b"), "last")
-    assert start is not None
-    assert start.recipe == ""
-    assert start.teacher == str(tmp_path / "1" / "teacher")
+
+    def recipe() -> str:
+        start = find_warm_start("metadata.sqlite", LogIdentity(0, "b"), "last")
+        assert start is not None
+        assert start.teacher == str(tmp_path / "1" / "teacher")
+        return start.recipe
+
+    assert recipe() == str(tmp_path / "1" / "recipe")
+    del run.outputs["StudentSearcher"]["student_recipe"]
+    assert recipe() == str(tmp_path / "1" / "teacher recipe")
+    del run.outputs["TeacherTuner"]
+    assert recipe() == ""
 
 
 def test_the_genotype_is_kept_and_the_student_continues(start: WarmStart) -> None:
