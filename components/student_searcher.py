@@ -16,6 +16,7 @@ from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.search.searcher import SearchResult
 from adarec_tf.training.devices import choose_strategy, is_chief
+from adarec_tf.tuning.by_hand import given_values
 from adarec_tf.tuning.student import find_genotype
 from adarec_tf.tuning.student_recipe import with_student
 from components import artifacts
@@ -74,16 +75,22 @@ def StudentSearcher(  # noqa: N802 (a component is named as a class)
     # Kubeflow passes numbers as floats.
     seed, max_bundle_bytes = int(seed), int(max_bundle_bytes)
     statistics = read_statistics(sequences.uri)
-    model, names = read_teacher(teacher.uri), fixed.split()
-    budget = EvaluationConfig(
-        max_bundle_bytes=max_bundle_bytes, max_teacher_share=max_teacher_share
+    names = fixed.split()
+    student = StudentConfig.from_json(student_config)
+    search = SearchConfig.from_json(search_config)
+    distillation = DistillationConfig.from_json(distillation_config)
+    model = read_teacher(teacher.uri)
+    decided = with_student(
+        read_recipe(recipe.uri),
+        model,
+        given=given_values(names, student=student, search=search, distillation=distillation),
+        budget=EvaluationConfig(
+            max_bundle_bytes=max_bundle_bytes, max_teacher_share=max_teacher_share
+        ),
     )
-    decided = with_student(read_recipe(recipe.uri), model, fixed=names, budget=budget)
-    student = decided.applied("student", StudentConfig.from_json(student_config), names)
-    search = decided.applied("search", SearchConfig.from_json(search_config), names)
-    distillation = decided.applied(
-        "distillation", DistillationConfig.from_json(distillation_config), names
-    )
+    student = decided.applied("student", student, names)
+    search = decided.applied("search", search, names)
+    distillation = decided.applied("distillation", distillation, names)
     configs = [config.to_json() for config in (student, search, distillation)]
     settings = [*configs, compute_dtype, seed]
     inputs = [statistics.data_fingerprint, cost_table_fingerprint, genotype_fingerprint]

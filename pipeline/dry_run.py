@@ -19,6 +19,7 @@ from adarec_tf.config.recipe import Decision, Recipe, SceneProfile
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.spans import list_log_files
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
+from adarec_tf.tuning.by_hand import given_values
 from adarec_tf.tuning.priors import teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
 from adarec_tf.tuning.student_recipe import foresee_student
@@ -159,8 +160,13 @@ def _recipe(
         decisions = tuple(one for one in decided if one.setting not in config.fixed)
         recipe = Recipe(effort=config.effort, scene=scene, decisions=decisions)
         basis = f"What the recipe begins with, of {_in_words(scene)}:"
+    stages = {name: getattr(config, name) for name in ("student", "search", "distillation")}
     complete = foresee_student(
-        recipe, config.teacher, fixed=config.fixed, budget=config.evaluation, seed=config.seed
+        recipe,
+        config.teacher,
+        given=given_values(config.fixed, **stages),
+        budget=config.evaluation,
+        seed=config.seed,
     )
     return basis, complete.decisions
 

@@ -22,6 +22,7 @@ from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.students import Genotype, Student
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.search.space.search_space import given_genotype
+from adarec_tf.tuning.by_hand import go_with
 from adarec_tf.tuning.priors import student_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
 from adarec_tf.tuning.student_recipe import size_of
@@ -76,7 +77,7 @@ def search(
     """
     model = as_one_teacher(teacher)
     check_same_items(model, dataset)
-    decisions = decide_student(model, dataset)
+    decisions = decide_student(model, dataset, student)
     search = search or apply_decisions(decisions, "search", SearchConfig(), ())
     bounds = {name: bound for name, bound in (budget or Budget()).settings().items() if bound}
     with tempfile.TemporaryDirectory() as scratch:
@@ -149,15 +150,22 @@ def distill(
     return trained
 
 
-def decide_student(teacher: NextItemModel | EnsembleTeacher, dataset: Dataset) -> list[Decision]:
+def decide_student(
+    teacher: NextItemModel | EnsembleTeacher,
+    dataset: Dataset,
+    student: StudentConfig | None = None,
+) -> list[Decision]:
     """What a dataset says about the student of a teacher.
 
     Args:
       teacher: trained; or several as one.
       dataset: what it was trained on.
+      student: width and number format where they are given; the others go with them.
     """
     scene = profile_scene(dataset.train, dataset.statistics)
-    return student_decisions(scene, size_of(teacher), "standard")
+    decisions = student_decisions(scene, size_of(teacher), "standard")
+    given = {f"student.{name}": value for name, value in student or ()}
+    return go_with(decisions, given, is_bound=False)
 
 
 def take_users(

@@ -76,11 +76,15 @@ def find_recipe(
       strategy: under which trials are trained.
       compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
       earlier: recipe of an earlier run, whose decisions stay; None decides anew.
+
+    Raises:
+      ValueError: what was given by hand does not go with what is decided, or every trial failed.
     """
     scene = profile_scene(train, statistics)
     if earlier is not None:
         return earlier.replace(scene=scene)
     decisions = [one for one in teacher_decisions(scene, effort) if one.setting not in fixed]
+    apply_decisions(decisions, "teacher", teacher, ())  # a clash is an error here, not in trials
     candidates = _candidates(decisions, fixed, teacher)[: _NUM_CANDIDATES[effort]]
     max_epochs = _training(decisions, training).max_epochs
     rungs = halving_rungs(len(candidates), max_epochs) if candidates else []

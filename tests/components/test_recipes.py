@@ -241,8 +241,9 @@ def test_the_search_decides_the_student_for_its_teacher_and_budget_and_writes_it
     assert recipe == read_recipe(of_teacher.uri)
     assert hidden_dim == 8
     assert options == {
-        "fixed": ["student.dropout", "search.max_epochs"],
+        "given": {"student.dropout": STUDENT.dropout, "search.max_epochs": SEARCH.max_epochs},
         "budget": EvaluationConfig(max_bundle_bytes=9000, max_teacher_share=0.25),
     }
     assert searched[0]["student"] == STUDENT.replace(hidden_dim=6)
+    assert searched[0]["search"] == SEARCH.replace(max_bytes=99)
     assert read_recipe(made.uri) == complete

@@ -98,5 +98,10 @@ def test_each_call_hands_on_its_own_splits_seed_and_protocol(
         assert values["student"] is FRAME
     assert (found["seed"], found["seen"], found["max_length"]) == (5, "keep", 8)
     assert found["search"] == SEARCH.replace(max_macs=7)
+    # What is decided beside a frame goes with it: no bytes that were aimed at for another width.
+    search(teacher, data, student=FRAME)
+    assert given["find_genotype"]["search"].max_bytes == 0
+    search(teacher, data)
+    assert given["find_genotype"]["search"].max_bytes > 0
     assert trained["genotype"] is genotype
     assert (trained["seed"], trained["statistics"]) == (6, data.statistics)

@@ -29,10 +29,12 @@ def teacher(hidden_dim: int = 48) -> Any:
 def decide(
     recipe: Recipe = RECIPE,
     of: Any = None,
-    fixed: tuple[str, ...] = (),
     budget: EvaluationConfig = ANY,
+    **given: Any,
 ) -> Recipe:
-    return with_student(recipe, of or teacher(), fixed=fixed, budget=budget)
+    """With what is given as `stage__field=value`."""
+    named = {name.replace("__", "."): value for name, value in given.items()}
+    return with_student(recipe, of or teacher(), given=named, budget=budget)
 
 
 def values(recipe: Recipe) -> dict[str, Any]:
@@ -62,14 +64,19 @@ def test_a_budget_bounds_the_student() -> None:
     assert values(decided)["search.max_bytes"] < values(decide())["search.max_bytes"]
 
 
-def test_what_is_given_by_hand_is_not_decided(caplog: pytest.LogCaptureFixture) -> None:
-    fixed = ("student.num_cells", "distillation.kd_weight")
-    others = set(values(decide())) - set(fixed)
+def test_what_is_given_by_hand_is_not_decided_and_the_others_go_with_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    others = set(values(decide())) - {"student.hidden_dim", "search.warmup_epochs"}
     caplog.set_level("INFO")
-    decided = decide(fixed=fixed)
+    decided = decide(student__hidden_dim=33, search__warmup_epochs=1000)
     assert set(values(decided)) == others
+    expected = {"student.precision": "int8", "search.max_epochs": 2000, "search.max_bytes": 0}
+    assert expected.items() <= values(decided).items()
     lines = [record.line for record in caplog.records if hasattr(record, "line")]
     assert lines == [str(decision) for decision in decided.decisions[1:]]
+    bound = EvaluationConfig(max_teacher_share=0.1)
+    assert values(decide(budget=bound, student__hidden_dim=33))["search.max_bytes"] > 0
 
 
 def test_without_effort_nothing_is_decided_and_what_is_decided_stays() -> None:

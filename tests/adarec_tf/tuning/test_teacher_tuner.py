@@ -202,6 +202,16 @@ def test_what_is_fixed_is_never_changed_and_never_tried(
         assert setting not in tried
 
 
+def test_what_clashes_with_what_is_decided_is_an_error_before_anything_is_tried(
+    tmp_path: Path, trainings: Trainings
+) -> None:
+    given = SASRecConfig(hidden_dim=9, num_heads=3)
+    with pytest.raises(ValueError, match=r"`num_heads` should be a divisor of hidden_dim=\d+\."):
+        find(tmp_path, teacher=given, fixed=("teacher.num_heads",))
+    assert trainings.done == []
+    assert find(tmp_path, teacher=given, fixed=("teacher.num_heads", "teacher.hidden_dim")).trials
+
+
 def test_where_nothing_is_left_to_choose_nothing_is_tried(
     tmp_path: Any, trainings: Trainings
 ) -> None:
