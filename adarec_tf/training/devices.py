@@ -57,6 +57,21 @@ def worker_name(strategy: tf.distribute.Strategy) -> str:
     return f"{resolver.task_type}-{resolver.task_id}"
 
 
+def count_workers_here(strategy: tf.distribute.Strategy) -> int:
+    """How many workers, this one included, share this machine."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return 1
+    cluster = resolver.cluster_spec()
+    hosts = [
+        address.rpartition(":")[0]
+        for job in {"chief", "worker"} & set(cluster.jobs)
+        for address in cluster.job_tasks(job)
+    ]
+    own = cluster.task_address(resolver.task_type, resolver.task_id)
+    return hosts.count(own.rpartition(":")[0])
+
+
 def compile_step(strategy: tf.distribute.Strategy, step: WeightedStep) -> TrainStep:
     """A training step on whole batches, shared by the replicas of a strategy.
 

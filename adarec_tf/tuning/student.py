@@ -22,7 +22,9 @@ from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.students import Genotype, Student
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.search.space.search_space import given_genotype
+from adarec_tf.training.devices import count_workers_here
 from adarec_tf.tuning.by_hand import go_with
+from adarec_tf.tuning.memory import check_memory, needs_of_histories, needs_of_student
 from adarec_tf.tuning.priors import student_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
 from adarec_tf.tuning.student_recipe import size_of
@@ -219,8 +221,10 @@ def find_genotype(
       compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
 
     Raises:
-      ValueError: no student keeps the budgets, or the given genotype does not.
+      ValueError: it does not fit the memory, no student keeps the budgets, or the given genotype
+        does not.
     """
+    _check_memory(teacher, train, student, search, distillation, strategy)
     is_looked_at = search.latency_budget_ms and not (
         search.cost_table or search.genotype or search.front_size
     )
@@ -259,3 +263,36 @@ def find_genotype(
         compute_dtype=compute_dtype,
     )
     return FoundGenotype(result.genotype, result)
+
+
+def _check_memory(
+    teacher: NextItemModel | EnsembleTeacher,
+    train: Histories,
+    student: StudentConfig,
+    search: SearchConfig,
+    distillation: DistillationConfig,
+    strategy: tf.distribute.Strategy | None,
+) -> None:
+    """Checks that the search and the distillation fit the memory.
+
+    Args:
+      teacher: or several as one.
+      train: histories to learn from.
+      student: its width, where the search has none.
+      search: widths and batch.
+      distillation: batch, and which items are scored.
+      strategy: of the search.
+    """
+    members = teacher.members if isinstance(teacher, EnsembleTeacher) else [teacher]
+    needs = needs_of_student(
+        teacher.sequence_embedding.num_items,
+        sum(member.sequence_embedding.hidden_dim for member in members),
+        max(search.hidden_dims or (student.hidden_dim,)),
+        max(search.positions_per_batch, distillation.positions_per_batch),
+        distillation,
+    )
+    check_memory(
+        "Search and distillation of the student",
+        [needs_of_histories(train.num_users, len(train.item_ids)), *needs],
+        count_workers_here(strategy or tf.distribute.get_strategy()),
+    )

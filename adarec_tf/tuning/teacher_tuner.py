@@ -27,7 +27,15 @@ from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training.callbacks import MONITOR
+from adarec_tf.training.devices import count_workers_here
 from adarec_tf.training.train_teacher import train_teacher
+from adarec_tf.tuning.memory import (
+    Need,
+    check_memory,
+    needs_of_histories,
+    needs_of_student,
+    needs_of_teacher,
+)
 from adarec_tf.tuning.priors import SMALL_CATALOG, TeacherSize, student_decisions, teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
 from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
@@ -78,17 +86,19 @@ def find_recipe(
       earlier: recipe of an earlier run, whose decisions stay; None decides anew.
 
     Raises:
-      ValueError: what was given by hand does not go with what is decided, or every trial failed.
+      ValueError: what was given by hand does not go with what is decided, what is to be trained
+        does not fit the memory, or every trial failed.
     """
     scene = profile_scene(train, statistics)
     if earlier is not None:
         return earlier.replace(scene=scene)
     decisions = [one for one in teacher_decisions(scene, effort) if one.setting not in fixed]
-    apply_decisions(decisions, "teacher", teacher, ())  # a clash is an error here, not in trials
+    plan = decisions + student_decisions(scene, TeacherSize(64, 0), effort)
+    num_workers = count_workers_here(strategy)
+    _check_memory(train, plan, teacher, training, statistics.num_items, num_workers)
     candidates = _candidates(decisions, fixed, teacher)[: _NUM_CANDIDATES[effort]]
     max_epochs = _training(decisions, training).max_epochs
     rungs = halving_rungs(len(candidates), max_epochs) if candidates else []
-    plan = decisions + student_decisions(scene, TeacherSize(64, 0), effort)
     if plan:
         _log_plan(scene, plan, training, rungs)
     trials: list[Trial] = []
@@ -106,6 +116,7 @@ def find_recipe(
             seed=seed,
             compute_dtype=compute_dtype,
             checkpoint_dir=checkpoint_dir,
+            num_workers=num_workers,
         )
         decisions, trials = _decide_by_trials(trainer, rungs, strategy)
     for decision in decisions:
@@ -128,6 +139,7 @@ class _CandidateTrainer(NamedTuple):
       seed: of weights, dropout and batches.
       compute_dtype: of the catalog logits.
       checkpoint_dir: where interrupted trainings continue from.
+      num_workers: that share this machine.
     """
 
     candidates: Sequence[Candidate]
@@ -141,6 +153,7 @@ class _CandidateTrainer(NamedTuple):
     seed: int
     compute_dtype: str
     checkpoint_dir: str
+    num_workers: int
 
     def __call__(self, number: int, epochs: int) -> float:
         """Trains one; what was trained as long before is not trained again.
@@ -151,19 +164,22 @@ class _CandidateTrainer(NamedTuple):
 
         Returns:
           NDCG@10 on validation of the best epoch.
+
+        Raises:
+          ValueError: it does not fit the memory.
         """
         tried = _changed(self.decisions, self.candidates[number].changes, "")
-        model = build_teacher(
-            apply_decisions(tried, "teacher", self.teacher, ()),
-            self.statistics.num_items,
-            self.statistics.max_length,
-            seed=self.seed,
-        )
+        teacher = apply_decisions(tried, "teacher", self.teacher, ())
+        training = _trial_training(_training(tried, self.training), epochs, self.scene)
+        num_items, max_length = self.statistics.num_items, self.statistics.max_length
+        needs = needs_of_teacher(num_items, teacher, training.replace(num_teachers=1))
+        check_memory("A trial", [_needs_of(self.train), *needs], self.num_workers)
+        model = build_teacher(teacher, num_items, max_length, seed=self.seed)
         records = train_teacher(
             model,
             self.train,
             self.valid,
-            _trial_training(_training(tried, self.training), epochs, self.scene),
+            training,
             seen=self.statistics.seen,
             seed=self.seed,
             checkpoint_dir=os.path.join(self.checkpoint_dir, f"candidate_{number}", str(epochs)),
@@ -171,6 +187,41 @@ class _CandidateTrainer(NamedTuple):
             compute_dtype=self.compute_dtype,
         )
         return max(record[MONITOR] for record in records)
+
+
+def _check_memory(
+    train: Histories,
+    plan: Sequence[Decision],
+    teacher: TeacherConfig,
+    training: TrainingConfig,
+    num_items: int,
+    num_workers: int,
+) -> None:
+    """Checks that what is to be trained fits the memory.
+
+    Of the student only what its own settings do not change is known here: they are not given yet.
+
+    Args:
+      train: histories to learn from.
+      plan: decisions about the teacher, and about a student of any teacher.
+      teacher: as it was given.
+      training: likewise.
+      num_items: of the catalog.
+      num_workers: that share this machine.
+    """
+    teacher = apply_decisions(plan, "teacher", teacher, ())
+    training = _training(plan, training)
+    needs = [_needs_of(train), *needs_of_teacher(num_items, teacher, training)]
+    check_memory("The training of the teacher", needs, num_workers)
+    if any(one.setting.startswith("distillation.") for one in plan):
+        config = apply_decisions(plan, "distillation", DistillationConfig(), ())
+        width, batch = training.num_teachers * teacher.hidden_dim, config.positions_per_batch
+        needs = [_needs_of(train), *needs_of_student(num_items, width, 0, batch, config)]
+        check_memory("The distillation of the student", needs)
+
+
+def _needs_of(train: Histories) -> Need:
+    return needs_of_histories(train.num_users, len(train.item_ids))
 
 
 def _decide_by_trials(

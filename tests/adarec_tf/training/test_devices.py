@@ -11,6 +11,7 @@ from adarec_tf.training.devices import (
     OwnRows,
     choose_strategy,
     compile_step,
+    count_workers_here,
     is_chief,
     mean_over_replicas,
     rows_of_replica,
@@ -60,6 +61,22 @@ def test_one_worker_is_the_chief(
     monkeypatch.setenv("TF_CONFIG", json.dumps(described))
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     assert is_chief(SimpleNamespace(cluster_resolver=resolver)) is expected
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [(("chief", 0), 3), (("worker", 1), 3), (("worker", 2), 1), (("ps", 0), 3)],
+)
+def test_workers_of_this_machine_are_counted(
+    monkeypatch: pytest.MonkeyPatch, task: tuple[str, int], expected: int
+) -> None:
+    jobs = {"chief": ["a:1"], "worker": ["a:2", "a:3", "b:1"], "ps": ["a:4"]}
+    described = {"cluster": jobs, "task": {"type": task[0], "index": task[1]}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(described))
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    assert count_workers_here(SimpleNamespace(cluster_resolver=resolver)) == expected
+    monkeypatch.delenv("TF_CONFIG")
+    assert count_workers_here(tf.distribute.get_strategy()) == 1
 
 
 def rows_of(replica: int, num_replicas: int, labels: list[list[int]]) -> OwnRows:

@@ -11,7 +11,9 @@ from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.built_in import generate_sample_scene
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.teachers.sasrec import SASRec
+from adarec_tf.tuning import memory
 from adarec_tf.tuning import student as student_search
+from adarec_tf.tuning.memory import needs_of_histories, needs_of_student
 from adarec_tf.tuning.student import distill, search, take_users
 
 DATA = Dataset.from_interactions(generate_sample_scene(num_users=80), max_length=8)
@@ -35,6 +37,26 @@ def test_a_student_is_searched_within_a_budget_and_distilled(teacher: SASRec) ->
     assert student.seen == DATA.seen
     with pytest.raises(ValueError, match="max_parameters"):
         search(teacher, DATA, budget=Budget(parameters=1), **options)
+
+
+def test_a_search_that_does_not_fit_the_memory_is_an_error_before_it_begins(
+    teacher: SASRec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = []
+    monkeypatch.setattr(student_search, "check_memory", lambda *given: checked.append(given))
+    monkeypatch.setattr(student_search, "find_costs", lambda *given, **options: 1 / 0)
+    config = DistillationConfig(positions_per_batch=2048, logits_items="sampled")
+    teachers = [teacher, SASRec.for_dataset(DATA, hidden_dim=8, num_blocks=1, seed=1)]
+    widths = SEARCH.replace(hidden_dims=(4, 12))
+    with pytest.raises(ZeroDivisionError):
+        search(teachers, DATA, student=FRAME, search=widths, distillation=config)
+    histories = needs_of_histories(DATA.train.num_users, len(DATA.train.item_ids))
+    needs = needs_of_student(DATA.num_items, 16, 12, 2048, config)
+    assert checked == [("Search and distillation of the student", [histories, *needs], 1)]
+    monkeypatch.undo()
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1_400_000_000)
+    with pytest.raises(ValueError, match="Search and distillation of the student should fit"):
+        search(teacher, DATA, student=FRAME, search=SEARCH)
 
 
 def test_a_teacher_of_other_items_is_an_error(teacher: SASRec) -> None:

@@ -17,7 +17,8 @@ from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.log.built_in import generate_sample_scene
 from adarec_tf.training.callbacks import MONITOR
-from adarec_tf.tuning import teacher_tuner
+from adarec_tf.tuning import memory, teacher_tuner
+from adarec_tf.tuning.memory import Need, needs_of_histories, needs_of_teacher
 from adarec_tf.tuning.priors import teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
 from adarec_tf.tuning.teacher_tuner import find_recipe
@@ -220,6 +221,65 @@ def test_where_nothing_is_left_to_choose_nothing_is_tried(
     assert trainings.done == []
     assert recipe.trials == ()
     assert "training.num_teachers" in decided(recipe)
+
+
+@pytest.mark.parametrize("effort", ["none", "quick", "standard"])
+def test_what_does_not_fit_the_memory_is_an_error_before_anything_is_tried(
+    effort: Effort, tmp_path: Path, trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1_400_000_000)
+    with pytest.raises(ValueError, match=r"^The training of the teacher should fit the memory"):
+        find(tmp_path, effort)
+    assert trainings.done == []
+
+
+Needs = list[Need]
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Needs, int]]]:
+    """What was checked, by task; a trial that needs something else than the first does not fit."""
+    calls: dict[str, list[tuple[Needs, int]]] = {}
+
+    def check(task: str, needs: Needs, num_workers: int = 1) -> None:
+        calls.setdefault(task, []).append((needs, num_workers))
+        if needs != calls[task][0][0]:
+            raise ValueError("It should fit.")
+
+    monkeypatch.setattr(teacher_tuner, "check_memory", check)
+    monkeypatch.setattr(teacher_tuner, "count_workers_here", lambda strategy: 3)
+    return calls
+
+
+def test_teacher_and_student_are_checked_as_they_are_decided(
+    tmp_path: Path, trainings: Trainings, checked: dict[str, list[tuple[Needs, int]]]
+) -> None:
+    histories = needs_of_histories(DATA.train.num_users, len(DATA.train.item_ids))
+
+    def checks_of(effort: Effort) -> dict[str, list[tuple[Needs, int]]]:
+        checked.clear()
+        recipe = find(tmp_path, effort)
+        teacher = recipe.applied("teacher", TEACHER, ())
+        training = recipe.applied("training", TRAINING, ())
+        needs = [histories, *needs_of_teacher(DATA.num_items, teacher, training)]
+        assert checked["The training of the teacher"] == [(needs, 3)]
+        return dict(checked)
+
+    assert len(checks_of("none")) == 1
+    [(needs, num_workers)] = checks_of("thorough")["The distillation of the student"]
+    assert (needs[0], num_workers) == (histories, 1)
+    assert "the scores" in needs[2].what
+
+
+def test_a_trial_that_does_not_fit_the_memory_is_lost(
+    tmp_path: Path, trainings: Trainings, checked: dict[str, list[tuple[Needs, int]]]
+) -> None:
+    recipe = find(tmp_path)
+    width = trainings.done[0][0].hidden_dim
+    assert {teacher.hidden_dim for teacher, _ in trainings.done} == {width}
+    [lost] = [trial.candidate for trial in recipe.trials if trial.ndcg is None]
+    assert lost.startswith("teacher.hidden_dim=")
+    assert {num_workers for _, num_workers in checked["A trial"]} == {3}
 
 
 def test_trials_learn_from_some_users_and_are_judged_by_all(

@@ -1,0 +1,168 @@
+"""Whether a training fits this machine's memory, known before it begins.
+
+What a training needs is the sum of its largest parts. How often a table is held, and how many
+scores at a time, was measured: of nine short trainings of 100,000 to 400,000 items the sums were
+within a fifth of the peaks.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.teacher import TeacherConfig
+from adarec_tf.config.training import TrainingConfig
+
+# Interpreter, TensorFlow and TFX.
+_PROGRAM_BYTES = 1.4e9
+# Train and validation split, each once more where they are read, halved or sampled.
+_BYTES_PER_INTERACTION, _BYTES_PER_USER = 32, 300
+# A table that is trained: itself, two slots of the optimizer, the best weights so far as variables
+# and as arrays, and what a checkpoint is written from.
+_TRAINED = 9
+# Its gradient, where a step reads all rows.
+_DENSE_GRADIENT = 2
+# A teacher's table: itself, its items for the loss, and in float64 where the student's begins.
+_FROZEN = 4
+# Positions of which the teacher scores the catalog at a time, to find its best items.
+_TOP_ITEMS_BATCH = 1024
+_FLOAT = 4  # bytes
+_GIB = 2**30
+_FEWER_ITEMS = "raise data.min_item_interactions for fewer items"
+
+
+class Need(NamedTuple):
+    """A part of what a training holds in memory.
+
+    Attributes:
+      what: it is, in words.
+      num_bytes: of it.
+      advice: which settings make it smaller.
+    """
+
+    what: str
+    num_bytes: float
+    advice: str
+
+
+def needs_of_histories(num_users: int, num_interactions: int) -> Need:
+    """What the histories need.
+
+    Args:
+      num_users: histories of the training split.
+      num_interactions: items of all of them.
+    """
+    num_bytes = _BYTES_PER_INTERACTION * num_interactions + _BYTES_PER_USER * num_users
+    advice = "raise data.min_user_interactions for fewer users, or bring a part of the log"
+    return Need("the histories", num_bytes, advice)
+
+
+def needs_of_teacher(
+    num_items: int, teacher: TeacherConfig, training: TrainingConfig
+) -> list[Need]:
+    """What the training of teachers needs beside the histories.
+
+    Args:
+      num_items: of the catalog.
+      teacher: its width.
+      training: loss, batch and number of teachers.
+    """
+    width, batch = teacher.hidden_dim, training.positions_per_batch
+    is_dense = training.loss != "sampled_softmax"
+    copies = _TRAINED + _DENSE_GRADIENT * is_dense + training.num_teachers - 1
+    advice = f"lower teacher.hidden_dim (it is {width}), or {_FEWER_ITEMS}"
+    needs = [Need("the item tables", _FLOAT * num_items * width * copies, advice)]
+    if training.loss == "softmax":
+        advice = "set training.loss=sampled_softmax, or lower training.positions_per_batch "
+        scores = _FLOAT * num_items * batch
+        needs.append(Need("the scores of a batch", scores, f"{advice}(it is {batch})"))
+    return needs
+
+
+def needs_of_student(
+    num_items: int, teacher_dim: int, student_dim: int, batch: int, config: DistillationConfig
+) -> list[Need]:
+    """What the search or the distillation of a student needs beside the histories.
+
+    Args:
+      num_items: of the catalog.
+      teacher_dim: width of the teacher; of several, of all together.
+      student_dim: width of the student.
+      batch: positions of a batch.
+      config: which items are scored.
+    """
+    table = _FLOAT * num_items
+    is_dense = config.logits_items == "all"
+    copies = _TRAINED + _DENSE_GRADIENT * is_dense
+    num_bytes = table * (_FROZEN * teacher_dim + copies * student_dim)
+    advice = f"lower teacher.hidden_dim or student.hidden_dim, or {_FEWER_ITEMS}"
+    tables = Need("the item tables", num_bytes, advice)
+    if not is_dense:
+        num_bytes = table * _TOP_ITEMS_BATCH
+        return [tables, Need("the scores of the teacher's best items", num_bytes, _FEWER_ITEMS)]
+    advice = "set distillation.logits_items=sampled, or lower the positions_per_batch of "
+    advice += f"search and distillation (it is {batch})"
+    return [tables, Need("the scores of a batch", 2 * table * batch, advice)]
+
+
+def check_memory(task: str, needs: Sequence[Need], num_workers: int = 1) -> None:
+    """Checks that a training fits the memory that there is.
+
+    Args:
+      task: what is to be done, such as `The training of the teacher`.
+      needs: its parts; with a GPU, the first alone is in this memory.
+      num_workers: processes of this machine that do it together.
+
+    Raises:
+      ValueError: it does not fit.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        needs = needs[:1]
+    needed = num_workers * (_PROGRAM_BYTES + sum(need.num_bytes for need in needs))
+    available = available_bytes()
+    if available is None or needed <= available:
+        return
+    largest = max(needs, key=lambda need: need.num_bytes)
+    share = num_workers * largest.num_bytes
+    raise ValueError(
+        f"{task} should fit the memory that is free, {available / _GIB:.1f} GB. Received: it needs "
+        f"about {needed / _GIB:.1f} GB, {share / _GIB:.1f} GB of them for {largest.what}; "
+        f"{largest.advice}."
+    )
+
+
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """The memory that this process may have, its own included; None where that is not known.
+
+    Args:
+      root: of the file system.
+    """
+    try:
+        free = _kilobytes(root / "proc/meminfo", "MemAvailable")
+        own = _kilobytes(root / "proc/self/status", "VmRSS")
+        limits = list(_cgroup_limits(root))
+    except (OSError, KeyError):
+        return None
+    return min([free + own, *limits])
+
+
+def _kilobytes(path: Path, name: str) -> int:
+    """A line of a file in `/proc`, in bytes."""
+    lines = dict(line.split(":", 1) for line in path.read_text().splitlines())
+    return 1024 * int(lines[name].split()[0])
+
+
+def _cgroup_limits(root: Path) -> Iterator[int]:
+    """The limits of the control groups that this process is in, of either version."""
+    for line in (root / "proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):
+            group = root / "sys/fs/cgroup" / controllers / path.lstrip("/")
+            name = "memory.limit_in_bytes" if controllers else "memory.max"
+            # In a container the folder may be named as outside; its own is one above then.
+            for file in (folder / name for folder in (group, *group.parents)):
+                text = file.read_text().strip() if file.is_file() else ""
+                if text.isdecimal():
+                    yield int(text)
