@@ -1,8 +1,8 @@
 """Whether a training fits this machine's memory, known before it begins.
 
 What a training needs is the sum of its largest parts. How often a table is held, and how many
-scores at a time, was measured: of nine short trainings of 100,000 to 400,000 items the sums were
-within a fifth of the peaks.
+scores at a time, was measured: the sums are within a quarter of the peaks of ten short trainings of
+100,000 to 400,000 items.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ import tensorflow as tf
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.histories.histories import Histories
 
 # Interpreter, TensorFlow and TFX.
 _PROGRAM_BYTES = 1.4e9
@@ -24,8 +25,10 @@ _BYTES_PER_INTERACTION, _BYTES_PER_USER = 32, 300
 _TRAINED = 9
 # Its gradient, where a step reads all rows.
 _DENSE_GRADIENT = 2
-# A teacher's table: itself, its items for the loss, and in float64 where the student's begins.
-_FROZEN = 4
+# What is left of one when the next teacher is trained.
+_LEFT = 2.5
+# Teacher's and student's when the teacher is asked for its best items, before the training.
+_ASKED = 3
 # Positions of which the teacher scores the catalog at a time, to find its best items.
 _TOP_ITEMS_BATCH = 1024
 _FLOAT = 4  # bytes
@@ -47,14 +50,9 @@ class Need(NamedTuple):
     advice: str
 
 
-def needs_of_histories(num_users: int, num_interactions: int) -> Need:
-    """What the histories need.
-
-    Args:
-      num_users: histories of the training split.
-      num_interactions: items of all of them.
-    """
-    num_bytes = _BYTES_PER_INTERACTION * num_interactions + _BYTES_PER_USER * num_users
+def needs_of_histories(train: Histories) -> Need:
+    """What all splits need, by the one that is trained on."""
+    num_bytes = _BYTES_PER_INTERACTION * len(train.item_ids) + _BYTES_PER_USER * train.num_users
     advice = "raise data.min_user_interactions for fewer users, or bring a part of the log"
     return Need("the histories", num_bytes, advice)
 
@@ -71,7 +69,7 @@ def needs_of_teacher(
     """
     width, batch = teacher.hidden_dim, training.positions_per_batch
     is_dense = training.loss != "sampled_softmax"
-    copies = _TRAINED + _DENSE_GRADIENT * is_dense + training.num_teachers - 1
+    copies = _TRAINED + _DENSE_GRADIENT * is_dense + _LEFT * (training.num_teachers - 1)
     advice = f"lower teacher.hidden_dim (it is {width}), or {_FEWER_ITEMS}"
     needs = [Need("the item tables", _FLOAT * num_items * width * copies, advice)]
     if training.loss == "softmax":
@@ -95,8 +93,8 @@ def needs_of_student(
     """
     table = _FLOAT * num_items
     is_dense = config.logits_items == "all"
-    copies = _TRAINED + _DENSE_GRADIENT * is_dense
-    num_bytes = table * (_FROZEN * teacher_dim + copies * student_dim)
+    copies = _TRAINED + _DENSE_GRADIENT if is_dense else _ASKED
+    num_bytes = table * (_ASKED * teacher_dim + copies * student_dim)
     advice = f"lower teacher.hidden_dim or student.hidden_dim, or {_FEWER_ITEMS}"
     tables = Need("the item tables", num_bytes, advice)
     if not is_dense:

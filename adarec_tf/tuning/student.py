@@ -293,6 +293,6 @@ def _check_memory(
     )
     check_memory(
         "Search and distillation of the student",
-        [needs_of_histories(train.num_users, len(train.item_ids)), *needs],
+        [needs_of_histories(train), *needs],
         count_workers_here(strategy or tf.distribute.get_strategy()),
     )

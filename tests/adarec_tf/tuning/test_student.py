@@ -50,7 +50,7 @@ def test_a_search_that_does_not_fit_the_memory_is_an_error_before_it_begins(
     widths = SEARCH.replace(hidden_dims=(4, 12))
     with pytest.raises(ZeroDivisionError):
         search(teachers, DATA, student=FRAME, search=widths, distillation=config)
-    histories = needs_of_histories(DATA.train.num_users, len(DATA.train.item_ids))
+    histories = needs_of_histories(DATA.train)
     needs = needs_of_student(DATA.num_items, 16, 12, 2048, config)
     assert checked == [("Search and distillation of the student", [histories, *needs], 1)]
     monkeypatch.undo()

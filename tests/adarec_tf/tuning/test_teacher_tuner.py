@@ -17,7 +17,7 @@ from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.log.built_in import generate_sample_scene
 from adarec_tf.training.callbacks import MONITOR
-from adarec_tf.tuning import memory, teacher_tuner
+from adarec_tf.tuning import candidates, memory, teacher_tuner
 from adarec_tf.tuning.memory import Need, needs_of_histories, needs_of_teacher
 from adarec_tf.tuning.priors import teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
@@ -78,8 +78,8 @@ class Trainings:
 @pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     made = Trainings()
-    monkeypatch.setattr(teacher_tuner, "build_teacher", made.build)
-    monkeypatch.setattr(teacher_tuner, "train_teacher", made.train)
+    monkeypatch.setattr(candidates, "build_teacher", made.build)
+    monkeypatch.setattr(candidates, "train_teacher", made.train)
     return made
 
 
@@ -182,7 +182,7 @@ def test_the_shorter_a_trial_is_the_more_it_takes_to_change_the_profile(
     trainings.score = lambda teacher, training: 0.5 + 0.03 * (teacher.name == "nextitnet")
     assert decided(find(tmp_path / "long"))["teacher.name"] == "nextitnet"
     num_positions = int((DATA.train.lengths - 1).sum())
-    monkeypatch.setattr(teacher_tuner, "_TRIAL_POSITIONS", num_positions // 4)
+    monkeypatch.setattr(candidates, "TRIAL_POSITIONS", num_positions // 4)
     assert decided(find(tmp_path / "short"))["teacher.name"] == "sasrec"
 
 
@@ -246,7 +246,8 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Needs, int]
         if needs != calls[task][0][0]:
             raise ValueError("It should fit.")
 
-    monkeypatch.setattr(teacher_tuner, "check_memory", check)
+    for module in (teacher_tuner, candidates):
+        monkeypatch.setattr(module, "check_memory", check)
     monkeypatch.setattr(teacher_tuner, "count_workers_here", lambda strategy: 3)
     return calls
 
@@ -254,7 +255,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Needs, int]
 def test_teacher_and_student_are_checked_as_they_are_decided(
     tmp_path: Path, trainings: Trainings, checked: dict[str, list[tuple[Needs, int]]]
 ) -> None:
-    histories = needs_of_histories(DATA.train.num_users, len(DATA.train.item_ids))
+    histories = needs_of_histories(DATA.train)
 
     def checks_of(effort: Effort) -> dict[str, list[tuple[Needs, int]]]:
         checked.clear()
@@ -289,7 +290,7 @@ def test_trials_learn_from_some_users_and_are_judged_by_all(
     find(tmp_path / "all")
     assert all(train is DATA.train for train, _ in trainings.data)
     trainings.data.clear()
-    monkeypatch.setattr(teacher_tuner, "_TRIAL_POSITIONS", num_positions // 4)
+    monkeypatch.setattr(candidates, "TRIAL_POSITIONS", num_positions // 4)
     find(tmp_path / "some")
     [train, *_] = [train for train, _ in trainings.data]
     assert train.num_users == pytest.approx(DATA.train.num_users / 4, abs=1)
