@@ -69,8 +69,8 @@ image:
 lock: $(INSTALLED)
 	$(BIN)/uv pip compile pyproject.toml --extra kubeflow --extra baselines --extra dev --no-annotate --no-header \
 		--python-version 3.11 --output-file requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra baselines --extra report --extra serving --extra test \
-		--no-annotate --no-header --python-version 3.12 --output-file requirements-latest.lock
+	$(BIN)/uv pip compile pyproject.toml --extra baselines --extra report --extra serving --extra tuning \
+		--extra test --no-annotate --no-header --python-version 3.12 --output-file requirements-latest.lock
 
 clean:
 	rm -rf $(VENV) $(LIBRARY_VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 """Short trainings that decide between teachers, by KerasTuner: successive halving on epochs.
 
 KerasTuner keeps the trials, goes on after a kill, and counts a trial that raises as lost. The
-candidates, how they are halved and what a trial measures are ours.
+candidates, how they are halved and what a trial measures are ours. Needs the extra `tuning`.
 """
 
 import logging
@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import keras_tuner
 import numpy as np
-from keras_tuner.engine import base_tuner
 
+from adarec_tf.config.extras import require_extra
 from adarec_tf.config.recipe import Trial
 from adarec_tf.training.progress import Progress, log_progress
+
+require_extra("tuning", "keras_tuner")
+import keras_tuner  # noqa: E402 (its absence is told first)
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +134,7 @@ class SuccessiveHalving(keras_tuner.Oracle):
         return best[place] if place < len(best) else None
 
 
-class Trials(base_tuner.BaseTuner):
+class Trials(keras_tuner.engine.base_tuner.BaseTuner):
     """Runs the trials."""
 
     def __init__(

@@ -12,8 +12,8 @@ from adarec_tf.config.extras import MissingExtraError, require_extra
 
 ROOT = Path(__file__).parents[2]
 # What the extras bring and the core does not. gRPC and rich come with TensorFlow and Keras.
-EXTRAS = ("apache_beam", "click", "matplotlib", "prometheus_client", "tensorboard")
-EXTRAS += ("tensorflow_recommenders", "tensorflow_serving", "tfx")
+EXTRAS = ("apache_beam", "click", "keras_tuner", "matplotlib", "prometheus_client")
+EXTRAS += ("tensorboard", "tensorflow_recommenders", "tensorflow_serving", "tfx")
 CODE = f"""
 import importlib, json, pkgutil, sys
 
@@ -42,6 +42,8 @@ def test_the_core_is_imported_without_any_extra() -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == {
         "adarec_tf.cli": str(MissingExtraError("pipeline", ["click"])),
         "adarec_tf.report": str(MissingExtraError("report", ["matplotlib"])),
+        "adarec_tf.tuning.teacher_tuner": str(MissingExtraError("tuning", ["keras_tuner"])),
+        "adarec_tf.tuning.trials": str(MissingExtraError("tuning", ["keras_tuner"])),
     }
 
 
