@@ -177,9 +177,9 @@ def check_enough_is_left(
         if statistics.removed.get(OTHER_EVENTS):
             more = "Let more event types stay (`events`, `event_weights`), bring a longer log"
         raise ValueError(
-            "A log should leave at least one user and two items after the filters. "
-            f"Received: {statistics.num_users} users and {statistics.num_items} items; removed "
-            f"were {counts}. {more} (users need {config.min_user_interactions} "
-            "interactions), or lower `min_user_interactions` (at least 3) or "
-            f"`min_item_interactions` ({config.min_item_interactions})."
+            "The log (in Python, `source`) should leave at least one user and two items after the "
+            f"filters. Received: {statistics.num_users} users and {statistics.num_items} items; "
+            f"removed were {counts}. {more} (users need "
+            f"{config.min_user_interactions} interactions), or lower `min_user_interactions` "
+            f"(at least 3) or `min_item_interactions` ({config.min_item_interactions})."
         )

@@ -160,8 +160,9 @@ def check_reachable(budgets: Sequence[Budget]) -> None:
             least = budget.setting_for(cheapest)
             raise UnreachableBudgetError(
                 f"`search.{budget.setting}` should be at least {_rounded_up(least)}, what the "
-                f"cheapest student needs{within}. Received: {budget.value:g}; raise it, or make "
-                "students smaller: student.hidden_dim, num_cells or precision.",
+                f"cheapest student needs{within}. Received: {budget.value:g}; raise it (in "
+                "Python, `budget`), or make students smaller: student.hidden_dim, num_cells or "
+                "precision.",
                 overrun=least / budget.value,
             )
         seeing = [index for index in seeing if prices[index] <= budget.allowance]
