@@ -116,6 +116,7 @@ def write_model(
         manifest={**manifest, "data_fingerprint": statistics.data_fingerprint},
         warmup_histories=raw_histories(test, vocabulary, _NUM_WARMUP_HISTORIES),
     )
+    model.vocabulary_fingerprint = vocabulary.fingerprint
     model.save(os.path.join(uri, KERAS_MODEL_FILE))
     with fileio.open(os.path.join(uri, TRAINING_HISTORY_FILE), "w") as file:
         file.write(json.dumps(list(training_history), indent=2) + "\n")

@@ -26,6 +26,7 @@ from adarec_tf.distillation.teacher_cache import (
 from adarec_tf.models.epoch_feed import IDS, EpochFeed
 from adarec_tf.models.metrics import ArrayMean
 from adarec_tf.models.next_item_model import NextItemModel
+from adarec_tf.models.same_items import check_same_items
 from adarec_tf.models.sequence_model import SequenceOutputs
 from adarec_tf.models.students import Genotype, Student, build_student
 from adarec_tf.training.callbacks import EpochRecord
@@ -208,7 +209,7 @@ class Distiller(NextItemModel):
             replicas.
         """
         config, teacher = config or DistillationConfig(), as_one_teacher(teacher)
-        check_same_items(student, teacher)
+        check_same_items(student=student, teacher=teacher)
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             raise ValueError(
                 "A Distiller should be made outside of the scope of several replicas. Received: "
@@ -247,11 +248,14 @@ class Distiller(NextItemModel):
         self(tf.zeros([1, 1], tf.int64))
 
     def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """What the student returns.
+        """Asks the student.
 
         Args:
           item_ids: int64 [B, L], left-padded with 0.
           training: whether dropout is on.
+
+        Returns:
+          What the student returns.
         """
         return self.student(item_ids, training=training)
 
@@ -275,6 +279,9 @@ class Distiller(NextItemModel):
 
         Args:
           data: item ids [B, L]; labels [B, L] and the teacher's states at them.
+
+        Returns:
+          The loss and its parts so far by name, scalars float32.
         """
         item_ids, (labels, states) = data
         seed = tf.stack([self._seed, tf.cast(self.optimizer.iterations.value, tf.int64)])
@@ -331,22 +338,3 @@ class _LayerFeed(EpochFeed):
         super().on_epoch_end(epoch, logs)
         if logs is not None:
             logs.update(self._record or self.model.layer_record())
-
-
-def check_same_items(first: Any, second: Any) -> None:
-    """Checks that models or datasets go together.
-
-    Args:
-      first: what has to know the items of the other; it is named in the message.
-      second: a model or a dataset.
-
-    Raises:
-      ValueError: they know different numbers of items.
-    """
-    sizes = [int(getattr(one, "sequence_embedding", one).num_items) for one in (first, second)]
-    if sizes[0] != sizes[1]:
-        names = [type(one).__name__ for one in (first, second)]
-        raise ValueError(
-            f"{names[0]} and {names[1]} should know the same items: build the model for this "
-            f"dataset. Received: {sizes[0]} and {sizes[1]} items."
-        )

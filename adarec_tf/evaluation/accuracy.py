@@ -28,6 +28,7 @@ from adarec_tf.evaluation.slices import (
     target_popularity_slices,
 )
 from adarec_tf.evaluation.uncertainty import Interval, PairedTest, bootstrap_interval, paired_test
+from adarec_tf.models.same_items import check_same_items
 from adarec_tf.models.sequence_model import SequenceModel
 
 Ranked = SequenceModel | Baseline | ScoreBatch
@@ -94,7 +95,7 @@ class Accuracy(NamedTuple):
 
 
 def evaluate(
-    models: Mapping[str, Ranked],
+    models: Mapping[str, Any],
     dataset: Dataset,
     *,
     k: int = 10,
@@ -116,16 +117,15 @@ def evaluate(
       cutoffs: further ones.
       seed: of the resampling of intervals.
 
+    Returns:
+      Figures, intervals and slices of each model.
+
     Raises:
       ValueError: there are no test histories, a model knows other items, or gives NaN.
     """
     for name, model in models.items():
-        num_items = getattr(getattr(model, "sequence_embedding", dataset), "num_items", None)
-        if num_items != dataset.num_items:
-            raise ValueError(
-                f"`models` should know the dataset's {dataset.num_items} items. "
-                f"Received: {name} with {num_items}."
-            )
+        if hasattr(model, "sequence_embedding"):
+            check_same_items(**{f"models[{name!r}]": model, "dataset": dataset})
     return measure_accuracy(
         models,
         dataset.train,

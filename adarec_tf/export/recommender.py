@@ -13,6 +13,7 @@ from adarec_tf.export.bundle import MANIFEST_FILE, VOCABULARY_FILE, read_manifes
 from adarec_tf.export.signatures import FILTERED, SIGNATURE, build_served_model
 from adarec_tf.export.warm_up import key_matrix
 from adarec_tf.models.next_item_model import NextItemModel
+from adarec_tf.models.same_items import check_same_items
 from adarec_tf.models.students.student import Student
 from adarec_tf.models.teachers import bert4rec, nextitnet, sasrec  # noqa: F401 (load reads them)
 
@@ -55,11 +56,7 @@ class Recommender:
           ValueError: the vocabulary is not the model's.
         """
         embedding = model.sequence_embedding
-        if vocabulary.num_items != embedding.num_items:
-            raise ValueError(
-                f"`vocabulary` should have the model's {embedding.num_items} items. "
-                f"Received: {vocabulary.num_items}."
-            )
+        check_same_items(model=model, vocabulary=vocabulary)
         self.model, self.vocabulary = model, vocabulary
         self.seen = seen or model.seen
         self.manifest: Mapping[str, Any] = {}
@@ -82,6 +79,9 @@ class Recommender:
 
         Args:
           bundle_dir: what `export` or the pipeline wrote.
+
+        Returns:
+          A recommender that answers as the one that was exported.
 
         Raises:
           ValueError: there is no bundle, or it has another schema.

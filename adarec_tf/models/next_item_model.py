@@ -64,6 +64,10 @@ class NextItemModel(keras.Model):
     Args:
       arguments: of the subclass's constructor, by name, as JSON types; saved with the model.
       **kwargs: of the Keras model.
+
+    Attributes:
+      vocabulary_fingerprint: of the items that its ids mean; "" where it was not built for a
+        dataset.
     """
 
     sequence_embedding: SequenceEmbedding
@@ -72,6 +76,7 @@ class NextItemModel(keras.Model):
         super().__init__(**kwargs)
         self._arguments = arguments
         self._seen = "exclude"
+        self.vocabulary_fingerprint = ""
         self._positions_loss = keras.metrics.Mean("loss")
         self._ranking_metrics: Sequence[keras.metrics.Metric] = ()
 
@@ -79,10 +84,18 @@ class NextItemModel(keras.Model):
         """The constructor's arguments."""
         return {**super().get_config(), **self._arguments}
 
+    def get_build_config(self) -> dict[str, Any]:
+        """Which items the model was built for."""
+        return {"vocabulary_fingerprint": self.vocabulary_fingerprint}
+
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Creates all weights before saved values are loaded into them."""
-        del config
+        """Creates all weights before saved values are loaded into them.
+
+        Args:
+          config: what `get_build_config` returned.
+        """
         self(tf.zeros([1, 1], tf.int64))
+        self.vocabulary_fingerprint = config.get("vocabulary_fingerprint", "")
 
     def save_own_variables(self, store: dict[str, Any]) -> None:
         """Keeps the seeds of dropout as well, so that a training goes on as if it had not stopped.
@@ -127,6 +140,7 @@ class NextItemModel(keras.Model):
         model = cls(num_items=dataset.num_items, max_length=dataset.max_length, **arguments)
         model(tf.zeros([1, 1], tf.int64))
         model._seen = dataset.seen
+        model.vocabulary_fingerprint = dataset.vocabulary.fingerprint
         return model
 
     def compile(
@@ -337,12 +351,24 @@ class NextItemModel(keras.Model):
         del x, training
         positions = labeled_positions(y)
         states = tf.gather_nd(y_pred.final_states, positions.indices)
-        loss = self._task_loss(states, positions.labels, self.optimizer.iterations.value)
+        loss = self.positions_loss(states, positions.labels)
         if sample_weight is not None:
             loss *= sample_weight[0]
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         self._positions_loss.update_state(loss * replicas)
         return loss
+
+    def positions_loss(self, states: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """The compiled loss; a subclass may have another one.
+
+        Args:
+          states: float32 [N, D], final states at the labeled positions of a batch.
+          labels: int64 [N], their next items.
+
+        Returns:
+          Scalar float32.
+        """
+        return self._task_loss(states, labels, self.optimizer.iterations.value)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -354,6 +380,9 @@ class NextItemModel(keras.Model):
           y: not read.
           y_pred: not read.
           sample_weight: not read.
+
+        Returns:
+          `loss`, a scalar float32.
         """
         del x, y, y_pred, sample_weight
         return self._results([self._positions_loss])
@@ -364,6 +393,9 @@ class NextItemModel(keras.Model):
         Args:
           data: item ids [B, L], or these and the items that are no candidates (int64 [B, M], each
             once, 0 where there is none); and the targets [B].
+
+        Returns:
+          The loss and the metrics so far by name, scalars float32.
         """
         x, targets, _ = keras.utils.unpack_x_y_sample_weight(data)
         item_ids, excluded = x if isinstance(x, tuple | list) else (x, None)
@@ -380,10 +412,13 @@ class NextItemModel(keras.Model):
         return self._results([self._positions_loss, *self._ranking_metrics])
 
     def predict_step(self, data: Any) -> tf.Tensor:
-        """Scores of all items after the last one of each history: float32 [B, num_items].
+        """Scores the items after the last one of each history.
 
         Args:
           data: item ids [B, L].
+
+        Returns:
+          float32 [B, num_items].
         """
         item_ids, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self.sequence_embedding.item_logits(self._last_states(item_ids))
@@ -402,10 +437,13 @@ class NextItemModel(keras.Model):
         return self(tf.cast(item_ids, tf.int64), training=False).final_states[:, -1]
 
     def phases(self, epochs: int) -> "list[Phase]":
-        """The parts of a training, one after the other: the model itself, once.
+        """The parts of a training.
 
         Args:
           epochs: at most.
+
+        Returns:
+          One after the other: here the model itself, once.
         """
         return [Phase("", self, epochs)]
 

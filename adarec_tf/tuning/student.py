@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -15,10 +15,11 @@ from adarec_tf.config.search import Budget, SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import Histories, sample_users
-from adarec_tf.distillation.distiller import check_same_items, train_student
+from adarec_tf.distillation.distiller import train_student
 from adarec_tf.distillation.ensemble import EnsembleTeacher, as_one_teacher
 from adarec_tf.export.profile import find_costs, has_loose_budget
 from adarec_tf.models.next_item_model import NextItemModel
+from adarec_tf.models.same_items import check_same_items
 from adarec_tf.models.students import Genotype, Student
 from adarec_tf.search.searcher import SearchResult, search_genotype
 from adarec_tf.search.space.search_space import given_genotype
@@ -77,8 +78,7 @@ def search(
     Raises:
       ValueError: the teacher knows other items than the dataset, or no student keeps the budget.
     """
-    model = as_one_teacher(teacher)
-    check_same_items(model, dataset)
+    model = _teacher_for(teacher, dataset)
     decisions = decide_student(model, dataset, student)
     search = search or apply_decisions(decisions, "search", SearchConfig(), ())
     bounds = {name: bound for name, bound in (budget or Budget()).settings().items() if bound}
@@ -132,8 +132,7 @@ def distill(
     Raises:
       ValueError: the teacher knows other items than the dataset, or a loss is not finite.
     """
-    model = as_one_teacher(teacher)
-    check_same_items(model, dataset)
+    model = _teacher_for(teacher, dataset)
     decisions = decide_student(model, dataset)
     with tempfile.TemporaryDirectory() as scratch:
         trained, _ = train_student(
@@ -149,7 +148,15 @@ def distill(
             log_dir=log_dir,
             windows=dataset.statistics.windows,
         )
+    trained.vocabulary_fingerprint = dataset.vocabulary.fingerprint
     return trained
+
+
+def _teacher_for(teacher: Any, dataset: Dataset) -> Any:
+    """One teacher, or several as one, each of which knows the items of the dataset."""
+    for member in teacher if isinstance(teacher, list | tuple) else [teacher]:
+        check_same_items(teacher=member, dataset=dataset)
+    return as_one_teacher(teacher)
 
 
 def decide_student(

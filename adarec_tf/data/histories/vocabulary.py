@@ -4,6 +4,7 @@ Ids are dense, so that an id is a row of an embedding table: PAD = 0, items 1..n
 order of the vocabulary, MASK (masked-item models) right after them.
 """
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -82,6 +83,11 @@ class ItemVocabulary:
     def mask_id(self) -> int:
         """MASK, the id of a hidden item in masked-item models."""
         return self.num_items + 1
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Differs between vocabularies with other items or another order of them."""
+        return hashlib.sha256("\n".join(self.keys).encode()).hexdigest()
 
     @cached_property
     def _array(self) -> pa.Array:

@@ -129,7 +129,7 @@ def test_models_are_evaluated_by_name_and_print_as_a_table() -> None:
 def test_a_model_of_other_items_is_an_error_that_names_it() -> None:
     dataset = Dataset.from_interactions(generate_sample_scene(num_users=40), max_length=10)
     model = build_convolution_model(NUM_ITEMS, MAX_LENGTH)
-    with pytest.raises(ValueError, match=r"dataset's \d+ items. Received: teacher with"):
+    with pytest.raises(ValueError, match=r"`models\['teacher'\]` should know .* as `dataset`"):
         evaluate({"teacher": model}, dataset)
 
 

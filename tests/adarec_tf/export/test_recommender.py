@@ -78,7 +78,7 @@ def test_a_saved_model_is_loaded_by_its_name(student: Student, tmp_path: Path) -
 
 
 def test_what_does_not_fit_is_an_error(student: Student, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=rf"the model's {DATA.num_items} items\. Received: 2"):
+    with pytest.raises(ValueError, match=rf"`vocabulary`.*Received: {DATA.num_items} and 2 items"):
         Recommender(student, ItemVocabulary(("a", "b")))
     with pytest.raises(ValueError, match=r"positive integer\. Received: k=0"):
         Recommender(student, DATA.vocabulary)([KEYS[0]], k=0)

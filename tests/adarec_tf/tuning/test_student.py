@@ -1,7 +1,11 @@
 import inspect
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from adarec_tf.config.distillation import DistillationConfig
@@ -9,6 +13,8 @@ from adarec_tf.config.search import Budget, SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.built_in import generate_sample_scene
+from adarec_tf.evaluation.accuracy import evaluate
+from adarec_tf.export.recommender import Recommender
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.teachers.sasrec import SASRec
 from adarec_tf.tuning import memory
@@ -33,9 +39,10 @@ def test_a_student_is_searched_within_a_budget_and_distilled(teacher: SASRec) ->
     assert isinstance(genotype, Genotype)
     assert search(teacher, DATA, **options) == genotype
     student = distill(teacher, genotype, DATA, student=FRAME, config=config)
+    assert student.vocabulary_fingerprint == DATA.vocabulary.fingerprint
     assert student.genotype == genotype
     assert student.seen == DATA.seen
-    with pytest.raises(ValueError, match="max_parameters"):
+    with pytest.raises(ValueError, match=r"max_parameters.*Received: 1; raise it .*`budget`"):
         search(teacher, DATA, budget=Budget(parameters=1), **options)
 
 
@@ -62,10 +69,33 @@ def test_a_search_that_does_not_fit_the_memory_is_an_error_before_it_begins(
 def test_a_teacher_of_other_items_is_an_error(teacher: SASRec) -> None:
     other = Dataset.from_interactions(generate_sample_scene(num_users=80, num_items=60))
     genotype = Genotype.from_primitives(2, [["skip", "skip", "skip"]])
-    with pytest.raises(ValueError, match=r"know the same items: build the model for this dataset"):
+    message = rf"`teacher` .* as `dataset`.*Received: {DATA.num_items} and {other.num_items} items"
+    with pytest.raises(ValueError, match=message):
         search(teacher, other)
-    with pytest.raises(ValueError, match=r"SASRec and Dataset should know the same items"):
+    with pytest.raises(ValueError, match=message):
         distill(teacher, genotype, other)
+
+
+def test_a_teacher_of_as_many_other_items_is_an_error_that_outlives_saving(
+    teacher: SASRec, tmp_path: Path
+) -> None:
+    log = generate_sample_scene(num_users=80)
+    others = pc.binary_join_element_wise("x", log["item_id"], "-")
+    other = Dataset.from_interactions(log.set_column(1, "item_id", others), max_length=8)
+    assert other.num_items == DATA.num_items
+    teacher.save(tmp_path / "teacher.keras")
+    loaded = keras.saving.load_model(tmp_path / "teacher.keras")
+    genotype = Genotype.from_primitives(2, [["skip", "skip", "skip"]])
+    message = "`teacher` should know the same items as `dataset`.*items, but others"
+    for members in (teacher, loaded, [SASRec.for_dataset(other, hidden_dim=8), loaded]):
+        with pytest.raises(ValueError, match=message):
+            search(members, other)
+        with pytest.raises(ValueError, match=message):
+            distill(members, genotype, other)
+    with pytest.raises(ValueError, match=r"`models\['first'\]` should know .* but others"):
+        evaluate({"first": loaded}, other)
+    with pytest.raises(ValueError, match=r"`model` should know .* as `vocabulary`.* but others"):
+        Recommender(loaded, other.vocabulary)
 
 
 @pytest.mark.parametrize("num", [0, 80, 99])
@@ -109,7 +139,7 @@ def test_each_call_hands_on_its_own_splits_seed_and_protocol(
 
     genotype = Genotype.from_primitives(2, [["skip", "skip", "skip"]])
     record(student_search, "find_genotype", student_search.FoundGenotype(genotype, None))
-    record(student_search, "train_student", (None, []))
+    record(student_search, "train_student", (SimpleNamespace(), []))
     search(teacher, data, budget=Budget(macs=7), student=FRAME, search=SEARCH, seed=5)
     distill(teacher, genotype, data, student=FRAME, seed=6)
     found, trained = given["find_genotype"], given["train_student"]
