@@ -100,6 +100,9 @@ class SearchConfig(FitConfig):
 class Budget(Config):
     """Upper bounds that a student has to keep; what is left out, or 0, is no bound.
 
+    Raises:
+      ValueError: a bound is negative.
+
     >>> Budget(latency_ms=1.0).settings()
     {'latency_budget_ms': 1.0, 'max_bytes': 0, 'max_macs': 0, 'max_parameters': 0}
     """

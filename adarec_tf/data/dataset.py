@@ -97,6 +97,9 @@ class Dataset:
           time: the column that says when.
           **options: other fields of `DataConfig`, such as `min_item_interactions=5`.
 
+        Returns:
+          Train, valid and test histories with the vocabulary of their items.
+
         Raises:
           ValueError: the source cannot be read, a column is missing, a row is bad, an option has a
             wrong value, or too little is left after the filters.
@@ -119,6 +122,9 @@ class Dataset:
           config: columns, filters, and how to split.
           spans: which daily folders are read.
           previous_vocabulary: items that keep their ids.
+
+        Returns:
+          Train, valid and test histories with the vocabulary of their items.
 
         Raises:
           ValueError: the source cannot be read, a column is missing, a row is bad, or too little

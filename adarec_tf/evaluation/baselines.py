@@ -31,6 +31,9 @@ class Popularity:
         Args:
           train: the train split.
           num_items: size of the catalog.
+
+        Returns:
+          A function from histories to the scores [B, num_items] of all items.
         """
         return SparseScorer(
             item_popularity(train, num_items),
@@ -54,6 +57,9 @@ class Markov:
         Args:
           train: the train split.
           num_items: size of the catalog.
+
+        Returns:
+          A function from histories to the scores [B, num_items] of all items.
         """
         transitions = _transition_counts(train, num_items)
         return SparseScorer(
@@ -94,6 +100,9 @@ class ItemKNN:
         Args:
           train: the train split.
           num_items: size of the catalog.
+
+        Returns:
+          A function from histories to the scores [B, num_items] of all items.
         """
         similarities = _neighbor_similarities(train, num_items, self.num_neighbors)
         # Below the smallest real score, and too small to reorder scores that differ by more than

@@ -66,6 +66,9 @@ class HitRate(RankingMetric):
       name: in the logs.
       **kwargs: of the Keras metric.
 
+    Raises:
+      ValueError: `k` is below 1.
+
     >>> metric = HitRate(k=1)
     >>> metric.update_state(tf.constant([2, 1]), tf.constant([[0.1, 0.9], [0.2, 0.8]]))
     >>> float(metric.result())
@@ -87,6 +90,9 @@ class NDCG(RankingMetric):
       name: in the logs.
       **kwargs: of the Keras metric.
 
+    Raises:
+      ValueError: `k` is below 1.
+
     >>> metric = NDCG(k=10)
     >>> metric.update_state(tf.constant([1]), tf.constant([[0.2, 0.8, 0.1]]))
     >>> round(float(metric.result()), 4)
@@ -107,6 +113,9 @@ class MRR(RankingMetric):
       k: cut-off.
       name: in the logs.
       **kwargs: of the Keras metric.
+
+    Raises:
+      ValueError: `k` is below 1.
 
     >>> metric = MRR(k=10)
     >>> metric.update_state(tf.constant([1]), tf.constant([[0.2, 0.8, 0.1]]))

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,39 @@ def test_a_public_name_loads_and_says_what_it_is(name: str) -> None:
     assert value.__name__ == name
     assert inspect.getdoc(value)
     assert name in dir(ar)
+
+
+def described() -> list[Any]:
+    """Every public function, and every public method that is ours, with its class."""
+    found = []
+    for name in sorted(set(ar.__all__) - {"__version__"}):
+        value = getattr(ar, name)
+        members = inspect.getmembers(value) if inspect.isclass(value) else [("", value)]
+        for member, function in members:
+            function = inspect.unwrap(getattr(function, "__func__", function))
+            is_ours = inspect.isfunction(function) and function.__module__.startswith("adarec_tf.")
+            is_public = not member.startswith("_") or member in ("__init__", "__call__")
+            if is_ours and is_public:
+                owner = value if inspect.isclass(value) else None
+                found.append(pytest.param(owner, function, id=f"{name}.{member}".strip(".")))
+    return found
+
+
+@pytest.mark.parametrize(("owner", "function"), described())
+def test_arguments_results_and_errors_are_described(owner: Any, function: Any) -> None:
+    text = inspect.getdoc(function) or ""
+    if function.__name__ == "__init__":
+        text += f"\n{inspect.getdoc(owner)}"
+    names = [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+    if len(names) > 1 or "Args:" in text:
+        assert [name for name in names if not re.search(rf"^ +\**{name}: ", text, re.M)] == []
+    is_given = inspect.signature(function).return_annotation not in (None, "None")
+    assert "Returns:" in text or not (is_given and "Args:" in text)
+    try:
+        is_raised = " raise " in inspect.getsource(function)
+    except OSError:  # made by `dataclass`
+        is_raised = False
+    assert "Raises:" in text or not is_raised
 
 
 def test_functions_named_as_their_packages_stay_functions() -> None:

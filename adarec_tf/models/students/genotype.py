@@ -92,6 +92,9 @@ class Genotype:
           num_nodes: intermediate nodes of a cell.
           primitives_per_cell: for each cell an operation an edge, in the order of `edge_ends`.
 
+        Returns:
+          A genotype of any width.
+
         Raises:
           ValueError: a cell has too few or too many, or one that is no primitive.
         """
@@ -154,7 +157,17 @@ class Genotype:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Genotype":
-        """Reads what `to_dict` returned; errors as in `from_json`."""
+        """Reads what `to_dict` returned.
+
+        Args:
+          values: as JSON has them.
+
+        Returns:
+          The genotype.
+
+        Raises:
+          ValueError: they are none of a genotype of this version.
+        """
         keys = {"format_version", "num_nodes", "cells"}
         is_genotype = isinstance(values, dict) and set(values) - {"hidden_dim"} == keys
         if not is_genotype or values["format_version"] != _FORMAT_VERSION:

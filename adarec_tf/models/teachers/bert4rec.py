@@ -78,20 +78,26 @@ class BERT4Rec(NextItemModel):
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """Maps int [B, L] ids to the outputs of every layer, causally; see `SequenceOutputs`.
+        """Sees what came before each position, as every teacher does.
 
         Args:
-          item_ids: left-padded with 0.
+          item_ids: int64 [B, L], left-padded with 0.
           training: whether dropout is on.
+
+        Returns:
+          The embedding, the states of each layer and the final ones.
         """
         return self._outputs(item_ids, is_causal=True, training=training)
 
     def masked_outputs(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """Maps int [B, L] ids, some of them the mask, to outputs that see both directions.
+        """Sees both directions; some of the ids are the mask.
 
         Args:
-          item_ids: left-padded with 0.
+          item_ids: int64 [B, L], left-padded with 0.
           training: whether dropout is on.
+
+        Returns:
+          The embedding, the states of each layer and the final ones.
         """
         return self._outputs(item_ids, is_causal=False, training=training)
 
@@ -106,10 +112,13 @@ class BERT4Rec(NextItemModel):
         )
 
     def phases(self, epochs: int) -> list[Phase]:
-        """Masked items first, then next items.
+        """The parts of a training.
 
         Args:
           epochs: of the masked-item training.
+
+        Returns:
+          Masked items first, then next items.
         """
         phases = [Phase("masked items", MaskedItems(self), epochs)]
         if self.fine_tune_epochs > 0:

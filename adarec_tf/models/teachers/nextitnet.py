@@ -125,11 +125,14 @@ class NextItNet(NextItemModel):
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """Maps int [B, L] ids to the outputs of every layer; see `SequenceOutputs`.
+        """Computes all layers.
 
         Args:
-          item_ids: left-padded with 0.
+          item_ids: int64 [B, L], left-padded with 0.
           training: whether dropout is on.
+
+        Returns:
+          The embedding, the states of each layer and the final ones.
         """
         mask = real_positions(item_ids)
         states = embedding = self.sequence_embedding(item_ids, training=training)

@@ -61,11 +61,14 @@ class SASRec(NextItemModel):
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
 
     def call(self, item_ids: tf.Tensor, training: bool = False) -> SequenceOutputs:
-        """Maps int [B, L] ids to the outputs of every layer; see `SequenceOutputs`.
+        """Computes all layers.
 
         Args:
-          item_ids: left-padded with 0.
+          item_ids: int64 [B, L], left-padded with 0.
           training: whether dropout is on.
+
+        Returns:
+          The embedding, the states of each layer and the final ones.
         """
         return attention_outputs(
             item_ids,
