@@ -1,5 +1,6 @@
 """The docs say what was measured, and their commands, settings, links and Python code are real."""
 
+import ast
 import json
 import os
 import re
@@ -36,6 +37,16 @@ FIGURES = [
 ]
 # Its code needs a process with Keras 2.
 RECOMMENDERS = ROOT / "docs" / "guides" / "tensorflow-recommenders.md"
+# Rows of the table of our and other libraries, in the order of the README's code.
+QUICKSTART = (
+    "load a log",
+    "a model, trained",
+    "search a student",
+    "distill it",
+    "evaluate",
+    "recommend",
+    "export for a server",
+)
 # What a setting cannot do without.
 COMPANIONS = {
     "data.events": ["data.event_column=type"],
@@ -160,6 +171,25 @@ def test_the_code_with_tensorflow_recommenders_prints_what_it_says() -> None:
         timeout=600,
     )
     assert done.stdout.splitlines() == said_output(code), done.stderr[-3000:]
+
+
+def test_the_table_beside_other_libraries_counts_our_quickstart() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    statements = [one for one in ast.parse(code).body if not isinstance(one, ast.Import)]
+    table = table_cells((ROOT / "docs" / "guides" / "python.md").read_text("utf-8"), "step")
+    counts = {cells[0]: [int(count) for count in re.findall(r"\d+", cells[1])] for cells in table}
+    for row in QUICKSTART:
+        num_statements, num_arguments = counts.pop(row)
+        calls = [
+            node
+            for statement in statements[:num_statements]
+            for node in ast.walk(statement)
+            if isinstance(node, ast.Call)
+        ]
+        assert sum(len(call.args) + len(call.keywords) for call in calls) == num_arguments, row
+        del statements[:num_statements]
+    assert (statements, counts) == ([], {})
 
 
 def shell_commands(path: Path) -> list[list[str]]:
