@@ -62,6 +62,25 @@ def generate(path: Path, num_rows: int, seed: int) -> None:
     part.rename(path)
 
 
+def draw_keys(
+    prefix: str, count: int, exponent: float, num: int, rng: np.random.Generator
+) -> pa.Array:
+    """Draws keys by a bounded Zipf law.
+
+    Args:
+      prefix: of each key.
+      count: how many different ones there are.
+      exponent: of the law.
+      num: how many to draw.
+      rng: draws.
+
+    Returns:
+      string [num].
+    """
+    keys = _keys(prefix, count, rng)
+    return keys.take(pa.array(np.searchsorted(_shares(count, exponent), rng.random(num))))
+
+
 def _shares(count: int, exponent: float) -> np.ndarray:
     """Cumulative shares of a bounded Zipf law, float64 [count]."""
     weights = np.cumsum(np.arange(1, count + 1, dtype=np.float64) ** -exponent)

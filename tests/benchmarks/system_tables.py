@@ -71,6 +71,21 @@ def preprocessing(_: str, stored: dict[str, Any]) -> list[Row]:
     return rows
 
 
+def table_speed(_: str, stored: dict[str, Any]) -> list[Row]:
+    """A table in memory to split histories, by the library it is of."""
+    return [
+        {
+            "table of": name,
+            "rows": f"{stored['rows']:,}",
+            "users kept": f"{stored['num_users']:,}",
+            "processor seconds, median": f"{stored[name]['cpu_s']['median']:.2f}",
+            "most": f"{stored[name]['cpu_s']['max']:.2f}",
+            "equal splits": "yes" if stored["same_splits"] else "no",
+        }
+        for name in ("pandas", "polars", "pyarrow")
+    ]
+
+
 def beam_runners(_: str, stored: dict[str, Any]) -> list[Row]:
     """A scene preprocessed by several runners."""
     return [

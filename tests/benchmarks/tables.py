@@ -70,6 +70,7 @@ TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
         system_tables.keras_fit,
         system_tables.evaluation_speed,
         system_tables.preprocessing,
+        system_tables.table_speed,
         system_tables.beam_runners,
         system_tables.killed_worker,
         system_tables.giant_user,
