@@ -1,4 +1,6 @@
+import functools
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -8,8 +10,9 @@ import tensorflow as tf
 
 from adarec_tf.config.teacher import NextItNetConfig, SASRecConfig
 from adarec_tf.data.batches import next_item_batches
+from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.distillation.teacher_cache import TeacherCache, read_teacher, teacher_states
+from adarec_tf.distillation.teacher_cache import OnlineTeacher, TeacherCache, read_teacher
 from adarec_tf.models.teachers import build_teacher
 from tests.adarec_tf import walk_scene
 
@@ -27,38 +30,92 @@ def _sasrec() -> keras.Model:
     return build_teacher(config, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)
 
 
-@pytest.mark.parametrize("kind", ["nextitnet", "sasrec", "ensemble"])
-def test_the_cache_says_what_the_teacher_says_in_every_epoch(kind: str, tmp_path: Path) -> None:
-    teacher = {
-        "nextitnet": lambda: _nextitnet(1),
-        "sasrec": _sasrec,
-        "ensemble": lambda: EnsembleTeacher([_nextitnet(1), _nextitnet(2)]),
-    }[kind]()
-    train = walk_scene.histories()["train"]
-    max_length = 4  # shorter than the longest history
-    num_top_items = 2 if kind == "ensemble" else 0
-    cache = read_teacher(
+def _ensemble() -> EnsembleTeacher:
+    return EnsembleTeacher([_nextitnet(1), _nextitnet(2)])
+
+
+TEACHERS: dict[str, Callable[[], keras.Model | EnsembleTeacher]] = {
+    "nextitnet": lambda: _nextitnet(1),
+    "sasrec": _sasrec,
+    "ensemble": _ensemble,
+}
+NUM_TOP = 3
+LENGTH = 4  # shorter than the longest history
+
+
+def _said(teacher: keras.Model | EnsembleTeacher, row: tuple[int, ...]) -> list[list[np.ndarray]]:
+    """What the teacher says at each item of a row without padding: its states, its best items."""
+    outputs = teacher(tf.constant([row], tf.int64))
+    items = teacher.sequence_embedding.item_vectors().numpy()
+    said = []
+    for states in zip(
+        outputs.embedding[0],
+        *(hidden[0] for hidden in outputs.hidden_states),
+        outputs.final_states[0],
+        strict=True,
+    ):
+        scores = [float(vector @ states[-1].numpy()) for vector in items]
+        best = sorted(range(1, len(scores) + 1), key=lambda item: -scores[item - 1])[:NUM_TOP]
+        said.append([*(state.numpy() for state in states), np.array(best)])
+    return said
+
+
+def _check(
+    reader: TeacherCache | OnlineTeacher,
+    teacher: keras.Model | EnsembleTeacher,
+    train: Histories,
+    epochs: Sequence[int],
+) -> None:
+    """Compares what a reader gives with what the teacher says of each row alone."""
+    said = functools.cache(functools.partial(_said, teacher))
+    for epoch in epochs:
+        for batch in next_item_batches(
+            train, max_length=LENGTH, positions_per_batch=32, seed=7, epoch=epoch
+        ):
+            rows = [tuple(row[row > 0]) for row in batch.item_ids]
+            expected = [position for row in rows for position in said(row)]
+            read = tf.nest.flatten(reader.states(batch))
+            for kept, asked in zip(read[:-1], zip(*expected, strict=True), strict=False):
+                # Products are summed in another order in a batch of another shape.
+                np.testing.assert_allclose(kept, asked, rtol=1e-5, atol=1e-5)
+            np.testing.assert_array_equal(read[-1], [position[-1] for position in expected])
+
+
+@pytest.fixture(scope="module")
+def train() -> Histories:
+    return walk_scene.histories(num_users=30)["train"]
+
+
+@pytest.mark.parametrize("kind", TEACHERS)
+@pytest.mark.parametrize("max_bytes", [10**6, 0])
+def test_a_reader_says_what_the_teacher_says_in_every_epoch(
+    kind: str, max_bytes: int, train: Histories, tmp_path: Path
+) -> None:
+    teacher = TEACHERS[kind]()
+    reader = read_teacher(
         teacher,
         train,
-        max_length=max_length,
+        max_length=LENGTH,
         directory=str(tmp_path / "states"),
-        max_bytes=10**6,
-        num_top_items=num_top_items,
+        max_bytes=max_bytes,
+        num_top_items=NUM_TOP,
     )
-    assert isinstance(cache, TeacherCache)
-    for epoch in (0, 1):
-        for batch in next_item_batches(
-            train, max_length=max_length, positions_per_batch=32, seed=7, epoch=epoch
-        ):
-            asked = teacher_states(
-                teacher, tf.constant(batch.item_ids), tf.constant(batch.labels), num_top_items
-            )
-            tf.nest.assert_same_structure(asked, cache.states(batch))
-            for expected, kept in zip(
-                tf.nest.flatten(asked), tf.nest.flatten(cache.states(batch)), strict=True
-            ):
-                # Products are summed in another order in a batch of another shape.
-                np.testing.assert_allclose(kept, expected, rtol=1e-5, atol=1e-5)
+    assert isinstance(reader, TeacherCache if max_bytes else OnlineTeacher)
+    _check(reader, teacher, train, epochs=(0, 1))
+
+
+def test_a_cache_of_another_teacher_is_not_used(train: Histories, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        teacher = _nextitnet(seed)
+        reader = read_teacher(
+            teacher,
+            train,
+            max_length=LENGTH,
+            directory=str(tmp_path),
+            max_bytes=10**6,
+            num_top_items=NUM_TOP,
+        )
+        _check(reader, teacher, train, epochs=(0,))
 
 
 def test_a_cache_larger_than_allowed_is_not_made(
