@@ -1,5 +1,7 @@
 """Earth Mover's Distance as the textbook linear programme, sharing no code with the library."""
 
+import math
+
 import numpy as np
 from scipy.optimize import linprog
 
@@ -41,3 +43,16 @@ def relative_squared_distance(student: np.ndarray, teacher: np.ndarray) -> float
         difference += (float(x) - float(y)) ** 2
         square += float(y) ** 2
     return difference / square
+
+
+def updated_mass(mass: list[float], paid: list[float], momentum: float = 0.9) -> list[float]:
+    """Nine tenths of the old masses and one of softmax(-price), a layer at a time; none is 0."""
+    prices = [cost / share for cost, share in zip(paid, mass, strict=True)]
+    mean = max(sum(prices) / len(prices), 1e-12)
+    pull = [math.exp(-max(price / mean, 1e-3)) for price in prices]
+    moved = [
+        momentum * share + (1 - momentum) * part / sum(pull)
+        for share, part in zip(mass, pull, strict=True)
+    ]
+    smoothed = [share / sum(moved) + 1e-3 for share in moved]
+    return [share / sum(smoothed) for share in smoothed]
