@@ -11,6 +11,7 @@ from adarec_tf.distillation import objective as objective_module
 from adarec_tf.distillation.objective import DistillationObjective, ObjectiveValue
 from adarec_tf.models.sequence_model import SequenceOutputs
 from adarec_tf.models.teachers import build_teacher
+from tests.references.transport import mean_kl, transport_cost
 
 NUM_ITEMS, LENGTH = 16, 8
 CONFIG = DistillationConfig(hidden_weight=1.0)
@@ -69,6 +70,42 @@ def test_every_mapping_gives_a_plan_that_moves_all_mass(mapping: str) -> None:
     assert plan.shape == (NUM_LAYERS, NUM_TEACHER_LAYERS)
     assert plan.sum() == pytest.approx(1.0, abs=1e-4)
     assert float(value.distillation.hidden) == pytest.approx(value.layer_costs.numpy().sum())
+
+
+def test_mass_moves_from_the_students_layers_to_the_teachers_as_far_as_they_are_apart() -> None:
+    """With as many layers on both sides, where what is the wrong way round would still fit."""
+    teacher, student = _model(10, 3), _model(10, 3)
+    generator = np.random.default_rng(1)
+    for variable in teacher.trainable_variables:  # whose layers differ little at the start
+        variable.assign_add(generator.normal(0, 1, variable.shape))
+    taught = teacher(ITEM_IDS).hidden_states
+    size = len(taught)
+    # Each layer of the student says what the teacher's next one does.
+    outputs = student(ITEM_IDS)._replace(hidden_states=(*taught[1:], taught[0]))
+    objective = DistillationObjective(student.sequence_embedding, size, teacher, CONFIG)
+    _, *projections = objective.projections
+    for projection in projections:
+        projection.kernel.assign(np.eye(10) + 0.1 * projection.kernel)
+    masses = (np.arange(1.0, size + 1)[::-1], np.arange(1.0, size + 1) ** 2)
+    masses = tuple(mass / mass.sum() for mass in masses)
+    objective.student_mass.assign(masses[0])
+    objective.teacher_mass.assign(masses[1])
+    value = objective(outputs, objective.teacher_states(ITEM_IDS, LABELS), LABELS)
+    np.testing.assert_allclose(tf.reduce_sum(value.plan, axis=1), masses[0], atol=1e-6)
+    np.testing.assert_allclose(tf.reduce_sum(value.plan, axis=0), masses[1], atol=1e-6)
+
+    def flat(states: tf.Tensor) -> np.ndarray:
+        return states.numpy().reshape(-1, states.shape[-1])
+
+    projected = [
+        flat(projection(states))
+        for projection, states in zip(projections, outputs.hidden_states, strict=True)
+    ]
+    distance = np.array([[mean_kl(s, t) for t in map(flat, taught)] for s in projected])
+    np.testing.assert_allclose(value.layer_costs, value.plan * distance, rtol=1e-4, atol=1e-6)
+    cheapest = transport_cost(*masses, distance)
+    assert float(value.distillation.hidden) == pytest.approx(cheapest, rel=1e-4)
+    assert transport_cost(*masses, distance.T) != pytest.approx(cheapest, rel=0.05)
 
 
 @pytest.mark.parametrize(
