@@ -11,22 +11,28 @@ from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
 from adarec_tf.data.histories.histories import Histories
-from adarec_tf.distillation.distiller import Distiller, distill_student
+from adarec_tf.data.histories.statistics import SequenceStatistics
+from adarec_tf.distillation import distiller as distiller_module
+from adarec_tf.distillation.distiller import Distiller, distill_student, train_student
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.models.students import Genotype, build_student
 from adarec_tf.models.teachers import build_teacher
 from tests.adarec_tf import walk_scene
 from tests.event_files import read_scalars
+from tests.references.ranking_metrics import metrics_of_ranks, rank_of_target
+from tests.references.transport import updated_mass
 
 NUM_ITEMS, LENGTH = walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH
 CONFIG = DistillationConfig(max_epochs=2, patience=2, positions_per_batch=256, hidden_weight=1.0)
 
 
-def _student() -> keras.Model:
-    genotype = Genotype.from_primitives(2, [["conv_3", "skip", "conv_5"]] * 2)
-    config = StudentConfig(hidden_dim=8, num_cells=2, num_nodes=2)
-    return build_student(genotype, config, NUM_ITEMS, LENGTH, seed=2)
+GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "conv_5"]] * 2)
+STUDENT = StudentConfig(hidden_dim=8, num_cells=2, num_nodes=2)
+
+
+def _student(**changes: Any) -> keras.Model:
+    return build_student(GENOTYPE, STUDENT.replace(**changes), NUM_ITEMS, LENGTH, seed=2)
 
 
 def _teacher(num_items: int = NUM_ITEMS) -> keras.Model:
@@ -98,7 +104,7 @@ def test_an_interrupted_distillation_ends_where_an_uninterrupted_one_does(
 ) -> None:
     scene = walk_scene.histories()
     whole, resumed = _student(), _student()
-    _distill(whole, scene, tmp_path / "whole", max_epochs=3, patience=3)
+    expected_history = _distill(whole, scene, tmp_path / "whole", max_epochs=3, patience=3)
     evaluate, calls = Distiller.evaluate, itertools.count()
 
     def killed_in_the_second_epoch(*args: Any, **kwargs: Any) -> dict[str, float]:
@@ -112,6 +118,9 @@ def test_an_interrupted_distillation_ends_where_an_uninterrupted_one_does(
             _distill(_student(), scene, tmp_path / "cut", max_epochs=3, patience=3)
     history = _distill(resumed, scene, tmp_path / "cut", max_epochs=3, patience=3)
     assert len(history) == 3
+    for name, value in expected_history[-1].items():
+        if "mass[" in name:
+            assert history[-1][name] == pytest.approx(value, rel=1e-5), name
     logged = read_scalars(tmp_path / "cut" / "log" / "train")
     assert [epoch for epoch, _ in logged["epoch_hidden_kd"]] == [0, 1, 2]
     for expected, variable in zip(whole.weights, resumed.weights, strict=True):
@@ -141,14 +150,27 @@ def test_padding_does_not_change_the_objective() -> None:
     np.testing.assert_allclose(totals[0], totals[1], rtol=1e-5)
 
 
-def test_masses_stay_a_distribution_and_follow_the_cost() -> None:
-    objective = DistillationObjective(_student().sequence_embedding, 2, _teacher(), CONFIG)
-    student_mass, teacher_mass = objective.updated_masses(
-        tf.constant([[0.1, 0.1, 0.1], [0.3, 0.3, 0.3]])
-    )
-    assert student_mass[0] > student_mass[1]
-    assert float(tf.reduce_sum(student_mass)) == pytest.approx(1.0, abs=1e-6)
-    np.testing.assert_allclose(teacher_mass, [1 / 3] * 3, atol=1e-6)
+def test_a_step_leaves_the_masses_that_its_costs_ask_for() -> None:
+    student = _student(dropout=0.0)
+    distiller = Distiller(student, _teacher(), CONFIG)
+    distiller.compile()
+    masses = ([0.7, 0.3], [0.2, 0.3, 0.5])
+    distiller.student_mass.assign(masses[0])
+    distiller.teacher_mass.assign(masses[1])
+    items = np.random.default_rng(0).integers(1, NUM_ITEMS + 1, (4, 7))
+    item_ids, labels = tf.constant(items[:, :-1]), tf.constant(items[:, 1:])
+    states = distiller._objective.teacher_states(item_ids, labels)
+    costs = distiller._objective(student(item_ids), states, labels).layer_costs.numpy()
+    distiller.train_step((item_ids, (labels, states)))
+    for mass, before, paid in zip(
+        (distiller.student_mass, distiller.teacher_mass),
+        masses,
+        (costs.sum(axis=1), costs.sum(axis=0)),
+        strict=True,
+    ):
+        expected = updated_mass(before, paid.tolist())
+        np.testing.assert_allclose(mass, expected, rtol=1e-4)
+        assert np.all(np.abs(np.subtract(expected, before)) > 1e-3)
 
 
 def test_the_asked_teacher_trains_the_student_that_the_cached_one_does(
@@ -173,7 +195,70 @@ def _check_sums(history: list[dict[str, float]]) -> None:
 
 def test_a_record_holds_the_plan_and_the_masses(distilled: _Distilled) -> None:
     _check_sums(distilled.history)
-    assert distilled.history[0]["plan[2,3]"] != pytest.approx(0.5)
+    first, last = distilled.history
+    assert first["plan[2,3]"] != pytest.approx(0.5)
+    assert 0.5 != first["student_mass[1]"] != last["student_mass[1]"]
+    assert 1 / 3 != first["teacher_mass[1]"] != last["teacher_mass[1]"]
+
+
+def test_the_weights_that_stay_are_the_best_without_the_items_seen(distilled: _Distilled) -> None:
+    valid = walk_scene.histories()["valid"]
+    scores = distilled.student.predict(valid, verbose=0)
+    found = {}
+    for exclude_seen in (True, False):
+        ranks = [
+            rank_of_target(list(row), target, list(valid.history(user)), exclude_seen)
+            for user, (row, target) in enumerate(zip(scores, valid.targets, strict=True))
+        ]
+        found[exclude_seen] = metrics_of_ranks(ranks, 10)["ndcg@10/full"]
+    best = max(record["val_ndcg@10"] for record in distilled.history)
+    assert best == pytest.approx(found[True], abs=1e-6)
+    assert best != pytest.approx(found[False], abs=1e-2)
+
+
+@pytest.mark.parametrize("seen", ["exclude", "keep"])
+def test_a_student_is_trained_as_its_scene_says(
+    seen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    monkeypatch.setattr(
+        distiller_module,
+        "distill_student",
+        lambda *values, **options: calls.append((values, options)),
+    )
+    scene, teacher = walk_scene.histories(), _teacher()
+    statistics = SequenceStatistics(
+        num_users=120,
+        num_items=NUM_ITEMS,
+        num_interactions=800,
+        removed={},
+        repeat_share=0.0,
+        seen=seen,
+        max_length=LENGTH,
+        windows="all",
+        data_fingerprint="toy",
+    )
+    model, _ = train_student(
+        GENOTYPE, STUDENT, teacher, scene["train"], scene["valid"], CONFIG,
+        statistics=statistics, seed=3, checkpoint_dir=str(tmp_path), log_dir="log",
+        windows="all", compute_dtype="bfloat16",
+    )  # fmt: skip
+    [(values, options)] = calls
+    for value, expected in zip(
+        values, (model, teacher, scene["train"], scene["valid"], CONFIG), strict=True
+    ):
+        assert value is expected
+    assert options == {
+        "seen": seen,
+        "seed": 3,
+        "checkpoint_dir": str(tmp_path),
+        "log_dir": "log",
+        "start_counts": False,
+        "windows": "all",
+        "compute_dtype": "bfloat16",
+    }
+    embedding = model.sequence_embedding
+    assert (embedding.num_items, embedding.max_length, embedding.hidden_dim) == (16, 8, 8)
 
 
 def test_a_student_may_begin_with_the_table_of_its_teacher(tmp_path: Path) -> None:
