@@ -17,15 +17,16 @@ NUM_ITEMS, LENGTH, NUM_EDGES = 12, 5, 3
 STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2, dropout=0.0)
 
 
-def small_search(learning_rate: float = 1e-2) -> SearchState:
+def small_search(learning_rate: float = 1e-2, num_cells: int = 1) -> SearchState:
     """The state of a search that has not begun."""
+    student = STUDENT.replace(num_cells=num_cells)
     keras.utils.set_random_seed(3)
     teacher = build_teacher(NextItNetConfig(hidden_dim=6, num_blocks=2), NUM_ITEMS, LENGTH, seed=1)
-    supernet = Supernet(STUDENT, NUM_ITEMS, LENGTH)
+    supernet = Supernet(student, NUM_ITEMS, LENGTH)
     supernet(tf.zeros([1, 1], tf.int64), fixed_architecture([0] * NUM_EDGES))
     objective = DistillationObjective(
         supernet.sequence_embedding,
-        STUDENT.num_cells,
+        num_cells,
         teacher,
         DistillationConfig(hidden_weight=1.0),
     )

@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adarec_tf.search.bilevel import architect
 from adarec_tf.search.bilevel.architect import build_alpha_step, build_weight_step
 from adarec_tf.search.bilevel.state import SearchState, search_loss
 from adarec_tf.search.cost.budget import Budget
 from adarec_tf.search.cost.cost import Prices
-from adarec_tf.search.space.alphas import OPERATIONS, fixed_architecture
+from adarec_tf.search.space.alphas import OPERATIONS, fixed_architecture, sample_architecture
 from tests.adarec_tf.search.small_search import small_batch, small_search
+from tests.references.transport import updated_mass
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,24 @@ def test_weight_step_leaves_the_alphas_bit_identical(state: SearchState) -> None
     np.testing.assert_array_equal(state.alphas, alphas[0])
     assert any(np.any(np.array(v) != w) for v, w in zip(state.weights, weights, strict=True))
     assert set(parts) == {"task", "embedding_kd", "hidden_kd", "logits_kd"}
+
+
+def test_weight_step_leaves_the_masses_that_its_costs_ask_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(architect, "_compiled", lambda state, step: step)
+    state = small_search(num_cells=2)
+    objective, batch = state.objective, small_batch(state)
+    masses = [(objective.student_mass, [0.8, 0.2], 1), (objective.teacher_mass, [0.3, 0.7], 0)]
+    for mass, before, _ in masses:
+        mass.assign(before)
+    drawn = sample_architecture(state.architecture_logits(), batch.seed)
+    costs = search_loss(state, drawn, batch, training=True).layer_costs.numpy()
+    build_weight_step(state)(batch)
+    for mass, before, axis in masses:
+        expected = updated_mass(before, costs.sum(axis=axis).tolist())
+        np.testing.assert_allclose(mass, expected, rtol=1e-4)
+        assert np.all(np.abs(np.subtract(expected, before)) > 1e-3)
 
 
 def test_alpha_step_leaves_weights_masses_and_slots_bit_identical(state: SearchState) -> None:

@@ -28,3 +28,11 @@ def test_expected_cost_by_hand_and_its_direction() -> None:
     assert float(total) == pytest.approx(2 / len(OPERATIONS))
     assert np.all(gradient[:, 0] > 0)
     assert np.all(gradient[:, 1:] < 0)
+
+
+def test_a_cell_that_is_left_out_saves_its_price() -> None:
+    prices = Prices(np.linspace(0.1, 0.3, len(OPERATIONS)).astype(np.float32), cell=0.25)
+    shares = np.zeros((2, len(OPERATIONS)), np.float32)
+    shares[0, 0], shares[1, -1] = 1.0, 0.5
+    total = expected_cost(ExpectedStudent(tf.constant(shares), tf.constant(1.5)), prices)
+    assert float(total) == pytest.approx(0.1 + 0.5 * 0.3 - 1.5 * 0.25)

@@ -1,0 +1,53 @@
+"""Genotypes are ranked on the validation targets, by the protocol that was asked for."""
+
+import pytest
+
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.data.histories.histories import split_halves
+from adarec_tf.models.students import build_student
+from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.search.selection.validation import SupernetValidation
+from adarec_tf.search.space.weight_transfer import transfer_weights
+from adarec_tf.search.task import SearchTask
+from tests.adarec_tf import walk_scene
+from tests.adarec_tf.search.small_supernet import CONFIG, LENGTH, NUM_ITEMS, small_supernet
+from tests.references.ranking_metrics import metrics_of_ranks, rank_of_target
+
+GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "conv_5"]] * 2)
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_a_genotype_is_as_good_as_its_student_with_these_weights(exclude_seen: bool) -> None:
+    scene, supernet = walk_scene.histories(num_users=40), small_supernet()
+    valid = scene["valid"]
+    task = SearchTask(
+        teacher=supernet,
+        halves=split_halves(scene["train"]),
+        valid=valid,
+        search=SearchConfig(),
+        distillation=DistillationConfig(),
+        seen="exclude" if exclude_seen else "keep",
+        seed=5,
+        cache_dir="",
+    )
+    validation = SupernetValidation(supernet, task)
+    student = build_student(GENOTYPE, CONFIG, NUM_ITEMS, LENGTH, seed=1)
+    transfer_weights(student, supernet)
+    scores = student.predict(valid, verbose=0)
+
+    def ndcg(is_excluded: bool) -> float:
+        ranks = [
+            rank_of_target(list(row), target, list(valid.history(user)), is_excluded)
+            for user, (row, target) in enumerate(zip(scores, valid.targets, strict=True))
+        ]
+        return metrics_of_ranks(ranks, 10)["ndcg@10/full"]
+
+    for metric in (
+        validation.validate(GENOTYPE),
+        validation.validate_on_all_users(GENOTYPE),
+        validation.validate_student(student),
+    ):
+        # A place more or less of one of the users.
+        assert metric == pytest.approx(ndcg(exclude_seen), abs=5e-3)
+        assert metric != pytest.approx(ndcg(not exclude_seen), abs=1e-2)
