@@ -1,5 +1,10 @@
-"""A tiny scene as artifacts: sequences, vocabulary, and a model that was never trained."""
+"""A tiny scene as artifacts: sequences, vocabulary, and a model that was never trained.
 
+`stages` are the components that train, as far as their training.
+"""
+
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +12,11 @@ import numpy as np
 import pytest
 from tfx.types import artifact, standard_artifacts
 
+from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.search import SearchConfig
+from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.splits import Splits
 from adarec_tf.data.histories.statistics import SequenceStatistics
@@ -18,8 +27,9 @@ from adarec_tf.data.storage.history_files import (
     write_shard,
     write_statistics,
 )
+from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.teachers import build_teacher
-from components import artifacts
+from components import artifacts, student_distiller, student_searcher, teacher_trainer
 from components.artifacts import VOCABULARY_FILE, Sequences, Vocabulary
 from components.model_artifact import write_model
 from components.recipes import write_recipe
@@ -111,3 +121,101 @@ def model(
         manifest={"role": "teacher", "seed": 0},
     )
     return made
+
+
+TEACHER = NextItNetConfig(hidden_dim=8, num_blocks=1)
+TRAINING = TrainingConfig(max_epochs=2, patience=4)
+STUDENT = StudentConfig(hidden_dim=4, num_cells=1, num_nodes=2)
+SEARCH = SearchConfig(max_epochs=2, warmup_epochs=1)
+DISTILLATION = DistillationConfig(max_epochs=1)
+GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "none"]])
+
+# Runs a stage, with these arguments of the component changed, and returns what arrived where it
+# would train, by the names of parameters. It is stopped there, so that its checkpoints stay.
+Stage = Callable[..., dict[str, Any]]
+
+
+def make_genotype(path: Path, genotype: Genotype = GENOTYPE) -> artifacts.Genotype:
+    made = make_artifact(artifacts.Genotype, path)
+    Path(made.uri, artifacts.GENOTYPE_FILE).write_text(genotype.to_json())
+    return made
+
+
+def _stage(
+    component: Any, module: Any, function: str, arguments: dict[str, Any], patch: pytest.MonkeyPatch
+) -> Stage:
+    """A component of a module that trains by a function."""
+    signature, calls = inspect.signature(getattr(module, function)), []
+
+    def record(*values: Any, **options: Any) -> None:
+        calls.append(dict(signature.bind(*values, **options).arguments))
+        raise KeyboardInterrupt
+
+    patch.setattr(module, function, record)
+
+    def run(**changes: Any) -> dict[str, Any]:
+        with pytest.raises(KeyboardInterrupt):
+            component.test_call(**{**arguments, **changes})
+        return calls[-1]
+
+    return run
+
+
+@pytest.fixture
+def stages(
+    sequences: Sequences,
+    vocabulary: Vocabulary,
+    recipe: artifacts.Recipe,
+    model: standard_artifacts.Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, Stage]:
+    """`teacher`, `search` and `student`."""
+    shared = {
+        "sequences": sequences,
+        "recipe": recipe,
+        "fixed": "",
+        "compute_dtype": "bfloat16",
+        "seed": 7,
+        "code_fingerprint": "code",
+        "checkpoint_dir": str(tmp_path / "checkpoints"),
+        "log_dir": str(tmp_path / "tensorboard"),
+    }
+    student = {
+        "teacher": model,
+        "student_config": STUDENT.to_json(),
+        "distillation_config": DISTILLATION.to_json(),
+    }
+    arguments: dict[str, dict[str, Any]] = {
+        "teacher": {
+            "vocabulary": vocabulary,
+            "model": standard_artifacts.Model(),
+            "teacher_config": TEACHER.to_json(),
+            "training_config": TRAINING.to_json(),
+        },
+        "search": {
+            **student,
+            "student_recipe": make_artifact(artifacts.Recipe, tmp_path / "student_recipe"),
+            "genotype": artifacts.Genotype(),
+            "search_config": SEARCH.to_json(),
+            "max_bundle_bytes": 0,
+            "max_teacher_share": 0.0,
+        },
+        "student": {
+            **student,
+            "vocabulary": vocabulary,
+            "genotype": make_genotype(tmp_path / "genotype"),
+            "model": standard_artifacts.Model(),
+        },
+    }
+    components = {
+        "teacher": (teacher_trainer.TeacherTrainer, teacher_trainer, "train_teachers"),
+        "search": (student_searcher.StudentSearcher, student_searcher, "find_genotype"),
+        "student": (student_distiller.StudentDistiller, student_distiller, "train_student"),
+    }
+    for module in (student_searcher, student_distiller):
+        monkeypatch.setattr(module, "read_teacher", lambda uri: f"the teacher of {uri}")
+    return {
+        name: _stage(*components[name], shared | own, monkeypatch)
+        for name, own in arguments.items()
+    }
