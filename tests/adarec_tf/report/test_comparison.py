@@ -13,14 +13,17 @@ from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.evaluation.baselines import ItemKNN, Markov
 from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
 from adarec_tf.export.bundle import bundle_bytes, write_bundle
+from adarec_tf.export.latency import Latency
 from adarec_tf.models.model_cost import count_parameters
+from adarec_tf.report import comparison as comparison_module
 from adarec_tf.report.comparison import COST_KEYS, Blessing, Comparison, compare_models, judge
 from tests.adarec_tf.tiny_scene import build_convolution_model, make_histories
 
 NUM_ITEMS = 12
 MAX_LENGTH = 5
 TRAIN = make_histories([[1, 2, 3, 4], [2, 3, 5], [6, 7, 6, 7, 8]])
-TEST = make_histories([[1, 2, 3], [2, 9], [6, 7, 8, 6, 7, 10]], [4, 3, 8])
+TEST_ITEMS = [[1, 2, 3], [2, 9], [6, 7, 8, 6, 7, 10]]
+TEST = make_histories(TEST_ITEMS, [4, 3, 8])
 
 
 def compare(tmp_path: Path, test: Any = TEST) -> tuple[Comparison, dict[str, Any]]:
@@ -65,8 +68,22 @@ def compare(tmp_path: Path, test: Any = TEST) -> tuple[Comparison, dict[str, Any
     return comparison, models
 
 
-def test_every_model_has_a_full_row_of_its_own_figures(tmp_path: Path) -> None:
+def test_every_model_has_a_full_row_of_its_own_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latencies = {"teacher": Latency(5.0, 9.0), "student": Latency(1.0, 3.0)}
+    measured: list[tuple[Any, ...]] = []
+
+    def measure(bundles: dict[str, str], *values: Any, **options: Any) -> dict[str, Latency]:
+        measured.append((bundles, *values, options))
+        return {name: latencies[Path(path).name] for name, path in bundles.items()}
+
+    monkeypatch.setattr(comparison_module, "measure_latencies", measure)
     comparison, models = compare(tmp_path)
+    # On what the users of the test split would send.
+    [(_, requests, options)] = measured
+    assert requests == [[f"item {number - 1}" for number in history] for history in TEST_ITEMS]
+    assert options == {"k": 3, "num_requests": 5}
     rows = comparison.rows
     assert list(rows) == ["popularity", "markov", "item_knn", "teacher", "student"]
     options = {
@@ -90,7 +107,8 @@ def test_every_model_has_a_full_row_of_its_own_figures(tmp_path: Path) -> None:
         assert rows[name]["embedding_parameters"] == count_parameters(model).embedding
         assert rows[name]["encoder_macs"] == MAX_LENGTH * 3 * 6 * 6
         assert rows[name]["bundle_bytes"] == bundle_bytes(str(tmp_path / name))
-        assert 0 < rows[name]["latency_p50_ms"] <= rows[name]["latency_p99_ms"]
+        latency = (rows[name]["latency_p50_ms"], rows[name]["latency_p99_ms"])
+        assert latency == latencies[name]
     assert rows["teacher"]["parameters"] < rows["student"]["parameters"]
     for name in ("popularity", "markov", "item_knn"):
         assert set(rows[name]) == set(rows["teacher"])
