@@ -156,6 +156,31 @@ def test_a_version_that_fails_a_request_fails(
         check_push(server.address, "student", 1, bundle, LONG_S)
 
 
+@pytest.mark.parametrize(
+    ("answer", "received"),
+    [
+        ({"version": 1}, r"version 1, outputs \['item_ids', 'scores'\]"),
+        ({"has_outputs": False}, r"version 2, outputs \[\]"),
+    ],
+)
+def test_an_answer_of_another_version_or_without_outputs_does_not_count(
+    answer, received, server, push, monkeypatch
+):
+    predict = RecommendClient.predict
+
+    def answered_otherwise(client, request):
+        response = predict(client, request)
+        response.model_spec.version.value = answer.get("version", 2)
+        if not answer.get("has_outputs", True):
+            response.outputs.clear()
+        return response
+
+    monkeypatch.setattr(RecommendClient, "predict", answered_otherwise)
+    bundle = push(2)
+    with pytest.raises(ServingError, match=rf"Request 0 .* version 2 .* Received: {received}"):
+        check_push(server.address, "student", 2, bundle, LONG_S)
+
+
 def test_a_version_that_does_not_appear_fails(server, tmp_path):
     bundle = tmp_path / "models" / "1"
     with pytest.raises(ServingError, match=r"version 7 of 'student' .* watches another one"):
