@@ -1,5 +1,8 @@
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +60,25 @@ def test_a_number_of_an_interrupted_copy_is_not_used_again(tmp_path: Path) -> No
     (serving / "2").mkdir()
     (serving / "7").write_text("a file with a number counts too")
     assert publish(make_bundle(tmp_path / "bundle", "new"), serving) == 8
+
+
+def test_a_push_killed_in_its_copy_is_made_up_for(tmp_path: Path) -> None:
+    serving = tmp_path / "serving"
+    first, second = (make_bundle(tmp_path / name, name) for name in ("first", "second"))
+    publish(first, serving)
+    script = (
+        "import os, signal, sys\n"
+        "from adarec_tf.export import versions\n"
+        "versions.Path.rename = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "versions.publish(*sys.argv[1:])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, second, serving], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert find_versions(serving) == [1]  # the one served goes on
+    assert publish(second, serving) == 3
+    delete_old_versions(serving, 2)
+    assert sorted(path.name for path in serving.iterdir()) == [".last_version", "1", "3"]
+    assert (serving / "3" / "saved_model.pb").read_text() == "second"
 
 
 def test_a_version_appears_by_a_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
