@@ -16,7 +16,7 @@ TEST_PROCESSES ?= 2
 IMAGE ?= adarec-tf:latest
 IMAGE_OPTIONS ?=
 
-.PHONY: run test test-library check docs axe lock image clean
+.PHONY: run test test-all test-library check docs axe lock image clean
 
 run: $(INSTALLED)
 	$(BIN)/adarec run --scene sample
@@ -24,6 +24,11 @@ run: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope \
 		--no-loadscope-reorder $(TESTS) $(PYTEST_OPTIONS)
+
+# With what `make test` skips for its time or its downloads; what still is skipped lacks something.
+test-all: $(INSTALLED)
+	-$(BIN)/python -m tests.flink --fetch-only
+	KUBEFLOW_BACKEND=1 ADAREC_EMULATE_SAMPLE=1 $(MAKE) test
 
 # The library and serving with the newest versions and without TFX: PYTHON=python3.12, or later.
 test-library: $(LIBRARY_INSTALLED)

@@ -7,6 +7,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tests.skips import skip_lines
+
 _TESTS = Path(__file__).parent
 
 tf.config.threading.set_intra_op_parallelism_threads(2)
@@ -23,6 +25,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         runs = _TESTS / "e2e"
         items.sort(key=lambda item: runs not in item.path.parents)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Says what was skipped, and why."""
+    for line in skip_lines(terminalreporter.stats.get("skipped", ())):
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(optionalhook=True)
