@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from adarec_tf.data.log.built_in import generate_sample_scene
+from pipeline.screen import STAGES
 
 ROOT = Path(__file__).parents[2]
 ADAREC = (sys.executable, "-m", "adarec_tf")
@@ -31,10 +32,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def adarec(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end, as a user does without a terminal."""
+def run_python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs Python to its end, without a terminal."""
     return subprocess.run(
-        [*ADAREC, *arguments],
+        [sys.executable, *arguments],
         cwd=cwd,
         env=environment(),
         capture_output=True,
@@ -42,6 +43,21 @@ def adarec(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=1800,
     )
+
+
+def adarec(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end, as a user does without a terminal."""
+    return run_python(*ADAREC[1:], *arguments, cwd=cwd)
+
+
+def stage_outcomes(output: str) -> dict[str, str]:
+    """Stage name to its outcome, from the screen."""
+    return {
+        name: line.partition(name)[2].split()[0]
+        for line in output.splitlines()
+        for name in STAGES.values()
+        if name in line
+    }
 
 
 def start_adarec(*arguments: str, cwd: Path) -> subprocess.Popen[str]:

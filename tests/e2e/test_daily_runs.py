@@ -9,8 +9,15 @@ import pytest
 
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from components.model_artifact import read_model, read_vocabulary
-from tests.e2e.conftest import COLUMNS, Run, adarec, smoke_arguments, trained_epochs
-from tests.e2e.test_smoke_scene import result_of, stage_outcomes
+from tests.e2e.conftest import (
+    COLUMNS,
+    Run,
+    adarec,
+    smoke_arguments,
+    stage_outcomes,
+    trained_epochs,
+)
+from tests.e2e.test_smoke_scene import result_of
 
 pytestmark = pytest.mark.e2e
 

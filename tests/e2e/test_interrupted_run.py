@@ -9,7 +9,9 @@ import pytest
 from tests.e2e.conftest import (
     Run,
     adarec,
+    run_python,
     smoke_arguments,
+    stage_outcomes,
     start_adarec,
     trained_epochs,
     wait_for_epoch,
@@ -18,30 +20,51 @@ from tests.e2e.conftest import (
 pytestmark = pytest.mark.e2e
 
 
-def test_a_run_killed_in_its_search_finds_the_same_student(
+SAVE = ("adarec_tf.training.checkpoint", "EpochCheckpoint.save")
+# The function whose return is the last that happens, and which return it is.
+KILLS = (
+    ("components.sequence_preprocessor", "write_manifest", 1),
+    (*SAVE, 1),  # of the teacher's first epoch
+    (*SAVE, 2),  # of the teacher's second epoch, and of the search's first
+    (*SAVE, 2),  # of the search's second epoch, and of the student's first
+    ("components.ranking_evaluator", "write_blessing", 1),
+    ("components.version_pusher", "publish", 1),
+)
+
+
+def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(
     smoke_run: Run, raw_log: Path, tmp_path: Path
 ) -> None:
     assert smoke_run.done.returncode == 0, smoke_run.done.stderr
     workdir = tmp_path / "killed"
     arguments = smoke_arguments(raw_log, workdir)
-    first = start_adarec(*arguments, cwd=tmp_path)
-    wait_for_epoch(first, workdir, "search", 1)
-    first.kill()
-    assert first.wait() == -signal.SIGKILL
-    assert any((workdir / "checkpoints").iterdir())
-
-    second = adarec(*arguments, cwd=tmp_path)
-    assert second.returncode == 0, second.stderr
-    lines = [line.strip() for line in second.stdout.splitlines()]
-    searched = [epoch for stage, epoch in trained_epochs(workdir)[-1] if stage == "search"]
-    assert searched == [2]  # the first was not done twice
-    assert any("Train the teacher" in line and "cached" in line for line in lines)
-    result = json.loads((workdir / "result.json").read_text())
-    expected = json.loads((smoke_run.workdir / "result.json").read_text())
-    assert result["genotype"] == expected["genotype"]
-    assert result["models"]["student"]["ndcg@10/full"] == pytest.approx(
-        expected["models"]["student"]["ndcg@10/full"], rel=1e-5
+    for module, function, number in KILLS:
+        killed = run_python(
+            *("-m", "tests.e2e.killed_run", module, function, str(number), *arguments),
+            cwd=tmp_path,
+        )
+        assert killed.returncode == -signal.SIGKILL, (module, killed.stdout, killed.stderr)
+    last = adarec(*arguments, cwd=tmp_path)
+    assert last.returncode == 0, last.stderr
+    stages = stage_outcomes(last.stdout)
+    for name in ("Push the student", "Write the report"):
+        assert stages.pop(name) == "done"
+    assert set(stages.values()) == {"cached"}
+    # Every epoch was trained once.
+    epochs = [epoch for run in trained_epochs(workdir) for epoch in run]
+    assert len(epochs) == len(set(epochs))
+    assert {(stage, 2) for stage in ("teacher", "search", "distillation")} <= set(epochs)
+    result, expected = (
+        json.loads((folder / "result.json").read_text()) for folder in (workdir, smoke_run.workdir)
     )
+    for name in ("genotype", "protocol", "removed", "blessed", "pushed_version"):
+        assert result[name] == expected[name], name
+    for model, row in expected["models"].items():
+        figures = {key: value for key, value in row.items() if "latency" not in key}
+        found = {key: result["models"][model][key] for key in figures}
+        assert found == pytest.approx(figures, rel=1e-5), model
+    serving = workdir / "serving" / "student"
+    assert [path.name for path in serving.iterdir() if path.name.isdecimal()] == ["1"]
 
 
 def test_a_stopped_run_says_that_it_can_go_on(raw_log: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.e2e.conftest import (
     Run,
     adarec,
     smoke_arguments,
+    stage_outcomes,
     start_adarec,
     wait_for_line,
 )
@@ -25,16 +26,6 @@ pytestmark = pytest.mark.e2e
 
 def result_of(run: Run) -> dict:
     return json.loads((run.workdir / "result.json").read_text())
-
-
-def stage_outcomes(output: str) -> dict[str, str]:
-    """Stage name to its outcome, from the screen."""
-    return {
-        name: line.partition(name)[2].split()[0]
-        for line in output.splitlines()
-        for name in STAGES.values()
-        if name in line
-    }
 
 
 def test_the_screen_has_a_line_a_stage_and_ends_with_the_result(smoke_run: Run) -> None:
