@@ -47,9 +47,14 @@ def teacher_files(uri: str) -> list[str]:
     return [os.path.join(uri, KERAS_MODEL_FILE), *sorted(members)]
 
 
+def read_teachers(uri: str) -> list[keras.Model]:
+    """Loads the teachers in a `Model` artifact, that of the bundle first."""
+    return [read_keras_model(path) for path in teacher_files(uri)]
+
+
 def read_teacher(uri: str) -> keras.Model | EnsembleTeacher:
     """Loads what teaches a student: the model of a `Model` artifact, or all of an ensemble."""
-    teachers = [read_keras_model(path) for path in teacher_files(uri)]
+    teachers = read_teachers(uri)
     return teachers[0] if len(teachers) == 1 else EnsembleTeacher(teachers)
 
 

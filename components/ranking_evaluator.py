@@ -13,7 +13,7 @@ from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.report.comparison import compare_models, judge
 from components.artifacts import METRICS_FILE, Sequences, Vocabulary
 from components.blessings import write_blessing
-from components.model_artifact import bundle_dir, read_model, read_vocabulary
+from components.model_artifact import bundle_dir, read_model, read_teachers, read_vocabulary
 
 
 @component
@@ -32,7 +32,7 @@ def RankingEvaluator(  # noqa: N802 (a component is named as a class)
     Args:
       sequences: split histories.
       vocabulary: their items.
-      teacher: the trained teacher.
+      teacher: the trained teacher, or several.
       student: the trained student.
       evaluation: `metrics.json`, a row of figures a model, slices, intervals and a paired test.
       blessing: whether the student may be served, and why.
@@ -42,7 +42,7 @@ def RankingEvaluator(  # noqa: N802 (a component is named as a class)
     del code_fingerprint  # a part of the cache key alone
     config = EvaluationConfig.from_json(evaluation_config)
     comparison = compare_models(
-        read_model(teacher.uri),
+        read_teachers(teacher.uri),
         read_model(student.uri),
         read_histories(sequences.uri, "train"),
         read_histories(sequences.uri, "test"),

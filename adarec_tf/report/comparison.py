@@ -1,21 +1,23 @@
 """The figures a student is judged by, beside its teacher's and those of the simple baselines."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.data.histories.histories import Histories, raw_histories
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.evaluation.accuracy import Accuracy, Ranked, measure_accuracy
 from adarec_tf.evaluation.baselines import BASELINES
+from adarec_tf.evaluation.protocols import model_scorer
 from adarec_tf.export.bundle import bundle_bytes
 from adarec_tf.export.latency import Latency, measure_latencies
 from adarec_tf.models.model_cost import count_parameters, encoder_macs
 from adarec_tf.models.sequence_model import SequenceModel
 
-# Keys of a row beside the ranking metrics; a baseline, which is never served, has none of them.
+# Keys of a row beside the ranking metrics; a model that is never served has none of them.
 LATENCY_REQUESTS = 200
 COST_KEYS = (
     "parameters",
@@ -33,8 +35,9 @@ class Comparison(NamedTuple):
     """How baselines, teacher and student compare.
 
     Attributes:
-      rows: a row each for `popularity`, `markov`, `item_knn`, `teacher` and `student`: the figures
-        of `Accuracy.rows` and `COST_KEYS`, None where a baseline has no such figure.
+      rows: a row each for `popularity`, `markov`, `item_knn`, `teacher`, `ensemble` if the student
+        learnt from several teachers, and `student`: the figures of `Accuracy.rows` and `COST_KEYS`,
+        None where a model that is never served has no such figure.
       accuracy: slices, intervals and the paired test behind the rows.
     """
 
@@ -54,7 +57,7 @@ class Blessing(NamedTuple):
 
 
 def compare_models(
-    teacher: SequenceModel,
+    teachers: Sequence[SequenceModel],
     student: SequenceModel,
     train: Histories,
     test: Histories,
@@ -69,13 +72,14 @@ def compare_models(
     """Measures baselines, teacher and student on the same test targets.
 
     Args:
-      teacher: the trained teacher.
+      teachers: those that the student learnt from, together where there are several; the first of
+        them is the one that could be served.
       student: the trained student.
       train: the train split, which the baselines count.
       test: the test split.
       statistics: of these sequences; its `seen` and `max_length` hold for all models.
       vocabulary: the items, to ask the bundles with raw keys.
-      teacher_bundle: the teacher's bundle directory.
+      teacher_bundle: the first teacher's bundle directory.
       student_bundle: the student's bundle directory.
       k: cut-off of slices, coverage and popularity, and items asked for in a request.
       num_requests: how many requests the latency is measured on.
@@ -85,14 +89,17 @@ def compare_models(
     """
     if test.num_users == 0:
         raise ValueError("Models should be compared on at least one test history. Received: none.")
-    models: dict[str, Ranked] = {**BASELINES, "teacher": teacher, "student": student}
+    models: dict[str, Ranked] = {**BASELINES, "teacher": teachers[0]}
+    if len(teachers) > 1:
+        models["ensemble"] = model_scorer(EnsembleTeacher(teachers))
+    models["student"] = student
     accuracy = measure_accuracy(models, train, test, statistics=statistics, k=k)
     requests = raw_histories(test, vocabulary, num_requests)
     bundles = {"teacher": teacher_bundle, "student": student_bundle}
     latencies = measure_latencies(bundles, requests, k=k, num_requests=num_requests)
     costs = {
         name: _costs(model, bundles[name], latencies[name], statistics.max_length)
-        for name, model in (("teacher", teacher), ("student", student))
+        for name, model in (("teacher", teachers[0]), ("student", student))
     }
     rows = {
         name: {**row, **costs.get(name, dict.fromkeys(COST_KEYS))}

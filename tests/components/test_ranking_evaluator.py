@@ -99,3 +99,26 @@ def test_metrics_hold_all_figures_of_all_models(
     is_blessed, [reason, *_] = read_blessing(blessing)
     assert is_blessed
     assert f"{int(1000 * kept) / 10:.1f}% of the teacher's NDCG@10" in reason
+
+
+def test_several_teachers_are_compared_together_as_well(
+    tmp_path: Path, sequences: Sequences, vocabulary: Vocabulary, model: Model, student: Model
+) -> None:
+    other = build_teacher(
+        NextItNetConfig(hidden_dim=8, num_blocks=1), NUM_ITEMS, MAX_LENGTH, seed=9
+    )
+    other.save(Path(model.uri, "member_2.keras"))
+    evaluation = make_artifact(ModelEvaluation, tmp_path / "evaluation")
+    RankingEvaluator.test_call(
+        sequences=sequences,
+        vocabulary=vocabulary,
+        teacher=model,
+        student=student,
+        evaluation=evaluation,
+        blessing=make_artifact(ModelBlessing, tmp_path / "blessing"),
+        evaluation_config=EvaluationConfig().to_json(),
+        code_fingerprint="code",
+    )
+    rows = json.loads(Path(evaluation.uri, "metrics.json").read_text())["models"]
+    assert list(rows)[3:] == ["teacher", "ensemble", "student"]
+    assert rows["ensemble"]["mrr@10/full"] != rows["teacher"]["mrr@10/full"]

@@ -48,7 +48,7 @@ def given(
     evaluation = make_artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")
     trained = read_model(model.uri)
     comparison = compare_models(
-        trained,
+        [trained],
         trained,
         read_histories(sequences.uri, "train"),
         read_histories(sequences.uri, "test"),

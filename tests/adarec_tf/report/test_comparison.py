@@ -26,7 +26,10 @@ TEST_ITEMS = [[1, 2, 3], [2, 9], [6, 7, 8, 6, 7, 10]]
 TEST = make_histories(TEST_ITEMS, [4, 3, 8])
 
 
-def compare(tmp_path: Path, test: Any = TEST) -> tuple[Comparison, dict[str, Any]]:
+def compare(
+    tmp_path: Path, test: Any = TEST, others: tuple[Any, ...] = ()
+) -> tuple[Comparison, dict[str, Any]]:
+    """A teacher, beside others, and a student: how they compare, and the two models."""
     vocabulary = ItemVocabulary(tuple(f"item {number}" for number in range(NUM_ITEMS)))
     models = {
         "teacher": build_convolution_model(NUM_ITEMS, MAX_LENGTH),
@@ -44,7 +47,7 @@ def compare(tmp_path: Path, test: Any = TEST) -> tuple[Comparison, dict[str, Any
             warmup_histories=[],
         )
     comparison = compare_models(
-        models["teacher"],
+        [models["teacher"], *others],
         models["student"],
         TRAIN,
         test,
@@ -116,6 +119,23 @@ def test_every_model_has_a_full_row_of_its_own_figures(
     plain = comparison.to_dict()
     assert plain["models"] == rows
     assert json.loads(json.dumps(plain)) == plain
+
+
+def test_what_several_teachers_know_together_has_a_row_that_costs_nothing(tmp_path: Path) -> None:
+    other = build_convolution_model(NUM_ITEMS, MAX_LENGTH + 2)
+    comparison, models = compare(tmp_path, others=(other,))
+    assert list(comparison.rows)[3:] == ["teacher", "ensemble", "student"]
+    of_teacher, of_other = model_scorer(models["teacher"]), model_scorer(other)
+
+    def mean(*batch: Any) -> Any:
+        return (np.asarray(of_teacher(*batch)) + np.asarray(of_other(*batch))) / 2
+
+    options = {"num_items": NUM_ITEMS, "max_length": MAX_LENGTH, "seen": "exclude", "cutoffs": (5,)}
+    expected = evaluate_full(mean, TEST, **options)
+    rows = comparison.rows
+    assert {key: rows["ensemble"][key] for key in expected} == pytest.approx(expected, rel=1e-12)
+    assert rows["ensemble"]["mrr@5/full"] != rows["teacher"]["mrr@5/full"]
+    assert [rows["ensemble"][key] for key in COST_KEYS] == [None] * len(COST_KEYS)
 
 
 def test_no_test_histories_are_refused(tmp_path: Path) -> None:
