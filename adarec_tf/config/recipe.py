@@ -21,6 +21,8 @@ class SceneProfile(Config):
     """Histories."""
     num_items: PositiveInt
     """Items of the catalog."""
+    vocabulary_bytes: NonNegativeInt
+    """Bytes of the items' names, a line each, as a bundle holds them."""
     num_positions: NonNegativeInt
     """Positions of the training histories that have a next item."""
     mean_length: NonNegativeFloat

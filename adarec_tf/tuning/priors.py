@@ -30,8 +30,9 @@ _LEAST_SHARE = 0.1
 _TABLE_SHARE = 0.97
 # Items that a convolution reads, on average: where the encoder matters, one fits on each edge.
 _KERNEL_SIZE, _EDGES_PER_CELL = 4, 3
-# A bundle holds the graph and the items' names beside the weights.
-_GRAPH_BYTES, _NAME_BYTES = 225_000, 7
+# A bundle holds beside weights and names its graph, with warm-up requests and a manifest: that of a
+# teacher of two blocks, of a student without operations, and more for each edge.
+_TEACHER_GRAPH, _STUDENT_GRAPH, _EDGE_GRAPH = 208_000, 133_000, 4_500
 _EPOCHS = {"quick": 0.5, "standard": 1.0, "thorough": 1.5}
 _SEARCHED_USERS, _SEARCHED_POSITIONS = 30_000, 300_000
 _NO_BUDGET = EvaluationConfig()
@@ -179,13 +180,14 @@ def student_bytes(scene: SceneProfile, teacher: TeacherSize, budget: EvaluationC
       teacher: of the teacher that was decided.
       budget: how large it may be; a fifth of the teacher's if it says nothing.
     """
-    weights = 4 * teacher.num_parameters
-    others = _GRAPH_BYTES + _NAME_BYTES * scene.num_items
+    weights, names = 4 * teacher.num_parameters, scene.vocabulary_bytes
+    bundle = weights + names + _TEACHER_GRAPH
+    others = names + _STUDENT_GRAPH + _EDGES_PER_CELL * _num_cells(scene) * _EDGE_GRAPH
     if budget.max_teacher_share or budget.max_bundle_bytes:
-        bounds = (budget.max_teacher_share * (weights + others), budget.max_bundle_bytes)
+        bounds = (budget.max_teacher_share * bundle, budget.max_bundle_bytes)
         return max(1, round(min(bound for bound in bounds if bound)) - others)
     # Where the catalog is small, the graph alone is more than a fifth.
-    return max(round(BUNDLE_SHARE * (weights + others)) - others, round(_LEAST_SHARE * weights))
+    return max(round(BUNDLE_SHARE * bundle) - others, round(_LEAST_SHARE * weights))
 
 
 def _student_width(scene: SceneProfile, teacher: TeacherSize, max_bytes: int) -> int:

@@ -22,6 +22,7 @@ def profile_scene(train: Histories, statistics: SequenceStatistics) -> SceneProf
     return SceneProfile(
         num_users=train.num_users,
         num_items=statistics.num_items,
+        vocabulary_bytes=statistics.vocabulary_bytes,
         num_positions=int(np.maximum(train.lengths - 1, 0).sum()),
         mean_length=round(num_interactions / max(1, train.num_users), 1),
         max_length=statistics.max_length,

@@ -7,6 +7,7 @@ from adarec_tf.config.recipe import Decision, Recipe, SceneProfile
 SCENE = SceneProfile(
     num_users=5,
     num_items=7,
+    vocabulary_bytes=35,
     num_positions=30,
     mean_length=7.0,
     max_length=20,

@@ -63,6 +63,7 @@ def statistics() -> SequenceStatistics:
     return SequenceStatistics(
         num_users=NUM_USERS,
         num_items=NUM_ITEMS,
+        vocabulary_bytes=1234,
         num_interactions=NUM_USERS * 6,
         removed={"duplicate_interactions": 0},
         repeat_share=0.0,

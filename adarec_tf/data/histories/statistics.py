@@ -26,6 +26,7 @@ class SequenceStatistics:
     Attributes:
       num_users: histories kept.
       num_items: items kept; their ids are 1..num_items.
+      vocabulary_bytes: of the items' names, a line each, as a bundle holds them.
       num_interactions: interactions kept.
       removed: filter name to how many it removed; the name says of what.
       repeat_share: share of the training interactions whose item the user had met before.
@@ -37,6 +38,7 @@ class SequenceStatistics:
 
     num_users: int
     num_items: int
+    vocabulary_bytes: int
     num_interactions: int
     removed: dict[str, int]
     repeat_share: float
@@ -106,6 +108,7 @@ def summarize(
     return SequenceStatistics(
         num_users=total["num_users"],
         num_items=vocabulary.num_items,
+        vocabulary_bytes=vocabulary.num_bytes,
         num_interactions=total["num_interactions"],
         removed=dict(removed),
         repeat_share=repeat_share,

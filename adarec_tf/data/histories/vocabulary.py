@@ -117,6 +117,11 @@ class ItemVocabulary:
             raise ValueError(f"Item ids should be 1..{self.num_items}. Received: {outside[0]}.")
         return [self.keys[item_id - 1] for item_id in item_ids]
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the file that `write` writes."""
+        return sum(len(key.encode()) + 1 for key in self.keys)
+
     def write(self, path: str) -> None:
         """Writes one key a line, in id order, as UTF-8."""
         with tf.io.gfile.GFile(path, "wb") as file:

@@ -230,6 +230,7 @@ def test_a_student_is_trained_as_its_scene_says(
     statistics = SequenceStatistics(
         num_users=120,
         num_items=NUM_ITEMS,
+        vocabulary_bytes=1234,
         num_interactions=800,
         removed={},
         repeat_share=0.0,

@@ -97,6 +97,7 @@ def test_two_towers_are_a_row_and_beat_popularity(model: ConvolutionModel) -> No
         statistics=SequenceStatistics(
             num_users=scene["train"].num_users,
             num_items=walk_scene.NUM_ITEMS,
+            vocabulary_bytes=1234,
             num_interactions=0,
             removed={},
             repeat_share=0.0,

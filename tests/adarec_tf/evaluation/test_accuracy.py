@@ -28,6 +28,7 @@ TEST = make_histories(ROWS, GENERATOR.integers(1, NUM_ITEMS + 1, NUM_USERS).toli
 STATISTICS = SequenceStatistics(
     num_users=NUM_USERS,
     num_items=NUM_ITEMS,
+    vocabulary_bytes=1234,
     num_interactions=0,
     removed={},
     repeat_share=0.0,

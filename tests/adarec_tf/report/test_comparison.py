@@ -54,6 +54,7 @@ def compare(
         statistics=SequenceStatistics(
             num_users=3,
             num_items=NUM_ITEMS,
+            vocabulary_bytes=1234,
             num_interactions=18,
             removed={},
             repeat_share=0.0,

@@ -9,6 +9,7 @@ def test_a_profile_by_hand() -> None:
     statistics = SequenceStatistics(
         num_users=4,
         num_items=200,
+        vocabulary_bytes=1234,
         num_interactions=14,
         removed={},
         repeat_share=0.251234,
@@ -20,6 +21,7 @@ def test_a_profile_by_hand() -> None:
     assert profile_scene(train, statistics) == SceneProfile(
         num_users=3,
         num_items=200,
+        vocabulary_bytes=1234,
         num_positions=5,
         mean_length=2.7,
         max_length=50,

@@ -123,6 +123,7 @@ def test_statistics_survive_the_disk_and_are_checked(tmp_path: Path) -> None:
     statistics = SequenceStatistics(
         num_users=3,
         num_items=7,
+        vocabulary_bytes=1234,
         num_interactions=9,
         removed={"duplicate_interactions": 1},
         repeat_share=0.25,
