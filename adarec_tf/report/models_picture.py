@@ -55,8 +55,8 @@ def models_picture(metrics: Mapping[str, Any]) -> Picture:
         figure,
         "Accuracy, time and bytes",
         "; ".join(_words(name, row) for name, row in models.items()) + ".",
-        "Discs have the area of the bundle, bars the 95% interval over users. Dashed: baselines, "
-        "which are not served.",
+        "Discs have the area of the bundle, bars the 95% interval over users. Dashed: what is not "
+        "served.",
     )
 
 
