@@ -42,6 +42,7 @@ def test_the_core_is_imported_without_any_extra() -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == {
         "adarec_tf.cli": str(MissingExtraError("pipeline", ["click"])),
         "adarec_tf.report": str(MissingExtraError("report", ["matplotlib"])),
+        "adarec_tf.tuning.candidates": str(MissingExtraError("tuning", ["keras_tuner"])),
         "adarec_tf.tuning.teacher_tuner": str(MissingExtraError("tuning", ["keras_tuner"])),
         "adarec_tf.tuning.trials": str(MissingExtraError("tuning", ["keras_tuner"])),
     }

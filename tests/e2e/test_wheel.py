@@ -83,6 +83,7 @@ def test_a_script_is_type_checked(interpreter: Path, tmp_path: Path) -> None:
     for code in (quickstart(), USER_SCRIPT):
         script.write_text(code)
         run(*check, script, cwd=tmp_path)
+    script = tmp_path / "wrong.py"  # mypy takes one of equal size and time as checked
     script.write_text(USER_SCRIPT.replace("-> str", "-> int"))
     with pytest.raises(AssertionError, match='got "str", expected "int"'):
         run(*check, script, cwd=tmp_path)

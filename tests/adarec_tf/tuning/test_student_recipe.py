@@ -69,6 +69,7 @@ def test_what_is_given_by_hand_is_not_decided_and_the_others_go_with_it(
 ) -> None:
     others = set(values(decide())) - {"student.hidden_dim", "search.warmup_epochs"}
     caplog.set_level("INFO")
+    caplog.clear()
     decided = decide(student__hidden_dim=33, search__warmup_epochs=1000)
     assert set(values(decided)) == others
     expected = {"student.precision": "int8", "search.max_epochs": 2000, "search.max_bytes": 0}
