@@ -70,6 +70,19 @@ def recipes(name: str, stored: dict[str, Any]) -> list[Row]:
     ]
 
 
+def quickstart(_: str, stored: dict[str, Any]) -> list[Row]:
+    """The models of the README's script."""
+    return [
+        {
+            "model": name,
+            "HR@10": f"{row['hit_rate@10']:.4f}",
+            "NDCG@10": f"{row['ndcg@10']:.4f}",
+            "MRR@10": f"{row['mrr@10']:.4f}",
+        }
+        for name, row in stored["models"].items()
+    ]
+
+
 def trials(name: str, stored: dict[str, Any]) -> list[Row]:
     """What was tried in a run, and how it did on validation."""
     return [
