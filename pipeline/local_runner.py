@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from absl import logging as absl_logging
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
@@ -20,6 +19,7 @@ from tfx.proto.orchestration.executable_spec_pb2 import BeamExecutableSpec
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.models.students.cost_table import read_cost_table
 from adarec_tf.models.students.genotype import read_genotype
+from adarec_tf.training.devices import set_threads
 from components.beam_arguments import check_beam_arguments, check_cluster
 from components.input_spans import identify_log
 from components.recipes import read_recipe
@@ -130,9 +130,7 @@ def _run(
     item_titles: str,
 ) -> None:
     absl_logging.set_verbosity(absl_logging.INFO)  # the screen reads TFX's own lines
-    # One operation at a time, on all cores: sums of gradients begin with whichever tensor is free
-    # to be overwritten, so that equal seeds train equal models only if operations keep their order.
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    set_threads()
     with uncached_beam_arguments(beam_arguments):
         stages = compile_stages(config, data_path, folder, start, item_titles)
         LocalDagRunner().run_with_ir(stages)

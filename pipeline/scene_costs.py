@@ -4,13 +4,12 @@ import os
 import tempfile
 from pathlib import Path
 
-import tensorflow as tf
-
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.export.profile import count_costs, measure_latencies
 from adarec_tf.models.students.cost_table import CostTable
 from adarec_tf.models.teachers import build_teacher
+from adarec_tf.training.devices import set_threads
 from pipeline.scene_data import check_log, locate_data
 
 
@@ -27,8 +26,7 @@ def measure_scene_costs(
     Raises:
       ValueError: there is no log, or it cannot be read.
     """
-    # As runs have it: see local_runner.py.
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    set_threads()
     if num_items == 0:
         num_items = _count_items(config, data_path)
     # Weights of a teacher that was never trained take as long as those of one that was.

@@ -1,18 +1,17 @@
-"""Shared fixtures: few threads, fixed seeds."""
+"""Shared fixtures: the threads of a run, fixed seeds."""
 
 from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
-import tensorflow as tf
 
+from adarec_tf.training.devices import set_threads
 from tests.skips import skip_lines
 
 _TESTS = Path(__file__).parent
 
-tf.config.threading.set_intra_op_parallelism_threads(2)
-tf.config.threading.set_inter_op_parallelism_threads(1)  # as runs have it, see local_runner.py
+set_threads()  # as runs have it
 
 
 @pytest.fixture(autouse=True)

@@ -109,10 +109,9 @@ def _named_paths(options: Sequence[str]) -> dict[str, str]:
 
 
 def _run_tfx(arguments: Sequence[str]) -> None:
-    import tensorflow as tf
+    from adarec_tf.training.devices import set_threads
 
-    # As local runs have it, for equal models from equal seeds: see local_runner.py.
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    set_threads()
     sys.argv = [_TFX_ENTRY_POINT, *arguments]
     try:
         runpy.run_module(_TFX_ENTRY_POINT, run_name="__main__", alter_sys=True)

@@ -57,6 +57,7 @@ def recipes(name: str, stored: dict[str, Any]) -> list[Row]:
             "scene": _scene_of(name),
             "best baseline": f"{_ndcg(baseline):.4f}",
             "teacher": f"{_ndcg(teacher):.4f}",
+            "teachers together": f"{_ndcg(models['ensemble']):.4f}" if "ensemble" in models else "",
             "student": f"{_ndcg(student):.4f}",
             "share": f"{_ndcg(student) / _ndcg(teacher):.1%}",
             "bundle": " → ".join(f"{of['bundle_bytes'] / 1e6:.2f}" for of in (teacher, student))

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-import tensorflow as tf
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.models.students.cost_table import CostTable, StudentShape
@@ -15,7 +14,7 @@ from pipeline.scene_costs import measure_scene_costs
 def _counted_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scene_costs, "measure_latencies", lambda counted, teacher: counted)
     # The threads of the tests' process are set.
-    monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", lambda n: None)
+    monkeypatch.setattr(scene_costs, "set_threads", lambda: None)
 
 
 def _config() -> PipelineConfig:

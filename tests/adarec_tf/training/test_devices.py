@@ -1,4 +1,5 @@
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +16,27 @@ from adarec_tf.training.devices import (
     is_chief,
     mean_over_replicas,
     rows_of_replica,
+    set_threads,
 )
 from tests.adarec_tf.device_processes import cluster, start, start_workers, wait
 from tests.event_files import read_scalars
 
 SCRIPT = Path(__file__).parents[1] / "train_on_devices.py"
+
+
+@pytest.mark.parametrize(("variables", "expected"), [({}, 1), ({"TF_NUM_INTRAOP_THREADS": "3"}, 0)])
+def test_operations_have_one_thread_or_what_the_environment_says(
+    variables: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    threads = {"inter": 0, "intra": 0}  # 0: TensorFlow decides, or the environment
+    for kind in threads:
+        name = f"set_{kind}_op_parallelism_threads"
+        monkeypatch.setattr(tf.config.threading, name, partial(threads.__setitem__, kind))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    set_threads()
+    assert threads == {"inter": 1, "intra": expected}
 
 
 @pytest.mark.parametrize("variable", [None, cluster([7000], 0)])
