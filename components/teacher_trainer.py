@@ -11,6 +11,7 @@ from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from adarec_tf.training.devices import choose_strategy, is_chief
 from adarec_tf.training.train_teacher import train_teachers
+from adarec_tf.tuning.memory import count_teachers
 from components.artifacts import MEMBER_MODEL_FILE, Recipe, Sequences, Vocabulary
 from components.checkpoints import resumable
 from components.model_artifact import read_earlier, read_vocabulary, teacher_files, write_model
@@ -75,10 +76,11 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
         teacher_files(initial_model),
         is_owner=is_chief(strategy),
     ) as checkpoint:
+        train = read_histories(sequences.uri, "train")
         first, *members = train_teachers(
             teacher,
             training,
-            read_histories(sequences.uri, "train"),
+            train,
             read_histories(sequences.uri, "valid"),
             statistics=statistics,
             seed=seed,
@@ -88,6 +90,7 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
             earlier=read_earlier(initial_model, items),
             windows=statistics.windows,
             compute_dtype=compute_dtype,
+            num_processes=count_teachers(train, teacher, training, statistics.num_items, strategy),
         )
         if not is_chief(strategy):
             return

@@ -91,7 +91,8 @@ def compare_models(
         raise ValueError("Models should be compared on at least one test history. Received: none.")
     models: dict[str, Ranked] = {**BASELINES, "teacher": teachers[0]}
     if len(teachers) > 1:
-        models["ensemble"] = model_scorer(EnsembleTeacher(teachers))
+        together: Any = EnsembleTeacher(teachers)
+        models["ensemble"] = model_scorer(together)
     models["student"] = student
     accuracy = measure_accuracy(models, train, test, statistics=statistics, k=k)
     requests = raw_histories(test, vocabulary, num_requests)

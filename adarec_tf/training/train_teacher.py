@@ -1,7 +1,8 @@
 """Training of teachers from their configs: next-item loss, selection by validation."""
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -14,6 +15,7 @@ from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training.callbacks import EpochRecord
 from adarec_tf.training.fit import fit
+from adarec_tf.training.side_by_side import side_by_side
 from adarec_tf.training.warm_start import warm_start_from
 
 
@@ -38,6 +40,7 @@ def train_teachers(
     earlier: Sequence[NextItemModel] = (),
     windows: str = "last",
     compute_dtype: str = "float32",
+    num_processes: int = 1,
 ) -> list[TrainedTeacher]:
     """Builds and trains as many teachers of one architecture as `training.num_teachers` says.
 
@@ -54,6 +57,8 @@ def train_teachers(
       earlier: models of an earlier run, from whose weights they continue, each from its own.
       windows: what is trained on of a long history, its `last` items or `all`.
       compute_dtype: of the catalog logits: `float32`, or `bfloat16` where the CPU has it.
+      num_processes: that train at a time, this one included; 1 where there is a strategy, and
+        teachers that continue from earlier ones train one by one.
 
     Raises:
       ValueError: there are more or fewer earlier models, or they are of another architecture.
@@ -63,30 +68,75 @@ def train_teachers(
             "`training.num_teachers` should be that of the run whose teachers these continue from, "
             f"{len(earlier)}. Received: {training.num_teachers}."
         )
-    trained: list[TrainedTeacher] = []
-    for number in range(training.num_teachers):
-        name = f"teacher_{number + 1}" if number else "teacher"
-        with strategy.scope():
-            model = build_teacher(
-                teacher, statistics.num_items, statistics.max_length, seed=seed + number
-            )
-        if earlier:
-            warm_start_from(model, earlier[number])
-        training_history = train_teacher(
-            model,
-            train,
-            valid,
-            training,
-            seen=statistics.seen,
-            seed=seed + number,
-            checkpoint_dir=os.path.join(checkpoint_dir, name),
-            log_dir=os.path.join(log_dir, name),
-            start_counts=bool(earlier),
-            windows=windows,
-            compute_dtype=compute_dtype,
+    member = functools.partial(
+        _train_member,
+        teacher=teacher,
+        training=training,
+        train=train,
+        valid=valid,
+        statistics=statistics,
+        seed=seed,
+        checkpoint_dir=checkpoint_dir,
+        log_dir=log_dir,
+        windows=windows,
+        compute_dtype=compute_dtype,
+    )
+    numbers = range(training.num_teachers)
+    if num_processes > 1 and not earlier:
+        # Into the checkpoints, from which they are read below.
+        ahead = functools.partial(_train_ahead, member)
+        with side_by_side(ahead, [(number,) for number in numbers], num_processes) as train_one:
+            for number in numbers:
+                train_one(number)
+    return [
+        member(number, strategy=strategy, earlier=earlier[number] if earlier else None)
+        for number in numbers
+    ]
+
+
+def _train_ahead(member: Callable[[int], TrainedTeacher], number: int) -> None:
+    """Trains a teacher, which its checkpoint keeps."""
+    member(number)
+
+
+def _train_member(
+    number: int,
+    *,
+    teacher: TeacherConfig,
+    training: TrainingConfig,
+    train: Histories,
+    valid: Histories,
+    statistics: SequenceStatistics,
+    seed: int,
+    checkpoint_dir: str,
+    log_dir: str,
+    windows: str,
+    compute_dtype: str,
+    strategy: tf.distribute.Strategy | None = None,
+    earlier: NextItemModel | None = None,
+) -> TrainedTeacher:
+    """Trains one of several teachers, or reads it from its checkpoint; see `train_teachers`."""
+    name = f"teacher_{number + 1}" if number else "teacher"
+    with (strategy or tf.distribute.get_strategy()).scope():
+        model = build_teacher(
+            teacher, statistics.num_items, statistics.max_length, seed=seed + number
         )
-        trained.append(TrainedTeacher(model, training_history))
-    return trained
+    if earlier is not None:
+        warm_start_from(model, earlier)
+    training_history = train_teacher(
+        model,
+        train,
+        valid,
+        training,
+        seen=statistics.seen,
+        seed=seed + number,
+        checkpoint_dir=os.path.join(checkpoint_dir, name),
+        log_dir=os.path.join(log_dir, name),
+        start_counts=earlier is not None,
+        windows=windows,
+        compute_dtype=compute_dtype,
+    )
+    return TrainedTeacher(model, training_history)
 
 
 def train_teacher(

@@ -5,6 +5,7 @@ scores at a time, was measured: the sums are within a quarter of the peaks of te
 100,000 to 400,000 items.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.histories.histories import Histories
+from adarec_tf.training.devices import worker_name
 
 # Interpreter, TensorFlow and TFX.
 _PROGRAM_BYTES = 1.4e9
@@ -129,6 +131,34 @@ def check_memory(task: str, needs: Sequence[Need], num_workers: int = 1) -> None
         f"about {needed / _GIB:.1f} GB, {share / _GIB:.1f} GB of them for {largest.what}; "
         f"{largest.advice}."
     )
+
+
+def count_teachers(
+    train: Histories,
+    teacher: TeacherConfig,
+    training: TrainingConfig,
+    num_items: int,
+    strategy: tf.distribute.Strategy,
+) -> int:
+    """How many teachers this machine trains at a time: one a core, as far as its memory goes.
+
+    Args:
+      train: histories to learn from, which each of them holds.
+      teacher: of this width.
+      training: loss, batch and the number of teachers, which are not more at a time.
+      num_items: of the catalog.
+      strategy: one by one where it has several devices or workers, or a GPU.
+    """
+    num_tasks = training.num_teachers
+    one = needs_of_teacher(num_items, teacher, training.replace(num_teachers=1))
+    needs = [needs_of_histories(train), *one]
+    is_shared = strategy.num_replicas_in_sync > 1 or worker_name(strategy)
+    if is_shared or tf.config.list_physical_devices("GPU"):
+        return 1
+    available = available_bytes()
+    each = _PROGRAM_BYTES + sum(need.num_bytes for need in needs)
+    room = num_tasks if available is None else int(available / each)
+    return max(1, min(num_tasks, len(os.sched_getaffinity(0)), room))
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:

@@ -2,8 +2,10 @@
 
 import functools
 import logging
+import math
 import os
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -31,6 +33,7 @@ from adarec_tf.tuning.candidates import (
 )
 from adarec_tf.tuning.memory import (
     check_memory,
+    count_teachers,
     needs_of_histories,
     needs_of_student,
     needs_of_teacher,
@@ -45,6 +48,7 @@ logger = logging.getLogger(__name__)
 # How much better than the profile's settings others have to be in a trial as long as the training:
 # seeds differ by 0.6%. In shorter ones more, since what learns fast is ahead.
 _MARGIN = 0.01
+_MAX_TRIALS_AT_A_TIME = 4
 _NUM_CANDIDATES = {"none": 0, "quick": 0, "standard": 5, "thorough": 10}
 
 
@@ -95,8 +99,18 @@ def find_recipe(
     candidates = likely_candidates(decisions, fixed, teacher)[: _NUM_CANDIDATES[effort]]
     max_epochs = apply_decisions(decisions, "training", training, ()).max_epochs
     rungs = halving_rungs(len(candidates), max_epochs) if candidates else []
+    together = _TrainedTogether(
+        trials=_count_trials(train, decisions, teacher, training, statistics.num_items, strategy),
+        teachers=count_teachers(
+            train,
+            apply_decisions(decisions, "teacher", teacher, ()),
+            apply_decisions(decisions, "training", training, ()),
+            statistics.num_items,
+            strategy,
+        ),
+    )
     if plan:
-        _log_plan(scene, plan, training, rungs)
+        _log_plan(scene, plan, training, rungs, together)
     trials: list[Trial] = []
     if candidates:
         trainer = CandidateTrainer(
@@ -114,10 +128,34 @@ def find_recipe(
             checkpoint_dir=checkpoint_dir,
             num_workers=num_workers,
         )
-        decisions, trials = _decide_by_trials(trainer, rungs, strategy)
+        decisions, trials = _decide_by_trials(trainer, rungs, strategy, together.trials)
     for decision in decisions:
         logger.info("%s", decision, extra={"line": str(decision)})
     return Recipe(effort=effort, scene=scene, decisions=tuple(decisions), trials=tuple(trials))
+
+
+class _TrainedTogether(NamedTuple):
+    """How many trainings this machine does at a time."""
+
+    trials: int
+    teachers: int
+
+
+def _count_trials(
+    train: Histories,
+    decisions: Sequence[Decision],
+    teacher: TeacherConfig,
+    training: TrainingConfig,
+    num_items: int,
+    strategy: tf.distribute.Strategy,
+) -> int:
+    """How many trials this machine does at a time, of which some may be twice as wide."""
+    teacher = apply_decisions(decisions, "teacher", teacher, ())
+    training = apply_decisions(decisions, "training", training, ())
+    wider = teacher.replace(hidden_dim=2 * teacher.hidden_dim)
+    return count_teachers(
+        train, wider, training.replace(num_teachers=_MAX_TRIALS_AT_A_TIME), num_items, strategy
+    )
 
 
 def _check_memory(
@@ -153,7 +191,10 @@ def _check_memory(
 
 
 def _decide_by_trials(
-    trainer: CandidateTrainer, rungs: Sequence[Rung], strategy: tf.distribute.Strategy
+    trainer: CandidateTrainer,
+    rungs: Sequence[Rung],
+    strategy: tf.distribute.Strategy,
+    num_processes: int,
 ) -> tuple[list[Decision], list[Trial]]:
     """The decisions with the changes of the best candidate, and all trials.
 
@@ -161,6 +202,7 @@ def _decide_by_trials(
       trainer: of the candidates.
       rungs: the rounds.
       strategy: under which they are trained.
+      num_processes: that train at a time.
     """
     candidates = trainer.candidates
     max_epochs = apply_decisions(trainer.decisions, "training", trainer.training, ()).max_epochs
@@ -171,6 +213,7 @@ def _decide_by_trials(
         directory=os.path.join(trainer.checkpoint_dir, "tuner"),
         seed=trainer.seed,
         margin=_margin(rungs[-1].epochs / max_epochs, trainer.scene),
+        num_processes=num_processes,
     )
     with strategy.scope():
         best, trials = run_together(run, trainer, strategy)
@@ -183,6 +226,7 @@ def _log_plan(
     decisions: Sequence[Decision],
     training: TrainingConfig,
     rungs: Sequence[Rung],
+    together: _TrainedTogether,
 ) -> None:
     """Logs how many positions each stage will train on, for a forecast of the run.
 
@@ -191,15 +235,17 @@ def _log_plan(
       decisions: of teacher and student.
       training: as it was given.
       rungs: the rounds of trials that are still to be run.
+      together: what is trained at a time counts once.
     """
     training = apply_decisions(decisions, "training", training, ())
     search = apply_decisions(decisions, "search", SearchConfig(), ())
     distillation = apply_decisions(decisions, "distillation", DistillationConfig(), ())
-    trial_epochs = sum(rung.size * rung.epochs for rung in rungs)
+    trial_epochs = sum(math.ceil(rung.size / together.trials) * rung.epochs for rung in rungs)
+    teacher_epochs = math.ceil(training.num_teachers / together.teachers) * training.max_epochs
     searched = min(1.0, search.max_users / scene.num_users)
     work = {
         "TeacherTuner": trial_epochs * trial_share(scene) * scene.num_positions,
-        "TeacherTrainer": training.num_teachers * training.max_epochs * scene.num_positions,
+        "TeacherTrainer": teacher_epochs * scene.num_positions,
         "StudentSearcher": search.max_epochs * searched * scene.num_positions,
         "StudentDistiller": distillation.max_epochs * scene.num_positions,
     }

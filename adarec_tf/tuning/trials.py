@@ -4,6 +4,7 @@ KerasTuner keeps the trials, goes on after a kill, and counts a trial that raise
 candidates, how they are halved and what a trial measures are ours. Needs the extra `tuning`.
 """
 
+import contextlib
 import logging
 import math
 import time
@@ -15,6 +16,7 @@ import numpy as np
 from adarec_tf.config.extras import require_extra
 from adarec_tf.config.recipe import Trial
 from adarec_tf.training.progress import Progress, log_progress
+from adarec_tf.training.side_by_side import side_by_side
 
 require_extra("tuning", "keras_tuner")
 import keras_tuner  # noqa: E402 (its absence is told first)
@@ -109,6 +111,20 @@ class SuccessiveHalving(keras_tuner.Oracle):
         values = {"candidate": chosen, "epochs": self._rungs[number].epochs, "rung": number}
         return {"status": "RUNNING", "values": values}
 
+    def upcoming(self, trial_id: str) -> list[tuple[int, int]]:
+        """Candidate and epochs of a trial and of those that follow it in its round.
+
+        Args:
+          trial_id: the number of the trial.
+        """
+        place = int(trial_id)
+        for number, rung in enumerate(self._rungs):
+            if place < rung.size:
+                chosen = [self._chosen(number, later) for later in range(place, rung.size)]
+                return [(one, rung.epochs) for one in chosen if one is not None]
+            place -= rung.size
+        return []
+
     def finished(self, rung: int) -> list[keras_tuner.engine.trial.Trial]:
         """The trials of a round that gave a figure, the best first.
 
@@ -138,7 +154,11 @@ class Trials(keras_tuner.engine.base_tuner.BaseTuner):
     """Runs the trials."""
 
     def __init__(
-        self, oracle: SuccessiveHalving, directory: str, train: Callable[[int, int], float]
+        self,
+        oracle: SuccessiveHalving,
+        directory: str,
+        train: Callable[[int, int], float],
+        num_processes: int,
     ) -> None:
         """Creates the tuner.
 
@@ -146,9 +166,17 @@ class Trials(keras_tuner.engine.base_tuner.BaseTuner):
           oracle: says what is tried.
           directory: where the trials are kept; a search that was killed goes on from it.
           train: candidate and epochs to NDCG@10 on validation.
+          num_processes: that train at a time, this one included.
         """
         super().__init__(oracle, directory=directory, project_name="trials", overwrite=False)
-        self._train = train
+        self._train, self._num_processes = train, num_processes
+        self._of_rung = -1, train
+        self._open = contextlib.ExitStack()
+
+    def search(self) -> None:
+        """Runs all trials."""
+        with self._open:
+            super().search()
 
     def run_trial(self, trial: keras_tuner.engine.trial.Trial) -> dict[str, float]:
         """Trains one candidate.
@@ -158,7 +186,12 @@ class Trials(keras_tuner.engine.base_tuner.BaseTuner):
         """
         values = trial.hyperparameters.values
         start = time.monotonic()
-        ndcg = self._train(values["candidate"], values["epochs"])
+        if self._of_rung[0] != values["rung"]:
+            self._open.close()  # the processes of the round before
+            tasks = self.oracle.upcoming(trial.trial_id)
+            train = side_by_side(self._train, tasks, self._num_processes)
+            self._of_rung = values["rung"], self._open.enter_context(train)
+        ndcg = self._of_rung[1](values["candidate"], values["epochs"])
         log_progress(
             logger,
             Progress("trials", int(trial.trial_id) + 1, self.oracle.max_trials),
@@ -188,6 +221,7 @@ def run_trials(
     directory: str,
     seed: int,
     margin: float,
+    num_processes: int = 1,
 ) -> tuple[int, list[Trial]]:
     """Tries candidates by successive halving.
 
@@ -198,6 +232,7 @@ def run_trials(
       directory: where the trials are kept; a search that was killed goes on from it.
       seed: of KerasTuner.
       margin: how many times as good as the first another has to be.
+      num_processes: that train at a time, this one included; `train` can be pickled if it is not 1.
 
     Returns:
       The number of the candidate that is best in the last round, and all trials.
@@ -206,7 +241,7 @@ def run_trials(
       ValueError: every trial failed.
     """
     oracle = SuccessiveHalving(candidates, rungs, seed)
-    tuner = Trials(oracle, directory, train)
+    tuner = Trials(oracle, directory, train, num_processes)
     oracle.verbose = 0
     tuner.search()
     trials = [_to_trial(trial, candidates) for _, trial in sorted(oracle.trials.items())]

@@ -4,13 +4,15 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from adarec_tf.config.teacher import NextItNetConfig, TeacherConfig
 from adarec_tf.config.training import TrainingConfig
+from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
 from adarec_tf.models import losses, next_item_model
 from adarec_tf.models.teachers import TEACHERS, bert4rec, build_teacher
-from adarec_tf.training.train_teacher import train_teacher
+from adarec_tf.training.train_teacher import TrainedTeacher, train_teacher, train_teachers
 from tests.adarec_tf import walk_scene
 
 CONFIG = TrainingConfig(max_epochs=25, patience=25, positions_per_batch=128, learning_rate=1e-2)
@@ -120,3 +122,42 @@ def test_a_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
 def test_an_unknown_teacher_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"one of bert4rec, .*sasrec.*name='gru'"):
         TeacherConfig.from_dict({"name": "gru"})
+
+
+def test_teachers_trained_side_by_side_are_those_trained_one_by_one(tmp_path: Path) -> None:
+    scene = walk_scene.histories()
+
+    def train(folder: Path, num_processes: int) -> list[TrainedTeacher]:
+        return train_teachers(
+            NextItNetConfig(hidden_dim=8, num_blocks=1, dropout=0.1),
+            CONFIG.replace(max_epochs=3, num_teachers=3),
+            scene["train"],
+            scene["valid"],
+            statistics=SequenceStatistics(
+                num_users=scene["train"].num_users,
+                num_items=walk_scene.NUM_ITEMS,
+                vocabulary_bytes=1234,
+                num_interactions=len(scene["train"].item_ids),
+                removed={},
+                repeat_share=0.0,
+                seen="keep",
+                max_length=walk_scene.MAX_LENGTH,
+                windows="last",
+                data_fingerprint="walk",
+            ),
+            seed=5,
+            checkpoint_dir=str(folder / "checkpoints"),
+            log_dir=str(folder / "logs"),
+            strategy=tf.distribute.get_strategy(),
+            num_processes=num_processes,
+        )
+
+    alone, together = train(tmp_path / "1", 1), train(tmp_path / "2", 2)
+    for one, other in zip(alone, together, strict=True):
+        for ours, theirs in zip(one.model.weights, other.model.weights, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert [record["val_loss"] for record in one.training_history] == [
+            record["val_loss"] for record in other.training_history
+        ]
+    first, second, _ = alone
+    assert not np.allclose(first.model.weights[0], second.model.weights[0])

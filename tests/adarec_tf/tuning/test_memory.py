@@ -14,10 +14,12 @@ from adarec_tf.tuning.memory import (
     Need,
     available_bytes,
     check_memory,
+    count_teachers,
     needs_of_histories,
     needs_of_student,
     needs_of_teacher,
 )
+from tests.adarec_tf.tiny_scene import make_histories
 
 MIB, GIB = 2**20, 2**30
 
@@ -154,3 +156,24 @@ def test_with_a_gpu_only_histories_are_in_this_memory(free: pytest.MonkeyPatch) 
     check_memory("The training", NEEDS, num_workers=4)
     with pytest.raises(ValueError, match="for the histories; bring fewer"):
         check_memory("The training", NEEDS, num_workers=5)
+
+
+@pytest.mark.parametrize(
+    ("num_teachers", "num_cores", "gigabytes", "expected"),
+    [(3, 8, 7, 3), (9, 4, 7, 4), (9, 8, 1.3, 2), (9, 8, 0.1, 1), (9, 8, None, 8)],
+)
+def test_as_many_teachers_are_trained_at_a_time_as_there_are_cores_and_memory(
+    num_teachers: int,
+    num_cores: int,
+    gigabytes: float | None,
+    expected: int,
+    free: pytest.MonkeyPatch,
+) -> None:
+    available = None if gigabytes is None else gigabytes * GIB
+    free.setattr(memory, "available_bytes", lambda: available)
+    free.setattr(memory.os, "sched_getaffinity", lambda process: set(range(num_cores)))
+    training = TrainingConfig(num_teachers=num_teachers)
+    scene = (make_histories([[1, 2]]), SASRecConfig(hidden_dim=8), training, 100)
+    assert count_teachers(*scene, tf.distribute.get_strategy()) == expected
+    free.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    assert count_teachers(*scene, tf.distribute.get_strategy()) == 1

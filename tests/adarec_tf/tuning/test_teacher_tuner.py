@@ -80,6 +80,8 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     made = Trainings()
     monkeypatch.setattr(candidates, "build_teacher", made.build)
     monkeypatch.setattr(candidates, "train_teacher", made.train)
+    # Other processes would train.
+    monkeypatch.setattr(teacher_tuner, "count_teachers", lambda *values: 1)
     return made
 
 

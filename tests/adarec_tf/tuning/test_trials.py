@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,13 @@ from adarec_tf.training.progress import Progress
 from adarec_tf.tuning import trials
 from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
 
+sys.path.append(str(Path(__file__).parents[1] / "training"))  # which other processes have as well
+from side_by_side_tasks import FIGURES, made_up_trial
+
 CANDIDATES = [Candidate(name, {}) for name in ("profile", "a", "b", "c", "d", "e")]
 RUNGS = halving_rungs(len(CANDIDATES), 24)
 # In the first round `b` is best and `c` second; `c` gains more from a longer training. The first,
 # which is fifth, is measured in the second round as well.
-FIGURES = {3: [0.2, 0.1, 0.5, 0.4, 0.3, 0.0], 10: [0.0, 0.0, 0.5, 0.6, 0.0, 0.0]}
 CALLS = [(0, 3), (1, 3), (2, 3), (3, 3), (4, 3), (5, 3), (0, 10), (2, 10), (3, 10)]
 
 Train = Callable[[int, int], float]
@@ -40,6 +43,12 @@ def run(train: Train, folder: Path, **options: Any) -> tuple[int, list[Trial]]:
 def figures_of(*scores: float) -> Train:
     """What candidates reach, however long they are trained."""
     return lambda candidate, epochs: scores[candidate]
+
+
+def test_several_processes_try_what_one_does(tmp_path: Path) -> None:
+    alone = run(made_up_trial, tmp_path / "1")
+    assert run(made_up_trial, tmp_path / "2", num_processes=2) == alone
+    assert [trial.ndcg for trial in alone[1]][:3] == [0.2, None, 0.5]
 
 
 def test_all_are_tried_in_order_and_the_best_again_for_longer(
