@@ -63,7 +63,9 @@ def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(
         found = result["models"][model]
         assert set(found) == set(row)
         for key in set(row) - {"latency_p50_ms", "latency_p99_ms"}:
-            assert found[key] == (row[key] and pytest.approx(row[key], rel=1e-5)), (model, key)
+            # A graph's names count the models that its process built.
+            share = 0.01 if key == "bundle_bytes" else 1e-5
+            assert found[key] == (row[key] and pytest.approx(row[key], rel=share)), (model, key)
     serving = workdir / "serving" / "student"
     assert [path.name for path in serving.iterdir() if path.name.isdecimal()] == ["1"]
 
