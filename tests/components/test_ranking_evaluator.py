@@ -1,6 +1,7 @@
 """The RankingEvaluator on its own: two models that were never trained."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -107,12 +108,14 @@ def test_several_teachers_are_compared_together_as_well(
     other = build_teacher(
         NextItNetConfig(hidden_dim=8, num_blocks=1), NUM_ITEMS, MAX_LENGTH, seed=9
     )
-    other.save(Path(model.uri, "member_2.keras"))
+    several = make_artifact(Model, tmp_path / "teachers")
+    shutil.copytree(model.uri, several.uri, dirs_exist_ok=True)
+    other.save(Path(several.uri, "member_2.keras"))
     evaluation = make_artifact(ModelEvaluation, tmp_path / "evaluation")
     RankingEvaluator.test_call(
         sequences=sequences,
         vocabulary=vocabulary,
-        teacher=model,
+        teacher=several,
         student=student,
         evaluation=evaluation,
         blessing=make_artifact(ModelBlessing, tmp_path / "blessing"),

@@ -56,9 +56,9 @@ def test_of_several_teachers_the_first_counts() -> None:
 
 
 def test_a_budget_bounds_the_student() -> None:
-    decided = decide(budget=EvaluationConfig(max_bundle_bytes=300_000))
+    decided = decide(budget=EvaluationConfig(max_bundle_bytes=200_000))
     bounds = student_decisions(
-        RECIPE.scene, size_of(teacher()), "quick", EvaluationConfig(max_bundle_bytes=300_000)
+        RECIPE.scene, size_of(teacher()), "quick", EvaluationConfig(max_bundle_bytes=200_000)
     )
     assert decided.decisions[1:] == tuple(bounds)
     assert values(decided)["search.max_bytes"] < values(decide())["search.max_bytes"]
