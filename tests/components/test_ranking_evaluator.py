@@ -124,4 +124,6 @@ def test_several_teachers_are_compared_together_as_well(
     )
     rows = json.loads(Path(evaluation.uri, "metrics.json").read_text())["models"]
     assert list(rows)[3:] == ["teacher", "ensemble", "student"]
+    first = _metrics(model, sequences)
+    assert {key: rows["teacher"][key] for key in first} == pytest.approx(first)
     assert rows["ensemble"]["mrr@10/full"] != rows["teacher"]["mrr@10/full"]

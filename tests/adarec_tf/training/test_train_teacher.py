@@ -12,6 +12,7 @@ from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
 from adarec_tf.models import losses, next_item_model
 from adarec_tf.models.teachers import TEACHERS, bert4rec, build_teacher
+from adarec_tf.training import train_teacher as train_teacher_module
 from adarec_tf.training.train_teacher import TrainedTeacher, train_teacher, train_teachers
 from tests.adarec_tf import walk_scene
 
@@ -124,40 +125,71 @@ def test_an_unknown_teacher_is_an_error_that_names_the_known_ones() -> None:
         TeacherConfig.from_dict({"name": "gru"})
 
 
-def test_teachers_trained_side_by_side_are_those_trained_one_by_one(tmp_path: Path) -> None:
+def _train_several(folder: Path, **options: Any) -> list[TrainedTeacher]:
     scene = walk_scene.histories()
+    return train_teachers(
+        NextItNetConfig(hidden_dim=8, num_blocks=1, dropout=0.1),
+        CONFIG.replace(max_epochs=3, num_teachers=3),
+        scene["train"],
+        scene["valid"],
+        statistics=SequenceStatistics(
+            num_users=scene["train"].num_users,
+            num_items=walk_scene.NUM_ITEMS,
+            vocabulary_bytes=1234,
+            num_interactions=len(scene["train"].item_ids),
+            removed={},
+            repeat_share=0.0,
+            seen="keep",
+            max_length=walk_scene.MAX_LENGTH,
+            windows="last",
+            data_fingerprint="walk",
+        ),
+        seed=5,
+        checkpoint_dir=str(folder / "checkpoints"),
+        log_dir=str(folder / "logs"),
+        strategy=tf.distribute.get_strategy(),
+        **options,
+    )
 
-    def train(folder: Path, num_processes: int) -> list[TrainedTeacher]:
-        return train_teachers(
-            NextItNetConfig(hidden_dim=8, num_blocks=1, dropout=0.1),
-            CONFIG.replace(max_epochs=3, num_teachers=3),
-            scene["train"],
-            scene["valid"],
-            statistics=SequenceStatistics(
-                num_users=scene["train"].num_users,
-                num_items=walk_scene.NUM_ITEMS,
-                vocabulary_bytes=1234,
-                num_interactions=len(scene["train"].item_ids),
-                removed={},
-                repeat_share=0.0,
-                seen="keep",
-                max_length=walk_scene.MAX_LENGTH,
-                windows="last",
-                data_fingerprint="walk",
-            ),
-            seed=5,
-            checkpoint_dir=str(folder / "checkpoints"),
-            log_dir=str(folder / "logs"),
-            strategy=tf.distribute.get_strategy(),
-            num_processes=num_processes,
-        )
 
-    alone, together = train(tmp_path / "1", 1), train(tmp_path / "2", 2)
+@pytest.mark.parametrize("num_earlier", [0, 3])
+def test_each_of_several_teachers_has_seeds_of_its_own_and_its_own_beginning(
+    num_earlier: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, begun, trained = [], [], []
+
+    def build(*values: Any, seed: int) -> str:
+        built.append(seed)
+        return f"model {seed}"
+
+    def train(model: str, *values: Any, **options: Any) -> list[Any]:
+        folders = (Path(options[name]).name for name in ("checkpoint_dir", "log_dir"))
+        trained.append((model, options["seed"], *folders, options["start_counts"]))
+        return []
+
+    monkeypatch.setattr(train_teacher_module, "build_teacher", build)
+    monkeypatch.setattr(train_teacher_module, "train_teacher", train)
+    monkeypatch.setattr(
+        train_teacher_module, "warm_start_from", lambda *models: begun.append(models)
+    )
+    earlier: Any = [f"earlier {number}" for number in range(num_earlier)]
+    done = _train_several(tmp_path, earlier=earlier)
+    names = ["teacher", "teacher_2", "teacher_3"]
+    assert built == [5, 6, 7]
+    assert trained == [
+        (f"model {seed}", seed, name, name, num_earlier > 0)
+        for seed, name in zip(built, names, strict=True)
+    ]
+    assert begun == [(f"model {5 + number}", one) for number, one in enumerate(earlier)]
+    assert [teacher.model for teacher in done] == ["model 5", "model 6", "model 7"]
+
+
+def test_teachers_trained_side_by_side_are_those_trained_one_by_one(tmp_path: Path) -> None:
+    alone = _train_several(tmp_path / "1", num_processes=1)
+    together = _train_several(tmp_path / "2", num_processes=2)
     for one, other in zip(alone, together, strict=True):
         for ours, theirs in zip(one.model.weights, other.model.weights, strict=True):
             np.testing.assert_array_equal(ours, theirs)
         assert [record["val_loss"] for record in one.training_history] == [
             record["val_loss"] for record in other.training_history
         ]
-    first, second, _ = alone
-    assert not np.allclose(first.model.weights[0], second.model.weights[0])

@@ -102,6 +102,9 @@ def test_a_bundle_may_have_the_bytes_that_are_asked_for() -> None:
     bundle = whole + others  # the teacher's
     assert 4 * TEACHER.num_parameters < bundle < 1.05 * 4 * TEACHER.num_parameters
     assert half + others == pytest.approx(bundle / 2, abs=1)
+    longer = SHORT.replace(vocabulary_bytes=SHORT.vocabulary_bytes + 5000)
+    bound = EvaluationConfig(max_bundle_bytes=asked)
+    assert student_bytes(longer, TEACHER, bound) == weights(max_bundle_bytes=asked) - 5000
     # Of two bounds the tighter one counts.
     for share, bound in ((0.5, asked), (0.5, 200_000_000)):
         both = weights(max_teacher_share=share, max_bundle_bytes=bound)

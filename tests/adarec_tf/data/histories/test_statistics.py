@@ -50,9 +50,10 @@ def test_the_fingerprint_sees_content_and_not_parts() -> None:
 
 def test_statistics_are_those_of_the_training_histories() -> None:
     whole, train = flat_histories([[1, 1, 2], [2, 3, 4]]), flat_histories([[1, 1], [2]])
-    vocabulary, config = ItemVocabulary(("a", "b", "c", "d")), DataConfig(max_length=7)
+    vocabulary, config = ItemVocabulary(("a", "b", "c", "dé")), DataConfig(max_length=7)
     found = summarize(count_part(whole, train), {"x": 3}, vocabulary, (), config)
     assert (found.num_users, found.num_items, found.num_interactions) == (2, 4, 6)
+    assert found.vocabulary_bytes == len("a\nb\nc\ndé\n".encode())
     assert found.repeat_share == pytest.approx(1 / 3, rel=1e-12)
     assert (found.seen, found.max_length, found.removed) == ("keep", 7, {"x": 3})
     nothing = summarize({}, {}, ItemVocabulary(()), (), config)

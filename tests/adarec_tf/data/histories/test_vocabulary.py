@@ -50,6 +50,7 @@ def test_write_then_read_is_identity(keys: list[str]) -> None:
         path = str(Path(directory) / "vocabulary.txt")
         vocabulary.write(path)
         assert ItemVocabulary.read(path) == vocabulary
+        assert Path(path).stat().st_size == vocabulary.num_bytes
         assert Path(path).read_bytes() == "".join(f"{key}\n" for key in keys).encode()
 
 
