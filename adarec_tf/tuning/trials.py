@@ -5,6 +5,7 @@ candidates, how they are halved and what a trial measures are ours. Needs the ex
 """
 
 import contextlib
+import functools
 import logging
 import math
 import time
@@ -169,8 +170,8 @@ class Trials(keras_tuner.engine.base_tuner.BaseTuner):
           num_processes: that train at a time, this one included.
         """
         super().__init__(oracle, directory=directory, project_name="trials", overwrite=False)
-        self._train, self._num_processes = train, num_processes
-        self._of_rung = -1, train
+        self._train, self._num_processes = functools.partial(_timed, train), num_processes
+        self._of_rung: tuple[int, Callable[[int, int], tuple[float, float]]] = -1, self._train
         self._open = contextlib.ExitStack()
 
     def search(self) -> None:
@@ -185,13 +186,12 @@ class Trials(keras_tuner.engine.base_tuner.BaseTuner):
           trial: of the oracle.
         """
         values = trial.hyperparameters.values
-        start = time.monotonic()
         if self._of_rung[0] != values["rung"]:
             self._open.close()  # the processes of the round before
             tasks = self.oracle.upcoming(trial.trial_id)
             train = side_by_side(self._train, tasks, self._num_processes)
             self._of_rung = values["rung"], self._open.enter_context(train)
-        ndcg = self._of_rung[1](values["candidate"], values["epochs"])
+        ndcg, seconds = self._of_rung[1](values["candidate"], values["epochs"])
         log_progress(
             logger,
             Progress("trials", int(trial.trial_id) + 1, self.oracle.max_trials),
@@ -200,7 +200,7 @@ class Trials(keras_tuner.engine.base_tuner.BaseTuner):
             values["epochs"],
             ndcg,
         )
-        return {_OBJECTIVE.name: ndcg, "seconds": time.monotonic() - start}
+        return {_OBJECTIVE.name: ndcg, "seconds": seconds}
 
     def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
         """Says why a trial was lost.
@@ -211,6 +211,12 @@ class Trials(keras_tuner.engine.base_tuner.BaseTuner):
         if trial.message:
             logger.warning("A trial was lost: %s", trial.message)
         super().on_trial_end(trial)
+
+
+def _timed(train: Callable[[int, int], float], candidate: int, epochs: int) -> tuple[float, float]:
+    """NDCG@10 of a candidate, and the seconds that it took where it was trained."""
+    start = time.monotonic()
+    return train(candidate, epochs), time.monotonic() - start
 
 
 def run_trials(

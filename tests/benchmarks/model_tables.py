@@ -92,7 +92,6 @@ def trials(name: str, stored: dict[str, Any]) -> list[Row]:
             "candidate": f"`{trial['candidate']}`",
             "epochs": f"{trial['epochs']}",
             "valid NDCG@10": "lost" if trial["ndcg"] is None else f"{trial['ndcg']:.4f}",
-            "seconds": f"{trial['seconds']:.0f}",
         }
         for trial in stored.get("recipe", {}).get("trials", ())
     ]

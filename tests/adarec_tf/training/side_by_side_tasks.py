@@ -42,6 +42,11 @@ def made_up_trial(candidate: int, epochs: int) -> float:
     return FIGURES[epochs][candidate]
 
 
+def slow_trial(candidate: int, epochs: int) -> float:
+    time.sleep(0.3)
+    return FIGURES[epochs][candidate]
+
+
 if __name__ == "__main__":
     from adarec_tf.training.side_by_side import side_by_side
 

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from adarec_tf.tuning import trials
 from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))  # which other processes have as well
-from side_by_side_tasks import FIGURES, made_up_trial
+from side_by_side_tasks import FIGURES, made_up_trial, slow_trial
 
 CANDIDATES = [Candidate(name, {}) for name in ("profile", "a", "b", "c", "d", "e")]
 RUNGS = halving_rungs(len(CANDIDATES), 24)
@@ -49,6 +49,39 @@ def test_several_processes_try_what_one_does(tmp_path: Path) -> None:
     alone = run(made_up_trial, tmp_path / "1")
     assert run(made_up_trial, tmp_path / "2", num_processes=2) == alone
     assert [trial.ndcg for trial in alone[1]][:3] == [0.2, None, 0.5]
+
+
+def test_what_is_given_away_is_what_is_left_of_each_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[tuple[int, int]]] = []
+
+    @contextlib.contextmanager
+    def note(train: Train, tasks: list[tuple[int, int]], num_processes: int) -> Iterator[Train]:
+        assert num_processes == 3
+        given.append(tasks)
+        yield train
+
+    def interrupt(candidate: int, epochs: int) -> float:
+        if (candidate, epochs) == (3, 3):
+            raise KeyboardInterrupt
+        return FIGURES[epochs][candidate]
+
+    monkeypatch.setattr(trials, "side_by_side", note)
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupt, tmp_path, num_processes=3)
+    run(lambda candidate, epochs: FIGURES[epochs][candidate], tmp_path, num_processes=3)
+    assert given == [CALLS[:6], CALLS[3:6], CALLS[6:]]
+
+
+def test_the_seconds_of_a_trial_are_those_of_its_training_and_not_of_waiting(
+    tmp_path: Path,
+) -> None:
+    """The clock of other processes is not the one that stands still here."""
+    _, done = run(slow_trial, tmp_path, num_processes=2, rungs=[Rung(3, 3)])
+    here, elsewhere, also_here = (trial.seconds for trial in done)
+    assert here == also_here == 0.0
+    assert elsewhere >= 0.3
 
 
 def test_all_are_tried_in_order_and_the_best_again_for_longer(
