@@ -90,7 +90,9 @@ def TeacherTrainer(  # noqa: N802 (a component is named as a class)
             earlier=read_earlier(initial_model, items),
             windows=statistics.windows,
             compute_dtype=compute_dtype,
-            num_processes=count_teachers(train, teacher, training, statistics.num_items, strategy),
+            num_processes=count_teachers(
+                training.num_teachers, teacher, train, training, statistics.num_items, strategy
+            ),
         )
         if not is_chief(strategy):
             return

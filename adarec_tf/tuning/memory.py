@@ -134,8 +134,9 @@ def check_memory(task: str, needs: Sequence[Need], num_workers: int = 1) -> None
 
 
 def count_teachers(
-    train: Histories,
+    num_teachers: int,
     teacher: TeacherConfig,
+    train: Histories,
     training: TrainingConfig,
     num_items: int,
     strategy: tf.distribute.Strategy,
@@ -143,13 +144,13 @@ def count_teachers(
     """How many teachers this machine trains at a time: one a core, as far as its memory goes.
 
     Args:
-      train: histories to learn from, which each of them holds.
+      num_teachers: how many there are.
       teacher: of this width.
-      training: loss, batch and the number of teachers, which are not more at a time.
+      train: histories to learn from, which each of them holds.
+      training: loss and batch.
       num_items: of the catalog.
       strategy: one by one where it has several devices or workers, or a GPU.
     """
-    num_tasks = training.num_teachers
     one = needs_of_teacher(num_items, teacher, training.replace(num_teachers=1))
     needs = [needs_of_histories(train), *one]
     is_shared = strategy.num_replicas_in_sync > 1 or worker_name(strategy)
@@ -157,8 +158,8 @@ def count_teachers(
         return 1
     available = available_bytes()
     each = _PROGRAM_BYTES + sum(need.num_bytes for need in needs)
-    room = num_tasks if available is None else int(available / each)
-    return max(1, min(num_tasks, len(os.sched_getaffinity(0)), room))
+    room = num_teachers if available is None else int(available / each)
+    return max(1, min(num_teachers, len(os.sched_getaffinity(0)), room))
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:

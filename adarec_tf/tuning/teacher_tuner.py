@@ -5,7 +5,6 @@ import logging
 import math
 import os
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -48,7 +47,6 @@ logger = logging.getLogger(__name__)
 # How much better than the profile's settings others have to be in a trial as long as the training:
 # seeds differ by 0.6%. In shorter ones more, since what learns fast is ahead.
 _MARGIN = 0.01
-_MAX_TRIALS_AT_A_TIME = 4
 _NUM_CANDIDATES = {"none": 0, "quick": 0, "standard": 5, "thorough": 10}
 
 
@@ -97,20 +95,21 @@ def find_recipe(
     num_workers = count_workers_here(strategy)
     _check_memory(train, plan, teacher, training, statistics.num_items, num_workers)
     candidates = likely_candidates(decisions, fixed, teacher)[: _NUM_CANDIDATES[effort]]
-    max_epochs = apply_decisions(decisions, "training", training, ()).max_epochs
-    rungs = halving_rungs(len(candidates), max_epochs) if candidates else []
-    together = _TrainedTogether(
-        trials=_count_trials(train, decisions, teacher, training, statistics.num_items, strategy),
-        teachers=count_teachers(
-            train,
-            apply_decisions(decisions, "teacher", teacher, ()),
-            apply_decisions(decisions, "training", training, ()),
-            statistics.num_items,
-            strategy,
-        ),
+    likely = apply_decisions(decisions, "teacher", teacher, ())
+    its_training = apply_decisions(decisions, "training", training, ())
+    rungs = halving_rungs(len(candidates), its_training.max_epochs) if candidates else []
+    count = functools.partial(
+        count_teachers,
+        train=train,
+        training=its_training,
+        num_items=statistics.num_items,
+        strategy=strategy,
     )
+    # Candidates may be twice as wide.
+    num_trials = count(len(candidates), likely.replace(hidden_dim=2 * likely.hidden_dim))
     if plan:
-        _log_plan(scene, plan, training, rungs, together)
+        num_teachers = count(its_training.num_teachers, likely)
+        _log_plan(scene, plan, training, rungs, num_trials, num_teachers)
     trials: list[Trial] = []
     if candidates:
         trainer = CandidateTrainer(
@@ -128,34 +127,10 @@ def find_recipe(
             checkpoint_dir=checkpoint_dir,
             num_workers=num_workers,
         )
-        decisions, trials = _decide_by_trials(trainer, rungs, strategy, together.trials)
+        decisions, trials = _decide_by_trials(trainer, rungs, strategy, num_trials)
     for decision in decisions:
         logger.info("%s", decision, extra={"line": str(decision)})
     return Recipe(effort=effort, scene=scene, decisions=tuple(decisions), trials=tuple(trials))
-
-
-class _TrainedTogether(NamedTuple):
-    """How many trainings this machine does at a time."""
-
-    trials: int
-    teachers: int
-
-
-def _count_trials(
-    train: Histories,
-    decisions: Sequence[Decision],
-    teacher: TeacherConfig,
-    training: TrainingConfig,
-    num_items: int,
-    strategy: tf.distribute.Strategy,
-) -> int:
-    """How many trials this machine does at a time, of which some may be twice as wide."""
-    teacher = apply_decisions(decisions, "teacher", teacher, ())
-    training = apply_decisions(decisions, "training", training, ())
-    wider = teacher.replace(hidden_dim=2 * teacher.hidden_dim)
-    return count_teachers(
-        train, wider, training.replace(num_teachers=_MAX_TRIALS_AT_A_TIME), num_items, strategy
-    )
 
 
 def _check_memory(
@@ -226,7 +201,8 @@ def _log_plan(
     decisions: Sequence[Decision],
     training: TrainingConfig,
     rungs: Sequence[Rung],
-    together: _TrainedTogether,
+    num_trials: int,
+    num_teachers: int,
 ) -> None:
     """Logs how many positions each stage will train on, for a forecast of the run.
 
@@ -235,13 +211,14 @@ def _log_plan(
       decisions: of teacher and student.
       training: as it was given.
       rungs: the rounds of trials that are still to be run.
-      together: what is trained at a time counts once.
+      num_trials: at a time, which count once.
+      num_teachers: likewise.
     """
     training = apply_decisions(decisions, "training", training, ())
     search = apply_decisions(decisions, "search", SearchConfig(), ())
     distillation = apply_decisions(decisions, "distillation", DistillationConfig(), ())
-    trial_epochs = sum(math.ceil(rung.size / together.trials) * rung.epochs for rung in rungs)
-    teacher_epochs = math.ceil(training.num_teachers / together.teachers) * training.max_epochs
+    trial_epochs = sum(math.ceil(rung.size / num_trials) * rung.epochs for rung in rungs)
+    teacher_epochs = math.ceil(training.num_teachers / num_teachers) * training.max_epochs
     searched = min(1.0, search.max_users / scene.num_users)
     work = {
         "TeacherTuner": trial_epochs * trial_share(scene) * scene.num_positions,

@@ -12,7 +12,7 @@ from tfx.types.standard_artifacts import Model
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.storage.history_files import read_histories, write_statistics
 from adarec_tf.models.students.genotype import Genotype
-from components import artifacts
+from components import artifacts, teacher_trainer
 from components.artifacts import Sequences
 from tests.components.conftest import (
     DISTILLATION,
@@ -144,3 +144,19 @@ def test_another_recipe_is_another_training(
     for one in (recipe, other, recipe):
         stages[stage](recipe=one)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+def test_as_many_teachers_are_trained_at_a_time_as_fit(
+    stages: dict[str, Stage], sequences: Sequences, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def count(num_teachers: int, *values: Any) -> int:
+        calls.append((num_teachers, values[0], values[2]))
+        return 5
+
+    monkeypatch.setattr(teacher_trainer, "count_teachers", count)
+    training = TRAINING.replace(num_teachers=3)
+    given = stages["teacher"](training_config=training.to_json())
+    assert given["num_processes"] == 5
+    assert calls == [(3, TEACHER, training)]

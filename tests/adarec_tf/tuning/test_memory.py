@@ -172,8 +172,7 @@ def test_as_many_teachers_are_trained_at_a_time_as_there_are_cores_and_memory(
     available = None if gigabytes is None else gigabytes * GIB
     free.setattr(memory, "available_bytes", lambda: available)
     free.setattr(memory.os, "sched_getaffinity", lambda process: set(range(num_cores)))
-    training = TrainingConfig(num_teachers=num_teachers)
-    scene = (make_histories([[1, 2]]), SASRecConfig(hidden_dim=8), training, 100)
-    assert count_teachers(*scene, tf.distribute.get_strategy()) == expected
+    scene = (make_histories([[1, 2]]), TrainingConfig(), 100, tf.distribute.get_strategy())
+    assert count_teachers(num_teachers, SASRecConfig(hidden_dim=8), *scene) == expected
     free.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
-    assert count_teachers(*scene, tf.distribute.get_strategy()) == 1
+    assert count_teachers(num_teachers, SASRecConfig(hidden_dim=8), *scene) == 1

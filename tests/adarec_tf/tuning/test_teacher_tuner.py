@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adarec_tf.config.recipe import Effort, Recipe
+from adarec_tf.config.recipe import Effort, Recipe, Trial
 from adarec_tf.config.teacher import SASRecConfig, TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.dataset import Dataset
@@ -81,7 +81,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     monkeypatch.setattr(candidates, "build_teacher", made.build)
     monkeypatch.setattr(candidates, "train_teacher", made.train)
     # Other processes would train.
-    monkeypatch.setattr(teacher_tuner, "count_teachers", lambda *values: 1)
+    monkeypatch.setattr(teacher_tuner, "count_teachers", lambda *values, **options: 1)
     return made
 
 
@@ -316,3 +316,30 @@ def test_equal_seeds_find_equal_recipes(tmp_path: Any, monkeypatch: pytest.Monke
     figures = [trial.ndcg for trial in first.trials]
     assert len(set(figures)) == 2
     assert [trial.ndcg for trial in recipe("c", 4).trials] != figures
+
+
+def test_trials_and_a_forecast_know_what_is_trained_at_a_time(
+    tmp_path: Any, trainings: Trainings, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    counted: dict[int, int] = {}
+    given: list[int] = []
+
+    def count(num_teachers: int, teacher: TeacherConfig, **options: Any) -> int:
+        counted[num_teachers] = teacher.hidden_dim
+        return 2
+
+    def run(*values: Any, num_processes: int, **options: Any) -> tuple[int, list[Trial]]:
+        given.append(num_processes)
+        return 0, []
+
+    caplog.set_level("DEBUG")
+    find(tmp_path / "alone")
+    monkeypatch.setattr(teacher_tuner, "count_teachers", count)
+    monkeypatch.setattr(teacher_tuner, "run_trials", run)
+    width = decided(find(tmp_path / "together"))["teacher.hidden_dim"]
+    assert given == [2]
+    assert counted == {5: 2 * width, 2: width}  # five candidates, two teachers
+    alone, together = [record.plan for record in caplog.records if hasattr(record, "plan")]
+    assert alone["TeacherTrainer"] == 2 * together["TeacherTrainer"]
+    assert together["TeacherTuner"] < alone["TeacherTuner"] < 2 * together["TeacherTuner"]
+    assert alone["StudentSearcher"] == together["StudentSearcher"]
