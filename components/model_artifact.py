@@ -85,7 +85,7 @@ def read_earlier(uri: str, vocabulary: ItemVocabulary) -> list[keras.Model]:
         return []
     earlier = os.path.join(bundle_dir(uri), "assets", VOCABULARY_FILE)
     vocabulary.check_extends(ItemVocabulary.read(earlier))
-    return [read_keras_model(path) for path in teacher_files(uri)]
+    return read_teachers(uri)
 
 
 def write_model(
