@@ -29,8 +29,8 @@ def set_threads() -> None:
 
     One operation at a time: sums of gradients begin with whichever tensor is free to be
     overwritten, so that equal seeds train equal models only if operations keep their order. And
-    one thread an operation, unless `TF_NUM_INTRAOP_THREADS` says how many: with two, a step of 128
-    positions takes nearly twice as long, and one of 2,048 in three blocks of 128 a tenth less.
+    one thread an operation, unless `TF_NUM_INTRAOP_THREADS` says how many: steps of small batches
+    are slower with more.
     """
     tf.config.threading.set_inter_op_parallelism_threads(1)
     if "TF_NUM_INTRAOP_THREADS" not in os.environ:
