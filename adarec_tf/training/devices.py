@@ -19,9 +19,6 @@ import tensorflow as tf
 from adarec_tf.data.histories.vocabulary import PAD
 
 LossParts = dict[str, tf.Tensor]
-TrainStep = Callable[[tf.Tensor, tf.Tensor], LossParts]
-# Item ids, labels, and the weight of these rows in the batch they belong to.
-WeightedStep = Callable[[tf.Tensor, tf.Tensor, tf.Tensor | float], LossParts]
 
 
 def set_threads() -> None:
@@ -84,29 +81,6 @@ def count_workers_here(strategy: tf.distribute.Strategy) -> int:
     ]
     own = cluster.task_address(resolver.task_type, resolver.task_id)
     return hosts.count(own.rpartition(":")[0])
-
-
-def compile_step(strategy: tf.distribute.Strategy, step: WeightedStep) -> TrainStep:
-    """A training step on whole batches, shared by the replicas of a strategy.
-
-    Args:
-      strategy: under which the variables of the step were created.
-      step: one update. It gets item_ids [B, L], labels [B, L] and the weight that it has to
-        multiply its losses with; with one replica these are a whole batch and 1.
-
-    Returns:
-      A compiled function of the item_ids and labels (int64 [B, L]) of a whole batch, which returns
-      the sums of the losses over replicas.
-    """
-    signature = [tf.TensorSpec([None, None], tf.int64)] * 2
-
-    def own_step(item_ids: tf.Tensor, labels: tf.Tensor) -> LossParts:
-        if strategy.num_replicas_in_sync == 1:
-            return step(item_ids, labels, 1.0)
-        own = rows_of_replica(labels)
-        return step(tf.gather(item_ids, own.rows), tf.gather(labels, own.rows), own.share)
-
-    return tf.function(on_replicas(strategy, own_step), input_signature=signature)
 
 
 def on_replicas(
