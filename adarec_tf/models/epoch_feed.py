@@ -20,6 +20,22 @@ _SECONDS_OF_SPEED = 5.0  # after which the speed is told
 IDS = tf.TensorSpec([None, None], tf.int64)  # [B, L]
 
 
+def from_generator(generator: Callable[[], Iterable[Any]], signature: Any) -> tf.data.Dataset:
+    """As `tf.data.Dataset.from_generator`, without the thread that tunes what is fixed here.
+
+    When an iterator is deleted it waits for that thread, which may sleep as long as the iterator
+    has lived, up to a minute.
+
+    Args:
+      generator: of the elements.
+      signature: the type of an element.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = tf.data.Dataset.from_generator(generator, output_signature=signature)
+    return dataset.with_options(options)
+
+
 class EpochFeed(keras.callbacks.Callback):
     """The batches of a training, which depend on the seed and the number of the epoch alone.
 
@@ -111,14 +127,12 @@ class EpochFeed(keras.callbacks.Callback):
           strategy: each of its replicas gets its rows of every batch, and their weight.
         """
         if strategy.num_replicas_in_sync == 1:
-            return tf.data.Dataset.from_generator(
-                lambda: map(self._element, self._batches()), output_signature=self._signature
+            return from_generator(
+                lambda: map(self._element, self._batches()), self._signature
             ).prefetch(2)
         signature = (IDS, IDS, tf.TensorSpec([1], tf.float32))
         return strategy.distribute_datasets_from_function(
-            lambda context: tf.data.Dataset.from_generator(
-                lambda: self._parts(context), output_signature=signature
-            )
+            lambda context: from_generator(lambda: self._parts(context), signature)
         )
 
     def _batches(self) -> Iterator[Batch]:

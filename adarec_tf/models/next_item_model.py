@@ -21,7 +21,7 @@ from adarec_tf.data.batches import (
 )
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import PAD
-from adarec_tf.models.epoch_feed import IDS, EpochFeed
+from adarec_tf.models.epoch_feed import IDS, EpochFeed, from_generator
 from adarec_tf.models.losses import TaskLoss, labeled_positions, task_loss
 from adarec_tf.models.metrics import NDCG, HitRate, RankingMetric, target_ranks, without_items
 from adarec_tf.models.optimizer import LEARNING_RATE, build_optimizer
@@ -515,9 +515,9 @@ class NextItemModel(keras.Model):
     def _target_data(self, histories: Histories) -> tf.data.Dataset:
         """What `test_step` takes, of known size: Keras warns of data that runs out."""
         num_batches = sum(1 for _ in self._targets(histories))
-        return tf.data.Dataset.from_generator(
+        return from_generator(
             lambda: (((ids, seen), to_rank) for _, ids, seen, to_rank in self._targets(histories)),
-            output_signature=((IDS, IDS), tf.TensorSpec([None], tf.int64)),
+            ((IDS, IDS), tf.TensorSpec([None], tf.int64)),
         ).apply(tf.data.experimental.assert_cardinality(num_batches))
 
     def _targets(

@@ -57,6 +57,19 @@ def test_validation_is_the_evaluation_of_the_full_catalog(seen: str) -> None:
     assert history["val_loss"][-1] < np.log(walk_scene.NUM_ITEMS)
 
 
+def test_no_data_has_a_thread_whose_sleep_the_end_of_a_fit_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fitted: list[Any] = []
+    monkeypatch.setattr(
+        keras.Model,
+        "fit",
+        lambda self, x, y, *, validation_data, **options: fitted.extend((x, validation_data)),
+    )
+    _fit(_model())
+    assert [data.options().autotune.enabled for data in fitted] == [False, False]
+
+
 def test_the_loss_of_validation_is_the_mean_cross_entropy_of_users() -> None:
     model = _model()
     logits = model.predict(SCENE["valid"], verbose=0).astype(np.float64)
