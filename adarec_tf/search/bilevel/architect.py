@@ -125,6 +125,7 @@ def _compiled(state: SearchState, step: SearchStep) -> SearchStep:
     return tf.function(
         on_replicas(state.supernet.distribute_strategy, step),
         input_signature=[signature],
+        autograph=False,
     )
 
 

@@ -36,7 +36,8 @@ class SupernetValidation:
             input_signature=[
                 tf.TensorSpec([None, None], tf.int64),
                 SampledArchitecture(tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)),
-            ]
+            ],
+            autograph=False,
         )
         def score(item_ids: tf.Tensor, architecture: SampledArchitecture) -> tf.Tensor:
             outputs = supernet(item_ids, architecture, training=False)

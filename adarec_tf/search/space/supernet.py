@@ -41,8 +41,7 @@ class MixedOp(keras.layers.Layer):
     """All operations of one edge, of which one is computed.
 
     The released code runs all ten. Here the convolutions keep their weights in one stack, from
-    which the one drawn is gathered. Stacks also keep the graph small: with a layer a convolution,
-    tracing took ten times as long.
+    which the one drawn is gathered. Stacks also keep the graph small, which takes long to trace.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -57,7 +56,6 @@ class MixedOp(keras.layers.Layer):
         self.biases = self.add_weight(shape=vectors, initializer="zeros", name="biases")
         self.norm_scales = self.add_weight(shape=vectors, initializer="ones", name="norm_scales")
         self.norm_offsets = self.add_weight(shape=vectors, initializer="zeros", name="norm_offsets")
-        self.weightless = [PRIMITIVES[name].build("float32") for name in _WEIGHTLESS]
 
     def call(self, states: tf.Tensor, mask: tf.Tensor, operation: tf.Tensor) -> tf.Tensor:
         """Applies the operation that was drawn.
@@ -67,29 +65,8 @@ class MixedOp(keras.layers.Layer):
           mask: float32 [B, L, 1].
           operation: int32 scalar, in `OPERATIONS`.
         """
-        branches = [lambda: self._convolve(states, tf.gather(_CONVOLUTION_OF, operation))]
-        branches += [functools.partial(layer, states, mask) for layer in self.weightless]
-        result = tf.switch_case(tf.gather(_BRANCHES, operation), branches)
-        return result * mask
-
-    def _convolve(self, states: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        """The convolution with this index in `_CONVOLUTIONS`, layer norm and ReLU."""
-        masks = _IS_TAP[..., np.newaxis, np.newaxis].astype(np.float32)
-        kernel = tf.gather(tf.convert_to_tensor(self.kernels) * masks, index)
-        taps = _dilated_taps(states, tf.gather(_DILATIONS, index))
-        products = taps_product(taps, kernel)
-        products += tf.gather(tf.convert_to_tensor(self.biases), index)
-        mean, variance = channel_moments(products)
-        return tf.nn.relu(
-            tf.nn.batch_normalization(
-                products,
-                mean,
-                variance,
-                offset=tf.gather(tf.convert_to_tensor(self.norm_offsets), index),
-                scale=tf.gather(tf.convert_to_tensor(self.norm_scales), index),
-                variance_epsilon=_NORM_EPSILON,
-            )
-        )
+        stacks = (self.kernels, self.biases, self.norm_scales, self.norm_offsets)
+        return _mixed(states, mask, operation, *map(tf.convert_to_tensor, stacks))
 
     def convolution_weights(self, name: str) -> list[tf.Tensor]:
         """Kernel [taps, D, D], bias [D], scale and offset of the norm [D] of one convolution."""
@@ -97,6 +74,44 @@ class MixedOp(keras.layers.Layer):
         num_unused = _NUM_TAPS - PRIMITIVES[name].kernel_size
         vectors = (self.biases, self.norm_scales, self.norm_offsets)
         return [self.kernels[index][num_unused:], *(vector[index] for vector in vectors)]
+
+
+@tf.function(autograph=False)
+def _mixed(
+    states: tf.Tensor,
+    mask: tf.Tensor,
+    operation: tf.Tensor,
+    kernels: tf.Tensor,
+    biases: tf.Tensor,
+    scales: tf.Tensor,
+    offsets: tf.Tensor,
+) -> tf.Tensor:
+    """What `MixedOp` computes: a function of its own, which is traced once for all edges."""
+
+    def convolve() -> tf.Tensor:
+        index = tf.gather(_CONVOLUTION_OF, operation)
+        masks = _IS_TAP[..., np.newaxis, np.newaxis].astype(np.float32)
+        taps = _dilated_taps(states, tf.gather(_DILATIONS, index))
+        products = taps_product(taps, tf.gather(kernels * masks, index)) + tf.gather(biases, index)
+        mean, variance = channel_moments(products)
+        return tf.nn.relu(
+            tf.nn.batch_normalization(
+                products,
+                mean,
+                variance,
+                offset=tf.gather(offsets, index),
+                scale=tf.gather(scales, index),
+                variance_epsilon=_NORM_EPSILON,
+            )
+        )
+
+    branches = [functools.partial(layer, states, mask) for layer in _weightless_layers()]
+    return tf.switch_case(tf.gather(_BRANCHES, operation), [convolve, *branches]) * mask
+
+
+@functools.cache
+def _weightless_layers() -> list[keras.layers.Layer]:
+    return [PRIMITIVES[name].build("float32") for name in _WEIGHTLESS]
 
 
 def _dilated_taps(states: tf.Tensor, dilation_rate: tf.Tensor) -> list[tf.Tensor]:
