@@ -77,7 +77,7 @@ class _AttentionConfig(TeacherConfig):
 
     num_heads: PositiveInt = 2
     """Heads of the attention, a divisor of `hidden_dim`."""
-    feed_forward_dim: PositiveInt = 512
+    feed_forward_dim: PositiveInt = 256
     """Width of the layers inside a block."""
 
     @model_validator(mode="after")

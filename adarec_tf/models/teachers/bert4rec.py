@@ -50,7 +50,7 @@ class BERT4Rec(NextItemModel):
         num_blocks: int = 2,
         dropout: float = 0.3,
         num_heads: int = 2,
-        feed_forward_dim: int = 512,
+        feed_forward_dim: int = 256,
         mask_probability: float = 0.2,
         fine_tune_epochs: int = 5,
         **kwargs: Any,

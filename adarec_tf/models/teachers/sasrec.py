@@ -39,7 +39,7 @@ class SASRec(NextItemModel):
         num_blocks: int = 2,
         dropout: float = 0.3,
         num_heads: int = 2,
-        feed_forward_dim: int = 512,
+        feed_forward_dim: int = 256,
         **kwargs: Any,
     ) -> None:
         arguments = {
