@@ -52,6 +52,7 @@ def test_arguments_results_and_errors_are_described(owner: Any, function: Any) -
     assert "Raises:" in text or not is_raised
 
 
+@pytest.mark.slow
 def test_functions_named_as_their_packages_stay_functions() -> None:
     code = (
         "import adarec_tf as ar\n"

@@ -158,6 +158,7 @@ def adarec_serve(model_dir: Path):
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_sigterm_answers_what_was_accepted_and_exits_with_0(tmp_path, publish, predict_request):
     publish(tmp_path / "student", 1)
     slow_answers, fast_answers, refusals = [], [], []

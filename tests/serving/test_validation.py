@@ -59,6 +59,7 @@ def test_a_failing_request_is_named(bundle):
         validate_bundle(bundle(0), requests)
 
 
+@pytest.mark.slow
 def test_the_time_limit_ends_the_process(bundle, requests_file, tmp_path):
     command = [sys.executable, "-m", "serving.validation", "--bundle", str(bundle(0))]
     command += ["--requests", str(requests_file), "--output", str(tmp_path / "answers.json")]

@@ -16,6 +16,8 @@ from adarec_tf.training.side_by_side import side_by_side
 sys.path.append(str(Path(__file__).parent))  # which other processes have as well
 import side_by_side_tasks as tasks
 
+pytestmark = pytest.mark.slow  # each starts processes
+
 ROOT = Path(__file__).parents[3]
 TASKS = [(number, number * number) for number in range(5)]
 

@@ -301,6 +301,7 @@ def test_trials_learn_from_some_users_and_are_judged_by_all(
         assert valid is DATA.valid
 
 
+@pytest.mark.slow
 def test_equal_seeds_find_equal_recipes(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teacher_tuner, "halving_rungs", lambda *_: [Rung(2, 2)])
     training = TRAINING.replace(learning_rate=0.005, positions_per_batch=64)

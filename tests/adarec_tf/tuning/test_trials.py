@@ -45,6 +45,7 @@ def figures_of(*scores: float) -> Train:
     return lambda candidate, epochs: scores[candidate]
 
 
+@pytest.mark.slow
 def test_several_processes_try_what_one_does(tmp_path: Path) -> None:
     alone = run(made_up_trial, tmp_path / "1")
     assert run(made_up_trial, tmp_path / "2", num_processes=2) == alone
@@ -74,6 +75,7 @@ def test_what_is_given_away_is_what_is_left_of_each_round(
     assert given == [CALLS[:6], CALLS[3:6], CALLS[6:]]
 
 
+@pytest.mark.slow
 def test_the_seconds_of_a_trial_are_those_of_its_training_and_not_of_waiting(
     tmp_path: Path,
 ) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from adarec_tf.config.teacher import BERT4RecConfig
@@ -38,6 +39,7 @@ def test_the_mask_takes_the_place_of_the_oldest_item() -> None:
     np.testing.assert_array_equal(full, shorter)
 
 
+@pytest.mark.slow
 def test_masked_training_alone_predicts_the_next_item_at_an_appended_mask(tmp_path: Path) -> None:
     scene = walk_scene.histories(num_users=600)
     model = build_teacher(CONFIG, walk_scene.NUM_ITEMS, walk_scene.MAX_LENGTH, seed=1)

@@ -65,6 +65,7 @@ def gru4rec() -> Iterator[None]:
     del TEACHERS["gru4rec"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("gru4rec")
 def test_a_teacher_of_ones_own_is_chosen_by_name_and_learns(tmp_path: Path) -> None:
     settings = ["teacher.name=gru4rec", "teacher.hidden_dim=16", "teacher.dropout=0"]
