@@ -47,6 +47,7 @@ def evaluation_speed(_: str, stored: dict[str, Any]) -> list[Row]:
             "forward pass, s": f"{row['forward_s']['median']:.1f}",
             "evaluation, s": f"{row['evaluation_s']['median']:.1f}",
             "ratio": f"{row['ratio']['median']:.2f}",
+            "three baselines, s": f"{row['baselines_s']:.1f}",
         }
         for name, row in stored.items()
     ]
