@@ -49,12 +49,14 @@ def run_scene(data: str | None, options: list[str], workdir: Path) -> dict[str, 
     wall_s = time.monotonic() - start
     of_run = resource.getrusage(resource.RUSAGE_CHILDREN)
     result = json.loads((workdir / "result.json").read_text())
+    recipe = json.loads((workdir / "recipe.json").read_text())
+    recipe.pop("settings")  # what was decided, and the defaults of this commit
     shown = ["--data", f"<log>/{Path(data).name}"] if data else []
     return {
         **provenance(["adarec", "run", *shown, *options], ("tensorflow", "keras")),
         "wall_s": round(wall_s, 1),
         "cpu_s": round(of_run.ru_utime + of_run.ru_stime, 1),
-        "recipe": json.loads((workdir / "recipe.json").read_text()),
+        "recipe": recipe,
         "result": summary(result),
     }
 
