@@ -24,8 +24,8 @@ SMALL_CATALOG = 5_000
 _WARMUP_STEPS = 450
 # Of the teacher's bundle, that a student may have.
 BUNDLE_SHARE = 0.2
-# Of the teacher's weights, that a student may have in any case.
-_LEAST_SHARE = 0.1
+# Of the teacher's weights, that a student may have in any case; and bytes, little beside its graph.
+_LEAST_SHARE, _LEAST_BYTES = 0.1, 20_000
 # Of a student's bytes, that its table may have where nearly any encoder does.
 _TABLE_SHARE = 0.97
 # Items that a convolution reads, on average: where the encoder matters, one fits on each edge.
@@ -187,7 +187,8 @@ def student_bytes(scene: SceneProfile, teacher: TeacherSize, budget: EvaluationC
         bounds = (budget.max_teacher_share * bundle, budget.max_bundle_bytes)
         return max(1, round(min(bound for bound in bounds if bound)) - others)
     # Where the catalog is small, the graph alone is more than a fifth.
-    return max(round(BUNDLE_SHARE * bundle) - others, round(_LEAST_SHARE * weights))
+    least = max(round(_LEAST_SHARE * weights), _LEAST_BYTES)
+    return max(round(BUNDLE_SHARE * bundle) - others, least)
 
 
 def _student_width(scene: SceneProfile, teacher: TeacherSize, max_bytes: int) -> int:
