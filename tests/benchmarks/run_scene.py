@@ -62,14 +62,18 @@ def run_scene(data: str | None, options: list[str], workdir: Path) -> dict[str, 
 
 
 def summary(result: dict[str, Any]) -> dict[str, Any]:
-    """A run's result as it is stored: metrics at a cut-off of 10, no slices and no paths."""
+    """A run's result as it is stored: metrics at 10, six digits, no slices and no paths."""
     of_models = {
         part: {name: at_10(values) for name, values in result[part].items()}
         for part in ("models", "intervals")
     }
     against = at_10(result["student_against_teacher"])
     kept = {name: result[name] for name in _KEPT}
-    return {**kept, **of_models, "student_against_teacher": against}
+    text = json.dumps({**kept, **of_models, "student_against_teacher": against})
+    stored: dict[str, Any] = json.loads(
+        text, parse_float=lambda number: float(f"{float(number):.6g}")
+    )
+    return stored
 
 
 def at_10(values: dict[str, Any]) -> dict[str, Any]:
