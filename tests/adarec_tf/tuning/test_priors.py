@@ -90,6 +90,12 @@ def test_more_effort_trains_longer() -> None:
         assert epochs[0] < epochs[-1]
 
 
+def test_a_tiny_teacher_leaves_room_for_a_student_unless_a_bound_is_asked_for() -> None:
+    tiny = TeacherSize(hidden_dim=8, num_parameters=8_000)
+    assert student_bytes(SHORT, tiny, EvaluationConfig()) == 20_000
+    assert student_bytes(SHORT, tiny, EvaluationConfig(max_bundle_bytes=100)) == 1
+
+
 def test_a_bundle_may_have_the_bytes_that_are_asked_for() -> None:
     def weights(**budget: Any) -> int:
         return student_bytes(SHORT, TEACHER, EvaluationConfig(**budget))
