@@ -110,8 +110,8 @@ def regrets(name: str, stored: dict[str, Any]) -> list[Row]:
         return []
     first, last = figures[min(figures)], figures[max(figures)]
     best = max(last, key=lambda candidate: last[candidate])
-    is_changed = any("in trials" in of["reason"] for of in stored["recipe"]["decisions"])
-    chosen = best if is_changed else "profile"
+    decisions = {f"{name}={value}" for name, value in stored["recipe"]["decisions"].items()}
+    chosen = next((one for one in last if decisions.issuperset(one.split(", "))), "profile")
 
     def regret(of: dict[str, float], candidate: str) -> str:
         return f"{1 - of[candidate] / max(of.values()):.1%}" if candidate in of else ""

@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from model_tables import scenes
+from model_tables import NDCG, scenes
 from stored_results import RESULTS, ROOT, markdown, provenance, write_result
 
 _KEPT = (
@@ -51,6 +51,7 @@ def run_scene(data: str | None, options: list[str], workdir: Path) -> dict[str, 
     result = json.loads((workdir / "result.json").read_text())
     recipe = json.loads((workdir / "recipe.json").read_text())
     recipe.pop("settings")  # what was decided, and the defaults of this commit
+    recipe["decisions"] = {one["setting"]: one["value"] for one in recipe["decisions"]}
     shown = ["--data", f"<log>/{Path(data).name}"] if data else []
     return {
         **provenance(["adarec", "run", *shown, *options], ("tensorflow", "keras")),
@@ -63,13 +64,12 @@ def run_scene(data: str | None, options: list[str], workdir: Path) -> dict[str, 
 
 def summary(result: dict[str, Any]) -> dict[str, Any]:
     """A run's result as it is stored: metrics at 10, six digits, no slices and no paths."""
-    of_models = {
-        part: {name: at_10(values) for name, values in result[part].items()}
-        for part in ("models", "intervals")
-    }
-    against = at_10(result["student_against_teacher"])
+    models = {name: at_10(values) for name, values in result["models"].items()}
     kept = {name: result[name] for name in _KEPT}
-    text = json.dumps({**kept, **of_models, "student_against_teacher": against})
+    intervals = {name: values[NDCG] for name, values in result["intervals"].items()}
+    against = result["student_against_teacher"][NDCG]
+    of_ndcg = {"intervals": intervals, "student_against_teacher": against}
+    text = json.dumps({**kept, "models": models, NDCG: of_ndcg})
     stored: dict[str, Any] = json.loads(
         text, parse_float=lambda number: float(f"{float(number):.6g}")
     )
