@@ -103,8 +103,9 @@ class Budget(Config):
     Raises:
       ValueError: a bound is negative.
 
-    >>> Budget(latency_ms=1.0).settings()
-    {'latency_budget_ms': 1.0, 'max_bytes': 0, 'max_macs': 0, 'max_parameters': 0}
+    Examples:
+        >>> Budget(latency_ms=1.0).settings()
+        {'latency_budget_ms': 1.0, 'max_bytes': 0, 'max_macs': 0, 'max_parameters': 0}
     """
 
     latency_ms: NonNegativeFloat = 0.0
@@ -154,10 +155,11 @@ def find_genotype(given: str) -> tuple[Path, int]:
 def split_number(given: str) -> tuple[str, int]:
     """The path and the number of `FILE:NUMBER`, which is 0 where there is none.
 
-    >>> split_number("front.json:2")
-    ('front.json', 2)
-    >>> split_number("genotype.json")
-    ('genotype.json', 0)
+    Examples:
+        >>> split_number("front.json:2")
+        ('front.json', 2)
+        >>> split_number("genotype.json")
+        ('genotype.json', 0)
     """
     path, _, number = given.rpartition(":")
     return (path, int(number)) if path and number.isdecimal() else (given, 0)

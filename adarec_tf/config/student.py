@@ -35,7 +35,8 @@ class StudentConfig(Config):
 def kernel_format(precision: str) -> str:
     """Number format of the convolutions of a student: half bytes would lose too much there.
 
-    >>> kernel_format("int4")
-    'int8'
+    Examples:
+        >>> kernel_format("int4")
+        'int8'
     """
     return "float32" if precision == "float32" else "int8"

@@ -64,8 +64,11 @@ def suggest_positions_per_batch(num_positions: int, mean_length: float, max_leng
       mean_length: items of a history, on average.
       max_length: items of a history that a model sees.
 
-    >>> suggest_positions_per_batch(130_000, 7, 50), suggest_positions_per_batch(980_000, 160, 200)
-    (128, 512)
+    Examples:
+        >>> suggest_positions_per_batch(130_000, 7, 50)
+        128
+        >>> suggest_positions_per_batch(980_000, 160, 200)
+        512
     """
     least = max(num_positions / 1000, 4 * min(mean_length, max_length), 128)
     return min(2 ** int(math.log2(least)), 1024)

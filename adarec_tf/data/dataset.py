@@ -55,15 +55,15 @@ _ALL_SPANS = SpansConfig()
 class Dataset:
     """A log as split histories, with the vocabulary of its items.
 
-    >>> import pyarrow as pa
-    >>> log = pa.table(
-    ...     {"user_id": [*"uuuuvvv"], "item_id": [*"abcdbca"], "timestamp": [1, 2, 3, 4, 1, 2, 3]}
-    ... )
-    >>> dataset = Dataset.from_interactions(log, max_length=10)
-    >>> dataset.vocabulary.keys
-    ('a', 'b', 'c', 'd')
-    >>> dataset.vocabulary.decode(dataset.test.history(0)), int(dataset.test.targets[0])
-    (['b', 'c'], 1)
+    Examples:
+        >>> import pyarrow as pa
+        >>> times = [*range(4), *range(3)]
+        >>> log = pa.table({"user_id": [*"uuuuvvv"], "item_id": [*"abcdbca"], "timestamp": times})
+        >>> dataset = Dataset.from_interactions(log, max_length=10)
+        >>> dataset.vocabulary.keys
+        ('a', 'b', 'c', 'd')
+        >>> dataset.vocabulary.decode(dataset.test.history(0)), int(dataset.test.targets[0])
+        (['b', 'c'], 1)
 
     Attributes:
       splits: the histories: train to learn from, valid to select on, test to test on.

@@ -172,11 +172,12 @@ class Distiller(NextItemModel):
     What it evaluates and predicts is the student, whose weights it trains. Projections to the width
     of the teacher and layer masses live here alone.
 
-    >>> distiller = ar.Distiller(student, teacher)
-    >>> distiller.compile()
-    >>> history = distiller.fit(data.train, validation_data=data.valid, epochs=1, verbose=0)
-    >>> [name for name in history.history if name.startswith("val_")]
-    ['val_hit_rate@10', 'val_loss', 'val_ndcg@10']
+    Examples:
+        >>> distiller = ar.Distiller(student, teacher)
+        >>> distiller.compile()
+        >>> history = distiller.fit(data.train, validation_data=data.valid, epochs=1, verbose=0)
+        >>> [name for name in history.history if name.startswith("val_")]
+        ['val_hit_rate@10', 'val_loss', 'val_ndcg@10']
 
     Attributes:
       student: what is trained.

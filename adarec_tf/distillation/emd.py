@@ -106,9 +106,10 @@ def uniform_plan(num_student_layers: int, num_teacher_layers: int) -> np.ndarray
     Reference:
       TinyBERT: Jiao et al., arXiv:1909.10351.
 
-    >>> uniform_plan(2, 4)
-    array([[0. , 0.5, 0. , 0. ],
-           [0. , 0. , 0. , 0.5]], dtype=float32)
+    Examples:
+        >>> uniform_plan(2, 4)
+        array([[0. , 0.5, 0. , 0. ],
+               [0. , 0. , 0. , 0.5]], dtype=float32)
     """
     student_layers = np.arange(1, num_student_layers + 1)
     teacher_layers = -(-student_layers * num_teacher_layers // num_student_layers)

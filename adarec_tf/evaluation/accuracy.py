@@ -104,9 +104,10 @@ def evaluate(
 ) -> Accuracy:
     """Ranks the test targets of a dataset with each model; printed, it is a table.
 
-    >>> accuracy = ar.evaluate({"popularity": ar.Popularity(), "student": student}, data)
-    >>> print(str(accuracy).splitlines()[0].split()[:3])
-    ['mrr@10', 'ndcg@10', 'hit_rate@10']
+    Examples:
+        >>> accuracy = ar.evaluate({"popularity": ar.Popularity(), "student": student}, data)
+        >>> print(str(accuracy).splitlines()[0].split()[:3])
+        ['mrr@10', 'ndcg@10', 'hit_rate@10']
 
     Args:
       models: by name: a teacher or student, `Popularity()`, `Markov()`, `ItemKNN()`, or a function

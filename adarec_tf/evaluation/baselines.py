@@ -21,8 +21,10 @@ _TIE_BREAK = 1e-9
 class Popularity:
     """Scores an item by how often it occurs in the training histories, for every user alike.
 
-    >>> ar.evaluate({"popularity": ar.Popularity()}, data).rows["popularity"]["ndcg@10/full"] > 0
-    True
+    Examples:
+        >>> comparison = ar.evaluate({"popularity": ar.Popularity()}, data)
+        >>> comparison.rows["popularity"]["ndcg@10/full"] > 0
+        True
     """
 
     def scorer(self, train: Histories, num_items: int) -> SparseScorer:
@@ -47,8 +49,9 @@ class Markov:
 
     Popularity, scaled below one transition, breaks ties.
 
-    >>> list(ar.evaluate({"markov": ar.Markov()}, data).rows)
-    ['markov']
+    Examples:
+        >>> list(ar.evaluate({"markov": ar.Markov()}, data).rows)
+        ['markov']
     """
 
     def scorer(self, train: Histories, num_items: int) -> SparseScorer:
@@ -75,8 +78,9 @@ class ItemKNN:
     is the sum, over the user's last items, of its similarity to the item divided by the item's
     place from the end. Popularity orders candidates of equal score.
 
-    >>> list(ar.evaluate({"neighbors": ar.ItemKNN(num_last=5)}, data).rows)
-    ['neighbors']
+    Examples:
+        >>> list(ar.evaluate({"neighbors": ar.ItemKNN(num_last=5)}, data).rows)
+        ['neighbors']
 
     Attributes:
       num_last: items at the end of a history that are looked at.

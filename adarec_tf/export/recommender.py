@@ -30,9 +30,10 @@ class ScoredItem(NamedTuple):
 class Recommender:
     """A model that is asked with raw item keys, by the functions that are served.
 
-    >>> recommend = ar.Recommender(student, data.vocabulary)
-    >>> [item.item_id in data.vocabulary.keys for item in recommend(["crime-01-e03"], k=2)]
-    [True, True]
+    Examples:
+        >>> recommend = ar.Recommender(student, data.vocabulary)
+        >>> [item.item_id in data.vocabulary.keys for item in recommend(["crime-01-e03"], k=2)]
+        [True, True]
 
     Attributes:
       signatures: the served functions by name, tensors in and out; see
@@ -175,10 +176,11 @@ class Recommender:
 def export(recommender: Recommender, directory: str | os.PathLike[str]) -> None:
     """Writes a bundle: the SavedModel that TensorFlow Serving loads, with vocabulary and manifest.
 
-    >>> recommend = ar.Recommender(student, data.vocabulary)
-    >>> ar.export(recommend, folder / "student" / "1")
-    >>> ar.load(folder / "student" / "1").manifest["num_items"] == data.num_items
-    True
+    Examples:
+        >>> recommend = ar.Recommender(student, data.vocabulary)
+        >>> ar.export(recommend, folder / "student" / "1")
+        >>> ar.load(folder / "student" / "1").manifest["num_items"] == data.num_items
+        True
 
     Args:
       recommender: made of a model.
@@ -213,9 +215,10 @@ def export(recommender: Recommender, directory: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str]) -> Any:
     """Loads what this library saved.
 
-    >>> student.save(folder / "student.keras")
-    >>> type(ar.load(folder / "student.keras")).__name__
-    'Student'
+    Examples:
+        >>> student.save(folder / "student.keras")
+        >>> type(ar.load(folder / "student.keras")).__name__
+        'Student'
 
     Args:
       path: a bundle, or a file `*.keras` of a teacher or student.

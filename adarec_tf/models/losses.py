@@ -45,8 +45,9 @@ def labeled_positions(labels: tf.Tensor) -> LabeledPositions:
     Returns:
       Their indices and labels, row by row.
 
-    >>> labeled_positions(tf.constant([[0, 5], [2, 3]])).labels.numpy()
-    array([5, 2, 3], dtype=int32)
+    Examples:
+        >>> labeled_positions(tf.constant([[0, 5], [2, 3]])).labels.numpy()
+        array([5, 2, 3], dtype=int32)
     """
     indices = tf.where(tf.not_equal(labels, PAD))
     return LabeledPositions(indices, tf.gather_nd(labels, indices))
@@ -188,8 +189,9 @@ def frequency_weights(item_ids: np.ndarray, num_items: int) -> np.ndarray:
     Reference:
       The exponent is word2vec's: Mikolov et al., arXiv:1310.4546.
 
-    >>> frequency_weights(np.array([1, 1, 1]), 2).round(2)
-    array([2.83, 1.  ])
+    Examples:
+        >>> frequency_weights(np.array([1, 1, 1]), 2).round(2)
+        array([2.83, 1.  ])
     """
     return (np.bincount(item_ids, minlength=num_items + 1)[1:] + 1.0) ** 0.75
 

@@ -69,10 +69,11 @@ class HitRate(RankingMetric):
     Raises:
       ValueError: `k` is below 1.
 
-    >>> metric = HitRate(k=1)
-    >>> metric.update_state(tf.constant([2, 1]), tf.constant([[0.1, 0.9], [0.2, 0.8]]))
-    >>> float(metric.result())
-    0.5
+    Examples:
+        >>> metric = HitRate(k=1)
+        >>> metric.update_state(tf.constant([2, 1]), tf.constant([[0.1, 0.9], [0.2, 0.8]]))
+        >>> float(metric.result())
+        0.5
     """
 
     metric_name = "hit_rate"
@@ -93,10 +94,11 @@ class NDCG(RankingMetric):
     Raises:
       ValueError: `k` is below 1.
 
-    >>> metric = NDCG(k=10)
-    >>> metric.update_state(tf.constant([1]), tf.constant([[0.2, 0.8, 0.1]]))
-    >>> round(float(metric.result()), 4)
-    0.6309
+    Examples:
+        >>> metric = NDCG(k=10)
+        >>> metric.update_state(tf.constant([1]), tf.constant([[0.2, 0.8, 0.1]]))
+        >>> round(float(metric.result()), 4)
+        0.6309
     """
 
     metric_name = "ndcg"
@@ -117,10 +119,11 @@ class MRR(RankingMetric):
     Raises:
       ValueError: `k` is below 1.
 
-    >>> metric = MRR(k=10)
-    >>> metric.update_state(tf.constant([1]), tf.constant([[0.2, 0.8, 0.1]]))
-    >>> float(metric.result())
-    0.5
+    Examples:
+        >>> metric = MRR(k=10)
+        >>> metric.update_state(tf.constant([1]), tf.constant([[0.2, 0.8, 0.1]]))
+        >>> float(metric.result())
+        0.5
     """
 
     metric_name = "mrr"
@@ -167,8 +170,9 @@ def target_ranks(
     Returns:
       int64 [B]; V + 1 where the target is excluded, and last among all where it scores NaN.
 
-    >>> target_ranks(tf.constant([[0.3, 0.9, 0.3]]), tf.constant([1])).numpy()
-    array([3])
+    Examples:
+        >>> target_ranks(tf.constant([[0.3, 0.9, 0.3]]), tf.constant([1])).numpy()
+        array([3])
     """
     scores = tf.convert_to_tensor(scores)
     targets = tf.cast(targets, tf.int64)[:, tf.newaxis]

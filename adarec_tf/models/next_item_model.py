@@ -44,22 +44,23 @@ class NextItemModel(keras.Model):
     A subclass has the attribute `sequence_embedding`, a `SequenceEmbedding`, and its `call` maps
     int64 [B, L] item ids, left-padded with 0, to `SequenceOutputs`.
 
-    >>> import keras
-    >>> from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
-    >>> class GRU4Rec(ar.NextItemModel):
-    ...     def __init__(self, num_items, max_length, hidden_dim=8):
-    ...         super().__init__(dict(num_items=num_items, max_length=max_length))
-    ...         self.sequence_embedding = SequenceEmbedding(num_items, hidden_dim, max_length)
-    ...         self.gru = keras.layers.GRU(hidden_dim, return_sequences=True)
-    ...
-    ...     def call(self, item_ids, training=False):
-    ...         embedding = self.sequence_embedding(item_ids, training=training)
-    ...         states = self.gru(embedding)
-    ...         return SequenceOutputs(embedding, (states,), states)
-    >>> model = GRU4Rec.for_dataset(data)
-    >>> history = model.fit(data.train, epochs=2, verbose=0).history
-    >>> history["loss"][1] < history["loss"][0]
-    True
+    Examples:
+        >>> import keras
+        >>> from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
+        >>> class GRU4Rec(ar.NextItemModel):
+        ...     def __init__(self, num_items, max_length, hidden_dim=8):
+        ...         super().__init__(dict(num_items=num_items, max_length=max_length))
+        ...         self.sequence_embedding = SequenceEmbedding(num_items, hidden_dim, max_length)
+        ...         self.gru = keras.layers.GRU(hidden_dim, return_sequences=True)
+        ...
+        ...     def call(self, item_ids, training=False):
+        ...         embedding = self.sequence_embedding(item_ids, training=training)
+        ...         states = self.gru(embedding)
+        ...         return SequenceOutputs(embedding, (states,), states)
+        >>> model = GRU4Rec.for_dataset(data)
+        >>> history = model.fit(data.train, epochs=2, verbose=0).history
+        >>> history["loss"][1] < history["loss"][0]
+        True
 
     Args:
       arguments: of the subclass's constructor, by name, as JSON types; saved with the model.

@@ -11,7 +11,8 @@ def check_same_items(**two: Any) -> None:
     A model knows its vocabulary where it was built for a dataset or written by a run; of others the
     number of items alone is compared.
 
-    >>> check_same_items(model=student, dataset=data)
+    Examples:
+        >>> check_same_items(model=student, dataset=data)
 
     Args:
       **two: a model, and another, a dataset or a vocabulary, named as the caller's arguments.

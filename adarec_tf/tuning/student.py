@@ -57,9 +57,10 @@ def search(
 ) -> Genotype:
     """Searches the architecture of a student for a dataset, with the teacher's help.
 
-    >>> genotype = ar.search(teacher, data, budget=ar.Budget(latency_ms=5.0))
-    >>> len(genotype.cells)
-    2
+    Examples:
+        >>> genotype = ar.search(teacher, data, budget=ar.Budget(latency_ms=5.0))
+        >>> len(genotype.cells)
+        2
 
     Args:
       teacher: trained on the dataset; or several.
@@ -112,9 +113,10 @@ def distill(
 ) -> Student:
     """Trains the student of a genotype on a dataset, with the teacher's help.
 
-    >>> student = ar.distill(teacher, genotype, data, config=DistillationConfig(max_epochs=1))
-    >>> student.predict(data.test, verbose=0).shape == (data.test.num_users, data.num_items)
-    True
+    Examples:
+        >>> student = ar.distill(teacher, genotype, data, config=DistillationConfig(max_epochs=1))
+        >>> student.predict(data.test, verbose=0).shape == (data.test.num_users, data.num_items)
+        True
 
     Args:
       teacher: trained on the dataset; or several.

@@ -60,8 +60,9 @@ def halving_rungs(num_candidates: int, max_epochs: int) -> list[Rung]:
       num_candidates: how many there are.
       max_epochs: of the training that the trials are for.
 
-    >>> halving_rungs(6, 24)
-    [Rung(size=6, epochs=3), Rung(size=3, epochs=10)]
+    Examples:
+        >>> halving_rungs(6, 24)
+        [Rung(size=6, epochs=3), Rung(size=3, epochs=10)]
     """
     return [
         Rung(num_candidates, max(2, max_epochs // 8)),

@@ -55,8 +55,9 @@ def generate_sample_scene(num_users: int = 3000, num_items: int = 600, seed: int
     ago is the likeliest to go on. One in five items is a film instead. Series and films are popular
     to very different degrees. Nobody watches anything twice.
 
-    >>> generate_sample_scene(num_users=2).column_names
-    ['user_id', 'item_id', 'timestamp']
+    Examples:
+        >>> generate_sample_scene(num_users=2).column_names
+        ['user_id', 'item_id', 'timestamp']
 
     Args:
       num_users: viewers, with 15 to 40 interactions each (fewer where a small catalog runs out).
@@ -92,8 +93,9 @@ def generate_habits_scene(num_users: int = 800, num_items: int = 100, seed: int 
     A guest goes round a few dishes of his own in a fixed order. Every fifth meal is another one,
     drawn by popularity, after which the round goes on.
 
-    >>> generate_habits_scene(num_users=2).num_columns
-    3
+    Examples:
+        >>> generate_habits_scene(num_users=2).num_columns
+        3
 
     Args:
       num_users: guests, with 60 to 200 interactions each.
@@ -122,8 +124,9 @@ def generate_sessions_scene(
     turn, so that the next step depends on the last two items; now and then he goes over to the
     neighboring shelf. Shelves are popular to very different degrees.
 
-    >>> generate_sessions_scene(num_users=2, num_items=100).num_columns
-    3
+    Examples:
+        >>> generate_sessions_scene(num_users=2, num_items=100).num_columns
+        3
 
     Args:
       num_users: visits, of 3 to 8 interactions each.

@@ -4,9 +4,10 @@ A log's path may be a pattern in the syntax of TFX: `{YYYY}`, `{MM}` and `{DD}` 
 `{SPAN}` for a number (`{SPAN:3}` with leading zeros), and `{VERSION}`, of which the newest is
 taken. `*` and `?` stand for what they do in a shell. A day's number is that of days since 1970.
 
->>> pattern = SpanPattern.parse("logs/{YYYY}-{MM}-{DD}/*.csv")
->>> pattern.folder, pattern.label(20787), pattern.fill(20787)
-('logs', '2026-11-30', 'logs/2026-11-30/*.csv')
+Examples:
+    >>> pattern = SpanPattern.parse("logs/{YYYY}-{MM}-{DD}/*.csv")
+    >>> pattern.folder, pattern.label(20787), pattern.fill(20787)
+    ('logs', '2026-11-30', 'logs/2026-11-30/*.csv')
 """
 
 import datetime
@@ -213,8 +214,9 @@ def list_log_files(path: str, config: SpansConfig) -> list[str]:
 def describe_spans(spans: Sequence[Span]) -> str:
     """What was chosen, in a line.
 
-    >>> describe_spans([Span(3, "3", ("a",)), Span(4, "4", ()), Span(5, "5", ("b", "c"))])
-    '3 to 5: 2 spans, 3 files; nothing for 4'
+    Examples:
+        >>> describe_spans([Span(3, "3", ("a",)), Span(4, "4", ()), Span(5, "5", ("b", "c"))])
+        '3 to 5: 2 spans, 3 files; nothing for 4'
     """
     missing = [span.label for span in spans if not span.files]
     counts = {

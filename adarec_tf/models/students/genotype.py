@@ -32,8 +32,9 @@ class Edge(NamedTuple):
 def edge_ends(num_nodes: int) -> list[tuple[int, int]]:
     """Every (source, target) of a cell: each node reads all earlier ones.
 
-    >>> edge_ends(2)
-    [(0, 1), (0, 2), (1, 2)]
+    Examples:
+        >>> edge_ends(2)
+        [(0, 1), (0, 2), (1, 2)]
     """
     return [(source, target) for target in range(1, num_nodes + 1) for source in range(target)]
 
@@ -42,11 +43,12 @@ def edge_ends(num_nodes: int) -> list[tuple[int, int]]:
 class Genotype:
     """A student's cells, bottom to top.
 
-    >>> genotype = Genotype.from_primitives(2, [["conv_3", "skip", "max_pool_3"]])
-    >>> [edge.primitive for edge in genotype.cells[0]]
-    ['conv_3', 'skip', 'max_pool_3']
-    >>> Genotype.from_json(genotype.to_json()) == genotype
-    True
+    Examples:
+        >>> genotype = Genotype.from_primitives(2, [["conv_3", "skip", "max_pool_3"]])
+        >>> [edge.primitive for edge in genotype.cells[0]]
+        ['conv_3', 'skip', 'max_pool_3']
+        >>> Genotype.from_json(genotype.to_json()) == genotype
+        True
 
     Attributes:
       num_nodes: intermediate nodes of a cell.
@@ -120,15 +122,16 @@ class Genotype:
     def without_dead_edges(self) -> "Genotype":
         """The same cells without edges that start at a node nothing flows into.
 
-        >>> print(Genotype.from_primitives(2, [["none", "skip", "conv_3"]]).describe())
-        cell 1
-          node 1 = 0
-          node 2 = skip(input) + conv_3(node 1)
-        >>> genotype = Genotype.from_primitives(2, [["none", "skip", "conv_3"]])
-        >>> print(genotype.without_dead_edges().describe())
-        cell 1
-          node 1 = 0
-          node 2 = skip(input)
+        Examples:
+            >>> print(Genotype.from_primitives(2, [["none", "skip", "conv_3"]]).describe())
+            cell 1
+              node 1 = 0
+              node 2 = skip(input) + conv_3(node 1)
+            >>> genotype = Genotype.from_primitives(2, [["none", "skip", "conv_3"]])
+            >>> print(genotype.without_dead_edges().describe())
+            cell 1
+              node 1 = 0
+              node 2 = skip(input)
         """
         return dataclasses.replace(self, cells=tuple(map(_without_dead_edges, self.cells)))
 
@@ -241,9 +244,10 @@ def num_needed(cell: Sequence[Edge], receptive_field: int) -> list[int]:
       cell: its edges, in the order of `edge_ends`.
       receptive_field: positions wanted of its output.
 
-    >>> cell = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]]).cells[0]
-    >>> num_needed(cell, 1)
-    [7, 5, 1]
+    Examples:
+        >>> cell = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]]).cells[0]
+        >>> num_needed(cell, 1)
+        [7, 5, 1]
     """
     needed = [receptive_field] * (1 + max(edge.target for edge in cell))
     for edge in reversed(cell):  # a node's readers come first
@@ -256,9 +260,10 @@ def num_needed(cell: Sequence[Edge], receptive_field: int) -> list[int]:
 def node_reaches(cell: Sequence[Edge]) -> list[int]:
     """How many steps back each node of a cell is read, the input first.
 
-    >>> cell = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]]).cells[0]
-    >>> node_reaches(cell)
-    [2, 4, 0]
+    Examples:
+        >>> cell = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_3"]]).cells[0]
+        >>> node_reaches(cell)
+        [2, 4, 0]
     """
     reaches = [0] * (1 + max(edge.target for edge in cell))
     for edge in cell:

@@ -110,10 +110,11 @@ class Cell(keras.layers.Layer):
 class Student(NextItemModel):
     """Item and place embedding, the genotype's cells, a tied output.
 
-    >>> genotype = ar.Genotype.from_primitives(2, [["conv_3", "skip", "conv_3"]])
-    >>> student = ar.Student.for_dataset(data, genotype=genotype, hidden_dim=8)
-    >>> student(data.test.item_ids[:4][None]).final_states.shape
-    TensorShape([1, 4, 8])
+    Examples:
+        >>> genotype = ar.Genotype.from_primitives(2, [["conv_3", "skip", "conv_3"]])
+        >>> student = ar.Student.for_dataset(data, genotype=genotype, hidden_dim=8)
+        >>> student(data.test.item_ids[:4][None]).final_states.shape
+        TensorShape([1, 4, 8])
 
     Args:
       genotype: which operation stands on which edge; a saved model has what its `to_dict` returned.

@@ -23,10 +23,11 @@ from adarec_tf.models.teachers.attention import AttentionBlock, attention_output
 class BERT4Rec(NextItemModel):
     """Self-attention teacher, trained on masked items.
 
-    >>> model = ar.BERT4Rec.for_dataset(data, hidden_dim=8, num_blocks=1)
-    >>> history = model.fit(data.train, validation_data=data.valid, epochs=1, verbose=0)
-    >>> "val_ndcg@10" in history.history
-    True
+    Examples:
+        >>> model = ar.BERT4Rec.for_dataset(data, hidden_dim=8, num_blocks=1)
+        >>> history = model.fit(data.train, validation_data=data.valid, epochs=1, verbose=0)
+        >>> "val_ndcg@10" in history.history
+        True
 
     Args:
       num_items: items of the catalog; ids are 1..num_items.

@@ -79,10 +79,11 @@ class NextItNetBlock(keras.layers.Layer):
 class NextItNet(NextItemModel):
     """Causal convolutional teacher.
 
-    >>> model = ar.NextItNet.for_dataset(data, hidden_dim=8, num_blocks=1)
-    >>> history = model.fit(data.train, validation_data=data.valid, epochs=1, verbose=0)
-    >>> "val_ndcg@10" in history.history
-    True
+    Examples:
+        >>> model = ar.NextItNet.for_dataset(data, hidden_dim=8, num_blocks=1)
+        >>> history = model.fit(data.train, validation_data=data.valid, epochs=1, verbose=0)
+        >>> "val_ndcg@10" in history.history
+        True
 
     Args:
       num_items: items of the catalog; ids are 1..num_items.
