@@ -4,6 +4,8 @@ UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+DOCS_VENV := .venv-docs
+DOCS_INSTALLED := $(DOCS_VENV)/installed
 LIBRARY_VENV := .venv-library
 LIBRARY_INSTALLED := $(LIBRARY_VENV)/$(notdir $(PYTHON))
 # Five minutes: without the longest trainings, and what needs TFX or Kubernetes.
@@ -41,10 +43,11 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy adarec_tf components pipeline serving
 
-# The tables and the reference pages, from the stored results and the code.
-docs: $(INSTALLED)
+# The tables and the reference pages, from the stored results and the code; then the site.
+docs: $(INSTALLED) $(DOCS_INSTALLED)
 	$(BIN)/python -m tests.benchmarks.tables
 	$(BIN)/python -m tests.reference_pages
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --config-file docs/mkdocs.yml
 
 # The rules of accessibility that tests of the report check, where npm is.
 axe:
@@ -66,6 +69,13 @@ $(LIBRARY_INSTALLED): requirements-latest.lock pyproject.toml
 		--no-deps --no-build-isolation --editable .
 	touch $(LIBRARY_INSTALLED)
 
+$(DOCS_INSTALLED): requirements-docs.lock
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(DOCS_VENV)/bin/uv pip install --quiet --python $(DOCS_VENV)/bin/python \
+		--requirement requirements-docs.lock
+	touch $(DOCS_INSTALLED)
+
 # The image of every step on Kubeflow: see pipeline/kubeflow/README.md. Docker alone is needed.
 image:
 	DOCKER_BUILDKIT=1 docker build --file pipeline/kubeflow/image/Dockerfile --tag $(IMAGE) $(IMAGE_OPTIONS) .
@@ -76,6 +86,8 @@ lock: $(INSTALLED)
 		--python-version 3.11 --output-file requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra baselines --extra report --extra serving --extra tuning \
 		--extra test --no-annotate --no-header --python-version 3.12 --output-file requirements-latest.lock
+	$(BIN)/uv pip compile --group pyproject.toml:docs --no-annotate --no-header --python-version 3.11 \
+		--output-file requirements-docs.lock
 
 clean:
-	rm -rf $(VENV) $(LIBRARY_VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DOCS_VENV) $(LIBRARY_VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

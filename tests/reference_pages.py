@@ -1,24 +1,25 @@
-"""The reference pages of the docs: all settings and all commands, from the code itself.
+"""What of the docs is made from the code: settings, commands, Python names, and the notebook.
 
     python -m tests.reference_pages
 
-writes them anew. `tests/test_docs.py` compares them with what stands in `docs/reference`.
+writes them anew. `tests/test_docs.py` compares them with what stands in `docs`.
 """
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
+import adarec_tf
 from adarec_tf.cli import main as command_line
 from adarec_tf.config.base import Config
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.teacher import TeacherConfig
-from tests.benchmarks.stored_results import markdown
+from tests.benchmarks.quickstart import readme_script
+from tests.benchmarks.stored_results import ROOT, markdown
 
-FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+FOLDER = ROOT / "docs"
 _SETTINGS = """# Settings
 
 `adarec run --set STAGE.FIELD=VALUE` changes a setting; a [recipe](../guides/recipe.md) sets those
@@ -36,6 +37,11 @@ options, scenes and files. In fish it is `_ADAREC_COMPLETE=fish_source adarec | 
 ```shell
 eval "$(_ADAREC_COMPLETE=bash_source adarec)"
 ```
+"""
+_API = """# Python names
+
+`import adarec_tf as ar` has these. [In Python](../guides/python.md) shows how they go together.
+This page is generated from the docstrings (`make docs`).
 """
 _BOUNDS = {
     "minimum": "≥ {}",
@@ -142,12 +148,38 @@ def _option_row(option: click.Option) -> dict[str, str]:
     }
 
 
-PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page, "commands.md": commands_page}
+def api_page() -> str:
+    """Every public name, in the words with which mkdocstrings takes its docstring."""
+    names = sorted(set(adarec_tf.__all__) - {"__version__"}, key=str.lower)
+    homes = {name: getattr(adarec_tf, name).__module__ for name in names}
+    parts = [f"## ar.{name}\n\n::: {homes[name]}.{name}\n" for name in names]
+    return "\n".join([_API, *parts])
+
+
+def notebook() -> str:
+    """The README's script, a cell for each of its paragraphs."""
+    text = "# From a log to a served student\n\nThe README's script; it takes a few minutes."
+    cells: list[dict[str, Any]] = [{"cell_type": "markdown", "source": text}]
+    for code in readme_script().strip().split("\n\n"):
+        cells.append({"cell_type": "code", "source": code, "outputs": [], "execution_count": None})
+    for number, cell in enumerate(cells):
+        cell |= {"id": f"cell-{number}", "metadata": {}}
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    stored = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(stored, indent=1, ensure_ascii=False) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/settings.md": settings_page,
+    "reference/commands.md": commands_page,
+    "reference/api.md": api_page,
+    "guides/quickstart.ipynb": notebook,
+}
 
 
 def main() -> None:
     """Writes the pages."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(), "utf-8")
 

@@ -17,6 +17,7 @@ from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.students import Genotype, build_student
 from adarec_tf.models.teachers import TEACHERS
 from pipeline.configs import SCENES, scene_config
+from pipeline.pipeline import create_pipeline
 from tests.benchmarks.quoted_figures import (
     Quoted,
     is_true,
@@ -283,6 +284,15 @@ def table_cells(text: str, first_column: str) -> list[list[str]]:
     [table] = re.findall(rf"^\| {first_column} \|.*\n\|.*\n((?:\|.*\n)+)", text, re.MULTILINE)
     lines = table.replace("`", "").splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_page_of_artifacts_has_every_output_of_every_component(tmp_path: Path) -> None:
+    folders = ("pipeline_root", "serving_dir", "checkpoint_dir", "log_dir", "data_path")
+    paths = {name: str(tmp_path / name) for name in folders}
+    pipeline = create_pipeline(scene_config("smoke"), **paths)
+    outputs = {(one.id, name) for one in pipeline.components for name in one.outputs}
+    page = (ROOT / "docs" / "reference" / "artifacts.md").read_text("utf-8")
+    assert {tuple(cells[:2]) for cells in table_cells(page, "stage")} == outputs
 
 
 def test_the_architecture_has_the_arrows_that_the_layering_test_has() -> None:
