@@ -21,6 +21,7 @@ from adarec_tf.distillation.initial_table import initialize_table
 from adarec_tf.distillation.objective import DistillationObjective
 from adarec_tf.distillation.teacher_cache import (
     MAX_CACHE_BYTES,
+    OnlineTeacher,
     read_teacher,
 )
 from adarec_tf.models.epoch_feed import IDS, EpochFeed
@@ -319,8 +320,14 @@ class Distiller(NextItemModel):
     def _training_feed(self, train: Histories, **options: Any) -> EpochFeed:
         # Windows of whole histories are cut elsewhere in every epoch: nothing to keep.
         reader = self._read_teacher(train, keeps=options["windows"] == "last")
+        epoch_batches = super()._training_feed(train, **options).epoch_batches
+        if isinstance(reader, OnlineTeacher):
+            ask = reader.ask
+            return _LayerFeed(
+                epoch_batches, extended=lambda ids, labels: (ids, (labels, ask(ids, labels)))
+            )
         return _LayerFeed(
-            super()._training_feed(train, **options).epoch_batches,
+            epoch_batches,
             lambda batch: (batch.item_ids, (batch.labels, reader.states(batch))),
             (IDS, (IDS, self._objective.teacher_signature)),
         )

@@ -85,6 +85,7 @@ class OnlineTeacher:
     """A teacher that is asked about every batch.
 
     Attributes:
+      ask: item ids and labels, each int64 [B, L], to `teacher_states`, in TensorFlow.
       num_bytes: kept: none.
     """
 
@@ -93,14 +94,15 @@ class OnlineTeacher:
     def __init__(self, teacher: keras.Model | EnsembleTeacher, num_top_items: int = 0) -> None:
         """Args: a built sequence model, and how many of its best items are wanted."""
         signature = [tf.TensorSpec([None, None], tf.int64)] * 2
-        self._ask = tf.function(
+        self.ask = tf.function(
             lambda ids, labels: teacher_states(teacher, ids, labels, num_top_items),
             input_signature=signature,
         )
 
     def states(self, batch: Batch) -> TeacherStates:
         """What `teacher_states` gives for the batch."""
-        return self._ask(tf.constant(batch.item_ids), tf.constant(batch.labels))
+        states: TeacherStates = self.ask(tf.constant(batch.item_ids), tf.constant(batch.labels))
+        return states
 
 
 class TeacherCache:

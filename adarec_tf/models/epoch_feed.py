@@ -16,6 +16,7 @@ from adarec_tf.data.batches import Batch, count_batches, rows_of_replica
 logger = logging.getLogger(__name__)
 
 _SECONDS_OF_SPEED = 5.0  # after which the speed is told
+_NUM_EXTENDED = 2  # elements at a time
 
 IDS = tf.TensorSpec([None, None], tf.int64)  # [B, L]
 
@@ -54,6 +55,7 @@ class EpochFeed(keras.callbacks.Callback):
         epoch_batches: Callable[[int], Iterable[Batch]],
         element: Callable[[Batch], Any] = lambda batch: (batch.item_ids, batch.labels),
         signature: Any = (IDS, IDS),
+        extended: Callable[..., Any] | None = None,
     ) -> None:
         """Creates the feed.
 
@@ -61,6 +63,8 @@ class EpochFeed(keras.callbacks.Callback):
           epoch_batches: number of an epoch to its batches.
           element: a batch to what the model is trained on, x and y.
           signature: the type of an element.
+          extended: an element to what the model is trained on in its place, in TensorFlow. It is
+            computed on other cores while the step before is.
 
         Raises:
           ValueError: there are no batches.
@@ -68,7 +72,7 @@ class EpochFeed(keras.callbacks.Callback):
         super().__init__()
         self.num_steps = count_batches(epoch_batches(0))
         self.epoch_batches = epoch_batches
-        self._element, self._signature = element, signature
+        self._element, self._signature, self._extended = element, signature, extended
         self._first_epoch: int | None = None
         self._sizes: collections.deque[int] = collections.deque()
         self._num_positions = 0
@@ -127,9 +131,14 @@ class EpochFeed(keras.callbacks.Callback):
           strategy: each of its replicas gets its rows of every batch, and their weight.
         """
         if strategy.num_replicas_in_sync == 1:
-            return from_generator(
-                lambda: map(self._element, self._batches()), self._signature
-            ).prefetch(2)
+            elements = from_generator(lambda: map(self._element, self._batches()), self._signature)
+            if self._extended is None:
+                return elements.prefetch(2)
+            options = tf.data.Options()
+            # Steps have one thread, in which this would wait for them.
+            options.threading.private_threadpool_size = 1 + _NUM_EXTENDED
+            extended = elements.map(self._extended, num_parallel_calls=_NUM_EXTENDED)
+            return extended.prefetch(2).with_options(options)
         signature = (IDS, IDS, tf.TensorSpec([1], tf.float32))
         return strategy.distribute_datasets_from_function(
             lambda context: from_generator(lambda: self._parts(context), signature)
