@@ -171,6 +171,8 @@ def test_the_genotype_is_kept_and_the_student_continues(start: WarmStart) -> Non
     assert text.endswith(
         "(spans 7: 1 span, 1 file): teacher and student continue, the genotype is kept."
     )
+    text = describe_start(kept._replace(spans=""))
+    assert text.startswith(f"Warm start from the run of {kept.run}: teacher and student continue")
 
 
 def test_with_another_genotype_the_student_begins_anew(start: WarmStart, tmp_path: Path) -> None:

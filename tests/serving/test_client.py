@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from adarec_tf import cli
+from serving import client as client_module
 from serving.client import (
     AsyncRecommendClient,
     RecommendClient,
@@ -22,6 +23,10 @@ from serving.connection import read_credentials
 from serving.local_server import serve
 
 SOON_S = 0.5
+
+
+def test_the_names_that_the_module_offers_are_there():
+    assert [name for name in client_module.__all__ if not hasattr(client_module, name)] == []
 
 
 class ScriptedService(prediction_service_pb2_grpc.PredictionServiceServicer):

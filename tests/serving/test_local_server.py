@@ -102,6 +102,13 @@ def test_a_port_in_use_is_an_error(tmp_path, publish):
         serve(tmp_path, port=server.port)
 
 
+def test_an_address_with_colons_is_told_from_its_port(tmp_path, publish):
+    publish(tmp_path, 1)
+    nowhere = "2001:db8::1"  # of documents, and of no machine
+    with pytest.raises(ServingError, match=r"Cannot listen on \[2001:db8::1\]:8500:"):
+        serve(tmp_path, host=nowhere, port=8500)
+
+
 def test_a_stopped_server_frees_its_port_and_refuses_requests(tmp_path, publish):
     publish(tmp_path, 1)
     with serve(tmp_path, port=0) as server:
