@@ -1,13 +1,17 @@
 """How many breaks the tests notice: a sample of mutants, each against the tests of its folder.
 
     pip install --target FOLDER mutmut
-    PYTHONPATH=FOLDER python tests/benchmarks/mutants.py --output mutants.json
+    PYTHONPATH=FOLDER python tests/benchmarks/mutants.py --outcomes mutants.json
 
 breaks the code in a copy of the tree, one break at a time, and runs the fast tests of the mirrored
 folder, those of the mirrored file first: `adarec_tf/search/searcher.py` has those of
 `tests/adarec_tf/search`. The breaks are mutmut's, and arguments that change places with their
-neighbors. What is drawn depends on the seed and the code alone. An interrupted run goes on, and
-`--again` tries those that survived once more, on tests that were written since.
+neighbors. What is drawn depends on the seed and the code alone. An interrupted run goes on.
+`--again` tries those that survived once more, on tests that were written since; with `--slow` on
+a whole run of the smoke scene and the slow tests of the folder as well.
+
+A break that changes nothing is no break: `equivalent_mutants.json` says which these are, and why.
+`results/mutants.json` has the counts, and what survived.
 
 What nobody reads or nothing depends on is no mutant: annotations, decorators, and what is raised,
 logged or handed to a parser of arguments.
@@ -20,13 +24,17 @@ import difflib
 import itertools
 import json
 import os
+import queue
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,15 +43,43 @@ sys.path.insert(0, str(Path(__file__).parent))
 import libcst
 from libcst.metadata import MetadataWrapper, PositionProvider
 from mutmut.mutation.mutators import mutation_operators
-from stored_results import ROOT, provenance, write_result
+from stored_results import RESULTS, ROOT, provenance, write_result
 
 PACKAGES = (
     *("adarec_tf/distillation", "adarec_tf/search", "adarec_tf/evaluation", "adarec_tf/export"),
     *("components", "pipeline", "serving"),
 )
+EQUIVALENT = Path(__file__).parent / "equivalent_mutants.json"
 TIME_LIMIT_S = 1800
+_WHOLE_RUN = Path("tests", "e2e", "test_smoke_scene.py")
 _FIRST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 _NO_TESTS_LEFT = 5  # pytest's exit code where every test was deselected
+# A process that has imported what every test needs, and is forked for each run of tests.
+_FORKED = """
+import contextlib, importlib, json, os, sys
+
+for name in sys.argv[1:]:
+    with contextlib.suppress(ImportError):
+        importlib.import_module(name)
+import pytest
+
+for line in sys.stdin:
+    folder, arguments, output = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        os.chdir(folder)
+        sys.path.insert(0, folder)
+        os.environ["PYTHONPATH"] = folder
+        file = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        os._exit(pytest.main(arguments))
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+_IMPORTS = ("keras", "scipy.sparse", "scipy.stats", "pyarrow.parquet", "pydantic", "hypothesis")
+_IMPORTS_OF_PIPELINE = ("tfx.v1", "tensorflow_data_validation", "apache_beam", "kfp")
 _UNREAD_CALLS = re.compile(r"logger\.|log_progress|.*\.add_argument|argparse\.")
 
 
@@ -155,15 +191,21 @@ def draw(number: int, seed: int) -> Iterator[Mutant]:
 class Tree:
     """A copy of the repository in which one file after the other is broken."""
 
-    def __init__(self, folder: Path) -> None:
-        """Args: an empty folder."""
-        self._folder = folder
+    def __init__(self, folder: Path, with_slow: bool, passing: set[Path]) -> None:
+        """Creates the copy.
+
+        Args:
+          folder: an empty folder.
+          with_slow: whether slow tests are run as well.
+          passing: the tests that were seen to pass without a break; more are added.
+        """
+        self._folder, self._with_slow, self._passing = folder, with_slow, passing
         files = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
         listed = subprocess.run(files, cwd=ROOT, capture_output=True, text=True, check=True)
         for name in filter(None, listed.stdout.split("\0")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-        self._passing: set[Path] = set()
+        self._processes: dict[bool, subprocess.Popen[str]] = {}
 
     def outcome(self, mutant: Mutant) -> dict[str, Any]:
         """What the tests say of a break: `killed`, by which test, or `survived`.
@@ -171,7 +213,7 @@ class Tree:
         Raises:
           SystemExit: the tests fail without it.
         """
-        *mirrored, tests = _tests_of(mutant.file)
+        *first, tests = _tests_of(mutant.file)
         if tests not in self._passing:
             if failed := self._failure(tests):
                 raise SystemExit(f"{tests} fails as it is: {failed}")
@@ -179,33 +221,55 @@ class Tree:
         path = self._folder / mutant.file
         path.write_text(mutant.code)
         try:
-            failed = self._failure(*mirrored, tests)
+            # By itself first: to collect a whole folder takes longer than most tests.
+            first = [_WHOLE_RUN] if self._with_slow else first
+            failed = next(filter(None, map(self._failure, [*first, tests])), "")
         finally:
             shutil.copy(ROOT / mutant.file, path)
         return {"outcome": "killed", "by": failed} if failed else {"outcome": "survived"}
 
-    def _failure(self, *tests: Path) -> str:
-        """The first test that fails, each run once; "" if none does."""
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-        environment = {**os.environ, "PYTHONPATH": str(self._folder), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        process = subprocess.Popen(
-            [*command, "-m", "not slow and not e2e", *map(str, tests)],
-            cwd=self._folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            output, _ = process.communicate(timeout=TIME_LIMIT_S)
-        except subprocess.TimeoutExpired:
+    def close(self) -> None:
+        """Ends the processes."""
+        for process in self._processes.values():
             process.kill()
-            process.wait()
-            return "the time limit"
-        if process.returncode in (0, _NO_TESTS_LEFT):
+
+    def _failure(self, tests: Path) -> str:
+        """The first test of a file or folder that fails; "" if none does."""
+        arguments = ["-q", "-x", "-p", "no:cacheprovider", str(tests)]
+        arguments += [] if self._with_slow else ["-m", "not slow and not e2e"]
+        code, output = self._run(arguments, with_pipeline="adarec_tf" not in tests.parts)
+        if code in (0, _NO_TESTS_LEFT):
             return ""
+        if code == -signal.SIGKILL:
+            return "the time limit"
         found = _FIRST_FAILURE.search(output)
-        return found[1] if found else f"pytest's exit code {process.returncode}"
+        return found[1] if found else f"pytest's exit code {code}"
+
+    def _run(self, arguments: list[str], with_pipeline: bool) -> tuple[int, str]:
+        """Exit code and output of pytest."""
+        if with_pipeline not in self._processes:
+            names = (*_IMPORTS, *(_IMPORTS_OF_PIPELINE if with_pipeline else ()))
+            self._processes[with_pipeline] = subprocess.Popen(
+                [sys.executable, "-c", _FORKED, *names],
+                cwd=self._folder,
+                env={**os.environ, "PYTHONPATH": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+        process = self._processes[with_pipeline]
+        assert process.stdin
+        assert process.stdout
+        log = self._folder.parent / f"{self._folder.name}.log"
+        process.stdin.write(json.dumps([str(self._folder), arguments, str(log)]) + "\n")
+        process.stdin.flush()
+        group = int(process.stdout.readline())
+        limit = threading.Timer(TIME_LIMIT_S, os.killpg, (group, signal.SIGKILL))
+        limit.start()
+        code = int(process.stdout.readline())
+        limit.cancel()
+        return code, log.read_text(errors="replace")
 
 
 def _tests_of(file: str) -> list[Path]:
@@ -218,45 +282,77 @@ def _tests_of(file: str) -> list[Path]:
 
 
 def summary(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Killed and all, in total and by package."""
-    counts: dict[str, dict[str, int]] = collections.defaultdict(lambda: {"killed": 0, "all": 0})
+    """Counts in total and by package, and the breaks that survived.
+
+    Args:
+      outcomes: of all mutants.
+    """
+    reasons = {_key(one): one["reason"] for one in json.loads(EQUIVALENT.read_text())}
+    counts: dict[str, dict[str, int]] = collections.defaultdict(collections.Counter)
+    survivors = []
     for one in outcomes:
         [package] = [package for package in PACKAGES if one["file"].startswith(f"{package}/")]
+        outcome = one["outcome"]
+        if outcome == "survived":
+            reason = reasons.get(_key(one))
+            outcome = "equivalent" if reason else outcome
+            survivors.append({key: one[key] for key in ("file", "line", "change")})
+            survivors[-1] |= {"equivalent": reason} if reason else {}
         for name in ("total", package):
             counts[name]["all"] += 1
-            counts[name]["killed"] += one["outcome"] == "killed"
-    return dict(counts)
+            counts[name][outcome] += 1
+    total = counts["total"]
+    rate = total["killed"] / max(1, total["all"] - total["equivalent"])
+    return {"kill_rate": round(rate, 4), "counts": dict(counts), "survivors": survivors}
+
+
+def _key(one: dict[str, Any]) -> tuple[str, ...]:
+    return one["file"], *one["change"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--number", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--outcomes", type=Path, required=True, help="of each mutant, kept here")
+    parser.add_argument("--name", default="mutants", help="of the stored summary")
     parser.add_argument("--again", action="store_true", help="try what survived once more")
+    parser.add_argument("--slow", action="store_true", help="run slow tests as well")
+    parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     known = {}
-    if options.output.exists():
-        stored = json.loads(options.output.read_text())["mutants"]
+    if options.outcomes.exists():
+        stored = json.loads(options.outcomes.read_text())["mutants"]
         known = {json.dumps([one["file"], one["line"], one["change"]]): one for one in stored}
     command = ["python", "tests/benchmarks/mutants.py", *sys.argv[1:]]
-    outcomes: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Tree(Path(folder))
-        for mutant in draw(options.number, options.seed):
-            one = known.get(mutant.key)
-            if one is None or (options.again and one["outcome"] == "survived"):
+    trees: queue.SimpleQueue[Tree] = queue.SimpleQueue()
+    lock = threading.Lock()
+
+    def look_at(mutant: Mutant) -> dict[str, Any]:
+        one = known.get(mutant.key)
+        if one is None or (options.again and one["outcome"] == "survived"):
+            tree = trees.get()
+            try:
                 one = {"file": mutant.file, "line": mutant.line, "change": mutant.change}
                 one |= tree.outcome(mutant)
+            finally:
+                trees.put(tree)
+            with lock:
                 print(one["outcome"], mutant.file, mutant.line, *mutant.change, flush=True)
                 known[mutant.key] = one
-                write_result(options.output, {"mutants": [*known.values()]})
-            outcomes.append(one)
-    print(json.dumps(summary(outcomes), indent=1))
-    write_result(
-        options.output,
-        {**provenance(command, ["mutmut", "tensorflow"]), **summary(outcomes), "mutants": outcomes},
-    )
+                write_result(options.outcomes, {"mutants": [*known.values()]})
+        return one
+
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.processes) as pool:
+        passing: set[Path] = set()
+        for number in range(options.processes):
+            trees.put(Tree(Path(folder) / str(number), options.slow, passing))
+        outcomes = [*pool.map(look_at, draw(options.number, options.seed))]
+        while not trees.empty():
+            trees.get().close()
+    stored = {**provenance(command, ["mutmut", "tensorflow"]), **summary(outcomes)}
+    print(json.dumps(stored["counts"], indent=1), stored["kill_rate"])
+    write_result(RESULTS / f"{options.name}.json", stored)
 
 
 if __name__ == "__main__":
