@@ -23,7 +23,8 @@ from adarec_tf.tuning.trials import Candidate
 
 # Positions of an epoch of a trial: enough to tell 1% from noise.
 TRIAL_POSITIONS = 150_000
-_DROPOUTS = (0.1, 0.2, 0.3, 0.5, 0.6)
+# What is tried.
+DROPOUTS = (0.1, 0.2, 0.3, 0.5, 0.6)
 
 
 def likely_candidates(
@@ -42,8 +43,8 @@ def likely_candidates(
     if not values:
         return []
     dropout = values.get("teacher.dropout", teacher.dropout)
-    lower = max((one for one in _DROPOUTS if one < dropout), default=dropout)
-    higher = min((one for one in _DROPOUTS if one > dropout), default=dropout)
+    lower = max((one for one in DROPOUTS if one < dropout), default=dropout)
+    higher = min((one for one in DROPOUTS if one > dropout), default=dropout)
     width = values.get("teacher.hidden_dim", teacher.hidden_dim)
     other_width = 64 if width >= 128 else 2 * width
     blocks = values.get("teacher.num_blocks", teacher.num_blocks)

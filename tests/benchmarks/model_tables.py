@@ -6,6 +6,7 @@ from column to cell. `tables.py` puts them into the documents.
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,16 +103,10 @@ def regrets(name: str, stored: dict[str, Any]) -> list[Row]:
 
     All by validation figures of trials, relative to the best of equal length.
     """
-    figures: dict[int, dict[str, float]] = {}
-    for trial in stored.get("recipe", {}).get("trials", ()):
-        if trial["ndcg"] is not None:
-            figures.setdefault(trial["epochs"], {})[trial["candidate"]] = trial["ndcg"]
-    if not figures:
+    if not stored["recipe"]["trials"]:
         return []
-    first, last = figures[min(figures)], figures[max(figures)]
-    best = max(last, key=lambda candidate: last[candidate])
-    decisions = {f"{name}={value}" for name, value in stored["recipe"]["decisions"].items()}
-    chosen = next((one for one in last if decisions.issuperset(one.split(", "))), "profile")
+    first, last = _rounds(stored["recipe"]["trials"])
+    best, chosen = max(last, key=lambda candidate: last[candidate]), _chosen(stored, last)
 
     def regret(of: dict[str, float], candidate: str) -> str:
         return f"{1 - of[candidate] / max(of.values()):.1%}" if candidate in of else ""
@@ -128,6 +123,43 @@ def regrets(name: str, stored: dict[str, Any]) -> list[Row]:
             "NextItNet's": regret(first, "teacher.name=nextitnet"),
         }
     ]
+
+
+def random_trials(name: str, stored: dict[str, Any]) -> list[Row]:
+    """A recipe's trials beside random search, by the longest trials of each."""
+    scene = name.removeprefix("random_trials_")
+    run = json.loads((RESULTS / f"scene_{scene}_standard.json").read_text())
+    _, last = _rounds(run["recipe"]["trials"])
+    rows = []
+    for search in stored["searches"]:
+        _, drawn = _rounds(search["trials"])
+        best = max(drawn, key=lambda candidate: drawn[candidate])
+        rows.append(
+            {
+                "scene": scene,
+                "draws": f"{search['seed']}",
+                "profile": f"{last['profile']:.4f}",
+                "chosen by the recipe": f"{last[_chosen(run, last)]:.4f}",
+                "best of random search": f"{drawn[best]:.4f}",
+                "of": ", ".join(part.partition("=")[2] for part in best.split(", ")),
+            }
+        )
+    return rows
+
+
+def _rounds(trials: Sequence[dict[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Candidates to NDCG@10 on validation, in the first round and in the last."""
+    figures: dict[int, dict[str, float]] = {}
+    for trial in trials:
+        if trial["ndcg"] is not None:
+            figures.setdefault(trial["epochs"], {})[trial["candidate"]] = trial["ndcg"]
+    return figures[min(figures)], figures[max(figures)]
+
+
+def _chosen(run: dict[str, Any], last: dict[str, float]) -> str:
+    """The candidate that a run decided for; `last` is its last round."""
+    decisions = {f"{name}={value}" for name, value in run["recipe"]["decisions"].items()}
+    return next((one for one in last if decisions.issuperset(one.split(", "))), "profile")
 
 
 def _ndcg(model: dict[str, Any]) -> float:

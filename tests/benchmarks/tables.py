@@ -56,6 +56,7 @@ TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
         model_tables.quickstart,
         model_tables.trials,
         model_tables.regrets,
+        model_tables.random_trials,
         model_tables.teachers,
         model_tables.distilled,
         model_tables.headline,
