@@ -45,8 +45,8 @@ check: $(INSTALLED)
 
 # The tables and the reference pages, from the stored results and the code; then the site.
 docs: $(INSTALLED) $(DOCS_INSTALLED)
-	$(BIN)/python -m tests.benchmarks.tables
-	$(BIN)/python -m tests.reference_pages
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tests.benchmarks.tables
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tests.reference_pages
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --config-file docs/mkdocs.yml
 
 # The rules of accessibility that tests of the report check, where npm is.
