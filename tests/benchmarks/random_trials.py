@@ -107,7 +107,7 @@ def main() -> None:
     set_threads()
     with tempfile.TemporaryDirectory() as folder:
         log = locate_data(options.name, options.data, Path(folder) / "log")
-        scene = Dataset.from_config(log, DataConfig(max_length=0, windows="auto"))
+        scene = Dataset.from_config(log, DataConfig())
         start = time.monotonic()
         searches = [
             {"seed": seed, "trials": measure(scene, seed, str(Path(folder) / str(seed)))}
