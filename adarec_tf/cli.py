@@ -4,13 +4,14 @@ Both are imported inside the commands, so that `--help` and a wrong argument ans
 """
 
 import glob
+import json
 import math
 import os
 import shlex
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ _PATH = click.Path(path_type=Path)
 
 _GROUPS = {
     "From a log to a student": ("run", "report", "profile", "compile"),
-    "Serving": ("serve", "recommend", "versions", "rollback"),
+    "Serving": ("serve", "recommend", "watch", "versions", "rollback"),
 }
 
 
@@ -267,14 +268,15 @@ def report(workdir: Path, against: Path | None, item_titles: Path | None) -> Non
 
     Two runs may be of one log, or two days of a recurring run. Nothing is measured again.
     """
-    from adarec_tf.report.page import comparison_page, read_facts, run_page
+    from adarec_tf.report.page import comparison_page, read_checks, read_facts, run_page
     from adarec_tf.report.titles import read_titles
     from pipeline.workdir import Workdir
 
     folder = Workdir(workdir)
     facts = read_facts(folder.report_facts)
     if against is None:
-        page, path = run_page(facts, read_titles(item_titles) if item_titles else {}), folder.report
+        titles = read_titles(item_titles) if item_titles else {}
+        page, path = run_page(facts, titles, read_checks(folder.watch)), folder.report
     else:
         other = Workdir(against)
         runs = {str(workdir): facts, str(against): read_facts(other.report_facts)}
@@ -330,13 +332,28 @@ class _ServeCommand(click.Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         from serving.server_options import ServerOptions
 
-        fields = ServerOptions.model_fields.items()
-        options = [_server_option(name, field) for name, field in fields]
-        return [*self.params, *options, *super().get_params(ctx)[len(self.params) :]]
+        return _with_fields(self, super().get_params(ctx), ServerOptions.model_fields)
 
 
-def _server_option(name: str, field: "FieldInfo") -> click.Option:
-    """An option that may be left out, and then is as the server has it."""
+class _WatchCommand(click.Command):
+    """Has the limits of the watch as options."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from adarec_tf.config.watch import WatchConfig
+
+        return _with_fields(self, super().get_params(ctx), WatchConfig.model_fields)
+
+
+def _with_fields(
+    command: click.Command, params: list[click.Parameter], fields: "Mapping[str, FieldInfo]"
+) -> list[click.Parameter]:
+    """The options of a command, behind its own those of a config, and `--help`."""
+    options = [_field_option(name, field) for name, field in fields.items()]
+    return [*command.params, *options, *params[len(command.params) :]]
+
+
+def _field_option(name: str, field: "FieldInfo") -> click.Option:
+    """An option that may be left out, and then is as the config has it."""
     default = field.get_default(call_default_factory=True)
     is_list = isinstance(default, tuple)
     flag = name.removesuffix("s") if is_list else name
@@ -396,6 +413,52 @@ def serve(
         )
         sys.stdout.flush()
         shutdown_requested.wait()
+
+
+@main.command(cls=_WatchCommand)
+@click.option("--workdir", type=_PATH, required=True, help="The folder of the runs.")
+@click.option(
+    "--data",
+    type=_PATH,
+    help="The log, with what was trained on and new events.  [default: that of the last run]",
+)
+@click.option("--json", "json_file", type=_PATH, help="Write what was found to this file.")
+@click.option("--metrics", type=_PATH, help="Write it as Prometheus metrics to this file.")
+def watch(
+    workdir: Path,
+    data: Path | None,
+    json_file: Path | None,
+    metrics: Path | None,
+    **limits: Any,
+) -> None:
+    """Say whether the scene has changed since the last blessed run, and what to do.
+
+    Exit code 0: all is fine; 10: run again with --warm-start; 20: with --search-again as well.
+    """
+    from adarec_tf.config.extras import require_extra
+    from adarec_tf.config.watch import WatchConfig
+    from adarec_tf.watch.scene_check import EXIT_CODES
+    from pipeline.screen import redirected_output
+    from pipeline.workdir import Workdir
+
+    require_extra("pipeline", "tfx", "apache_beam")
+    given = {name: value for name, value in limits.items() if value is not None}
+    config = WatchConfig(**given)
+    folder = Workdir(workdir)
+    with redirected_output(Path(os.devnull)) as console, console.status("Looking") as status:
+        from pipeline.watch import watch_run
+
+        record = watch_run(data, folder, config, status.update)
+    if json_file:
+        json_file.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    if metrics:
+        from adarec_tf.watch.metrics import write_metrics
+
+        write_metrics(os.fspath(metrics), record)
+    from adarec_tf.report.watch_table import print_check
+
+    print_check(record)
+    sys.exit(EXIT_CODES[record["answer"]])
 
 
 @main.command()

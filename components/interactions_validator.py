@@ -70,7 +70,7 @@ class InteractionsValidatorExecutor(executor.Executor):
             _add_time_anomaly(anomalies)
             path = os.path.join(outputs[labels.SCHEMA_DIFF_PATH], executor.DEFAULT_FILE_NAME)
             writer_utils.write_anomalies(path, anomalies)
-        self._anomalies += _describe(anomalies)
+        self._anomalies += describe_anomalies(anomalies)
         return anomalies
 
 
@@ -101,8 +101,8 @@ def tighten_schema(schema: schema_pb2.Schema) -> schema_pb2.Schema:
     return tightened
 
 
-def _describe(anomalies: anomalies_pb2.Anomalies) -> list[str]:
-    """One phrase for each anomaly, by feature."""
+def describe_anomalies(anomalies: anomalies_pb2.Anomalies) -> list[str]:
+    """One phrase for each anomaly, by feature; those of the whole come last."""
     phrases = [
         f"`{name}`: {info.description.rstrip('.')}"
         for name, info in sorted(anomalies.anomaly_info.items())

@@ -55,6 +55,12 @@ def read_runs(metadata_path: str | os.PathLike[str]) -> list[RunRecord]:
         ]
 
 
+def is_blessed(run: RunRecord) -> bool:
+    """Whether the run's student may be served: both the evaluator and the server have to say so."""
+    stages = [run.outputs.get(name) for name in ("RankingEvaluator", "ServerValidator")]
+    return all(outputs and read_blessing(outputs["blessing"])[0] for outputs in stages)
+
+
 def computing_seconds(metadata_path: str | os.PathLike[str], run: RunRecord) -> dict[str, float]:
     """What each stage of a run took, in it or in the earlier run whose result it reuses.
 

@@ -18,10 +18,9 @@ from adarec_tf.models.students import student_config_of
 from adarec_tf.models.students.genotype import read_genotype
 from adarec_tf.search.space.search_space import check_size
 from components.artifacts import GENOTYPE_FILE, VOCABULARY_FILE
-from components.blessings import read_blessing
 from components.input_spans import LogIdentity, identity_of
 from components.model_artifact import bundle_dir, teacher_files
-from pipeline.results import RunRecord, read_runs
+from pipeline.results import RunRecord, is_blessed, read_runs
 
 LAST_OR_COLD = "last-or-cold"
 # What a training may change: it is no part of the weights or of what is done with them.
@@ -67,7 +66,7 @@ def find_warm_start(
       ValueError: there is none and there should be, or its files are gone.
     """
     runs = read_runs(metadata_path)
-    blessed = [run for run in runs if _is_blessed(run)]
+    blessed = [run for run in runs if is_blessed(run)]
     earlier = [run for run in blessed if _is_earlier(_log_of(run), log)]
     if not earlier:
         if mode == LAST_OR_COLD:
@@ -130,11 +129,6 @@ def _count_runs(runs: Sequence[RunRecord], blessed: Sequence[RunRecord]) -> str:
     if not blessed:
         return f"{len(runs)} runs, none of them blessed"
     return f"{len(blessed)} blessed runs, on this very log or a later one"
-
-
-def _is_blessed(run: RunRecord) -> bool:
-    stages = [run.outputs.get(name) for name in ("RankingEvaluator", "ServerValidator")]
-    return all(outputs and read_blessing(outputs["blessing"])[0] for outputs in stages)
 
 
 def _log_of(run: RunRecord) -> LogIdentity:

@@ -12,6 +12,7 @@ Paths are relative to the folder:
 - `config.json`: settings, seed, path of the raw log and package versions of the last run
 - `recipe.json`: what was decided for the scene, and why; `--recipe` takes it
 - `result.json`: figures of the last finished run
+- `watch.jsonl`: what `adarec watch` found, a line a check
 - `report.html`: the same for people, with pictures; `report.json`: what it says
 """
 
@@ -63,6 +64,7 @@ class Workdir:
         self.report = self.root / "report.html"
         self.report_facts = self.root / "report.json"
         self.config = self.root / "config.json"
+        self.watch = self.root / "watch.jsonl"
 
     def serving(self, model_name: str) -> Path:
         """Where the versions of a model are pushed."""

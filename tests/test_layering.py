@@ -23,7 +23,7 @@ LAZY_IN_CLI = {"pipeline", "serving"}
 LINES = (
     ("__main__",),
     ("cli",),
-    ("report", "tuning"),
+    ("report", "tuning", "watch"),
     ("search", "export"),
     ("distillation",),
     ("training",),
@@ -50,7 +50,7 @@ THIRD_PARTY = {
     "grpc": ("serving/",),
     "grpc_health": ("serving/",),
     "grpc_reflection": ("serving/",),
-    "prometheus_client": ("serving/",),
+    "prometheus_client": ("serving/", "adarec_tf/watch/metrics.py"),
     "tensorflow_serving": ("serving/", "adarec_tf/export/warm_up.py"),
     "tensorflow_recommenders": ("adarec_tf/evaluation/retrieval_baseline.py",),
 }

@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -130,24 +130,9 @@ class Dataset:
           ValueError: the source cannot be read, a column is missing, a row is bad, or too little
             is left after the filters.
         """
-        columns = InteractionColumns.of_config(config)
-        is_path = isinstance(source, str | os.PathLike)
-        files = list_log_files(os.fspath(source), spans) if is_path else [to_table(source)]
-        summary = inspect_log(files, columns)
-        check_time_unit(config, summary.largest_time)
-        log = pa.Table.from_batches(
-            batch
-            for file in files
-            for batch in read_interactions(file, columns, time_scale=summary.time_scale)
-        )
-        log = log.append_column("arrival", pa.array(np.arange(len(log))))
-        events = resolve_events(config, summary.event_counts)
-        selected = select_events(log, events)
-        item_keys = distinct_keys(selected["item_id"].chunks)
-        blocks = cut_by_user(encode_items(selected, item_keys), count_partitions(len(log)))
-        parts = [order_part(block, config, summary.time_scale) for block in blocks]
+        log = order_log(source, config, spans)
         known = previous_vocabulary or ItemVocabulary(())
-        dataset = _split(parts, item_keys, events.removed, known, config)
+        dataset = _split(log, known, config)
         num_valid, num_test = dataset.valid.num_users, dataset.test.num_users
         check_enough_is_left(dataset.statistics, num_valid, num_test, config)
         return dataset
@@ -234,14 +219,55 @@ class Dataset:
         self.vocabulary.write(os.path.join(folder, VOCABULARY_FILE))
 
 
-def _split(
-    parts: list[UserPart],
-    item_keys: pa.Array,
-    removed: Mapping[str, int],
-    known: ItemVocabulary,
-    config: DataConfig,
-) -> Dataset:
+class OrderedLog(NamedTuple):
+    """A log in the order of histories, before anything rare is taken out.
+
+    Attributes:
+      parts: each with some of the users.
+      item_keys: string [V], by item code, in the order of their UTF-8 bytes.
+      removed: how many rows are gone, by reason.
+      time_scale: what the log's times were multiplied by.
+    """
+
+    parts: list[UserPart]
+    item_keys: pa.Array
+    removed: Mapping[str, int]
+    time_scale: int
+
+
+def order_log(source: Any, config: DataConfig, spans: SpansConfig = _ALL_SPANS) -> OrderedLog:
+    """Reads and checks a log, chooses its events, and orders it by user and time.
+
+    Args:
+      source: files or a table.
+      config: columns, events, sessions and repeats.
+      spans: which daily folders are read.
+
+    Raises:
+      ValueError: the source cannot be read, a column is missing, or a row is bad.
+    """
+    columns = InteractionColumns.of_config(config)
+    is_path = isinstance(source, str | os.PathLike)
+    files = list_log_files(os.fspath(source), spans) if is_path else [to_table(source)]
+    summary = inspect_log(files, columns)
+    check_time_unit(config, summary.largest_time)
+    log = pa.Table.from_batches(
+        batch
+        for file in files
+        for batch in read_interactions(file, columns, time_scale=summary.time_scale)
+    )
+    log = log.append_column("arrival", pa.array(np.arange(len(log))))
+    events = resolve_events(config, summary.event_counts)
+    selected = select_events(log, events)
+    item_keys = distinct_keys(selected["item_id"].chunks)
+    blocks = cut_by_user(encode_items(selected, item_keys), count_partitions(len(log)))
+    parts = [order_part(block, config, summary.time_scale) for block in blocks]
+    return OrderedLog(parts, item_keys, events.removed, summary.time_scale)
+
+
+def _split(log: OrderedLog, known: ItemVocabulary, config: DataConfig) -> Dataset:
     """What the Beam steps do from ordered parts of the users on, with all of them in memory."""
+    parts, item_keys = log.parts, log.item_keys
     core = k_core_filter(
         [_pairs(part) for part in parts],
         len(item_keys),
@@ -265,7 +291,7 @@ def _split(
         split_part(interactions, part.keys, item_ids, cuts, config)
         for interactions, part in zip(kept, parts, strict=True)
     ]
-    all_removed = [removed, core.removed, *(part.removed for part in parts)]
+    all_removed = [log.removed, core.removed, *(part.removed for part in parts)]
     all_removed += [part.removed for part in split]
     return Dataset(
         Splits(*map(join_histories, zip(*(part.splits for part in split), strict=True))),

@@ -14,6 +14,7 @@ from adarec_tf.config.recipe import Recipe
 from adarec_tf.data.histories.histories import Histories, raw_histories, sample_users
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
+from adarec_tf.data.log.interactions import unix_unit
 from adarec_tf.evaluation.baselines import item_popularity
 from adarec_tf.export.bundle import read_manifest
 from adarec_tf.export.recommender import Recommender
@@ -23,7 +24,6 @@ NUM_EXAMPLES = 20
 K = 10
 _LENGTH_EDGES = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1000)
 _NUM_RANKS = 60
-_FIRST_DATE, _LAST_DATE = 2e8, 1e10  # 1976 and 2286, in seconds since 1970
 
 Facts = dict[str, Any]
 
@@ -110,12 +110,8 @@ def _unix_seconds(times: tuple[float, float] | None) -> list[float] | None:
 
     Milliseconds and microseconds are told by their size, since a log need not say its unit.
     """
-    if times is None or not times[1] >= _FIRST_DATE:
-        return None
-    unit = 1.0
-    while times[1] / unit > _LAST_DATE:
-        unit *= 1000.0
-    return [time / unit for time in times]
+    unit = unix_unit(times[1]) if times else None
+    return [time / unit for time in times] if times and unit else None
 
 
 def _lengths(lengths: np.ndarray) -> list[tuple[str, int]]:

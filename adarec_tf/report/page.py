@@ -30,6 +30,7 @@ from adarec_tf.report.picture import STYLE, Picture, inline_svg
 from adarec_tf.report.scene_picture import lengths_picture, popularity_picture
 from adarec_tf.report.search_picture import search_pictures
 from adarec_tf.report.transport_picture import transport_pictures
+from adarec_tf.report.watch_picture import watch_picture
 from adarec_tf.training.fit import SELECTION_METRIC
 
 COST_NAMES = {
@@ -42,12 +43,15 @@ _MAX_FINALISTS = 5
 
 
 @matplotlib.rc_context(dict(STYLE))
-def run_page(facts: Facts, titles: Mapping[str, str]) -> str:
+def run_page(
+    facts: Facts, titles: Mapping[str, str], checks: Sequence[Mapping[str, Any]] = ()
+) -> str:
     """The page of a run.
 
     Args:
       facts: from `gather_facts`.
       titles: of items, by their keys; an item without one is shown by its key.
+      checks: what `adarec watch` found, oldest first: records of `watch.jsonl`.
     """
     genotype = Genotype.from_dict(facts["genotype"])
     costs = facts["trace"][-1]["costs"] if facts["trace"] else {}
@@ -61,6 +65,7 @@ def run_page(facts: Facts, titles: Mapping[str, str]) -> str:
         "student": [genotype_picture(genotype, costs)],
         "search": search_pictures(facts["trace"]) if facts["trace"] else [],
         "front": [front_picture(facts["front"])] if facts["front"] else [],
+        "watch": [watch_picture(checks)] if checks else [],
         "layers": transport_pictures(history) if history and "plan[1,1]" in history[0] else [],
     }
     return _render(
@@ -73,6 +78,7 @@ def run_page(facts: Facts, titles: Mapping[str, str]) -> str:
         settings=flat_settings(facts["settings"]),
         examples=[_example(example, titles) for example in facts["examples"]],
         commands=_commands(facts),
+        checks=checks,
         pictures=pictures,
     )
 
@@ -125,6 +131,13 @@ def read_facts(path: str | os.PathLike[str]) -> Facts:
             f"Received: {facts.get('format_version')}; run `adarec run` again."
         )
     return facts
+
+
+def read_checks(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The records of a `watch.jsonl`, oldest first; none where there is no such file."""
+    path = Path(path)
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
 
 
 def verdict(facts: Facts) -> str:

@@ -59,6 +59,38 @@ def second_day(smoke_run: Run, logs: Path, tmp_path_factory: pytest.TempPathFact
     return Run(workdir, adarec(*daily_arguments(logs, workdir), cwd=workdir.parent))
 
 
+def test_the_watch_calls_for_a_warm_start(
+    smoke_run: Run, logs: Path, raw_log: Path, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(smoke_run.workdir, workdir, ignore=shutil.ignore_patterns("pipeline"))
+    pattern = str(logs / "{YYYY}-{MM}-{DD}" / "*")
+    files = ("--json", "found.json", "--metrics", "found.prom")
+    done = adarec("watch", "--workdir", "run", "--data", pattern, *files, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (10, "")
+    first, *reasons = done.stdout.splitlines()
+    assert first.startswith("Warm start: 120 events after those of the run of ")
+    assert any(line.startswith("- the vocabulary has aged") for line in reasons)
+
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [json.loads(line) for line in (workdir / "watch.jsonl").read_text().splitlines()] == [
+        found
+    ]
+    assert found["statistics"]["now"]["unknown_interactions"] == pytest.approx(2 / 3)
+    blessed = result_of(smoke_run)["intervals"]
+    assert found["student"]["earlier"] == blessed["student"]["ndcg@10/full"]
+    # The kept genotype and its runner-up were trained.
+    assert found["trial"]["p_value"] > 0
+    assert 'adarec_watch_answer{answer="warm start"} 1.0' in (tmp_path / "found.prom").read_text()
+    assert "The scene since then" in (workdir / "report.html").read_text()
+
+    # The log that was trained on has no new events.
+    done = adarec("watch", "--workdir", "run", "--data", str(raw_log), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: The log should have events after those that the student")
+    assert len((workdir / "watch.jsonl").read_text().splitlines()) == 1
+
+
 def test_the_second_day_continues_from_the_first(second_day: Run, smoke_run: Run) -> None:
     done = second_day.done
     assert done.returncode == 0, done.stderr

@@ -43,6 +43,7 @@ _BLOCK_BYTES = 8 << 20
 _MAX_INT64 = np.iinfo(np.int64).max
 # Unix seconds of 1973 to 5138 are below the second bound, milliseconds since 1973 above it.
 _MIN_UNIX_SECONDS, _MIN_UNIX_MILLISECONDS = 10**8, 10**11
+_FIRST_DATE, _LAST_DATE = 2e8, 1e10  # 1976 and 2286, in seconds since 1970
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -127,6 +128,27 @@ def mixes_time_units(earliest: float, latest: float) -> bool:
       latest: the last one.
     """
     return _MIN_UNIX_SECONDS <= earliest < _MIN_UNIX_MILLISECONDS <= latest
+
+
+def unix_unit(largest: float) -> float | None:
+    """How many units of a log's times are a second, told by their size; None where they are none.
+
+    Args:
+      largest: time of the log.
+
+    Returns:
+      1 for seconds since 1970, 1,000 for milliseconds and so on; None before 1976.
+
+    Examples:
+        >>> unix_unit(1.7e12)
+        1000.0
+    """
+    if not largest >= _FIRST_DATE:
+        return None
+    unit = 1.0
+    while largest / unit > _LAST_DATE:
+        unit *= 1000.0
+    return unit
 
 
 def read_interactions(

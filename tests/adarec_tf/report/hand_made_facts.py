@@ -4,9 +4,12 @@ import copy
 from typing import Any
 
 from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.evaluation.uncertainty import Interval, PairedTest
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.students.primitives import PRIMITIVES
 from adarec_tf.report.facts import FORMAT_VERSION, Facts
+from adarec_tf.watch.drift import EventStatistics
+from adarec_tf.watch.scene_check import WARM_START, SceneCheck, Signal
 from tests.adarec_tf.hand_made_recipe import recipe
 
 GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_5"]] * 2)
@@ -120,3 +123,24 @@ def facts(**changes: Any) -> Facts:
         "origin": {"log": "/a b/log.csv", "continued_from": ""},
     }
     return {**copy.deepcopy(made), **changes}
+
+
+def checks() -> list[dict[str, Any]]:
+    """What `adarec watch` found of that run, two times."""
+    interval = Interval(0.2, 0.19, 0.21)
+    statistics = EventStatistics(0.02, 0.1, 0.05, 3.0, 0.5, None)
+    gain = Signal("gain", 0.01, None, False, "models have aged")
+    fine = SceneCheck(
+        num_events=1234,
+        until=1_600_086_400.0,
+        student=(interval, interval),
+        markov=(Interval(0.1, 0.09, 0.11), interval),
+        gain=PairedTest(0.001, -0.001, 0.003, 0.3),
+        statistics=(statistics, statistics),
+        signals=(gain, Signal("interactions_per_user", 3.0, 2.75, False, "users do more")),
+    )
+    aged = fine._replace(
+        signals=(gain._replace(is_raised=True), *fine.signals[1:]), answer=WARM_START
+    )
+    days = {"2026-11-29": fine, "2026-11-30": aged}
+    return [{"checked_at": f"{day}T02:00:00+00:00", **one.to_dict()} for day, one in days.items()]

@@ -11,7 +11,7 @@ import pytest
 
 from adarec_tf.report.page import comparison_page, run_page
 from tests.adarec_tf.report.browser import CHROMIUM, Tab, chromium
-from tests.adarec_tf.report.hand_made_facts import facts
+from tests.adarec_tf.report.hand_made_facts import checks, facts
 
 AXE = Path(__file__).parents[3] / "build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 WIDTHS = (390, 1200)
@@ -38,7 +38,7 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     long_key = "https://shop.example/" + "items/" * 30
     titles = {"item-3": long_key, "old-4": long_key}
     other = facts(scene=long_key)
-    pages = {"run": lambda: run_page(facts(), titles)}
+    pages = {"run": lambda: run_page(facts(), titles, checks())}
     pages["comparison"] = lambda: comparison_page({"runs/monday": facts(), long_key: other})
     path.write_text(pages[request.param](), "utf-8")
     return path

@@ -13,7 +13,7 @@ from adarec_tf.report.page import (
     run_page,
     verdict,
 )
-from tests.adarec_tf.report.hand_made_facts import facts
+from tests.adarec_tf.report.hand_made_facts import checks, facts
 
 
 def text_of(page: str) -> str:
@@ -77,6 +77,18 @@ def test_a_page_says_only_what_there_is() -> None:
     assert "The log goes from" not in text
     assert "adarec serve" not in text
     assert 'href="#search"' not in page
+
+
+def test_checks_of_the_scene_are_a_section_of_their_own() -> None:
+    page = run_page(facts(), {}, checks())
+    assert headings(page)[-4:] == [
+        *("1 real histories", "The scene since then"),
+        *("Lineage", "Commands"),
+    ]
+    text = text_of(page)
+    assert "Warm start, 2026-11-30T02:00:00+00:00: 1,234 new events. models have aged" in text
+    assert "gain 0.01 – beyond interactions per user 3 2.75 within" in text
+    assert "check 1: fine, student 0.2000, check 2: warm start, student 0.2000" in page
 
 
 def test_histories_have_titles_and_say_what_came_next() -> None:
