@@ -1,14 +1,15 @@
-"""How many breaks the tests notice: a sample of mutants, each against the tests of its folder.
+"""How many breaks the tests notice: a sample of mutants, each against the tests that reach it.
 
-    pip install --target FOLDER mutmut
+    pip install --no-deps --target FOLDER mutmut libcst coverage pytest-cov
     PYTHONPATH=FOLDER python tests/benchmarks/mutants.py --outcomes mutants.json
 
-breaks the code in a copy of the tree, one break at a time, and runs the fast tests of the mirrored
-folder, those of the mirrored file first: `adarec_tf/search/searcher.py` has those of
-`tests/adarec_tf/search`. The breaks are mutmut's, and arguments that change places with their
-neighbors. What is drawn depends on the seed and the code alone. An interrupted run goes on.
-`--again` tries those that survived once more, on tests that were written since; with `--slow` on
-a whole run of the smoke scene and the slow tests of the folder as well.
+breaks the code in a copy of the tree, one break at a time, and runs the fast tests that execute
+what is broken, as coverage.py has seen them: first those that execute the least beside it. Where it
+has seen none (constants, code that AutoGraph has rewritten), the tests of the mirrored file and of
+its folder are run. The breaks are mutmut's, and arguments that change places with their neighbors.
+What is drawn depends on the seed and the code alone. An interrupted run goes on. `--again` tries
+those that survived once more, on the whole folder, with tests that were written since; with
+`--slow` on the slow tests of the folder and on whole runs of the smoke scene as well.
 
 A break that changes nothing is no break: `equivalent_mutants.json` says which these are, and why.
 `results/mutants.json` has the counts, and what survived.
@@ -40,6 +41,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import coverage
 import libcst
 from libcst.metadata import MetadataWrapper, PositionProvider
 from mutmut.mutation.mutators import mutation_operators
@@ -51,7 +53,9 @@ PACKAGES = (
 )
 EQUIVALENT = Path(__file__).parent / "equivalent_mutants.json"
 TIME_LIMIT_S = 1800
-_WHOLE_RUN = Path("tests", "e2e", "test_smoke_scene.py")
+FAST = "not slow and not e2e"
+_WHOLE_RUNS = ["tests/e2e/test_smoke_scene.py", "tests/e2e/test_daily_runs.py"]
+_FIRST_TESTS = 20
 _FIRST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 _NO_TESTS_LEFT = 5  # pytest's exit code where every test was deselected
 # A process that has imported what every test needs, and is forked for each run of tests.
@@ -188,18 +192,78 @@ def draw(number: int, seed: int) -> Iterator[Mutant]:
     return itertools.islice((mutant for mutant in mutants if mutant is not None), number)
 
 
+class Reached:
+    """Which fast tests execute which lines."""
+
+    def __init__(self, measured: Path) -> None:
+        """Reads what coverage.py has seen.
+
+        Args:
+          measured: its file, with a context for each test: `measure` writes it.
+        """
+        self._data = coverage.CoverageData(str(measured))
+        self._data.read()
+        files = map(self._data.contexts_by_lineno, self._data.measured_files())
+        contexts = (test for lines in files for line in lines.values() for test in line)
+        self._reach = collections.Counter(contexts)
+
+    def tests(self, file: str, line: int) -> list[str]:
+        """The tests that execute a statement, those that execute the least beside it first.
+
+        What a fixture executes may be looked at by all tests of its file: they are last.
+        """
+        by_line = self._data.contexts_by_lineno(str(ROOT / file))
+        lines = _lines_of_statement((ROOT / file).read_text(), line)
+        contexts = {context for line in lines for context in by_line.get(line, ()) if context}
+        tests = [context.split("|")[0] for context in sorted(contexts, key=self._reach.get)]
+        fixtures = (context for context in contexts if context.endswith("|setup"))
+        return [*dict.fromkeys([*tests, *sorted({one.split("::")[0] for one in fixtures})])]
+
+
+def _lines_of_statement(code: str, line: int) -> range:
+    """Those of the innermost statement around a line; of a function, if it is in its header."""
+    around = ast.parse(code)
+    for node in ast.walk(around):  # Outer nodes come first.
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0):
+            around = node
+    body = getattr(around, "body", None)
+    if body is None or isinstance(around, ast.FunctionDef):
+        return range(around.lineno, (around.end_lineno or 0) + 1)
+    return range(around.lineno, body[0].lineno)
+
+
+def measure(measured: Path, processes: int) -> None:
+    """Runs all fast tests, and writes what each executes.
+
+    Raises:
+      SystemExit: a test fails.
+    """
+    packages = [f"--cov={folder}" for folder in sorted({Path(one).parts[0] for one in PACKAGES})]
+    options = ["-m", FAST, f"--numprocesses={processes}", "--dist=loadscope"]
+    options += [*packages, "--cov-context=test", "--cov-report="]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=ROOT,
+        env={**os.environ, "COVERAGE_FILE": str(measured)},
+        check=False,
+    )
+    if done.returncode:
+        measured.unlink(missing_ok=True)
+        raise SystemExit("The fast tests must pass before the code is broken: mend them first.")
+
+
 class Tree:
     """A copy of the repository in which one file after the other is broken."""
 
-    def __init__(self, folder: Path, with_slow: bool, passing: set[Path]) -> None:
+    def __init__(self, folder: Path, reached: Reached | None, with_slow: bool) -> None:
         """Creates the copy.
 
         Args:
           folder: an empty folder.
+          reached: for the tests that reach a break; None for those of its folder.
           with_slow: whether slow tests are run as well.
-          passing: the tests that were seen to pass without a break; more are added.
         """
-        self._folder, self._with_slow, self._passing = folder, with_slow, passing
+        self._folder, self._reached, self._with_slow = folder, reached, with_slow
         files = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
         listed = subprocess.run(files, cwd=ROOT, capture_output=True, text=True, check=True)
         for name in filter(None, listed.stdout.split("\0")):
@@ -208,22 +272,17 @@ class Tree:
         self._processes: dict[bool, subprocess.Popen[str]] = {}
 
     def outcome(self, mutant: Mutant) -> dict[str, Any]:
-        """What the tests say of a break: `killed`, by which test, or `survived`.
-
-        Raises:
-          SystemExit: the tests fail without it.
-        """
-        *first, tests = _tests_of(mutant.file)
-        if tests not in self._passing:
-            if failed := self._failure(tests):
-                raise SystemExit(f"{tests} fails as it is: {failed}")
-            self._passing.add(tests)
+        """What the tests say of a break: `killed`, by which test, or `survived`."""
+        *mirrored, folder = _tests_of(mutant.file)
+        # By itself first: to collect a whole folder takes longer than most tests.
+        steps = [mirrored, [folder], _WHOLE_RUNS if self._with_slow else []]
+        if self._reached and (tests := self._reached.tests(mutant.file, mutant.line)):
+            # By themselves first: a process collects few files sooner than all.
+            steps = [tests[:_FIRST_TESTS], tests[_FIRST_TESTS:]]
         path = self._folder / mutant.file
         path.write_text(mutant.code)
         try:
-            # By itself first: to collect a whole folder takes longer than most tests.
-            first = [_WHOLE_RUN] if self._with_slow else first
-            failed = next(filter(None, map(self._failure, [*first, tests])), "")
+            failed = next(filter(None, map(self._failure, filter(None, steps))), "")
         finally:
             shutil.copy(ROOT / mutant.file, path)
         return {"outcome": "killed", "by": failed} if failed else {"outcome": "survived"}
@@ -233,11 +292,12 @@ class Tree:
         for process in self._processes.values():
             process.kill()
 
-    def _failure(self, tests: Path) -> str:
-        """The first test of a file or folder that fails; "" if none does."""
-        arguments = ["-q", "-x", "-p", "no:cacheprovider", str(tests)]
-        arguments += [] if self._with_slow else ["-m", "not slow and not e2e"]
-        code, output = self._run(arguments, with_pipeline="adarec_tf" not in tests.parts)
+    def _failure(self, tests: Sequence[str]) -> str:
+        """The first of the tests, files and folders that fails; "" if none does."""
+        arguments = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+        arguments += [] if self._with_slow else ["-m", FAST]
+        with_pipeline = not all("adarec_tf" in Path(test).parts for test in tests)
+        code, output = self._run(arguments, with_pipeline)
         if code in (0, _NO_TESTS_LEFT):
             return ""
         if code == -signal.SIGKILL:
@@ -272,13 +332,18 @@ class Tree:
         return code, log.read_text(errors="replace")
 
 
-def _tests_of(file: str) -> list[Path]:
+def _tests_of(file: str) -> list[str]:
     """The mirrored test file, where there is one, and the folder that mirrors the file's."""
     folder = Path("tests", file).parent
     mirrored = folder / f"test_{Path(file).name}"
     while not (ROOT / folder).exists():
         folder = folder.parent
-    return [*([mirrored] if (ROOT / mirrored).exists() else []), folder]
+    return [str(tests) for tests in (mirrored, folder) if (ROOT / tests).exists()]
+
+
+def equivalent_reasons() -> dict[tuple[str, ...], str]:
+    """Why a break is none, by file and change."""
+    return {_key(one): one["reason"] for one in json.loads(EQUIVALENT.read_text())}
 
 
 def summary(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -287,7 +352,7 @@ def summary(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Args:
       outcomes: of all mutants.
     """
-    reasons = {_key(one): one["reason"] for one in json.loads(EQUIVALENT.read_text())}
+    reasons = equivalent_reasons()
     counts: dict[str, dict[str, int]] = collections.defaultdict(collections.Counter)
     survivors = []
     for one in outcomes:
@@ -325,12 +390,14 @@ def main() -> None:
         stored = json.loads(options.outcomes.read_text())["mutants"]
         known = {json.dumps([one["file"], one["line"], one["change"]]): one for one in stored}
     command = ["python", "tests/benchmarks/mutants.py", *sys.argv[1:]]
+    no_breaks = equivalent_reasons()
     trees: queue.SimpleQueue[Tree] = queue.SimpleQueue()
     lock = threading.Lock()
 
     def look_at(mutant: Mutant) -> dict[str, Any]:
         one = known.get(mutant.key)
-        if one is None or (options.again and one["outcome"] == "survived"):
+        is_tried = options.again and one is not None and _key(one) not in no_breaks
+        if one is None or (is_tried and one["outcome"] == "survived"):
             tree = trees.get()
             try:
                 one = {"file": mutant.file, "line": mutant.line, "change": mutant.change}
@@ -343,14 +410,19 @@ def main() -> None:
                 write_result(options.outcomes, {"mutants": [*known.values()]})
         return one
 
+    reached = None
+    if not options.again:
+        measured = options.outcomes.with_suffix(".coverage").absolute()
+        if not measured.exists():
+            measure(measured, options.processes)
+        reached = Reached(measured)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.processes) as pool:
-        passing: set[Path] = set()
         for number in range(options.processes):
-            trees.put(Tree(Path(folder) / str(number), options.slow, passing))
+            trees.put(Tree(Path(folder) / str(number), reached, options.slow))
         outcomes = [*pool.map(look_at, draw(options.number, options.seed))]
         while not trees.empty():
             trees.get().close()
-    stored = {**provenance(command, ["mutmut", "tensorflow"]), **summary(outcomes)}
+    stored = {**provenance(command, ["mutmut", "coverage", "tensorflow"]), **summary(outcomes)}
     print(json.dumps(stored["counts"], indent=1), stored["kill_rate"])
     write_result(RESULTS / f"{options.name}.json", stored)
 

@@ -121,7 +121,7 @@ def test_a_report_that_cannot_be_made_says_why_and_fails_no_run(
     assert list((tmp_path / "report").iterdir()) == []
 
 
-def test_each_model_recommends_from_its_own_bundle(
+def test_each_model_recommends_from_its_own_bundle_and_the_version_is_told(
     tmp_path: Path, given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     student = make_artifact(standard_artifacts.Model, tmp_path / "student")
@@ -131,10 +131,13 @@ def test_each_model_recommends_from_its_own_bundle(
         return lambda histories, k: [[SimpleNamespace(item_id=bundle)]] * len(histories)
 
     monkeypatch.setattr(facts, "Recommender", SimpleNamespace(load=load))
+    given["pushed_model"].set_string_custom_property("pushed_version", "3")
     report = make_artifact(artifacts.Report, tmp_path / "report")
     ReportWriter.test_call(report=report, **{**given, "student": student})
     assert report.get_string_custom_property("problem") == ""
-    examples = json.loads((tmp_path / "report" / "report.json").read_text())["examples"]
+    said = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert said["pushed_version"] == 3
     assert {
-        (*example["teacher"], *example["student"], example["shared"]) for example in examples
+        (*example["teacher"], *example["student"], example["shared"])
+        for example in said["examples"]
     } == {(bundle_dir(given["teacher"].uri), bundle_dir(student.uri), 0)}

@@ -29,11 +29,18 @@ def validate(
 
 @pytest.mark.slow
 def test_a_bundle_that_serves_as_in_process_is_blessed(
-    tmp_path: Path, model: Model, sequences: Sequences, vocabulary: Vocabulary
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    model: Model,
+    sequences: Sequences,
+    vocabulary: Vocabulary,
 ) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     is_blessed, reasons = validate(tmp_path, model, sequences, vocabulary)
     assert is_blessed, reasons
     assert reasons == ["A server answers 16 requests as the bundle does in process."]
+    assert list(Path.cwd().iterdir()) == []
 
 
 @pytest.mark.slow

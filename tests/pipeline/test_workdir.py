@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from adarec_tf.config.pipeline import PipelineConfig
+from pipeline import workdir
 from pipeline.workdir import Workdir
 
 
@@ -61,3 +63,11 @@ def test_config_json_holds_what_repeats_the_run(tmp_path: Path) -> None:
 def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Workdir("runs/a").metadata == tmp_path / "runs" / "a" / "metadata.sqlite"
+
+
+def test_files_and_folders_have_the_names_that_are_documented(tmp_path: Path) -> None:
+    folder = Workdir(tmp_path)
+    listed = re.findall(r"`([\w.]+)/?(?:<stage>/)?`:", workdir.__doc__)
+    places = {value.name for name, value in vars(folder).items() if name != "root"}
+    assert {*listed} == places
+    assert folder.serving("shop") == tmp_path / "serving" / "shop"

@@ -39,9 +39,9 @@ class SearchSpace(NamedTuple):
 
     student: StudentConfig
     costs: CostTable
-    is_one_of_several: bool = False
-    is_shared: bool = True
-    num_optional: int = 0
+    is_one_of_several: bool
+    is_shared: bool
+    num_optional: int
     budgets: tuple[Budget, ...] = ()
 
     @property

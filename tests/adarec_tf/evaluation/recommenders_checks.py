@@ -110,3 +110,21 @@ def test_two_towers_are_a_row_and_beat_popularity(model: ConvolutionModel) -> No
     )
     ndcg = {name: row["ndcg@5/full"] for name, row in accuracy.rows.items()}
     assert ndcg["gru_retrieval"] > 2 * ndcg["popularity"]
+
+
+def test_equal_seeds_train_equal_towers() -> None:
+    train = walk_scene.histories(40)["train"]
+    item_ids = np.array([[1, 2, 3]])
+    scores = [
+        gru_retrieval_scorer(
+            train,
+            walk_scene.NUM_ITEMS,
+            max_length=walk_scene.MAX_LENGTH,
+            hidden_dim=4,
+            num_epochs=1,
+            seed=seed,
+        )(np.zeros(1, np.int64), item_ids)
+        for seed in (3, 3, 4)
+    ]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert np.abs(scores[0] - scores[2]).max() > 0

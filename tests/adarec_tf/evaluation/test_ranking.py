@@ -54,3 +54,7 @@ def test_gains_of_users_average_to_the_metrics() -> None:
             of_users = gains[f"{name}@{k}/sampled7"]
             assert of_users[ranks > k].tolist() == [0.0] * int((ranks > k).sum())
             assert metrics[f"{name}@{k}/sampled7"] == pytest.approx(of_users.mean(), rel=1e-12)
+
+
+def test_no_cutoffs_are_no_metrics() -> None:
+    assert user_gains(np.array([1, 2]), cutoffs=(), protocol="full") == {}

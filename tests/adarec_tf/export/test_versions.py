@@ -45,6 +45,18 @@ def test_the_same_bundle_again_is_the_same_version(tmp_path: Path) -> None:
     assert versions(serving) == ["1"]
 
 
+def test_files_are_compared_by_their_bytes(tmp_path: Path) -> None:
+    serving = tmp_path / "serving"
+    bundle = make_bundle(tmp_path / "bundle", "one")
+    file = bundle / "saved_model.pb"
+    before = file.stat()
+    publish(bundle, serving)
+    file.write_text("two")
+    for path in (file, serving / "1" / "saved_model.pb"):
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert publish(bundle, serving) == 2
+
+
 def test_a_number_once_used_is_never_used_again(tmp_path: Path) -> None:
     serving = tmp_path / "serving"
     first, second = (make_bundle(tmp_path / name, name) for name in ("first", "second"))

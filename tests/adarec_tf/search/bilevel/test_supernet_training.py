@@ -11,6 +11,7 @@ import tensorflow as tf
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.distillation.initial_table import narrowed_items
 from adarec_tf.models.losses import labeled_positions
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.search.bilevel import supernet_training
@@ -37,9 +38,6 @@ def _steps(
     teacher: keras.Model, epoch: int, folder: Path, **changes: Any
 ) -> list[tuple[str, SearchBatch]]:
     """The steps of an epoch in their order, and their batches; none of them changes anything."""
-    search = SearchConfig(
-        warmup_epochs=1, max_epochs=3, positions_per_batch=8, num_evaluations=2, **changes
-    )
     steps: list[tuple[str, SearchBatch]] = []
 
     def recorder(name: str) -> Any:
@@ -49,21 +47,29 @@ def _steps(
 
         return lambda *_, **__: step
 
-    task = SearchTask(
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supernet_training, "build_weight_step", recorder("weights"))
+        patch.setattr(supernet_training, "build_alpha_step", recorder("alphas"))
+        SupernetTraining(_task(teacher, folder, **changes), space()).run_epoch(epoch)
+    return steps
+
+
+def _task(
+    teacher: keras.Model, folder: Path, initial_table: str = "random", **changes: Any
+) -> SearchTask:
+    """A search of three epochs, the first of which leaves the alphas alone."""
+    return SearchTask(
         teacher=teacher,
         halves=HALVES,
         valid=HALVES[0],
-        search=search,
-        distillation=DistillationConfig(hidden_weight=1.0),
+        search=SearchConfig(
+            warmup_epochs=1, max_epochs=3, positions_per_batch=8, num_evaluations=2, **changes
+        ),
+        distillation=DistillationConfig(hidden_weight=1.0, initial_table=initial_table),
         seen="exclude",
         seed=5,
         cache_dir=str(folder),
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supernet_training, "build_weight_step", recorder("weights"))
-        patch.setattr(supernet_training, "build_alpha_step", recorder("alphas"))
-        SupernetTraining(task, space()).run_epoch(epoch)
-    return steps
 
 
 def _half(batch: SearchBatch) -> int:
@@ -108,3 +114,30 @@ def test_steps_draw_anew_and_equal_seeds_draw_alike(teacher: keras.Model, tmp_pa
     ]
     assert drawn[0] == drawn[2]
     assert len({*drawn[0], *drawn[1]}) == len(drawn[0]) + len(drawn[1])
+
+
+@pytest.mark.parametrize(("method", "num_epochs"), [("bilevel", 3), ("evolution", 5)])
+def test_the_rate_falls_over_all_steps_of_the_weights(
+    method: str, num_epochs: int, teacher: keras.Model, tmp_path: Path
+) -> None:
+    given: list[int] = []
+
+    def build_optimizer(*arguments: Any, num_steps: int, **options: Any) -> keras.Optimizer:
+        given.append(num_steps)
+        return keras.optimizers.SGD()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supernet_training, "build_optimizer", build_optimizer)
+        SupernetTraining(_task(teacher, tmp_path, method=method), space())
+    # An epoch has two steps; without alphas, a second pass follows the warm-up.
+    assert given == [2 * num_epochs]
+
+
+def test_the_supernet_begins_from_the_teachers_table_where_that_is_asked(
+    teacher: keras.Model, tmp_path: Path
+) -> None:
+    embedding = SupernetTraining(
+        _task(teacher, tmp_path, initial_table="teacher"), space()
+    ).state.supernet.sequence_embedding
+    kept = narrowed_items(np.array(teacher.sequence_embedding.item_vectors()), embedding.hidden_dim)
+    np.testing.assert_array_equal(embedding.item_vectors()[:, : kept.shape[1]], kept)

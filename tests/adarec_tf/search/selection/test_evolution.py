@@ -112,3 +112,11 @@ def test_depths_mutate_to_those_that_are_allowed(is_shared: bool) -> None:
         if len(child.cells) != 2:
             expected = [*parent.cells, parent.cells[-1], parent.cells[-1]][: len(child.cells)]
             assert list(child.cells) == expected
+
+
+def test_the_depth_mutates_also_where_one_cell_alone_may_be_left_out() -> None:
+    parent = _genotype(0, 4, 6)
+    students = _space(True)._replace(student=STUDENT.replace(num_cells=2), num_optional=1)
+    generator = np.random.default_rng(0)
+    depths = {len(mutate(parent, students, generator).cells) for _ in range(50)}
+    assert depths == {1, 2}
