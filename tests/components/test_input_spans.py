@@ -89,6 +89,7 @@ def test_a_log_without_spans_is_left_to_the_stock_driver(tmp_path: Path) -> None
     properties = driven(str(log))
     assert properties["span"] == 0
     assert properties[utils.FINGERPRINT_PROPERTY_NAME].startswith("split:all,num_files:1")
+    (tmp_path / "other.csv").write_text(HEADER)
     assert input_files(properties) == ([str(log)], "")
 
 

@@ -8,6 +8,7 @@ from tensorflow_serving.apis import model_pb2
 from serving.errors import ModelError
 from serving.loaded_model import LoadedModel
 from serving.model_config import ModelConfig
+from serving.model_versions import ModelVersions
 from serving.served_models import ServedModels
 
 ALL = {"all": {}}
@@ -140,6 +141,15 @@ def test_a_list_that_cannot_be_served_changes_nothing(tmp_path, models):
             models.reload([a, refused])
         assert failure.value.code == code
     assert models.available_versions == {"a": [2]}
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, models, monkeypatch):
+    def refresh(model):
+        raise PermissionError("not allowed")
+
+    monkeypatch.setattr(ModelVersions, "refresh", refresh)
+    with pytest.raises(ModelError, match="of the model 'b' should be readable: not allowed"):
+        models.reload([config("b", tmp_path / "b")])
 
 
 def test_labels_of_the_first_list_are_for_what_it_loads(tmp_path, models, loader):

@@ -12,6 +12,12 @@ def test_a_batch_has_a_thread_for_each_request():
     assert ServerOptions(max_threads=4).num_threads == 4
 
 
+def test_what_nobody_asked_for_is_off():
+    options = ServerOptions()
+    names = ("access_log", "batch_rows", "metrics_port", "tls_cert", "tls_key", "tls_client_ca")
+    assert not any(getattr(options, name) for name in names)
+
+
 def test_every_option_is_described():
     assert all(field.description for field in ServerOptions.model_fields.values())
 

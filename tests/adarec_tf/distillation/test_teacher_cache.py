@@ -12,7 +12,13 @@ from adarec_tf.config.teacher import NextItNetConfig, SASRecConfig
 from adarec_tf.data.batches import next_item_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
-from adarec_tf.distillation.teacher_cache import OnlineTeacher, TeacherCache, read_teacher
+from adarec_tf.distillation.teacher_cache import (
+    OnlineTeacher,
+    TeacherCache,
+    read_teacher,
+    teacher_states,
+)
+from adarec_tf.models.sequence_model import SequenceOutputs
 from adarec_tf.models.teachers import build_teacher
 from tests.adarec_tf import walk_scene
 
@@ -133,3 +139,15 @@ def test_a_cache_larger_than_allowed_is_not_made(
         )
         assert isinstance(cache, TeacherCache) == folder.exists() == is_made
     assert f"teacher_cache=none bytes={num_bytes}" in caplog.text
+
+
+def test_a_teacher_is_asked_without_dropout_whatever_its_default() -> None:
+    teacher = _nextitnet(1)
+
+    def asked(item_ids: tf.Tensor, training: bool = True) -> SequenceOutputs:
+        return teacher(item_ids, training=training)
+
+    asked.sequence_embedding = teacher.sequence_embedding  # type: ignore[attr-defined]
+    rows = tf.constant([[1, 2, 3, 4]], tf.int64)
+    states = teacher_states(asked, rows, rows)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(states.final_states, teacher(rows).final_states[0])

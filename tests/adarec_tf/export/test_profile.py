@@ -229,3 +229,33 @@ def test_each_width_has_a_table_and_a_given_genotype_that_of_its_own(
         search = SearchConfig(**settings)  # type: ignore[arg-type]
         find_costs(asked, STUDENT, search, max_length=LENGTH, kept_dir=str(tmp_path))
         assert counted == [(teacher, width) for width in widths]
+
+
+@pytest.mark.parametrize(("slowest_ms", "is_loose"), [(3.99, True), (4.01, False)])
+def test_a_budget_is_loose_where_the_slowest_student_keeps_it_easily(
+    teacher,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+    slowest_ms: float,
+    is_loose: bool,
+) -> None:
+    built, asked = [], []
+    build = profile._build_student
+
+    def build_and_tell(shape: object, genotype: Genotype, embedding: object):  # type: ignore[no-untyped-def]
+        built.append((shape.hidden_dim, genotype))  # type: ignore[attr-defined]
+        return build(shape, genotype, embedding)  # type: ignore[arg-type]
+
+    def median_ms(asks: list, requests: list, num_rounds: int, num_calls: int) -> list[float]:
+        asked.extend([len(asks), num_rounds, num_calls])
+        for request in requests:
+            asks[0](request)
+        return [slowest_ms]
+
+    monkeypatch.setattr(profile, "_build_student", build_and_tell)
+    monkeypatch.setattr(profile, "_median_ms", median_ms)
+    search = SearchConfig(latency_budget_ms=5.0, hidden_dims=(2, 4))
+    assert profile.has_loose_budget(teacher, STUDENT, search, max_length=LENGTH) is is_loose
+    # Of the widest, the operation of most multiply-adds on every edge of every cell.
+    slowest = Genotype.from_primitives(2, [["conv_5"] * 3] * 2)
+    assert built[-1] == (4, slowest)
+    assert asked == [1, profile._NUM_ROUNDS, profile._NUM_CALLS]
