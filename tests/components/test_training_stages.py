@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tfx.types.standard_artifacts import Model
 
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.storage.history_files import read_histories, write_statistics
 from adarec_tf.models.students.genotype import Genotype
-from components import artifacts, teacher_trainer
+from components import artifacts, student_searcher, teacher_trainer
 from components.artifacts import Sequences
 from tests.components.conftest import (
     DISTILLATION,
@@ -78,6 +79,17 @@ def test_a_stage_is_told_the_protocol_of_its_sequences(
     if stage != "teacher":
         assert given["teacher"] == f"the teacher of {model.uri}"
     assert (given["seed"], given["compute_dtype"]) == (7, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("stage", "module"), [("teacher", teacher_trainer), ("search", student_searcher)]
+)
+def test_a_stage_trains_under_the_strategy_that_is_chosen(
+    stage: str, module: Any, stages: dict[str, Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = tf.distribute.OneDeviceStrategy("/cpu:0")
+    monkeypatch.setattr(module, "choose_strategy", lambda: chosen)
+    assert stages[stage]()["strategy"] is chosen
 
 
 def test_every_input_of_a_training_makes_it_another_one(

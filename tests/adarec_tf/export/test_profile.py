@@ -107,6 +107,23 @@ def test_latencies_are_measured_and_change_no_count(teacher) -> None:  # type: i
         assert cost[:3] == counted.operations[name][:3]
 
 
+def test_more_students_are_timed_than_there_are_operations_to_tell_apart(
+    teacher,  # type: ignore[no-untyped-def]
+    counted: CostTable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = []
+
+    def stop(shape: object, num_students: int) -> None:
+        numbers.append(num_students)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(profile, "_profiled_genotypes", stop)
+    with pytest.raises(KeyboardInterrupt):
+        measure_latencies(counted, teacher)
+    assert numbers[0] > 2 * len(OPERATIONS)
+
+
 def test_students_of_fewer_cells_are_timed_where_there_are_several(counted: CostTable) -> None:
     genotypes = profile._profiled_genotypes(counted.shape, 5)
     assert [len(genotype.cells) for genotype in genotypes] == [2] * 5 + [1, 1]
