@@ -96,6 +96,8 @@ def test_requests_are_counted_and_logged(model_dir, tmp_path, predict_request):
     assert (answered["method"], answered["code"], answered["version"]) == ("Predict", "OK", 3)
     assert answered["model"] == "student"
     assert answered["response_bytes"] > 0
+    for line in (answered, refused):  # to the microsecond
+        assert line["ms"] == round(line["ms"], 3) > 0
     assert refused["code"] == "INVALID_ARGUMENT"
     assert "`k` should be positive" in refused["message"]
     assert "secret" not in log_file.read_text()

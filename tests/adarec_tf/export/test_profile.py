@@ -124,6 +124,22 @@ def test_more_students_are_timed_than_there_are_operations_to_tell_apart(
     assert numbers[0] > 2 * len(OPERATIONS)
 
 
+def test_one_full_history_is_asked_about_and_a_batch_of_them(
+    teacher,  # type: ignore[no-untyped-def]
+    counted: CostTable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shapes = []
+
+    def median_ms(asks: list, requests: list, num_rounds: int, num_calls: int) -> np.ndarray:
+        shapes.append({tuple(request["history"].shape) for request in requests})
+        return np.arange(1.0, len(asks) + 1)
+
+    monkeypatch.setattr(profile, "_median_ms", median_ms)
+    measure_latencies(counted, teacher, num_students=6)
+    assert shapes == [{(1, LENGTH)}, {(profile.SERVED_BATCH, LENGTH)}]
+
+
 def test_students_of_fewer_cells_are_timed_where_there_are_several(counted: CostTable) -> None:
     genotypes = profile._profiled_genotypes(counted.shape, 5)
     assert [len(genotype.cells) for genotype in genotypes] == [2] * 5 + [1, 1]
