@@ -12,7 +12,7 @@ those that survived once more, on the whole folder, with tests that were written
 `--slow` on the slow tests of the folder and on whole runs of the smoke scene as well.
 
 A break that changes nothing is no break: `equivalent_mutants.json` says which these are, and why.
-`results/mutants.json` has the counts, and what survived.
+`results/mutants.json` has the counts, of the first time and of the last, and what survives.
 
 What nobody reads or nothing depends on is no mutant: annotations, decorators, and what is raised,
 logged or handed to a parser of arguments.
@@ -347,28 +347,30 @@ def equivalent_reasons() -> dict[tuple[str, ...], str]:
 
 
 def summary(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Counts in total and by package, and the breaks that survived.
+    """Counts in total and by package, and the breaks that survive.
 
     Args:
       outcomes: of all mutants.
     """
-    reasons = equivalent_reasons()
+    no_breaks = equivalent_reasons()
     counts: dict[str, dict[str, int]] = collections.defaultdict(collections.Counter)
     survivors = []
     for one in outcomes:
         [package] = [package for package in PACKAGES if one["file"].startswith(f"{package}/")]
-        outcome = one["outcome"]
-        if outcome == "survived":
-            reason = reasons.get(_key(one))
-            outcome = "equivalent" if reason else outcome
+        is_break = _key(one) not in no_breaks
+        if is_break and one["outcome"] == "survived":
             survivors.append({key: one[key] for key in ("file", "line", "change")})
-            survivors[-1] |= {"equivalent": reason} if reason else {}
         for name in ("total", package):
-            counts[name]["all"] += 1
-            counts[name][outcome] += 1
+            counts[name]["tried"] += 1
+            counts[name]["equivalent"] += not is_break
+            counts[name]["killed_first"] += is_break and one["first"] == "killed"
+            counts[name]["killed"] += is_break and one["outcome"] == "killed"
     total = counts["total"]
-    rate = total["killed"] / max(1, total["all"] - total["equivalent"])
-    return {"kill_rate": round(rate, 4), "counts": dict(counts), "survivors": survivors}
+    rates = {
+        name: round(total[name] / (total["tried"] - total["equivalent"]), 4)
+        for name in ("killed_first", "killed")
+    }
+    return {"rates": rates, "counts": dict(counts), "survivors": survivors}
 
 
 def _key(one: dict[str, Any]) -> tuple[str, ...]:
@@ -380,7 +382,6 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--outcomes", type=Path, required=True, help="of each mutant, kept here")
-    parser.add_argument("--name", default="mutants", help="of the stored summary")
     parser.add_argument("--again", action="store_true", help="try what survived once more")
     parser.add_argument("--slow", action="store_true", help="run slow tests as well")
     parser.add_argument("--processes", type=int, default=2)
@@ -400,8 +401,10 @@ def main() -> None:
         if one is None or (is_tried and one["outcome"] == "survived"):
             tree = trees.get()
             try:
-                one = {"file": mutant.file, "line": mutant.line, "change": mutant.change}
-                one |= tree.outcome(mutant)
+                place = {"file": mutant.file, "line": mutant.line, "change": mutant.change}
+                found = tree.outcome(mutant)
+                first = found["outcome"] if one is None else one["first"]
+                one = {**place, **found, "first": first}
             finally:
                 trees.put(tree)
             with lock:
@@ -423,8 +426,8 @@ def main() -> None:
         while not trees.empty():
             trees.get().close()
     stored = {**provenance(command, ["mutmut", "coverage", "tensorflow"]), **summary(outcomes)}
-    print(json.dumps(stored["counts"], indent=1), stored["kill_rate"])
-    write_result(RESULTS / f"{options.name}.json", stored)
+    print(json.dumps(stored["counts"], indent=1), stored["rates"])
+    write_result(RESULTS / "mutants.json", stored)
 
 
 if __name__ == "__main__":

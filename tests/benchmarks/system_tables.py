@@ -212,3 +212,39 @@ def hot_swaps(_: str, stored: dict[str, Any]) -> list[Row]:
             "the first tenth",
         },
     ]
+
+
+def mutants(_: str, stored: dict[str, Any]) -> list[Row]:
+    """Breaks of the code that tests notice, by package; the total is last."""
+    packages = sorted(stored["counts"], key=lambda name: (name == "total", name))
+    rows = ((package, stored["counts"][package]) for package in packages)
+    return [
+        {
+            "package": f"`{package}`" if package != "total" else package,
+            "breaks": f"{counts['tried']}",
+            "that break nothing": f"{counts['equivalent']}",
+            "noticed at first": f"{counts['killed_first']}",
+            "noticed": f"{counts['killed']}",
+            "share": f"{counts['killed'] / (counts['tried'] - counts['equivalent']):.1%}",
+        }
+        for package, counts in rows
+    ]
+
+
+def watch(name: str, stored: dict[str, Any]) -> list[Row]:
+    """When the watch calls for a retraining, and what three ways to retrain give."""
+    policies = stored["policies"]
+    return [
+        {
+            "log": name.removeprefix("watch_"),
+            "checks": f"{stored['checks']}",
+            "retraining paid": f"{stored['paid']}",
+            "called": f"{stored['called']}",
+            "precision": f"{stored['precision']:.2f}",
+            "recall": f"{stored['recall']:.2f}",
+            **{
+                f"{way}: NDCG@10, trainings": f"{of_way['ndcg@10']:.4f}, {of_way['trainings']}"
+                for way, of_way in policies.items()
+            },
+        }
+    ]

@@ -80,6 +80,8 @@ TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
         system_tables.table_latency,
         system_tables.serving_load,
         system_tables.hot_swaps,
+        system_tables.mutants,
+        system_tables.watch,
     )
 }
 
