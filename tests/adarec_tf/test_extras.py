@@ -45,6 +45,7 @@ def test_the_core_is_imported_without_any_extra() -> None:
         "adarec_tf.tuning.candidates": str(MissingExtraError("tuning", ["keras_tuner"])),
         "adarec_tf.tuning.teacher_tuner": str(MissingExtraError("tuning", ["keras_tuner"])),
         "adarec_tf.tuning.trials": str(MissingExtraError("tuning", ["keras_tuner"])),
+        "adarec_tf.watch.metrics": str(MissingExtraError("serving", ["prometheus_client"])),
     }
 
 
