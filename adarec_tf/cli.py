@@ -306,8 +306,7 @@ def profile(
     from pipeline.screen import redirected_output
 
     config = _configure(scene, data, settings)
-    if not output.absolute().parent.is_dir():
-        raise ValueError(f"The output file should be in an existing folder. Received: {output}.")
+    _check_output(output)
     # What TensorFlow writes when it is imported helps nobody; errors are exceptions.
     with redirected_output(Path(os.devnull)) as console, console.status("Measuring"):
         from pipeline.scene_costs import measure_scene_costs
@@ -318,6 +317,12 @@ def profile(
 
     print_costs(table)
     click.echo(output)
+
+
+def _check_output(path: Path) -> None:
+    """Before anything is done whose outcome could not be written."""
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"The output file should be in an existing folder. Received: {path}.")
 
 
 _workdir_option = click.option("--workdir", type=_PATH, help="What this run pushed.")
@@ -441,6 +446,8 @@ def watch(
     from pipeline.screen import redirected_output
     from pipeline.workdir import Workdir
 
+    for file in filter(None, (json_file, metrics)):
+        _check_output(file)
     require_extra("pipeline", "tfx", "apache_beam")
     given = {name: value for name, value in limits.items() if value is not None}
     config = WatchConfig(**given)
