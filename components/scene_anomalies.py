@@ -13,7 +13,7 @@ import pyarrow as pa
 import tensorflow_data_validation as tfdv
 from tfx.dsl.io import fileio
 
-from adarec_tf.data.log.interactions import inspect_log, read_interactions
+from adarec_tf.data.log.interactions import read_interactions
 from adarec_tf.data.log.readers import InteractionColumns
 from components.interactions_validator import describe_anomalies, tighten_schema
 
@@ -26,6 +26,7 @@ def find_anomalies(
     columns: InteractionColumns,
     *,
     since: float,
+    time_scale: int,
     schema_dir: str,
     statistics_dir: str,
 ) -> list[str]:
@@ -35,6 +36,7 @@ def find_anomalies(
       files: of the log.
       columns: the names of its columns.
       since: rows of later times are looked at.
+      time_scale: of the log, what its times are multiplied by.
       schema_dir: a `Schema` artifact.
       statistics_dir: an `ExampleStatistics` artifact.
 
@@ -47,16 +49,19 @@ def find_anomalies(
             feature.drift_comparator.infinity_norm.threshold = MAX_SHARE_CHANGE
     [path] = fileio.glob(os.path.join(statistics_dir, "Split-*", "FeatureStats.pb"))
     anomalies = tfdv.validate_statistics(
-        tfdv.generate_statistics_from_dataframe(_sample(files, columns, since).to_pandas()),
+        tfdv.generate_statistics_from_dataframe(
+            _sample(files, columns, since, time_scale).to_pandas()
+        ),
         schema,
         previous_statistics=tfdv.load_stats_binary(path),
     )
     return describe_anomalies(anomalies)
 
 
-def _sample(files: Sequence[str], columns: InteractionColumns, since: float) -> pa.Table:
+def _sample(
+    files: Sequence[str], columns: InteractionColumns, since: float, scale: int
+) -> pa.Table:
     """Some of the rows after a time, evenly, with the features of InteractionsGen's examples."""
-    scale = inspect_log(files, columns).time_scale
     rows = pa.Table.from_batches(_rows_after(files, columns, since * scale, scale))
     step = max(1, -(-len(rows) // _SAMPLE_ROWS))
     rows = rows.take(np.arange(0, len(rows), step))

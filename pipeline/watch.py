@@ -11,7 +11,7 @@ from tfx.types.artifact import Artifact
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.watch import WatchConfig
-from adarec_tf.data.dataset import Dataset, order_log
+from adarec_tf.data.dataset import Dataset, OrderedLog, order_log
 from adarec_tf.data.log.readers import InteractionColumns
 from adarec_tf.data.log.spans import list_log_files
 from adarec_tf.evaluation.uncertainty import Interval
@@ -118,11 +118,15 @@ def _check(
         list_log_files(path, settings.spans),
         InteractionColumns.of_config(settings.data),
         since=since,
+        time_scale=log.time_scale,
         schema_dir=outputs["SchemaGen"]["schema"].uri,
         statistics_dir=outputs["StatisticsGen"]["statistics"].uri,
     )
     found = found.with_anomalies(anomalies)
-    return found if found.answer == FINE else _with_trial(found, run, path, settings, config, say)
+    if found.answer == FINE:
+        return found
+    say("Comparing the genotype with its runner-up.")
+    return _with_trial(found, run, log, settings, config)
 
 
 def _blessed_ndcg(evaluation: Artifact) -> dict[str, Interval]:
@@ -137,10 +141,9 @@ def _blessed_ndcg(evaluation: Artifact) -> dict[str, Interval]:
 def _with_trial(
     found: SceneCheck,
     run: RunRecord,
-    path: str,
+    log: OrderedLog,
     settings: PipelineConfig,
     config: WatchConfig,
-    say: Callable[[str], None],
 ) -> SceneCheck:
     """Compares the genotype with its runner-up, where it has one."""
     searched = Path(run.outputs["StudentSearcher"]["genotype"].uri)
@@ -150,13 +153,12 @@ def _with_trial(
     other = runner_up(kept, [json.loads(line) for line in lines])
     if other is None:
         return found
-    say(f"Training the student and its runner-up, {config.trial_epochs} epochs each.")
     recipe = read_recipe(run.outputs["StudentSearcher"]["student_recipe"].uri)
     decided = settings.with_recipe(recipe)
     trial = compare_genotypes(
         kept,
         other,
-        Dataset.from_config(path, decided.data, decided.spans),
+        Dataset.from_ordered(log, decided.data),
         student=decided.student,
         training=decided.training,
         epochs=config.trial_epochs,

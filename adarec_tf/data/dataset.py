@@ -130,7 +130,25 @@ class Dataset:
           ValueError: the source cannot be read, a column is missing, a row is bad, or too little
             is left after the filters.
         """
-        log = order_log(source, config, spans)
+        return cls.from_ordered(order_log(source, config, spans), config, previous_vocabulary)
+
+    @classmethod
+    def from_ordered(
+        cls,
+        log: "OrderedLog",
+        config: DataConfig,
+        previous_vocabulary: ItemVocabulary | None = None,
+    ) -> "Dataset":
+        """Filters and splits a log that is ordered already.
+
+        Args:
+          log: from `order_log`, by a config of the same columns, events, sessions and repeats.
+          config: filters, and how to split.
+          previous_vocabulary: items that keep their ids.
+
+        Raises:
+          ValueError: too little is left after the filters.
+        """
         known = previous_vocabulary or ItemVocabulary(())
         dataset = _split(log, known, config)
         num_valid, num_test = dataset.valid.num_users, dataset.test.num_users

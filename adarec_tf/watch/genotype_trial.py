@@ -12,11 +12,11 @@ from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.evaluation.protocols import EvaluationSplit, model_scorer, rank_full
-from adarec_tf.evaluation.ranking import user_gains
 from adarec_tf.evaluation.uncertainty import PairedTest, paired_test
 from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.students import Genotype, build_student
 from adarec_tf.training.fit import SELECTION_METRIC, VALIDATION_USERS, fit
+from adarec_tf.watch.next_items import gains_of_ranks
 
 
 def runner_up(kept: Genotype, trace: Sequence[Mapping[str, Any]]) -> Genotype | None:
@@ -79,6 +79,4 @@ def compare_genotypes(
 def _gains(model: NextItemModel, valid: Histories, dataset: Dataset) -> np.ndarray:
     split = EvaluationSplit(valid, dataset.num_items, dataset.max_length, dataset.seen)
     ranks = rank_full(model_scorer(model), split).ranks
-    metric, _, protocol = SELECTION_METRIC.partition("/")
-    cutoff = int(metric.partition("@")[2])
-    return user_gains(ranks, cutoffs=[cutoff], protocol=protocol)[SELECTION_METRIC]
+    return gains_of_ranks(ranks)

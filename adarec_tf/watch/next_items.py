@@ -30,7 +30,7 @@ def markov_gains(
     split = EvaluationSplit(events.before(places), events.num_items, 1, seen)
     ranks = rank_full(scorer, split).ranks
     is_met = np.isin(events.items[places], counted.item_ids)
-    return np.where(is_met, _gains(ranks), 0.0)
+    return np.where(is_met, gains_of_ranks(ranks), 0.0)
 
 
 def recommender_gains(
@@ -54,8 +54,9 @@ def recommender_gains(
             listed = [item.item_id for item in answer]
             if targets[row] in listed:
                 ranks[row] = listed.index(targets[row]) + 1
-    return _gains(ranks)
+    return gains_of_ranks(ranks)
 
 
-def _gains(ranks: np.ndarray) -> np.ndarray:
+def gains_of_ranks(ranks: np.ndarray) -> np.ndarray:
+    """NDCG@10 of each rank (int64 [M], from 1)."""
     return user_gains(ranks, cutoffs=[K], protocol="full")[_METRIC]

@@ -24,6 +24,7 @@ from adarec_tf.watch.scene_events import SceneEvents
 
 FORMAT_VERSION = 1
 FINE, WARM_START, SEARCH_AGAIN = "fine", "warm start", "search again"
+_GENOTYPE = "genotype"
 EXIT_CODES = {FINE: 0, WARM_START: 10, SEARCH_AGAIN: 20}
 # Below these a statistic is small, however many times its earlier value it is.
 _SMALL = {"popularity": 0.01, "unknown_interactions": 0.01, "repeats": 0.05, "hours": 0.01}
@@ -69,7 +70,6 @@ class SceneCheck(NamedTuple):
       statistics: of the new events, and of those before them.
       signals: what was looked at.
       trial: NDCG@10 of the genotype's runner-up less that of the genotype, where both were trained.
-      answer: `fine`, `warm start` or `search again`.
     """
 
     num_events: int
@@ -80,7 +80,14 @@ class SceneCheck(NamedTuple):
     statistics: tuple[EventStatistics, EventStatistics]
     signals: tuple[Signal, ...]
     trial: PairedTest | None = None
-    answer: str = FINE
+
+    @property
+    def answer(self) -> str:
+        """`fine`, `warm start` or `search again`."""
+        raised = {signal.name for signal in self.signals if signal.is_raised}
+        if not raised:
+            return FINE
+        return SEARCH_AGAIN if _GENOTYPE in raised else WARM_START
 
     @property
     def reasons(self) -> list[str]:
@@ -88,21 +95,18 @@ class SceneCheck(NamedTuple):
         return [signal.reason for signal in self.signals if signal.is_raised]
 
     def with_trial(self, trial: PairedTest) -> "SceneCheck":
-        """With the answer that two trainings give: search again, where the runner-up is better."""
-        if trial.low <= 0:
-            return self._replace(trial=trial)
+        """With what two trainings say: search again, where the runner-up is better."""
         reason = (
             "the genotype's advantage is gone: after the same epochs its runner-up has "
             f"{trial.difference:+.4f} NDCG@10 ({trial.low:+.4f} to {trial.high:+.4f})"
         )
-        signal = Signal("genotype", trial.difference, None, True, reason)
-        return self._replace(trial=trial, answer=SEARCH_AGAIN, signals=(*self.signals, signal))
+        signal = Signal(_GENOTYPE, trial.difference, None, trial.low > 0, reason)
+        return self._replace(trial=trial, signals=(*self.signals, signal))
 
     def with_anomalies(self, anomalies: Sequence[str]) -> "SceneCheck":
         """With what is wrong with the form of the events."""
         signals = [Signal("schema", 1.0, None, True, anomaly) for anomaly in anomalies]
-        answer = WARM_START if signals and self.answer == FINE else self.answer
-        return self._replace(signals=(*self.signals, *signals), answer=answer)
+        return self._replace(signals=(*self.signals, *signals))
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON types."""
@@ -199,7 +203,6 @@ def check_scene(
         gain=gain,
         statistics=statistics,
         signals=signals,
-        answer=WARM_START if any(signal.is_raised for signal in signals) else FINE,
     )
 
 

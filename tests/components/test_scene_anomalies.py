@@ -26,18 +26,21 @@ def log() -> dict[str, np.ndarray]:
     }
 
 
-def anomalies(tmp_path: Path, log: dict[str, np.ndarray]) -> list[str]:
-    """Those of the second half of a log, against the first as InteractionsGen gives it."""
+def anomalies(
+    tmp_path: Path, log: dict[str, np.ndarray], read: dict[str, np.ndarray] | None = None
+) -> list[str]:
+    """Those of the second half of a log, as it is read now, against the first as it was."""
     trained = pa.table(log).slice(0, CUT + 1).append_column("arrival", pa.array(np.arange(CUT + 1)))
     statistics = tfdv.generate_statistics_from_dataframe(trained.to_pandas())
     (tmp_path / "Split-sample").mkdir()
     (tmp_path / "Split-sample" / "FeatureStats.pb").write_bytes(statistics.SerializeToString())
     tfdv.write_schema_text(tfdv.infer_schema(statistics), str(tmp_path / "schema.pbtxt"))
-    pyarrow.csv.write_csv(pa.table(log), tmp_path / "log.csv")
+    pyarrow.csv.write_csv(pa.table(read or log), tmp_path / "log.csv")
     return find_anomalies(
         [str(tmp_path / "log.csv")],
         COLUMNS,
         since=CUT,
+        time_scale=1,
         schema_dir=str(tmp_path),
         statistics_dir=str(tmp_path),
     )
@@ -45,6 +48,12 @@ def anomalies(tmp_path: Path, log: dict[str, np.ndarray]) -> list[str]:
 
 def test_events_like_those_before_have_none(tmp_path: Path, log: dict[str, np.ndarray]) -> None:
     assert anomalies(tmp_path, log) == []
+
+
+def test_only_new_rows_are_looked_at(tmp_path: Path, log: dict[str, np.ndarray]) -> None:
+    event = log["event"].copy()
+    event[:3] = "return"
+    assert anomalies(tmp_path, log, {**log, "event": event}) == []
 
 
 def test_a_new_event_type_is_one(tmp_path: Path, log: dict[str, np.ndarray]) -> None:

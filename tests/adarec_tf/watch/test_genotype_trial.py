@@ -1,12 +1,17 @@
 """The genotype against its runner-up."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.dataset import Dataset
+from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.log.built_in import generate_sample_scene
-from adarec_tf.models.students import Genotype
+from adarec_tf.models.students import Genotype, Student
+from adarec_tf.watch import genotype_trial
 from adarec_tf.watch.genotype_trial import compare_genotypes, runner_up
 
 MIXES = Genotype.from_primitives(2, [["conv_3", "none", "conv_3"]])
@@ -32,21 +37,30 @@ def test_the_runner_up_is_the_best_other_finalist() -> None:
     assert runner_up(MIXES, []) is None
 
 
-def test_both_are_trained_alike_and_the_first_is_the_other_one() -> None:
-    dataset = Dataset.from_interactions(generate_sample_scene(num_users=150, num_items=60))
+def test_both_are_trained_alike_and_the_first_is_the_other_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = Dataset.from_interactions(generate_sample_scene(num_users=20, num_items=60))
+    trained, gains = [], {MIXES: 0.5, REPEATS: 0.25}
 
-    def compare(kept: Genotype, other: Genotype) -> float:
-        test = compare_genotypes(
-            kept,
-            other,
-            dataset,
-            student=StudentConfig(hidden_dim=8),
-            training=TrainingConfig(),
-            epochs=2,
-            seed=0,
-        )
-        return test.difference
+    def fit(
+        model: Student, train: Histories, valid: Histories, config: Any, **options: Any
+    ) -> None:
+        trained.append((train, valid.num_users, config.max_epochs, options["seed"]))
 
-    difference = compare(MIXES, REPEATS)
-    assert difference != 0
-    assert compare(REPEATS, MIXES) == pytest.approx(-difference)
+    monkeypatch.setattr(genotype_trial, "fit", fit)
+    monkeypatch.setattr(
+        genotype_trial, "_gains", lambda model, *_: np.full(4, gains[model.genotype])
+    )
+    test = compare_genotypes(
+        MIXES,
+        REPEATS,
+        dataset,
+        student=StudentConfig(hidden_dim=8),
+        training=TrainingConfig(),
+        epochs=2,
+        seed=3,
+    )
+    assert test.difference == -0.25
+    assert [one[1:] for one in trained] == [(dataset.valid.num_users, 2, 3)] * 2
+    assert all(one[0] is dataset.train for one in trained)

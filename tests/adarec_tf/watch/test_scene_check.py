@@ -23,10 +23,14 @@ class NextNumbers:
 
     seen = "keep"
 
+    def __init__(self, first: int = 1) -> None:
+        self.first = first
+
     def __call__(self, histories: list[list[str]], k: int) -> list[list[ScoredItem]]:
         lasts = [int(history[-1].lstrip("n")) for history in histories]
         return [
-            [ScoredItem(str((last + i) % NUM_ITEMS), -i) for i in range(1, k + 1)] for last in lasts
+            [ScoredItem(str((last + i) % NUM_ITEMS), -i) for i in range(self.first, self.first + k)]
+            for last in lasts
         ]
 
 
@@ -50,13 +54,19 @@ def log() -> dict[str, np.ndarray]:
     }
 
 
-def check(log: dict[str, np.ndarray], **limits: Any) -> SceneCheck:
-    data = DataConfig()
+def check(
+    log: dict[str, np.ndarray],
+    first: int = 1,
+    since: float = CUT,
+    min_item_interactions: int = 1,
+    **limits: Any,
+) -> SceneCheck:
+    data = DataConfig(min_item_interactions=min_item_interactions)
     return check_scene(
         order_log(pa.table(log), data),
-        NextNumbers(),  # type: ignore[arg-type]
+        NextNumbers(first),  # type: ignore[arg-type]
         ItemVocabulary(tuple(map(str, range(NUM_ITEMS)))),
-        since=CUT,
+        since=since,
         blessed=BLESSED,
         data=data,
         config=WatchConfig(**limits),
@@ -72,6 +82,30 @@ def test_a_scene_that_stays_as_it_is_is_fine(log: dict[str, np.ndarray]) -> None
     assert (found.answer, raised(found), found.reasons) == ("fine", set(), [])
     assert found.num_events == (log["timestamp"] > CUT).sum()
     assert found.until == log["timestamp"].max()
+    assert found.student[0].low < found.student[0].mean < found.student[0].high
+
+
+def test_what_was_before_is_what_a_check_would_have_found_then(log: dict[str, np.ndarray]) -> None:
+    found = check(log)
+    old = np.sort(log["timestamp"][log["timestamp"] <= CUT])
+    start = old[len(old) - min(found.num_events, len(old) // 2)]
+    is_old = log["timestamp"] <= CUT
+    then = check({name: column[is_old] for name, column in log.items()}, since=start - 1)
+    assert found.markov[1] == then.markov[0]
+    assert found.statistics[1] == then.statistics[0]
+
+
+def test_times_may_have_fractions(log: dict[str, np.ndarray]) -> None:
+    found = check(log)
+    fractions = check({**log, "timestamp": log["timestamp"] / 8}, since=CUT / 8)
+    assert fractions._replace(until=found.until) == found
+
+
+def test_items_too_rare_for_the_vocabulary_were_unknown_before_as_well(
+    log: dict[str, np.ndarray],
+) -> None:
+    assert check(log).statistics[1].unknown_interactions == 0
+    assert check(log, min_item_interactions=10**6).statistics[1].unknown_interactions == 1
 
 
 def test_half_of_the_catalog_replaced(log: dict[str, np.ndarray]) -> None:
@@ -108,6 +142,14 @@ def test_bots(log: dict[str, np.ndarray]) -> None:
 
 
 def test_a_student_that_falls_behind_markov(log: dict[str, np.ndarray]) -> None:
+    behind = check(log, first=2)
+    assert raised(behind) == {"advantage"}
+    [advantage] = [signal for signal in behind.signals if signal.name == "advantage"]
+    assert advantage.earlier == 0.55 / 0.5
+    assert advantage.value == behind.student[0].mean / behind.markov[0].mean
+
+
+def test_users_who_go_on_otherwise(log: dict[str, np.ndarray]) -> None:
     # The users go on by three: Markov of the first half of the new events knows it.
     is_new = log["timestamp"] > CUT
     numbers = log["item_id"].astype(int)
