@@ -146,6 +146,9 @@ class Dataset:
           config: filters, and how to split.
           previous_vocabulary: items that keep their ids.
 
+        Returns:
+          Train, valid and test histories with the vocabulary of their items.
+
         Raises:
           ValueError: too little is left after the filters.
         """
