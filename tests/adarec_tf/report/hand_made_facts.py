@@ -9,7 +9,7 @@ from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.models.students.primitives import PRIMITIVES
 from adarec_tf.report.facts import FORMAT_VERSION, Facts
 from adarec_tf.watch.drift import EventStatistics
-from adarec_tf.watch.scene_check import WARM_START, SceneCheck, Signal
+from adarec_tf.watch.scene_check import SceneCheck, Signal
 from tests.adarec_tf.hand_made_recipe import recipe
 
 GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "dilated_2_conv_5"]] * 2)
@@ -139,8 +139,6 @@ def checks() -> list[dict[str, Any]]:
         statistics=(statistics, statistics),
         signals=(gain, Signal("interactions_per_user", 3.0, 2.75, False, "users do more")),
     )
-    aged = fine._replace(
-        signals=(gain._replace(is_raised=True), *fine.signals[1:]), answer=WARM_START
-    )
+    aged = fine._replace(signals=(gain._replace(is_raised=True), *fine.signals[1:]))
     days = {"2026-11-29": fine, "2026-11-30": aged}
     return [{"checked_at": f"{day}T02:00:00+00:00", **one.to_dict()} for day, one in days.items()]
