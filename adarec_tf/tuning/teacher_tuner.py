@@ -39,7 +39,7 @@ from adarec_tf.tuning.memory import (
 )
 from adarec_tf.tuning.priors import TeacherSize, student_decisions, teacher_decisions
 from adarec_tf.tuning.scene_profile import profile_scene
-from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
+from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials, with_pairs
 from adarec_tf.tuning.worker_trials import run_together
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def find_recipe(
     trials: list[Trial] = []
     if candidates:
         trainer = CandidateTrainer(
-            candidates=candidates,
+            candidates=with_pairs(candidates),
             decisions=decisions,
             teacher=teacher,
             training=training,

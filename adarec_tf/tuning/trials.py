@@ -6,6 +6,7 @@ candidates, how they are halved and what a trial measures are ours. Needs the ex
 
 import contextlib
 import functools
+import itertools
 import logging
 import math
 import time
@@ -52,9 +53,10 @@ class Rung(NamedTuple):
 
 
 def halving_rungs(num_candidates: int, max_epochs: int) -> list[Rung]:
-    """The rounds: all candidates for an eighth of the epochs, half for two fifths.
+    """The rounds: all candidates for an eighth of the epochs, half and one for two fifths.
 
-    What learns fast is ahead after an eighth; after two fifths, on Beauty, it no longer was.
+    What learns fast is ahead after an eighth; after two fifths, on Beauty, it no longer was. The
+    one is two of the others together (`with_pairs`).
 
     Args:
       num_candidates: how many there are.
@@ -62,22 +64,46 @@ def halving_rungs(num_candidates: int, max_epochs: int) -> list[Rung]:
 
     Examples:
         >>> halving_rungs(6, 24)
-        [Rung(size=6, epochs=3), Rung(size=3, epochs=10)]
+        [Rung(size=6, epochs=3), Rung(size=4, epochs=10)]
     """
+    half = max(2, (num_candidates + 1) // 2)
     return [
         Rung(num_candidates, max(2, max_epochs // 8)),
-        Rung(max(2, (num_candidates + 1) // 2), max(2, round(0.4 * max_epochs))),
+        Rung(min(num_candidates, half + 1), max(2, round(0.4 * max_epochs))),
     ]
+
+
+def with_pairs(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates, and after them each two of them together that change different settings.
+
+    The first round tries the candidates alone, a later one the two best of them together: a change
+    may pay only with another, and all pairs would be too many to try.
+
+    Args:
+      candidates: the first changes nothing.
+
+    Examples:
+        >>> changes = [Candidate("profile", {}), Candidate("a", {"a": 1}), Candidate("b", {"b": 2})]
+        >>> with_pairs(changes)[3:]
+        [Candidate(name='a, b', changes={'a': 1, 'b': 2})]
+    """
+    pairs = [
+        Candidate(f"{one.name}, {other.name}", {**one.changes, **other.changes})
+        for one, other in itertools.combinations(candidates[1:], 2)
+        if not set(one.changes) & set(other.changes)
+    ]
+    alone = [one.changes for one in candidates]
+    return [*candidates, *(pair for pair in pairs if pair.changes not in alone)]
 
 
 class SuccessiveHalving(keras_tuner.Oracle):
     """Hands out the candidates in their order, and those that were best again, for longer.
 
     Hyperband of KerasTuner draws its candidates at random; here the first is what the scene's
-    profile says, and each other changes one thing.
+    profile says, and each other changes one thing, or two things that were best alone.
 
     Attributes:
-      candidates: what is tried.
+      candidates: what is tried: as many as the first round has, and pairs of them.
     """
 
     def __init__(self, candidates: Sequence[Candidate], rungs: Sequence[Rung], seed: int) -> None:
@@ -85,7 +111,7 @@ class SuccessiveHalving(keras_tuner.Oracle):
 
         Args:
           candidates: the first one is what stays where no other is clearly better.
-          rungs: the rounds; the first has all candidates.
+          rungs: the rounds; the first has all candidates but the pairs.
           seed: of KerasTuner, which draws nothing here.
         """
         super().__init__(
@@ -144,12 +170,38 @@ class SuccessiveHalving(keras_tuner.Oracle):
         """The candidate of a place in a round; None where too few came through the round before.
 
         The first candidate comes through, if it is not lost: the others are measured against it.
+        The last place has the two best together, where both were better than the first.
         """
         if rung == 0:
             return place
-        best = [trial.hyperparameters.values["candidate"] for trial in self.finished(rung - 1)]
-        best.sort(key=lambda candidate: candidate != 0)
+        scores = {
+            trial.hyperparameters.values["candidate"]: trial.score
+            for trial in self.finished(rung - 1)
+        }
+        best = sorted(scores, key=lambda candidate: candidate != 0)
+        pair = self._best_pair([one for one in scores if scores[one] > scores.get(0, 0.0)])
+        if pair is not None:
+            best = [*best[: self._rungs[rung].size - 1], pair]
         return best[place] if place < len(best) else None
+
+    def _best_pair(self, better: Sequence[int]) -> int | None:
+        """The pair of the best candidate and the next one that goes with it.
+
+        Args:
+          better: candidates that were better than the first, the best one first.
+        """
+        changes = [dict(self.candidates[number].changes) for number in better]
+        numbers = range(self._rungs[0].size, len(self.candidates))
+        pairs = {number: dict(self.candidates[number].changes) for number in numbers}
+        return next(
+            (
+                number
+                for other in changes[1:]
+                for number, pair in pairs.items()
+                if pair == changes[0] | other
+            ),
+            None,
+        )
 
 
 class Trials(keras_tuner.engine.base_tuner.BaseTuner):
@@ -233,8 +285,9 @@ def run_trials(
     """Tries candidates by successive halving.
 
     Args:
-      candidates: the first is what stays where no other is clearly better.
-      rungs: the rounds.
+      candidates: the first is what stays where no other is clearly better; pairs follow
+        (`with_pairs`).
+      rungs: the rounds; the first has all candidates but the pairs.
       train: candidate and epochs to NDCG@10 on validation.
       directory: where the trials are kept; a search that was killed goes on from it.
       seed: of KerasTuner.

@@ -13,16 +13,18 @@ import pytest
 from adarec_tf.config.recipe import Trial
 from adarec_tf.training.progress import Progress
 from adarec_tf.tuning import trials
-from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials
+from adarec_tf.tuning.trials import Candidate, Rung, halving_rungs, run_trials, with_pairs
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))  # which other processes have as well
 from side_by_side_tasks import FIGURES, made_up_trial, slow_trial
 
-CANDIDATES = [Candidate(name, {}) for name in ("profile", "a", "b", "c", "d", "e")]
-RUNGS = halving_rungs(len(CANDIDATES), 24)
+ALONE = [Candidate("profile", {}), *(Candidate(name, {name: 1}) for name in "abcde")]
+CANDIDATES = with_pairs(ALONE)
+RUNGS = halving_rungs(len(ALONE), 24)
+BOTH = [one.name for one in CANDIDATES].index("b, c")
 # In the first round `b` is best and `c` second; `c` gains more from a longer training. The first,
-# which is fifth, is measured in the second round as well.
-CALLS = [(0, 3), (1, 3), (2, 3), (3, 3), (4, 3), (5, 3), (0, 10), (2, 10), (3, 10)]
+# which is fourth, is measured in the second round as well, and `b` and `c` together.
+CALLS = [*((number, 3) for number in range(6)), (0, 10), (2, 10), (3, 10), (BOTH, 10)]
 
 Train = Callable[[int, int], float]
 
@@ -108,6 +110,38 @@ def test_all_are_tried_in_order_and_the_best_again_for_longer(
         )
         for number, epochs in CALLS
     ]
+
+
+@pytest.mark.parametrize(
+    ("alone", "expected"),
+    [
+        ((0.2, 0.3, 0.5, 0.4), ["profile", "b", "b, c"]),
+        ((0.2, 0.3, 0.5, 0.1), ["profile", "b", "a, b"]),
+        ((0.2, 0.1, 0.5, 0.1), ["profile", "b", "a"]),  # no other is better than the first
+        ((0.6, 0.1, 0.5, 0.4), ["profile", "b", "c"]),
+    ],
+)
+def test_the_two_best_that_are_better_than_the_first_are_tried_together(
+    tmp_path: Path, alone: tuple[float, ...], expected: list[str]
+) -> None:
+    candidates, rungs = with_pairs(ALONE[:4]), [Rung(4, 1), Rung(3, 2)]
+    figures = figures_of(*alone, *[0.9] * 3)  # pairs are best
+    best, done = run(figures, tmp_path, candidates=candidates, rungs=rungs)
+    assert [trial.candidate for trial in done[4:]] == expected
+    assert candidates[best].name == max(
+        expected, key=lambda name: figures([one.name for one in candidates].index(name), 2)
+    )
+
+
+def test_two_changes_of_one_setting_and_a_pair_that_is_tried_alone_are_no_pairs() -> None:
+    candidates = [
+        Candidate("profile", {}),
+        Candidate("wide", {"width": 128}),
+        Candidate("narrow", {"width": 32}),
+        Candidate("deep", {"depth": 4}),
+        Candidate("wide and deep", {"width": 128, "depth": 4}),
+    ]
+    assert [pair.name for pair in with_pairs(candidates)[5:]] == ["narrow, deep"]
 
 
 @pytest.mark.parametrize(
