@@ -568,7 +568,7 @@ def _name_unknown(client: "RecommendClient", history: Sequence[str]) -> None:
         )
 
 
-@main.command("compile")
+@main.command("compile", cls=_WatchCommand)
 @click.option("--target", type=click.Choice(["kubeflow"]), required=True)
 @click.option("-o", "--output", type=_PATH, required=True, help="FILE.yaml")
 @click.option("--scene", default=DEFAULT_SCENE, show_default=True, shell_complete=_complete_scene)
@@ -586,6 +586,11 @@ def _name_unknown(client: "RecommendClient", history: Sequence[str]) -> None:
 )
 @click.option("--item-titles", help="For the report: where the steps find the titles of items.")
 @click.option("--cache-log", is_flag=True, help="The log's content never changes.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Run the steps only where the scene has changed since the last push, within the limits.",
+)
 @click.option("--warm-start", hidden=True)
 @_set_option
 def compile_(
@@ -593,12 +598,22 @@ def compile_(
     output: Path,
     scene: str,
     resources: Path | None,
+    watch: bool,
     warm_start: str | None,
     settings: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Compile the pipeline for another orchestrator."""
     del target  # there is one
+    from adarec_tf.config.watch import WatchConfig
+
+    given = {name: value for name, value in options.items() if value is not None}
+    limits = {name: given.pop(name) for name in WatchConfig.model_fields if name in given}
+    if limits and not watch:
+        option = next(iter(limits)).replace("_", "-")
+        raise ValueError(f"--{option} should come with --watch. Received: no --watch.")
+    if watch:
+        given["watch"] = WatchConfig(**limits)
     if warm_start is not None:
         raise ValueError(
             "--warm-start should be left to `adarec run`, which finds the earlier run in its "
@@ -609,7 +624,6 @@ def compile_(
     from pipeline.screen import redirected_output
 
     config = _configure(scene, None, settings)
-    given = {name: value for name, value in options.items() if value is not None}
     if resources:
         given["resources"] = read_resources(resources)
     # What TFX writes while it is imported helps nobody; errors are exceptions.

@@ -1,5 +1,5 @@
 """TFX components: each reads artifacts, calls the library, writes artifacts."""
 
-from components.artifacts import Genotype, Recipe, Report, Sequences, Vocabulary
+from components.artifacts import Genotype, Recipe, Report, SceneCheck, Sequences, Vocabulary
 
-__all__ = ["Genotype", "Recipe", "Report", "Sequences", "Vocabulary"]
+__all__ = ["Genotype", "Recipe", "Report", "SceneCheck", "Sequences", "Vocabulary"]

@@ -13,6 +13,7 @@ GENOTYPE_FILE = "genotype.json"
 SEARCH_TRACE_FILE = "search_trace.jsonl"
 FRONT_FILE = "front.json"
 METRICS_FILE = "metrics.json"
+CHECK_FILE = "check.json"
 REPORT_FILE = "report.html"
 REPORT_FACTS_FILE = "report.json"
 # A model artifact holds the served bundle and, beside it, the Keras model for applications.
@@ -33,7 +34,10 @@ class Sequences(artifact.Artifact):
 
 
 class Vocabulary(artifact.Artifact):
-    """`vocabulary.txt`: one raw item key a line, in id order from 1."""
+    """`vocabulary.txt`: one raw item key a line, in id order from 1.
+
+    The custom property `until` is the time of the last event of the log, in its unit.
+    """
 
     TYPE_NAME = "components.Vocabulary"
 
@@ -42,6 +46,15 @@ class Recipe(artifact.Artifact):
     """`recipe.json`: the scene's profile, the settings decided with their reasons, the trials."""
 
     TYPE_NAME = "components.Recipe"
+
+
+class SceneCheck(artifact.Artifact):
+    """`check.json`: whether the scene has changed, by which signals, and what to do.
+
+    The custom property `retrain` is 1 where something is to be done.
+    """
+
+    TYPE_NAME = "components.SceneCheck"
 
 
 class Genotype(artifact.Artifact):

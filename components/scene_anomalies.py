@@ -5,13 +5,11 @@ each row by then; what is left are event types that there were not, and single u
 types that have taken over: TFDV's drift is the largest change of a value's share (L-infinity).
 """
 
-import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import tensorflow_data_validation as tfdv
-from tfx.dsl.io import fileio
 
 from adarec_tf.data.log.interactions import read_interactions
 from adarec_tf.data.log.readers import InteractionColumns
@@ -27,8 +25,8 @@ def find_anomalies(
     *,
     since: float,
     time_scale: int,
-    schema_dir: str,
-    statistics_dir: str,
+    schema_path: str,
+    statistics_path: str,
 ) -> list[str]:
     """Compares the rows after a time with the schema and the statistics of an earlier run.
 
@@ -37,23 +35,22 @@ def find_anomalies(
       columns: the names of its columns.
       since: rows of later times are looked at.
       time_scale: of the log, what its times are multiplied by.
-      schema_dir: a `Schema` artifact.
-      statistics_dir: an `ExampleStatistics` artifact.
+      schema_path: file of the schema, as text.
+      statistics_path: file of the statistics.
 
     Returns:
       A phrase for each anomaly, by feature.
     """
-    schema = tighten_schema(tfdv.load_schema_text(os.path.join(schema_dir, "schema.pbtxt")))
+    schema = tighten_schema(tfdv.load_schema_text(schema_path))
     for feature in schema.feature:
         if feature.name in ("user_id", "item_id", "event"):
             feature.drift_comparator.infinity_norm.threshold = MAX_SHARE_CHANGE
-    [path] = fileio.glob(os.path.join(statistics_dir, "Split-*", "FeatureStats.pb"))
     anomalies = tfdv.validate_statistics(
         tfdv.generate_statistics_from_dataframe(
             _sample(files, columns, since, time_scale).to_pandas()
         ),
         schema,
-        previous_statistics=tfdv.load_stats_binary(path),
+        previous_statistics=tfdv.load_stats_binary(statistics_path),
     )
     return describe_anomalies(anomalies)
 

@@ -133,7 +133,8 @@ def SequencePreprocessor(  # noqa: N802 (a component is named as a class)
     """
     del code_fingerprint, previous_fingerprint  # only part of the cache key
     config = DataConfig.from_json(data_config)
-    check_time_unit(config, examples.get_float_custom_property("largest_time"))
+    largest_time = examples.get_float_custom_property("largest_time")
+    check_time_unit(config, largest_time)
     split_dir = artifact_utils.get_split_uri([examples], SPLIT)
     time_scale = examples.get_int_custom_property("time_scale") or 1
     counts = json.loads(examples.get_string_custom_property("event_counts") or "{}")
@@ -156,6 +157,7 @@ def SequencePreprocessor(  # noqa: N802 (a component is named as a class)
     sequences.set_string_custom_property("seen", statistics.seen)
     sequences.set_string_custom_property("data_fingerprint", statistics.data_fingerprint)
     vocabulary.set_int_custom_property("num_items", statistics.num_items)
+    vocabulary.set_float_custom_property("until", largest_time)
 
 
 def preprocess(

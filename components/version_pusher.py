@@ -1,18 +1,32 @@
 """VersionPusher: a blessed bundle → the next numbered version in the folder that a server watches.
 
+With it goes what it was when it was blessed, for `SceneWatch` to compare with.
+
 Where a running server is named, the new version has to answer real requests there; otherwise it is
 taken back, and the version before it serves on.
 """
 
 import logging
 import os
+import tempfile
+from pathlib import Path
 from typing import NamedTuple
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
+from tfx.types.standard_artifacts import (
+    ExampleStatistics,
+    InfraBlessing,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+    PushedModel,
+    Schema,
+)
 
 from adarec_tf.export.versions import delete_old_versions, find_versions, publish, withdraw
+from components import artifacts
+from components.baseline import write_baseline
 from components.blessings import read_blessing
 from components.model_artifact import bundle_dir
 from components.serving_process import run_serving
@@ -40,12 +54,13 @@ class RunningServer(NamedTuple):
 
 
 def push(
-    bundle: str, serving_dir: str, keep_versions: int, server: RunningServer
+    bundle: str, baseline: str, serving_dir: str, keep_versions: int, server: RunningServer
 ) -> tuple[int, str]:
     """Publishes a bundle and, where a server is named, sees it answer.
 
     Args:
       bundle: a SavedModel folder.
+      baseline: a folder with what it was when it was blessed.
       serving_dir: the folder that a server watches.
       keep_versions: how many versions stay in it.
       server: which server that is.
@@ -54,7 +69,7 @@ def push(
       The version's number, and why it was taken back: "" if it was not.
     """
     before = find_versions(serving_dir) if os.path.isdir(serving_dir) else []
-    version = publish(bundle, serving_dir)
+    version = publish(bundle, serving_dir, baseline)
     if server.address and version not in before:
         problem = ask_running_server(os.path.join(serving_dir, str(version)), version, server)
         if problem:
@@ -95,6 +110,12 @@ def VersionPusher(  # noqa: N802 (a component is named as a class)
     model: InputArtifact[Model],
     model_blessing: InputArtifact[ModelBlessing],
     infra_blessing: InputArtifact[InfraBlessing],
+    statistics: InputArtifact[ExampleStatistics],
+    schema: InputArtifact[Schema],
+    vocabulary: InputArtifact[artifacts.Vocabulary],
+    recipe: InputArtifact[artifacts.Recipe],
+    genotype: InputArtifact[artifacts.Genotype],
+    evaluation: InputArtifact[ModelEvaluation],
     pushed_model: OutputArtifact[PushedModel],
     serving_dir: Parameter[str],
     keep_versions: Parameter[int],
@@ -102,6 +123,7 @@ def VersionPusher(  # noqa: N802 (a component is named as a class)
     server_tls_ca: Parameter[str],
     server_tls_cert: Parameter[str],
     model_name: Parameter[str],
+    run_config: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
     """Pushes the bundle of a model if both blessings were given; says why if not.
@@ -113,6 +135,12 @@ def VersionPusher(  # noqa: N802 (a component is named as a class)
       model: the student.
       model_blessing: the evaluator's verdict.
       infra_blessing: the infra validator's verdict.
+      statistics: of a sample of the log's rows.
+      schema: of these rows.
+      vocabulary: the items that the student knows.
+      recipe: settings that were decided.
+      genotype: the student's architecture and how it was found.
+      evaluation: the figures of all models.
       pushed_model: what was pushed, if anything.
       serving_dir: the folder that a server watches.
       keep_versions: how many versions stay in it.
@@ -121,6 +149,7 @@ def VersionPusher(  # noqa: N802 (a component is named as a class)
       server_tls_ca: PEM file with who signs that server's certificate; "" for plain text.
       server_tls_cert: PEM file with a certificate to show it and its key; "" for none.
       model_name: the name it serves the folder under.
+      run_config: JSON of `PipelineConfig`.
       code_fingerprint: of the code this runs, so that the cache sees changes.
     """
     del code_fingerprint  # a part of the cache key alone
@@ -129,7 +158,21 @@ def VersionPusher(  # noqa: N802 (a component is named as a class)
     version = 0
     if all(is_blessed for is_blessed, _ in verdicts):
         server = RunningServer(server_address, model_name, server_tls_ca, server_tls_cert)
-        version, problem = push(bundle_dir(model.uri), serving_dir, int(keep_versions), server)
+        with tempfile.TemporaryDirectory() as scratch:
+            baseline = Path(scratch, "baseline")
+            write_baseline(
+                baseline,
+                since=vocabulary.get_float_custom_property("until"),
+                run_config=run_config,
+                recipe_dir=recipe.uri,
+                genotype_dir=genotype.uri,
+                evaluation_dir=evaluation.uri,
+                schema_dir=schema.uri,
+                statistics_dir=statistics.uri,
+            )
+            version, problem = push(
+                bundle_dir(model.uri), str(baseline), serving_dir, int(keep_versions), server
+            )
         reasons = [f"Version {version} was taken back: {problem}"] if problem else []
     is_pushed = version > 0 and not reasons
     pushed_model.set_int_custom_property("pushed", int(is_pushed))

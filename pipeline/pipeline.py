@@ -3,11 +3,13 @@
 import os
 
 from tfx.components import SchemaGen, StatisticsGen
+from tfx.dsl.experimental.conditionals.conditional import Cond
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.search import split_number
+from adarec_tf.config.watch import WatchConfig
 from adarec_tf.data.log.readers import InteractionColumns
 from components.beam_arguments import DEFAULT_ARGUMENTS
 from components.checkpoints import file_fingerprint
@@ -15,6 +17,7 @@ from components.interactions_gen import SPLIT, InteractionsGen, interactions_gen
 from components.interactions_validator import InteractionsValidator
 from components.ranking_evaluator import RankingEvaluator
 from components.report_writer import ReportWriter
+from components.scene_watch import SceneWatch
 from components.sequence_preprocessor import SequencePreprocessor
 from components.server_validator import ServerValidator
 from components.student_distiller import StudentDistiller
@@ -37,6 +40,7 @@ def create_pipeline(
     metadata_path: str | None = None,
     start: WarmStart | None = None,
     item_titles: str = "",
+    watch: WatchConfig | None = None,
 ) -> Pipeline:
     """Wires the components: a flat list, long and without branches, to be read from top to bottom.
 
@@ -52,12 +56,27 @@ def create_pipeline(
         begins anew.
       item_titles: for the report, a CSV or TSV file with a row an item, its id and its title; ""
         is none.
+      watch: the limits within which the scene may change without a run; None runs always.
 
     Returns:
       The pipeline, for a runner.
     """
-    # Reads the log, checks every row and writes it in blocks of columns.
-    interactions = read_log(config, data_path)
+    # Reads the log, checks every row and writes it in blocks of columns; behind a gate only where
+    # the scene has changed. All steps come after this one: none is run where it is skipped.
+    gate = []
+    if watch is None:
+        interactions = read_log(config, data_path)
+    else:
+        gate = [
+            SceneWatch(
+                data_path=data_path,
+                serving_dir=serving_dir,
+                watch_config=watch.to_json(),
+                code_fingerprint=source_fingerprint("components.scene_watch"),
+            )
+        ]
+        with Cond(gate[0].outputs["check"].future()[0].custom_property("retrain") == 1):
+            interactions = read_log(config, data_path)
 
     # Sums up a sample of the rows; of all rows that would take longer than everything else.
     statistics = StatisticsGen(examples=interactions.outputs["examples"], exclude_splits=[SPLIT])
@@ -174,12 +193,19 @@ def create_pipeline(
         model=distiller.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=server_validator.outputs["blessing"],
+        statistics=statistics.outputs["statistics"],
+        schema=schema.outputs["schema"],
+        vocabulary=vocabulary,
+        recipe=searcher.outputs["student_recipe"],
+        genotype=searcher.outputs["genotype"],
+        evaluation=evaluator.outputs["evaluation"],
         serving_dir=serving_dir,
         keep_versions=config.serving.keep_versions,
         server_address=config.serving.server_address,
         server_tls_ca=config.serving.server_tls_ca,
         server_tls_cert=config.serving.server_tls_cert,
         model_name=config.serving.model_name,
+        run_config=config.to_json(),
         code_fingerprint=source_fingerprint("components.version_pusher", "serving.push_check"),
     )
 
@@ -210,6 +236,7 @@ def create_pipeline(
         pipeline_name=pipeline_name(config.scene),
         pipeline_root=pipeline_root,
         components=[
+            *gate,
             interactions,
             statistics,
             schema,

@@ -14,6 +14,7 @@ import pytest
 
 from adarec_tf.cli import main
 from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.watch import WatchConfig
 from adarec_tf.models.students import Genotype, build_student
 from adarec_tf.models.teachers import TEACHERS
 from pipeline.configs import SCENES, scene_config
@@ -289,7 +290,7 @@ def table_cells(text: str, first_column: str) -> list[list[str]]:
 def test_the_page_of_artifacts_has_every_output_of_every_component(tmp_path: Path) -> None:
     folders = ("pipeline_root", "serving_dir", "checkpoint_dir", "log_dir", "data_path")
     paths = {name: str(tmp_path / name) for name in folders}
-    pipeline = create_pipeline(scene_config("smoke"), **paths)
+    pipeline = create_pipeline(scene_config("smoke"), watch=WatchConfig(), **paths)
     outputs = {(one.id, name) for one in pipeline.components for name in one.outputs}
     page = (ROOT / "docs" / "reference" / "artifacts.md").read_text("utf-8")
     assert {tuple(cells[:2]) for cells in table_cells(page, "stage")} == outputs

@@ -16,6 +16,8 @@ _TEMPORARY_PREFIX = ".tmp-"
 _WITHDRAWN_PREFIX = ".withdrawn-"
 # Versions are deleted, by us and by hand; the highest number ever used is remembered here.
 _LAST_VERSION_FILE = ".last_version"
+# In a version's folder: what it was when it was blessed. No part of the bundle.
+BASELINE_DIR = Path("assets.extra", "baseline")
 ROLLED_BACK = "rolled back"
 
 
@@ -37,7 +39,11 @@ class PushedVersion(NamedTuple):
     note: str
 
 
-def publish(bundle: str | os.PathLike[str], serving_dir: str | os.PathLike[str]) -> int:
+def publish(
+    bundle: str | os.PathLike[str],
+    serving_dir: str | os.PathLike[str],
+    baseline: str | os.PathLike[str] | None = None,
+) -> int:
     """Copies a bundle into a serving folder as its newest version.
 
     A folder whose newest version already is this bundle is left as it is.
@@ -45,6 +51,7 @@ def publish(bundle: str | os.PathLike[str], serving_dir: str | os.PathLike[str])
     Args:
       bundle: a SavedModel folder.
       serving_dir: the folder that a server watches; created if need be.
+      baseline: a folder that the version has as well, as `assets.extra/baseline`; None for none.
 
     Returns:
       The version's number.
@@ -52,12 +59,14 @@ def publish(bundle: str | os.PathLike[str], serving_dir: str | os.PathLike[str])
     base = Path(serving_dir)
     base.mkdir(parents=True, exist_ok=True)
     versions = find_versions(base)
-    if versions and _has_same_files(Path(bundle), base / str(versions[-1])):
+    if versions and _is_bundle_of(base / str(versions[-1]), Path(bundle)):
         return versions[-1]
     version = _last_used_version(base) + 1
     (base / _LAST_VERSION_FILE).write_text(f"{version}\n")
     temporary = base / f"{_TEMPORARY_PREFIX}{version}"
     shutil.copytree(bundle, temporary)
+    if baseline is not None:
+        shutil.copytree(baseline, temporary / BASELINE_DIR)
     # One atomic step: a server that sees the number sees every file.
     temporary.rename(base / str(version))
     return version
@@ -171,11 +180,15 @@ def _last_used_version(base: Path) -> int:
     return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
-def _has_same_files(left: Path, right: Path) -> bool:
+def _is_bundle_of(version: Path, bundle: Path) -> bool:
     names = [
-        sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
-        for root in (left, right)
+        sorted(
+            path.relative_to(root)
+            for path in root.rglob("*")
+            if path.is_file() and root / BASELINE_DIR not in path.parents
+        )
+        for root in (version, bundle)
     ]
     return names[0] == names[1] and all(
-        filecmp.cmp(left / name, right / name, shallow=False) for name in names[0]
+        filecmp.cmp(version / name, bundle / name, shallow=False) for name in names[0]
     )

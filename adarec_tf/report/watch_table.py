@@ -24,8 +24,8 @@ def print_check(record: Mapping[str, Any], console: Console | None = None) -> No
     """
     console = console or standard_output()
     console.out(
-        f"{record['answer'].capitalize()}: {record['num_events']:,} events after those of the run "
-        f"of {record['run']}. {_ADVICE[record['answer']]}",
+        f"{record['answer'].capitalize()}: {record['num_events']:,} events after those that "
+        f"version {record['version']} was trained on. {_ADVICE[record['answer']]}",
         *(f"- {reason}" for reason in record["reasons"]),
         sep="\n",
     )

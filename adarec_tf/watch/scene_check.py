@@ -40,6 +40,10 @@ _WORDS = {
 }
 
 
+class NoNewEventsError(ValueError):
+    """A log has too few events after those that a student was trained on."""
+
+
 class Signal(NamedTuple):
     """Something that is looked at.
 
@@ -154,7 +158,8 @@ def check_scene(
       seed: of the events that are drawn, and of the resampling.
 
     Raises:
-      ValueError: there are too few events after that time, or before it.
+      NoNewEventsError: there are too few events after that time.
+      ValueError: there are too few before it.
     """
     events = SceneEvents.of_log(log)
     is_new = events.times > since * log.time_scale
@@ -167,7 +172,8 @@ def check_scene(
         events.draw_targets(period, config.num_targets, seed) for period in (is_new, is_last)
     )
     if not len(new) or not len(last) or not is_before.any():
-        raise ValueError(
+        error = ValueError if len(new) else NoNewEventsError
+        raise error(
             "The log should have events after those that the student was trained on, which end at "
             f"{since:g}, of users who had some before, and such events before that time. Received: "
             f"{is_new.sum()} after it, {is_old.sum()} before."

@@ -44,6 +44,7 @@ class TrainingStepResources(StepResources):
 class PipelineResources(Config):
     """What every step asks for, by the name that Kubeflow shows."""
 
+    SceneWatch: StepResources = StepResources()
     InteractionsGen: StepResources = StepResources()
     StatisticsGen: StepResources = StepResources()
     SchemaGen: LightStepResources = LightStepResources()

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.watch import WatchConfig
 from pipeline.kubeflow.resources import DEFAULT_RESOURCES, PipelineResources, StepResources
 from pipeline.kubeflow.step import INPUT_PATH_OPTION, OUTPUT_PATH_OPTION
 
@@ -31,6 +32,7 @@ def compile_pipeline(
     *,
     resources: PipelineResources = DEFAULT_RESOURCES,
     cache_log: bool = False,
+    watch: WatchConfig | None = None,
     image: str = DEFAULT_IMAGE,
     root: str = DEFAULT_ROOT,
     volume_claim: str = DEFAULT_VOLUME_CLAIM,
@@ -46,6 +48,8 @@ def compile_pipeline(
       resources: what each step asks of the cluster.
       cache_log: whether the step that reads the log is reused. Kubeflow does not look into the log
         first: a log that grows under the same path would never be read again.
+      watch: the limits within which the scene may change without a run: all other steps wait for
+        `SceneWatch`, and are skipped while all is fine; None runs them always.
       image: container image of every step, with this project installed.
       root: where the volume is mounted: log, checkpoints, TensorBoard's logs, pushed versions.
       volume_claim: the PersistentVolumeClaim of that volume.
@@ -62,11 +66,11 @@ def compile_pipeline(
     _check_output_path(output_path)
     root = _check_places(root, pipeline_root, data_path)
     data_path = data_path or f"{root}/data/interactions.csv"
-    spec = _compile_with_tfx(config, image, root, data_path, item_titles)
+    spec = _compile_with_tfx(config, watch, image, root, data_path, item_titles)
     if pipeline_root:
         spec["defaultPipelineRoot"] = pipeline_root
-    # The pusher looks at the serving folder in every run, as it does locally.
-    never_cached = ["VersionPusher"] if cache_log else ["VersionPusher", "InteractionsGen"]
+    # These look at the serving folder in every run, as they do locally.
+    never_cached = ["VersionPusher", "SceneWatch", *([] if cache_log else ["InteractionsGen"])]
     pods = {}
     for name, component in spec["components"].items():
         label, wanted = component["executorLabel"], getattr(resources, name)
@@ -117,7 +121,12 @@ def _check_places(root: str, pipeline_root: str, data_path: str | None) -> str:
 
 
 def _compile_with_tfx(
-    config: PipelineConfig, image: str, root: str, data_path: str, item_titles: str
+    config: PipelineConfig,
+    watch: WatchConfig | None,
+    image: str,
+    root: str,
+    data_path: str,
+    item_titles: str,
 ) -> dict[str, Any]:
     # Imported here: it takes many seconds, which a wrong path should not have to wait for.
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
@@ -132,6 +141,7 @@ def _compile_with_tfx(
         checkpoint_dir=f"{root}/checkpoints",
         log_dir=f"{root}/tensorboard",
         item_titles=item_titles,
+        watch=watch,
     )
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         config=kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(

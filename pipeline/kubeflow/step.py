@@ -23,7 +23,7 @@ INPUT_PATH_OPTION = "--input_path"
 OUTPUT_PATH_OPTION = "--output_path"
 _INVOCATION_OPTION = "--json_serialized_invocation_args"
 _INPUTS_SPEC_OPTION = "--json_serialized_inputs_spec_args"
-_TFX_ENTRY_POINT = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
+TFX_ENTRY_POINT = "tfx.orchestration.kubeflow.v2.container.kubeflow_v2_run_executor"
 
 
 def localize(
@@ -112,9 +112,9 @@ def _run_tfx(arguments: Sequence[str]) -> None:
     from adarec_tf.training.devices import set_threads
 
     set_threads()
-    sys.argv = [_TFX_ENTRY_POINT, *arguments]
+    sys.argv = [TFX_ENTRY_POINT, *arguments]
     try:
-        runpy.run_module(_TFX_ENTRY_POINT, run_name="__main__", alter_sys=True)
+        runpy.run_module(TFX_ENTRY_POINT, run_name="__main__", alter_sys=True)
     except SystemExit as finished:
         if finished.code:
             raise

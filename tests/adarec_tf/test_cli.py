@@ -282,13 +282,17 @@ def test_run_takes_the_settings_of_a_recipe_and_those_of_the_line_above_them(
         (["profile", "-o", "gone/costs.json"], "should be in an existing folder"),
         (["watch", "--workdir", ".", "--json", "gone/a.json"], "should be in an existing folder"),
         (["watch", "--workdir", ".", "--min-gain", "-1"], "`min_gain` should be at least 0"),
-        (["watch", "--workdir", "empty"], "of a run whose student was blessed. Received: /"),
+        (["watch", "--workdir", "empty"], "--workdir should be the folder of a run. Received: /"),
         (["serve"], "There should be a pushed student in runs/*/serving"),
         (["serve", "--workdir", "empty"], "There should be a pushed student in empty/serving"),
         (["serve", "--model-config-file", "gone"], "gone should be a ModelServerConfig"),
         (["serve", "--model-dir", "gone"], "gone, which is not a folder. Push a model there"),
         (["versions"], "There should be a pushed student in runs/*/serving"),
         (["rollback", "--model-dir", "gone"], "A rollback should go to a version before"),
+        (
+            ["compile", "--target", "kubeflow", "-o", "a.yml", "--min-gain", "0.1"],
+            "--min-gain should come with --watch. Received: no",
+        ),
         (
             ["compile", "--target", "kubeflow", "-o", "a.yml", "--warm-start", "last"],
             "--warm-start should be left to `adarec run`",

@@ -32,8 +32,7 @@ def anomalies(
     """Those of the second half of a log, as it is read now, against the first as it was."""
     trained = pa.table(log).slice(0, CUT + 1).append_column("arrival", pa.array(np.arange(CUT + 1)))
     statistics = tfdv.generate_statistics_from_dataframe(trained.to_pandas())
-    (tmp_path / "Split-sample").mkdir()
-    (tmp_path / "Split-sample" / "FeatureStats.pb").write_bytes(statistics.SerializeToString())
+    (tmp_path / "FeatureStats.pb").write_bytes(statistics.SerializeToString())
     tfdv.write_schema_text(tfdv.infer_schema(statistics), str(tmp_path / "schema.pbtxt"))
     pyarrow.csv.write_csv(pa.table(read or log), tmp_path / "log.csv")
     return find_anomalies(
@@ -41,8 +40,8 @@ def anomalies(
         COLUMNS,
         since=CUT,
         time_scale=1,
-        schema_dir=str(tmp_path),
-        statistics_dir=str(tmp_path),
+        schema_path=str(tmp_path / "schema.pbtxt"),
+        statistics_path=str(tmp_path / "FeatureStats.pb"),
     )
 
 

@@ -177,6 +177,7 @@ def test_a_log_with_nothing_left_is_one_plain_error(tmp_path: Path) -> None:
 def test_the_component_fills_its_artifacts(tmp_path: Path) -> None:
     examples = standard_artifacts.Examples()
     examples.uri, examples.split_names = str(tmp_path), '["all"]'
+    examples.set_float_custom_property("largest_time", 7.5)
     write_examples(tmp_path / "Split-all", as_log(LOG))
     sequences, vocabulary = Sequences(), Vocabulary()
     sequences.uri, vocabulary.uri = str(tmp_path / "sequences"), str(tmp_path / "vocabulary")
@@ -191,6 +192,7 @@ def test_the_component_fills_its_artifacts(tmp_path: Path) -> None:
     assert sequences.get_int_custom_property("removed_duplicate_interactions") == 1
     assert sequences.get_string_custom_property("seen") in ("exclude", "keep")
     assert vocabulary.get_int_custom_property("num_items") == 5
+    assert vocabulary.get_float_custom_property("until") == 7.5
 
 
 def test_it_compiles_for_kubeflow(tmp_path: Path) -> None:

@@ -1,12 +1,32 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, PushedModel
+from tfx.types.standard_artifacts import (
+    ExampleStatistics,
+    InfraBlessing,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+    PushedModel,
+    Schema,
+)
 
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.evaluation.uncertainty import Interval
 from adarec_tf.export.versions import find_versions, list_versions
+from adarec_tf.models.students.genotype import Edge, Genotype
 from components import version_pusher as pusher
+from components.artifacts import Genotype as GenotypeArtifact
+from components.artifacts import Recipe, Vocabulary
+from components.baseline import NoVersionError, read_baseline
 from components.blessings import write_blessing
+from components.recipes import write_recipe
 from components.version_pusher import RunningServer, VersionPusher
+from tests.adarec_tf import hand_made_recipe
+
+KEPT, OTHER = (Genotype(1, ((Edge(0, 1, name),),)) for name in ("conv_3", "conv_5"))
 
 
 def make_bundle(path: Path, content: str) -> Path:
@@ -29,15 +49,23 @@ def push(
     server_address: str = "",
     server_tls_ca: str = "",
     content: str = "student",
+    trace: list[dict[str, Any]] | None = None,
 ) -> PushedModel:
     artifacts = {
         "model": Model(),
         "model_blessing": ModelBlessing(),
         "infra_blessing": InfraBlessing(),
+        "statistics": ExampleStatistics(),
+        "schema": Schema(),
+        "vocabulary": Vocabulary(),
+        "recipe": Recipe(),
+        "genotype": GenotypeArtifact(),
+        "evaluation": ModelEvaluation(),
         "pushed_model": PushedModel(),
     }
     for name, artifact in artifacts.items():
         artifact.uri = str(tmp_path / f"{name} of {content}")
+    write_what_is_compared(artifacts, trace)
     make_bundle(tmp_path / f"model of {content}" / "bundle", content)
     write_blessing(
         artifacts["model_blessing"], is_blessed=model_blessed, reasons=["About accuracy."]
@@ -53,9 +81,29 @@ def push(
         server_tls_ca=server_tls_ca,
         server_tls_cert="",
         model_name="student",
+        run_config=PipelineConfig(scene="shop", seed=7).to_json(),
         code_fingerprint="",
     )
     return artifacts["pushed_model"]
+
+
+def write_what_is_compared(artifacts: dict[str, Any], trace: list[dict[str, Any]] | None) -> None:
+    def write(name: str, file: str, text: str) -> None:
+        path = Path(artifacts[name].uri, file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    write("statistics", "Split-sample/FeatureStats.pb", "statistics")
+    write("schema", "schema.pbtxt", "schema")
+    write("genotype", "genotype.json", KEPT.to_json())
+    if trace is not None:
+        write("genotype", "search_trace.jsonl", "".join(f"{json.dumps(one)}\n" for one in trace))
+    interval = {"ndcg@10/full": Interval(0.4, 0.3, 0.5)._asdict()}
+    metrics = {"intervals": {"student": interval, "markov": interval}}
+    write("evaluation", "metrics.json", json.dumps(metrics))
+    Path(artifacts["recipe"].uri).mkdir()
+    write_recipe(artifacts["recipe"].uri, hand_made_recipe.recipe(student__hidden_dim=48))
+    artifacts["vocabulary"].set_float_custom_property("until", 1234.0)
 
 
 def test_a_blessed_model_is_pushed(tmp_path: Path, serving: Path) -> None:
@@ -64,6 +112,41 @@ def test_a_blessed_model_is_pushed(tmp_path: Path, serving: Path) -> None:
     assert pushed.get_string_custom_property("pushed_version") == "1"
     assert pushed.get_string_custom_property("pushed_destination") == str(serving / "1")
     assert (serving / "1" / "saved_model.pb").read_text() == "student"
+
+
+def test_what_it_was_is_pushed_with_it(tmp_path: Path, serving: Path) -> None:
+    finalists = [
+        {"genotype": one.to_dict(), "ndcg@10/full": ndcg}
+        for one, ndcg in ((KEPT, 0.3), (OTHER, 0.2))
+    ]
+    push(tmp_path, trace=[{"epoch": 1}, {"selection": {"finalists": finalists}}])
+    found = read_baseline(serving)
+    assert (found.version, found.bundle, found.since) == (1, str(serving / "1"), 1234.0)
+    assert found.ndcg == dict.fromkeys(("student", "markov"), Interval(0.4, 0.3, 0.5))
+    assert (found.genotype, found.runner_up) == (KEPT, OTHER)
+    assert (found.config.seed, found.config.student.hidden_dim) == (7, 48)
+    assert Path(found.schema_path).read_text() == "schema"
+    assert Path(found.statistics_path).read_text() == "statistics"
+
+
+def test_it_is_that_of_the_newest_version_and_a_given_genotype_has_no_runner_up(
+    tmp_path: Path, serving: Path
+) -> None:
+    push(tmp_path)
+    push(tmp_path, content="second")
+    found = read_baseline(serving)
+    assert (found.version, found.runner_up) == (2, None)
+
+
+def test_where_nothing_or_something_else_was_pushed_there_is_nothing_to_compare(
+    serving: Path,
+) -> None:
+    with pytest.raises(NoVersionError, match=r"serving should hold a pushed student to compare"):
+        read_baseline(serving)
+    make_bundle(serving / "1", "by hand")
+    with pytest.raises(ValueError, match=r"baseline\.json, which `adarec run` pushes") as error:
+        read_baseline(serving)
+    assert not isinstance(error.value, NoVersionError)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +204,7 @@ def test_the_same_bundle_is_asked_once(
     bundle = str(make_bundle(tmp_path / "bundle", "student"))
     for _ in range(2):
         server = RunningServer("there:8500", "student")
-        assert pusher.push(bundle, str(serving), 2, server) == (1, "")
+        assert pusher.push(bundle, bundle, str(serving), 2, server) == (1, "")
     assert asked == [1]
 
 

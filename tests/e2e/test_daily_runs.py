@@ -69,7 +69,7 @@ def test_the_watch_calls_for_a_warm_start(
     done = adarec("watch", "--workdir", "run", "--data", pattern, *files, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (10, "")
     first, *reasons = done.stdout.splitlines()
-    assert first.startswith("Warm start: 120 events after those of the run of ")
+    assert first.startswith("Warm start: 120 events after those that version 1 was trained on.")
     assert any(line.startswith("- the vocabulary has aged") for line in reasons)
 
     found = json.loads((tmp_path / "found.json").read_text())

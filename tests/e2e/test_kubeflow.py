@@ -15,20 +15,24 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 def emulate(scene: str, log: Path, folder: Path, *settings: str) -> Emulator:
     """Compiles a scene for a volume in this folder, and runs what was compiled."""
+    emulator = compiled(scene, log, folder, *settings)
+    for _ in emulator.run():
+        pass
+    return emulator
+
+
+def compiled(scene: str, log: Path, folder: Path, *settings: str) -> Emulator:
     compiled, volume = folder / "pipeline.yaml", folder / "volume"
     volume.mkdir()
     done = adarec(
         *("compile", "--target", "kubeflow", "-o", str(compiled), "--scene", scene),
         *("--data", str(log), "--root", str(volume)),
-        *("--pipeline-root", "minio://mlpipeline/adarec"),
+        *("--pipeline-root", "minio://mlpipeline/adarec", "--watch"),
         *(argument for setting in settings for argument in ("--set", setting)),
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
-    emulator = Emulator(compiled, folder)
-    for _ in emulator.run():
-        pass
-    return emulator
+    return Emulator(compiled, folder)
 
 
 def check_equal(emulator: Emulator, local: Run) -> None:
@@ -63,7 +67,17 @@ def test_the_smoke_scene_ends_as_it_does_locally(
     names = ("user_column", "item_column", "time_column")
     columns = (f"data.{name}={value}" for name, value in zip(names, COLUMNS[1::2], strict=True))
     front = ("search.front_size=3", "search.front_quantity=macs")
-    check_equal(emulate("smoke", raw_log, tmp_path, *columns, *front), smoke_run)
+    emulator = compiled("smoke", raw_log, tmp_path, *columns, *front)
+    # Nothing was pushed yet, so that there is something to do.
+    assert [name for name, _ in emulator.run()][:2] == ["SceneWatch", "InteractionsGen"]
+    check_equal(emulator, smoke_run)
+
+    # The next night finds no new events, and does nothing.
+    again = Emulator(tmp_path / "pipeline.yaml", tmp_path / "second night")
+    assert [name for name, _ in again.run()] == ["SceneWatch"]
+    check = json.loads((again.stored("SceneWatch", "check") / "check.json").read_text())
+    assert check["answer"] == "fine"
+    assert check["reasons"][0].startswith("The log should have events after those that")
 
 
 @pytest.mark.skipif(

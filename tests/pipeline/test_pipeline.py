@@ -10,13 +10,14 @@ from tfx.proto import example_gen_pb2
 from tfx.utils import proto_utils
 
 from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.config.watch import WatchConfig
 from pipeline.configs import scene_config
 from pipeline.fingerprint import source_fingerprint
 from pipeline.pipeline import create_pipeline
 from pipeline.warm_start import WarmStart
 
 
-def _pipeline(config: PipelineConfig, folder: Path, start: WarmStart | None = None) -> Pipeline:
+def _pipeline(config: PipelineConfig, folder: Path, **options: Any) -> Pipeline:
     return create_pipeline(
         config,
         data_path=str(folder / "log.csv"),
@@ -24,7 +25,7 @@ def _pipeline(config: PipelineConfig, folder: Path, start: WarmStart | None = No
         serving_dir=str(folder / "serving"),
         checkpoint_dir=str(folder / "checkpoints"),
         log_dir=str(folder / "tensorboard"),
-        start=start,
+        **options,
     )
 
 
@@ -53,7 +54,7 @@ def test_stages_are_told_what_they_continue_from(is_warm: bool, tmp_path: Path) 
     start = WarmStart(
         "a day", "", "/recipe", str(vocabulary), "/teacher", "/student", "/genotype.json"
     )
-    pipeline = _pipeline(scene_config("smoke"), tmp_path, start if is_warm else None)
+    pipeline = _pipeline(scene_config("smoke"), tmp_path, start=start if is_warm else None)
     stages = {component.id: component.exec_properties for component in pipeline.components}
     given = {
         "TeacherTuner": ("initial_recipe", "/recipe"),
@@ -67,7 +68,7 @@ def test_stages_are_told_what_they_continue_from(is_warm: bool, tmp_path: Path) 
     vocabulary.write_text("b\n")
     [preprocessor] = [
         component
-        for component in _pipeline(scene_config("smoke"), tmp_path, start).components
+        for component in _pipeline(scene_config("smoke"), tmp_path, start=start).components
         if component.id == "SequencePreprocessor"
     ]
     assert preprocessor.exec_properties["previous_fingerprint"] != before
@@ -121,7 +122,7 @@ def test_what_is_asked_of_a_student_makes_no_trial_and_no_teacher_stale(
     def changed(setting: str) -> set[str]:
         after = _stages(tmp_path, setting)
         stages = {stage for stage in before if before[stage] != after[stage]}
-        return stages - {"ReportWriter"}  # which says all settings
+        return stages - {"VersionPusher", "ReportWriter"}  # which keep all settings
 
     for setting in ("evaluation.min_teacher_ndcg_share=0.5", "evaluation.max_latency_ms=7"):
         assert changed(setting) == {"RankingEvaluator"}
@@ -139,14 +140,14 @@ TFX_STAGES = {"StatisticsGen", "SchemaGen", "InteractionsValidator"}
 
 def test_every_stage_has_the_fingerprint_of_its_own_code(tmp_path: Path) -> None:
     found, expected = {}, {}
-    for component in _pipeline(scene_config("smoke"), tmp_path).components:
+    for component in _pipeline(scene_config("smoke"), tmp_path, watch=WatchConfig()).components:
         if component.id in TFX_STAGES:
             continue
         module = re.sub("(?<!^)(?=[A-Z])", "_", component.id).lower()
         further = FURTHER_CODE.get(component.id, [])
         expected[component.id] = source_fingerprint(f"components.{module}", *further)
         found[component.id] = _code_fingerprint(component)
-    assert len(found) == 10
+    assert len(found) == 11
     assert found == expected
     assert len(set(found.values())) == len(found)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from adarec_tf.export.versions import (
+    BASELINE_DIR,
     delete_old_versions,
     find_versions,
     list_versions,
@@ -43,6 +44,16 @@ def test_the_same_bundle_again_is_the_same_version(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "bundle", "same")
     assert publish(bundle, serving) == publish(bundle, serving) == 1
     assert versions(serving) == ["1"]
+
+
+def test_what_is_pushed_beside_a_bundle_is_no_part_of_it(tmp_path: Path) -> None:
+    serving = tmp_path / "serving"
+    bundle = make_bundle(tmp_path / "bundle", "same")
+    for number in (1, 2):
+        baseline = make_bundle(tmp_path / f"baseline{number}", content=f"figures {number}")
+        assert publish(bundle, serving, baseline) == 1
+    assert (serving / "1" / BASELINE_DIR / "saved_model.pb").read_text() == "figures 1"
+    assert (serving / "1" / "saved_model.pb").read_text() == "same"
 
 
 def test_files_are_compared_by_their_bytes(tmp_path: Path) -> None:

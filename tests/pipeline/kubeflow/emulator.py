@@ -15,9 +15,9 @@ folder is gone after it. Volumes are not mounted: a pipeline is compiled with a 
 
 import argparse
 import json
-import os
+import multiprocessing
+import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -30,10 +30,16 @@ from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.artifacts import METRICS_FILE
+from pipeline.kubeflow.step import TFX_ENTRY_POINT
+
+sys.path.append(str(Path(__file__).parent))  # which other processes have as well
+from one_step import run_module
 
 ROOT = Path(__file__).parents[3]
 BUCKET = "minio://mlpipeline/v2/artifacts"
 _SCHEME = "minio://"
+# Of the Common Expression Language, what TFX writes of one property of an artifact.
+_CONDITION = r"\(inputs\.artifacts\['(.+)'\]\.artifacts\[0\]\.metadata\['(.+)'\] == (\S+)\)"
 _JSON_TYPES = {
     "STRING": "string_value",
     "NUMBER_INTEGER": "number_value",
@@ -42,6 +48,10 @@ _JSON_TYPES = {
     "LIST": "list_value",
     "STRUCT": "struct_value",
 }
+
+# Forks of a process that has imported what every step imports, which takes longer than most steps.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["pipeline.pipeline", TFX_ENTRY_POINT])
 
 Artifacts = dict[tuple[str, str], pipeline_spec_pb2.RuntimeArtifact]
 
@@ -85,10 +95,17 @@ class Emulator:
     def run(self) -> Iterator[tuple[str, float]]:
         """Runs every step; yields its name and its seconds.
 
+        A step whose condition does not hold is skipped, and what depends on it, as Argo omits a
+        task that waits for the success of one that is skipped.
+
         Raises:
           StepFailedError: a step failed; the end of what it wrote is in the message.
         """
+        skipped: set[str] = set()
         for name in task_order(self.spec):
+            if skipped & {*self.spec.root.dag.tasks[name].dependent_tasks} or not self._holds(name):
+                skipped.add(name)
+                continue
             started = time.monotonic()
             self._run_step(name)
             yield name, time.monotonic() - started
@@ -101,6 +118,18 @@ class Emulator:
         """The rows of the evaluator's comparison, by model."""
         path = self.stored("RankingEvaluator", "evaluation") / METRICS_FILE
         return json.loads(path.read_text("utf-8"))["models"]
+
+    def _holds(self, name: str) -> bool:
+        """Whether the condition of a step holds, where it has one."""
+        task = self.spec.root.dag.tasks[name]
+        if not task.trigger_policy.condition:
+            return True
+        found = re.fullmatch(_CONDITION, task.trigger_policy.condition)
+        if not found:
+            raise NotImplementedError(f"Received: {task.trigger_policy.condition}.")
+        source = task.inputs.artifacts[found[1]].task_output_artifact
+        artifact = self.artifacts[source.producer_task, source.output_artifact_key]
+        return bool(artifact.metadata[found[2]] == float(found[3]))
 
     def _run_step(self, name: str) -> None:
         component = self.spec.components[self.spec.root.dag.tasks[name].component_ref.name]
@@ -208,23 +237,19 @@ def _run_container(
         for key, listed in side.artifacts.items():
             path = str(_local_path(listed.artifacts[0].uri, pod))
             placeholders[f"{{{{$.{side_name}.artifacts['{key}'].path}}}}"] = path
-    command = [*container.command, *container.args]
+    python, option, module, *arguments = [*container.command, *container.args]
+    if (python, option) != ("python", "-m"):
+        raise NotImplementedError(f"A step should be a Python module. Received: {python} {option}.")
     for placeholder, text in placeholders.items():
-        command = [argument.replace(placeholder, text) for argument in command]
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+        arguments = [argument.replace(placeholder, text) for argument in arguments]
+    log = pod / "log"
+    log.touch()
     added = {variable.name: variable.value for variable in container.env}
-    done = subprocess.run(
-        command,
-        cwd=pod,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **added},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise StepFailedError(f"{name} exited with {done.returncode}: {done.stdout[-4000:]}")
+    process = _PROCESSES.Process(target=run_module, args=(module, arguments, pod, added, log))
+    process.start()
+    process.join()
+    if process.exitcode != 0:
+        raise StepFailedError(f"{name} exited with {process.exitcode}: {log.read_text()[-4000:]}")
 
 
 def ranking_figures(table: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

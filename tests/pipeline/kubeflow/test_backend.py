@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from adarec_tf.config.watch import WatchConfig
 from pipeline.configs import SCENES
 from pipeline.kubeflow.runner import compile_pipeline
 from pipeline.screen import STAGES
@@ -47,6 +48,8 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("Go is not installed")
     folder = tmp_path_factory.mktemp("backend") / "source"
     shutil.copytree(PROGRAM, folder)
+    if MAY_DOWNLOAD:
+        go("mod", "download", MODULE, cwd=folder)
     found = go("list", "-m", "-f", "{{.Dir}}", MODULE, cwd=folder)
     if not found.stdout.strip():
         pytest.skip(
@@ -58,8 +61,8 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "compiler"
 
 
-def argo_workflow(backend: Path, compiled: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([backend, compiled], capture_output=True, text=True, check=False)
+def argo_workflow(backend: Path, *given: Path | str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([backend, *given], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,28 @@ def test_the_backend_makes_a_workflow_of_every_step(backend: Path, compiled: Pat
         assert pod["pvcMount"] == [{"constant": "adarec", "mountPath": "/mnt/adarec"}]
         container = json.loads(annotations[f"pipelines.kubeflow.org/implementations-{stage}"])
         assert container["command"] == ["python", "-m", "pipeline.kubeflow.step"]
+
+
+@pytest.mark.parametrize(("retrain", "holds"), [(0.0, "false"), (1.0, "true")])
+def test_a_step_behind_a_gate_is_skipped_where_the_gate_is_shut(
+    backend: Path, tmp_path: Path, retrain: float, holds: str
+) -> None:
+    path = tmp_path / "pipeline.yaml"
+    compile_pipeline(SCENES["sample"], path, watch=WatchConfig())
+    task = read_spec(path)[0].root.dag.tasks["InteractionsGen"]
+    [name] = task.inputs.artifacts
+    check = {"uri": "minio://check", "metadata": {"retrain": retrain}}
+    given = {"inputs": {"artifacts": {name: {"artifacts": [check]}}}}
+    done = argo_workflow(backend, task.trigger_policy.condition, json.dumps(given))
+    assert (done.stdout.strip(), done.stderr) == (holds, "")
+    workflow = yaml.safe_load(argo_workflow(backend, path).stdout)
+    [root] = [one for one in workflow["spec"]["templates"] if one["name"] == "root"]
+    tasks = {one["name"]: one for one in root["dag"]["tasks"]}
+    asked = "{{tasks.InteractionsGen-driver.outputs.parameters.condition}} != false"
+    assert [name for name, one in tasks.items() if "when" in one] == ["InteractionsGen"]
+    assert tasks["InteractionsGen"]["when"] == asked
+    # Argo omits what waits for the success of a task that was skipped.
+    assert "InteractionsGen.Succeeded" in tasks["StatisticsGen-driver"]["depends"]
 
 
 def test_the_backend_refuses_what_is_wrong(backend: Path, compiled: Path, tmp_path: Path) -> None:

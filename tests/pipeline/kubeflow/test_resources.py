@@ -28,7 +28,7 @@ def test_a_file_changes_the_fields_that_it_names(tmp_path: Path) -> None:
 
 
 def test_every_step_has_resources() -> None:
-    assert list(DEFAULT_RESOURCES.to_dict()) == list(STAGES)
+    assert list(DEFAULT_RESOURCES.to_dict()) == ["SceneWatch", *STAGES]
 
 
 @pytest.mark.parametrize(

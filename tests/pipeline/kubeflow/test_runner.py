@@ -7,6 +7,7 @@ from google.protobuf import json_format
 from kfp import components as kfp_components
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from adarec_tf.config.watch import WatchConfig
 from pipeline.configs import SCENES
 from pipeline.kubeflow.resources import PipelineResources
 from pipeline.kubeflow.runner import compile_pipeline
@@ -149,6 +150,24 @@ def _cached(spec: pipeline_spec_pb2.PipelineSpec) -> set[str]:
 def test_a_growing_log_and_the_serving_folder_are_looked_at_in_every_run(
     spec: pipeline_spec_pb2.PipelineSpec,
 ) -> None:
+    assert _cached(spec) == set(STAGES) - {"InteractionsGen", "VersionPusher"}
+
+
+def test_behind_a_gate_every_step_waits_for_the_one_with_the_condition(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yml"
+    compile_pipeline(SCENES["smoke"], path, watch=WatchConfig(min_gain=0.05))
+    spec = read_spec(path)[0]
+    tasks = spec.root.dag.tasks
+    assert set(tasks) == {"SceneWatch", *STAGES}
+    limits = tasks["SceneWatch"].inputs.parameters["watch_config"].runtime_value.constant
+    assert WatchConfig.from_json(limits.string_value) == WatchConfig(min_gain=0.05)
+    assert {name for name, task in tasks.items() if task.trigger_policy.condition} == {
+        "InteractionsGen"
+    }
+    assert {name for name, task in tasks.items() if not task.dependent_tasks} == {"SceneWatch"}
+    assert tasks["InteractionsGen"].dependent_tasks == ["SceneWatch"]
+    first = [name for name, task in tasks.items() if "SceneWatch" in task.dependent_tasks]
+    assert first == ["InteractionsGen"]
     assert _cached(spec) == set(STAGES) - {"InteractionsGen", "VersionPusher"}
 
 

@@ -1,4 +1,5 @@
 // Compiles a pipeline file with Kubeflow's own backend compiler and prints the Argo workflow.
+// With a condition and an ExecutorInput in JSON, prints what Kubeflow's driver makes of it.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 
 	"github.com/kubeflow/pipelines/api/v2alpha1/go/pipelinespec"
 	"github.com/kubeflow/pipelines/backend/src/v2/compiler/argocompiler"
+	"github.com/kubeflow/pipelines/backend/src/v2/expression"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -15,10 +17,33 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1]); err != nil {
+	var err error
+	if len(os.Args) == 3 {
+		err = holds(os.Args[1], os.Args[2])
+	} else {
+		err = run(os.Args[1])
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+func holds(condition string, json string) error {
+	input := &pipelinespec.ExecutorInput{}
+	if err := protojson.Unmarshal([]byte(json), input); err != nil {
+		return err
+	}
+	evaluator, err := expression.New()
+	if err != nil {
+		return err
+	}
+	result, err := evaluator.Condition(input, condition)
+	if err != nil {
+		return err
+	}
+	fmt.Println(result)
+	return nil
 }
 
 func run(path string) error {
