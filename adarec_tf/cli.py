@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # The one folder below which runs are kept unless --workdir says otherwise.
 RUNS_DIR = Path("runs")
 DEFAULT_SCENE = "sample"
+# TensorFlow and a bundle are loaded by then, also on a machine that is busy.
+_SERVER_START_S = 30.0
 _PATH = click.Path(path_type=Path)
 
 
@@ -523,11 +525,13 @@ def recommend(
 ) -> None:
     """Ask a running server for the next items of one history.
 
-    Items that the model does not know are named on the error stream; they change nothing.
+    A server that was started a moment ago is waited for. Items that the model does not know are
+    named on the error stream; they change nothing.
     """
     from serving.client import RecommendClient, RecommendError, parse_history
     from serving.connection import read_credentials
 
+    _wait_for_server(server)
     try:
         with RecommendClient(server, model_name, credentials=read_credentials(**tls)) as client:
             keys = parse_history(history)
@@ -546,6 +550,18 @@ def recommend(
     for rank, item in enumerate(items, start=1):
         table.add_row(str(rank), item.item_id, f"{item.score:.4f}")
     Console().print(table)
+
+
+def _wait_for_server(address: str) -> None:
+    """Waits until something listens at an address, for as long as a server takes to start."""
+    from serving.connection import Listener, find_listener
+
+    if find_listener(address) is not Listener.NONE:
+        return
+    click.echo(f"No server listens at {address} yet: waiting {_SERVER_START_S:g} s.", err=True)
+    until = time.monotonic() + _SERVER_START_S
+    while time.monotonic() < until and find_listener(address) is Listener.NONE:
+        time.sleep(0.1)
 
 
 def _name_unknown(client: "RecommendClient", history: Sequence[str]) -> None:

@@ -131,8 +131,9 @@ def newest_pushed_models(workdirs: str) -> Path:
     folders = {version.parent for version in versions if version.name.isdecimal()}
     if not folders:
         raise ValueError(
-            f"There should be a pushed student in {serving}. Received: none; run `adarec run` "
-            "first, or name the folder of its versions with --model-dir."
+            f"There should be a pushed student in {serving}. Received: none. Run `adarec run` "
+            "first (its report says why a student was not blessed), or name the folder of "
+            "its versions with --model-dir."
         )
     # A push renames a version into the folder, which sets the folder's time.
     return max(folders, key=lambda folder: folder.stat().st_mtime)

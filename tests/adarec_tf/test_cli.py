@@ -18,7 +18,7 @@ from adarec_tf.models.students.cost_table import CostTable, read_cost_table
 from adarec_tf.report import summary
 from pipeline import dry_run, run, scene_costs
 from pipeline.screen import STAGES
-from serving import local_server
+from serving import connection, local_server
 from serving.server_options import ServerOptions
 from tests.adarec_tf.report import hand_made_facts
 from tests.adarec_tf.search import hand_made_costs
@@ -461,11 +461,23 @@ def test_serve_finds_the_newest_push(tmp_path: Path) -> None:
     assert cli._pushed_models(Path("runs/old")) == Path("runs/old/serving/student")
 
 
-def test_recommend_without_a_server_says_what_to_do() -> None:
+def test_recommend_without_a_server_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_SERVER_START_S", 0.2)
     result = invoke("recommend", "--history", "a,b", "--server", "localhost:1")
     assert result.exit_code == 1
-    assert "adarec serve" in result.output
-    assert result.output.count("\n") == 1
+    waiting, error = result.output.splitlines()
+    assert waiting == "No server listens at localhost:1 yet: waiting 0.2 s."
+    assert error.startswith("Error: ")
+    assert "adarec serve" in error
+
+
+def test_recommend_waits_for_a_server_that_was_started_a_moment_ago(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = [connection.Listener.NONE] * 3 + [connection.Listener.OTHER]
+    monkeypatch.setattr(connection, "find_listener", lambda address: seen.pop(0))
+    cli._wait_for_server("there:8500")
+    assert seen == []
 
 
 def test_recommend_without_its_tls_file_says_which() -> None:
