@@ -25,8 +25,8 @@ _SCHEMA_FILE, _STATISTICS_FILE = "schema.pbtxt", "FeatureStats.pb"
 _MODELS = ("student", "markov")
 
 
-class NoVersionError(ValueError):
-    """No version was pushed that could be compared with."""
+class NoBaselineError(ValueError):
+    """There is no version that says what it was when it was blessed."""
 
 
 class Baseline(NamedTuple):
@@ -105,19 +105,18 @@ def read_baseline(serving_dir: Path) -> Baseline:
       serving_dir: the folder that a server watches.
 
     Raises:
-      NoVersionError: no version was pushed to it.
-      ValueError: the newest version was pushed by something else.
+      NoBaselineError: no version was pushed to it, or the newest one by something else.
     """
     versions = find_versions(serving_dir) if serving_dir.is_dir() else []
     if not versions:
-        raise NoVersionError(
+        raise NoBaselineError(
             f"{serving_dir} should hold a pushed student to compare with. Received: none; run "
             "`adarec run` first."
         )
     bundle = serving_dir / str(versions[-1])
     directory = bundle / BASELINE_DIR
     if not (directory / _BASELINE_FILE).is_file():
-        raise ValueError(
+        raise NoBaselineError(
             f"{bundle} should hold {BASELINE_DIR / _BASELINE_FILE}, which `adarec run` pushes with "
             "a student. Received: a version without it; run `adarec run` again."
         )

@@ -25,7 +25,7 @@ from adarec_tf.export.recommender import Recommender
 from adarec_tf.watch.genotype_trial import compare_genotypes
 from adarec_tf.watch.scene_check import FINE, NoNewEventsError, check_scene
 from components import artifacts
-from components.baseline import NoVersionError, read_baseline
+from components.baseline import NoBaselineError, read_baseline
 from components.scene_anomalies import find_anomalies
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def watch_scene(
       What was found, as in `watch.jsonl`.
 
     Raises:
-      NoVersionError: there is no version.
+      NoBaselineError: there is no version to compare with.
       NoNewEventsError: there are too few events to look at.
       ValueError: the log cannot be read, or has not the events that the version was trained on.
     """
@@ -102,7 +102,7 @@ def SceneWatch(  # noqa: N802 (a component is named as a class)
     watch_config: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
-    """Says whether anything is to be done; where nothing was pushed yet, it is.
+    """Says whether anything is to be done; where there is nothing to compare with, it is.
 
     Args:
       check: `check.json`, and the property `retrain`.
@@ -117,7 +117,7 @@ def SceneWatch(  # noqa: N802 (a component is named as a class)
     try:
         found = watch_scene(data_path, Path(serving_dir), config, logger.info)
         retrain = found["answer"] != FINE
-    except NoVersionError as error:
+    except NoBaselineError as error:
         found, retrain = {"reasons": [str(error)]}, True
     except NoNewEventsError as error:
         found, retrain = {"answer": FINE, "reasons": [str(error)]}, False

@@ -10,7 +10,7 @@ from adarec_tf.config.watch import WatchConfig
 from adarec_tf.watch.scene_check import NoNewEventsError
 from components import scene_watch
 from components.artifacts import SceneCheck
-from components.baseline import NoVersionError
+from components.baseline import NoBaselineError
 from components.scene_watch import SceneWatch
 
 
@@ -45,7 +45,7 @@ def test_it_opens_where_anything_is_to_be_done(
 
 @pytest.mark.parametrize(
     ("error", "retrain", "answer"),
-    [(NoVersionError("none yet"), 1, None), (NoNewEventsError("none new"), 0, "fine")],
+    [(NoBaselineError("none yet"), 1, None), (NoNewEventsError("none new"), 0, "fine")],
 )
 def test_it_opens_before_the_first_push_and_stays_shut_without_new_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: ValueError, retrain: int, answer: Any
