@@ -11,7 +11,7 @@ from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.config.recipe import Decision, Effort, SceneProfile
 from adarec_tf.data.batches import suggest_positions_per_batch
 
-# Items of a history, on average, from which on depth and width pay, where there are many.
+# Items of a history, on average, from which on width pays, and depth where there are many.
 LONG_HISTORY = 50
 # Training positions up to which a scene overfits before it learns, and two teachers cost little.
 SMALL_SCENE = 200_000
@@ -87,6 +87,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     dropout = 0.2 if dense else 0.5 if small else 0.3
     batch = suggest_positions_per_batch(scene.num_positions, scene.mean_length, scene.max_length)
     epochs = 24 if small and not dense else 12
+    is_wide = dense or scene.mean_length >= LONG_HISTORY
     sampled = scene.num_items > SMALL_CATALOG
     rate = 2e-3 if sampled else 1.5e-3 if long else 1e-3
     several = small or long
@@ -95,7 +96,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
         Decision(setting=setting, value=value, reason=reason)
         for setting, value, reason in (
             ("teacher.name", "sasrec", "best or near the best on every scene measured"),
-            ("teacher.hidden_dim", 128 if long or dense else 64, f"{history}, {an_item}"),
+            ("teacher.hidden_dim", 128 if is_wide else 64, f"{history}, {an_item}"),
             ("teacher.num_blocks", 3 if long else 2, f"{history}, {positions}"),
             ("teacher.feed_forward_dim", 256, "wider layers were not better"),
             ("teacher.dropout", dropout, f"{an_item}, {positions}"),

@@ -83,6 +83,12 @@ def test_long_histories_get_a_wider_and_deeper_teacher() -> None:
         assert long[setting] > short[setting]
 
 
+def test_few_long_histories_get_a_wider_teacher_that_is_no_deeper() -> None:
+    few, short = values(scene(9_000, 140.0, num_users=700)), values(SMALL)
+    assert few["teacher.hidden_dim"] > short["teacher.hidden_dim"]
+    assert few["teacher.num_blocks"] == short["teacher.num_blocks"]
+
+
 def test_more_effort_trains_longer() -> None:
     for setting in ("training.max_epochs", "search.max_epochs", "distillation.max_epochs"):
         epochs = [values(LONG, effort=effort)[setting] for effort in EFFORTS]
