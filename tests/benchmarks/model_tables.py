@@ -90,7 +90,7 @@ def trials(name: str, stored: dict[str, Any]) -> list[Row]:
     return [
         {
             "scene": _scene_of(name),
-            "candidate": f"`{trial['candidate']}`",
+            "candidate": _code(trial["candidate"]),
             "epochs": f"{trial['epochs']}",
             "valid NDCG@10": "lost" if trial["ndcg"] is None else f"{trial['ndcg']:.4f}",
         }
@@ -114,11 +114,11 @@ def regrets(name: str, stored: dict[str, Any]) -> list[Row]:
     return [
         {
             "scene": _scene_of(name),
-            "best in the last round": f"`{best}`",
-            "chosen": f"`{chosen}`",
+            "best in the last round": _code(best),
+            "chosen": _code(chosen),
             "the profile's regret": regret(last, "profile"),
             "the choice's": regret(last, chosen),
-            "first round: best": f"`{max(first, key=lambda candidate: first[candidate])}`",
+            "first round: best": _code(max(first, key=lambda candidate: first[candidate])),
             "SASRec's regret": regret(first, "profile"),
             "NextItNet's": regret(first, "teacher.name=nextitnet"),
         }
@@ -159,7 +159,13 @@ def _rounds(trials: Sequence[dict[str, Any]]) -> tuple[dict[str, float], dict[st
 def _chosen(run: dict[str, Any], last: dict[str, float]) -> str:
     """The candidate that a run decided for; `last` is its last round."""
     decisions = {f"{name}={value}" for name, value in run["recipe"]["decisions"].items()}
-    return next((one for one in last if decisions.issuperset(one.split(", "))), "profile")
+    made = [one for one in last if decisions.issuperset(one.split(", "))]
+    return max(made, key=lambda one: one.count(","), default="profile")
+
+
+def _code(candidate: str) -> str:
+    """Its changes, each in code marks."""
+    return ", ".join(f"`{change}`" for change in candidate.split(", "))
 
 
 def _ndcg(model: dict[str, Any]) -> float:
