@@ -30,7 +30,7 @@ test: $(INSTALLED)
 # With what `make test` skips for its time or its downloads; what still is skipped lacks something.
 test-all: $(INSTALLED)
 	-$(BIN)/python -m tests.flink --fetch-only
-	KUBEFLOW_BACKEND=1 ADAREC_EMULATE_SAMPLE=1 $(MAKE) test
+	KUBEFLOW_BACKEND=1 ADAREC_EMULATE_SAMPLE=1 ADAREC_GUIDES=1 $(MAKE) test
 
 # The library and serving with the newest versions and without TFX: PYTHON=python3.12, or later.
 test-library: $(LIBRARY_INSTALLED)
