@@ -105,7 +105,8 @@ def read_baseline(serving_dir: Path) -> Baseline:
       serving_dir: the folder that a server watches.
 
     Raises:
-      NoBaselineError: no version was pushed to it, or the newest one by something else.
+      NoBaselineError: no version was pushed to it, or the newest one by something else
+        or by a release with other settings.
     """
     versions = find_versions(serving_dir) if serving_dir.is_dir() else []
     if not versions:
@@ -122,12 +123,19 @@ def read_baseline(serving_dir: Path) -> Baseline:
         )
     content = json.loads((directory / _BASELINE_FILE).read_text("utf-8"))
     other = content["runner_up"]
+    try:
+        config = PipelineConfig.from_dict(content["config"])
+    except ValueError as error:
+        raise NoBaselineError(
+            f"{bundle} should have the settings of this release, and was pushed by another one; "
+            f"run `adarec run` again. Received: {error}"
+        ) from error
     return Baseline(
         version=versions[-1],
         bundle=str(bundle),
         since=content["since"],
         ndcg={model: Interval(**content["ndcg"][model]) for model in _MODELS},
-        config=PipelineConfig.from_dict(content["config"]),
+        config=config,
         genotype=Genotype.from_dict(content["genotype"]),
         runner_up=Genotype.from_dict(other) if other else None,
         schema_path=str(directory / _SCHEMA_FILE),

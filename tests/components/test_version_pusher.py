@@ -26,6 +26,7 @@ from components.recipes import write_recipe
 from components.version_pusher import RunningServer, VersionPusher
 from tests.adarec_tf import hand_made_recipe
 
+NDCG = {"student": Interval(0.4, 0.3, 0.5), "markov": Interval(0.2, 0.1, 0.3)}
 KEPT, OTHER = (Genotype(1, ((Edge(0, 1, name),),)) for name in ("conv_3", "conv_5"))
 
 
@@ -98,8 +99,8 @@ def write_what_is_compared(artifacts: dict[str, Any], trace: list[dict[str, Any]
     write("genotype", "genotype.json", KEPT.to_json())
     if trace is not None:
         write("genotype", "search_trace.jsonl", "".join(f"{json.dumps(one)}\n" for one in trace))
-    interval = {"ndcg@10/full": Interval(0.4, 0.3, 0.5)._asdict()}
-    metrics = {"intervals": {"student": interval, "markov": interval}}
+    intervals = {model: {"ndcg@10/full": one._asdict()} for model, one in NDCG.items()}
+    metrics = {"intervals": intervals}
     write("evaluation", "metrics.json", json.dumps(metrics))
     Path(artifacts["recipe"].uri).mkdir()
     write_recipe(artifacts["recipe"].uri, hand_made_recipe.recipe(student__hidden_dim=48))
@@ -122,7 +123,7 @@ def test_what_it_was_is_pushed_with_it(tmp_path: Path, serving: Path) -> None:
     push(tmp_path, trace=[{"epoch": 1}, {"selection": {"finalists": finalists}}])
     found = read_baseline(serving)
     assert (found.version, found.bundle, found.since) == (1, str(serving / "1"), 1234.0)
-    assert found.ndcg == dict.fromkeys(("student", "markov"), Interval(0.4, 0.3, 0.5))
+    assert found.ndcg == NDCG
     assert (found.genotype, found.runner_up) == (KEPT, OTHER)
     assert (found.config.seed, found.config.student.hidden_dim) == (7, 48)
     assert Path(found.schema_path).read_text() == "schema"
@@ -145,6 +146,18 @@ def test_where_nothing_or_something_else_was_pushed_there_is_nothing_to_compare(
         read_baseline(serving)
     make_bundle(serving / "1", "by hand")
     with pytest.raises(NoBaselineError, match=r"baseline\.json, which `adarec run` pushes"):
+        read_baseline(serving)
+
+
+def test_what_a_release_with_other_settings_pushed_cannot_be_compared(
+    tmp_path: Path, serving: Path
+) -> None:
+    push(tmp_path)
+    [path] = serving.rglob("baseline.json")
+    content = json.loads(path.read_text())
+    del content["config"]["training"]["max_epochs"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(NoBaselineError, match=r"by another one; run .* for training\.max_epochs\."):
         read_baseline(serving)
 
 
