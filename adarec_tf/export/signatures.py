@@ -9,6 +9,7 @@ Lists of items (`candidates`, `allowed`, `denied`) have a row a history or one r
 """
 
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -174,8 +175,8 @@ class _ServedFunctions:
         allowed: tf.Tensor,
         denied: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        _check_rows("allowed", allowed, history)
-        _check_rows("denied", denied, history)
+        allowed = _checked_rows("allowed", allowed, history)
+        denied = _checked_rows("denied", denied, history)
         item_ids, num_items = self._item_ids(history), self._embedding.num_items
         scores = self._item_logits(self._encode(item_ids))
         restricts = tf.reduce_any(tf.not_equal(allowed, ""), axis=1, keepdims=True)
@@ -185,8 +186,7 @@ class _ServedFunctions:
         return self._best(exclude_listed(scores, self._item_ids(denied)), k)
 
     def score(self, history: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
-        _check_rows("candidates", candidates, history)
-        candidate_ids = self._item_ids(candidates)
+        candidate_ids = self._item_ids(_checked_rows("candidates", candidates, history))
         states = self._encode(self._item_ids(history))
         scores = self._embedding.item_scores(states, candidate_ids)
         return {"scores": tf.where(tf.equal(candidate_ids, PAD), -float("inf"), scores)}
@@ -203,26 +203,30 @@ class _ServedFunctions:
         self, item: tf.Tensor, session: tf.Tensor, k: tf.Tensor, denied: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         assert self._student is not None  # only then it is a signature
-        _check_rows("denied", denied, item)
+        denied = _checked_rows("denied", denied, item)
         size, num_sessions = self.session_size, tf.shape(item)[0]
         width = tf.shape(session)[1]
-        tf.debugging.Assert(
+        check = tf.debugging.Assert(
             tf.equal(tf.shape(session)[0], num_sessions)
             & (tf.equal(width, 0) | tf.equal(width, size)),
             [f"`session` should have a row of {size} numbers, or of none, for each item"],
         )
-        session = tf.pad(session, [[0, 0], [0, size - width]])
+        with _after(check):
+            session = tf.pad(session, [[0, 0], [0, size - width]])
         num_items = session[:, 0]
-        tf.debugging.Assert(
+        is_count = tf.debugging.Assert(
             tf.reduce_all((num_items >= 0) & tf.equal(num_items, tf.floor(num_items))),
             ["`session` should be what an earlier step gave, whose first number counts its items"],
         )
-        tf.debugging.assert_less(
-            num_items,
-            tf.cast(self._student.max_items, tf.float32),
-            f"A session should have at most {self._student.max_items} items: ask with the whole "
-            "history instead",
-        )
+        with _after(is_count):
+            is_short = tf.debugging.assert_less(
+                num_items,
+                tf.cast(self._student.max_items, tf.float32),
+                f"A session should have at most {self._student.max_items} items: ask with the "
+                "whole history instead",
+            )
+        with _after(is_short):
+            session = tf.identity(session)
         stepped = self._student.step(self._item_ids(item), session)
         scores = self._item_logits(stepped.last_states)
         best = self._best(exclude_listed(scores, self._item_ids(denied)), k)
@@ -240,8 +244,10 @@ class _ServedFunctions:
         return tf.math.multiply_no_nan(states, tf.cast(tf.sign(num_items), tf.float32))
 
     def _best(self, scores: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        tf.debugging.assert_positive(k, "`k` should be a positive integer")
-        scores, columns = best_items(scores, tf.minimum(k, self._embedding.num_items))
+        check = tf.debugging.assert_positive(k, "`k` should be a positive integer")
+        with _after(check):
+            k = tf.minimum(k, self._embedding.num_items)
+        scores, columns = best_items(scores, k)
         keys = self._tables.item_keys.lookup(tf.cast(columns, tf.int64))
         return {"item_ids": tf.where(scores > -float("inf"), keys, ""), "scores": scores}
 
@@ -268,13 +274,24 @@ def _if_excluded(item_ids: tf.Tensor, exclude_seen: tf.Tensor) -> tf.Tensor:
     return item_ids * tf.cast(exclude_seen, item_ids.dtype)
 
 
-def _check_rows(name: str, items: tf.Tensor, history: tf.Tensor) -> None:
+def _after(check: tf.Operation | None) -> AbstractContextManager:
+    """What is made within waits for the check, or its own message could come first.
+
+    Args:
+      check: None where it was decided while tracing.
+    """
+    return tf.control_dependencies([check] if check is not None else [])
+
+
+def _checked_rows(name: str, items: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
     """TensorFlow Serving does not check shapes, and other numbers of rows would broadcast."""
     num_rows, num_histories = tf.shape(items)[0], tf.shape(history)[0]
-    tf.debugging.Assert(
+    check = tf.debugging.Assert(
         tf.equal(num_rows, 1) | tf.equal(num_rows, num_histories),
         [f"`{name}` should have one row, or one for each history"],
     )
+    with _after(check):
+        return tf.identity(items)
 
 
 class _VocabularyInitializer(tf.lookup.TextFileInitializer):

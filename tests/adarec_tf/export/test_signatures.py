@@ -147,6 +147,22 @@ def test_k_below_one_is_an_invalid_argument(served: ServedModel, k: int) -> None
         ask(served, [["milk"]], k, True)
 
 
+@pytest.mark.parametrize("name", ["serving_default", "recommend_filtered", "score", "step"])
+def test_arguments_are_used_only_after_their_check(served_student: ServedModel, name: str) -> None:
+    # Else the message of an operation that got a wrong one may come first, now and then.
+    graph = served_student.signatures[name].graph
+    (after,) = [op for op in graph.get_operations() if op.type in ("TopKV2", "BatchMatMulV2")][-1:]
+    seen, unseen = set(), [after]
+    while unseen:
+        op = unseen.pop()
+        seen.add(op.name)
+        inputs = [*op.control_inputs, *(tensor.op for tensor in op.inputs)]
+        unseen += [one for one in inputs if one.name not in seen]
+    checks = {op.name for op in graph.get_operations() if op.type in ("Assert", "If")}
+    assert checks
+    assert checks <= seen
+
+
 def test_only_variables_that_serving_reads_are_kept(vocabulary_path: str) -> None:
     class WithProjection(ConvolutionModel):
         def build(self, input_shape: tuple[int | None, ...]) -> None:
