@@ -15,8 +15,9 @@ from adarec_tf.data.batches import suggest_positions_per_batch
 LONG_HISTORY = 50
 # Training positions up to which a scene overfits before it learns, and two teachers cost little.
 SMALL_SCENE = 200_000
-# Training positions an item from which on an item is known well.
-DENSE_ITEM = 50
+# Training positions an item from which on an item is known well: teachers of scenes with 26 and 41
+# are better with the settings of one with 120, of scenes with 11 with others.
+DENSE_ITEM = 20
 # Items up to which the teacher learns, and teaches, with the scores of all of them; above, these
 # cost most of a step, and a sample does as well.
 SMALL_CATALOG = 5_000
@@ -26,10 +27,12 @@ _WARMUP_STEPS = 450
 BUNDLE_SHARE = 0.2
 # Of the teacher's weights, that a student may have in any case; and bytes, little beside its graph.
 _LEAST_SHARE, _LEAST_BYTES = 0.1, 20_000
-# Of a student's bytes, that its table may have where nearly any encoder does.
-_TABLE_SHARE = 0.97
-# Items that a convolution reads, on average: where the encoder matters, one fits on each edge.
-_KERNEL_SIZE, _EDGES_PER_CELL = 4, 3
+# Vectors of a student's width that are no rows of its table: positions have one each, the others are
+# of norms and biases. They stay float32.
+_OTHER_VECTORS, _VECTORS_PER_CELL = 4, 2
+# Where the encoder matters, two of a cell's three edges may have a convolution, which reads four
+# items on average.
+_EDGES_PER_CELL, _CONVOLUTIONS_PER_CELL, _KERNEL_SIZE = 3, 2, 4
 # A bundle holds beside weights and names its graph, with warm-up requests and a manifest: that of a
 # teacher of two blocks, of a student without operations, and more for each edge.
 _TEACHER_GRAPH, _STUDENT_GRAPH, _EDGE_GRAPH = 208_000, 133_000, 4_500
@@ -39,8 +42,11 @@ _NO_BUDGET = EvaluationConfig()
 
 
 def needs_encoder(scene: SceneProfile) -> bool:
-    """Whether students differ by their encoders, not by their tables alone."""
-    return is_long(scene) or is_dense(scene)
+    """Whether students differ by their encoders, not by their tables alone.
+
+    A small table leaves bytes for an encoder, which a student of pools alone would not use.
+    """
+    return is_long(scene) or is_dense(scene) or scene.num_items <= SMALL_CATALOG
 
 
 class TeacherSize(NamedTuple):
@@ -195,12 +201,12 @@ def student_bytes(scene: SceneProfile, teacher: TeacherSize, budget: EvaluationC
 def _student_width(scene: SceneProfile, teacher: TeacherSize, max_bytes: int) -> int:
     """The widest student, up to the teacher's width, whose bytes suffice for table and encoder."""
     num_cells = _num_cells(scene)
+    others = scene.max_length + _OTHER_VECTORS + _VECTORS_PER_CELL * num_cells
     for width in range(teacher.hidden_dim // 16 * 16, 16, -16):
-        table = scene.num_items * (width // 2 + 4)  # two numbers a byte, and a scale a row
-        encoder = num_cells * _EDGES_PER_CELL * _KERNEL_SIZE * width**2
-        if needs_encoder(scene) and table + encoder <= max_bytes:
-            return width
-        if not needs_encoder(scene) and table <= _TABLE_SHARE * max_bytes:
+        least = scene.num_items * (width // 2 + 4)  # two numbers a byte, and a scale a row
+        least += 4 * others * width
+        encoder = num_cells * _CONVOLUTIONS_PER_CELL * _KERNEL_SIZE * width**2
+        if least + needs_encoder(scene) * encoder <= max_bytes:
             return width
     return min(16, teacher.hidden_dim)
 

@@ -7,16 +7,19 @@ from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.config.recipe import EFFORTS, Decision, Effort, Recipe, SceneProfile
 from adarec_tf.config.student import StudentConfig
+from adarec_tf.config.teacher import SASRecConfig
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.export.bundle import bundle_bytes, write_bundle
 from adarec_tf.models.model_cost import served_bytes
 from adarec_tf.models.students import Genotype, build_student
+from adarec_tf.models.teachers import build_teacher
 from adarec_tf.tuning.priors import (
     TeacherSize,
     student_bytes,
     student_decisions,
     teacher_decisions,
 )
+from adarec_tf.tuning.student_recipe import size_of
 from tests.adarec_tf.hand_made_recipe import SCENE
 
 ANY = EvaluationConfig()
@@ -170,3 +173,34 @@ def test_the_weights_of_a_student_leave_room_for_its_graph_and_names(
     bound = EvaluationConfig(max_bundle_bytes=10_000_000)
     others = 10_000_000 - student_bytes(profile, TEACHER, bound)
     assert 0.95 * (size - weights) < others < 1.4 * (size - weights)
+
+
+@pytest.mark.parametrize(
+    ("num_items", "max_length", "num_users"),
+    [(60, 200, 100), (700, 50, 100), (3_000, 50, 900), (9_000, 200, 700)],
+)
+def test_the_cheapest_student_keeps_the_bytes_that_the_search_has(
+    num_items: int, max_length: int, num_users: int
+) -> None:
+    profile = scene(num_items, 0.5 * max_length, num_users).replace(max_length=max_length)
+    recipe = Recipe(
+        effort="standard",
+        scene=profile,
+        decisions=tuple(teacher_decisions(profile, "standard")),
+    )
+    teacher = recipe.applied("teacher", SASRecConfig(), ())
+    size = size_of(build_teacher(teacher, num_items, max_length, seed=0))
+    decided = {one.setting: one.value for one in student_decisions(profile, size, "standard")}
+    genotype = Genotype.from_primitives(2, [["skip"] * 3] * decided["student.num_cells"])
+    config = StudentConfig(hidden_dim=decided["student.hidden_dim"], precision="int4")
+    student = build_student(genotype, config, num_items, max_length, seed=0)
+    assert served_bytes(student) <= decided["search.max_bytes"]
+
+
+def test_a_small_catalog_leaves_bytes_for_convolutions() -> None:
+    few = scene(600, 25.0, num_users=600)
+    decided = values(few)
+    narrow, budget = decided["student.hidden_dim"], decided["search.max_bytes"]
+    convolutions = 2 * decided["student.num_cells"] * 4 * narrow**2
+    assert few.num_items * narrow / 2 + convolutions < budget
+    assert decided["search.cost_weight"] == 0.0 < values(SHORT)["search.cost_weight"]
