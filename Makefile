@@ -18,10 +18,12 @@ TEST_PROCESSES ?= 2
 IMAGE ?= adarec-tf:latest
 IMAGE_OPTIONS ?=
 
-.PHONY: run test test-all test-library check docs axe lock image clean
+.PHONY: run install test test-all test-library check docs axe lock image clean
 
 run: $(INSTALLED)
 	$(BIN)/adarec run --scene sample
+
+install: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope \

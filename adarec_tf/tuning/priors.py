@@ -27,8 +27,8 @@ _WARMUP_STEPS = 450
 BUNDLE_SHARE = 0.2
 # Of the teacher's weights, that a student may have in any case; and bytes, little beside its graph.
 _LEAST_SHARE, _LEAST_BYTES = 0.1, 20_000
-# Vectors of a student's width that are no rows of its table: positions have one each, the others are
-# of norms and biases. They stay float32.
+# Vectors of a student's width that are no rows of its table, and stay float32: positions have one
+# each, the others are of norms and biases.
 _OTHER_VECTORS, _VECTORS_PER_CELL = 4, 2
 # Where the encoder matters, two of a cell's three edges may have a convolution, which reads four
 # items on average.
