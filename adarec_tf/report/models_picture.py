@@ -5,7 +5,7 @@ from typing import Any
 
 import rich.filesize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from adarec_tf.report.picture import BLUE, GREY, ORANGE, SIZE, Picture
 
@@ -48,6 +48,7 @@ def models_picture(metrics: Mapping[str, Any]) -> Picture:
     highest = max(interval[METRIC]["high"] for interval in intervals.values())
     # Room above for the largest disc and its words.
     axes.set(xscale="log", xlim=(low, high), ylim=(0.0, 1.3 * highest or 1.0))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="median time of an answer, ms, in process", ylabel="NDCG@10 on test")
