@@ -261,9 +261,8 @@ def gbce_loss(
     """
     rate = tf.minimum(tf.cast(tf.shape(negatives)[0], tf.float32) / (embedding.num_items - 1), 1.0)
     power = rate * (calibration * (1.0 - 1.0 / rate) + 1.0 / rate)
-    items = embedding.item_vectors()
-    positive = tf.reduce_sum(states * tf.gather(items, labels - 1), axis=1)
-    negative = tf.matmul(states, tf.gather(items, negatives), transpose_b=True)
+    positive = tf.reduce_sum(states * embedding.item_rows(labels), axis=1)
+    negative = tf.matmul(states, embedding.item_rows(negatives + 1), transpose_b=True)
     is_label = tf.equal((labels - 1)[:, tf.newaxis], negatives)  # such a one counts nothing
     negative_losses = tf.where(is_label, 0.0, tf.nn.softplus(negative))
     return tf.reduce_mean(

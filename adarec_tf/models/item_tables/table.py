@@ -55,7 +55,8 @@ class ItemTable:
 
     def rows(self, item_ids: tf.Tensor) -> tf.Tensor:
         """Looks up rows: int [...] to float32 [..., D]."""
-        return self._as_read(tf.gather(tf.convert_to_tensor(self.variable), item_ids))
+        # Of the variable, not of its value: once rows are updated, reading a value copies it.
+        return self._as_read(tf.gather(self.variable.value, item_ids))
 
     def matrix(self) -> tf.Tensor:
         """All rows: float32 [num_rows, D]."""

@@ -9,11 +9,14 @@ import tensorflow as tf
 
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.models.item_tables import ITEM_TABLES
+from adarec_tf.models.losses import gbce_loss, sampled_softmax_loss
 from adarec_tf.models.sequence_model import SequenceEmbedding
 
 NUM_ITEMS, HIDDEN_DIM = 13, 8
 IDS = tf.constant([[0, 3, NUM_ITEMS], [1, 1, NUM_ITEMS + 1]], tf.int64)
 STATES = tf.random.stateless_normal([5, HIDDEN_DIM], [1, 2])
+LABELS = tf.constant([1, 2, 3, 4, NUM_ITEMS], tf.int64)
+NEGATIVES = tf.constant([0, 5, NUM_ITEMS - 1], tf.int64)
 
 
 def table_of(format_name: str, num_items: int = NUM_ITEMS) -> SequenceEmbedding:
@@ -157,3 +160,21 @@ def test_a_table_of_another_format_does_not_grow_into_this(embedding: SequenceEm
     other = table_of("float32" if embedding.table_format != "float32" else "int8")
     with pytest.raises(ValueError, match="of its format"):
         embedding.item_table.grow_from(other.item_table)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda e: sampled_softmax_loss(e, STATES, LABELS, NEGATIVES, tf.ones([NUM_ITEMS])),
+        lambda e: gbce_loss(e, STATES, LABELS, NEGATIVES),
+        lambda e: e(IDS),
+    ],
+)
+def test_what_needs_some_rows_never_reads_the_whole_table(
+    embedding: SequenceEmbedding, loss: Callable[[SequenceEmbedding], tf.Tensor]
+) -> None:
+    # A million items would be copied in each step, once an optimizer has updated some rows.
+    function = tf.function(lambda: loss(embedding)).get_concrete_function()
+    table = embedding.item_table.variable.value.handle
+    [placeholder] = [inner for outer, inner in function.graph.captures if outer is table]
+    assert {op.type for op in placeholder.consumers()} == {"ResourceGather"}
