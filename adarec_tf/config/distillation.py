@@ -34,6 +34,11 @@ class DistillationConfig(FitConfig):
     """Where the student's item table begins: at random, or as the teacher's in its own format."""
 
     @property
+    def reads_layers(self) -> bool:
+        """Whether the teacher's embedding and hidden states count, beside its scores."""
+        return self.embedding_weight > 0 or self.hidden_weight > 0
+
+    @property
     def num_kept_items(self) -> int:
         """Best items of the teacher at each position that its states have to come with."""
         return _NUM_TOP_ITEMS if self.logits_items == "sampled" else 0

@@ -246,6 +246,7 @@ class Distiller(NextItemModel):
             directory=scratch.name if scratch else str(cache_dir),
             max_bytes=max_cache_bytes if keeps else 0,
             num_top_items=config.num_kept_items,
+            has_layers=config.reads_layers,
         )
         self(tf.zeros([1, 1], tf.int64))
 

@@ -155,7 +155,10 @@ class DistillationObjective:
           item_ids: int64 [B, L].
           labels: int64 [B, L], PAD where there is none.
         """
-        return teacher_states(self._teacher, item_ids, labels, self._config.num_kept_items)
+        config = self._config
+        return teacher_states(
+            self._teacher, item_ids, labels, config.num_kept_items, config.reads_layers
+        )
 
     def __call__(
         self,
@@ -245,7 +248,7 @@ class DistillationObjective:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """The share's cost, and of the whole batch the plan and what each pair paid [S, T]."""
         if self._config.hidden_weight == 0:
-            nothing = tf.zeros([len(states), len(teacher.hidden_states)])
+            nothing = tf.zeros([len(states), self.teacher_mass.shape[0]])
             return tf.constant(0.0), nothing, nothing
         teacher_states = tf.stack(teacher.hidden_states)
         distance = share * ground_distance(

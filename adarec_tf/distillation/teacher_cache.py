@@ -24,16 +24,19 @@ logger = logging.getLogger(__name__)
 MAX_CACHE_BYTES = 4 * 2**30
 _BATCH = 8192  # positions
 _TOP_ITEMS_BATCH = 1024  # where each has scores of the catalog
+# The most popular items, which come first, among which the best are looked for: of a million they
+# would cost far more than all the rest. Samples stand for the others, whether or not they are best.
+_TOP_CATALOG = 2**16
 
 
 class TeacherStates(NamedTuple):
     """The teacher's outputs at the labeled positions of a batch, row by row.
 
     Attributes:
-      embedding: float32 [N, D].
-      hidden_states: float32 [N, D] for each layer, bottom to top.
+      embedding: float32 [N, D]; [N, 0] where no term reads it.
+      hidden_states: float32 [N, D] for each layer, bottom to top; none where no term reads them.
       final_states: float32 [N, D].
-      top_items: int32 [N, K], ids of its best items.
+      top_items: int32 [N, K], ids of its best items, of large catalogs among the most popular.
     """
 
     embedding: tf.Tensor
@@ -47,6 +50,7 @@ def teacher_states(
     item_ids: tf.Tensor,
     labels: tf.Tensor,
     num_top_items: int = 0,
+    has_layers: bool = True,
 ) -> TeacherStates:
     """Asks the teacher.
 
@@ -55,6 +59,7 @@ def teacher_states(
       item_ids: int64 [B, L].
       labels: int64 [B, L], PAD where there is none.
       num_top_items: K; scoring the catalog for them costs more than all the rest.
+      has_layers: whether embedding and hidden states are wanted.
     """
     outputs = teacher(item_ids, training=False)
     indices = labeled_positions(labels).indices
@@ -64,8 +69,8 @@ def teacher_states(
 
     final_states = at_labels(outputs.final_states)
     return TeacherStates(
-        at_labels(outputs.embedding),
-        tuple(at_labels(states) for states in outputs.hidden_states),
+        at_labels(outputs.embedding) if has_layers else final_states[:, :0],
+        tuple(map(at_labels, outputs.hidden_states if has_layers else ())),
         final_states,
         _top_items(teacher, final_states, num_top_items),
     )
@@ -77,7 +82,12 @@ def _top_items(
     number = min(number, teacher.sequence_embedding.num_items)
     if number == 0:
         return tf.zeros([tf.shape(final_states)[0], 0], tf.int32)
-    logits = teacher.sequence_embedding.item_logits(final_states)
+    embedding = teacher.sequence_embedding
+    if embedding.num_items > _TOP_CATALOG:
+        popular = tf.slice(embedding.item_vectors(), [0, 0], [_TOP_CATALOG, -1])
+        logits = tf.matmul(final_states, popular, transpose_b=True)
+    else:
+        logits = embedding.item_logits(final_states)
     return 1 + tf.math.top_k(tf.stop_gradient(logits), number).indices
 
 
@@ -91,11 +101,16 @@ class OnlineTeacher:
 
     num_bytes = 0
 
-    def __init__(self, teacher: keras.Model | EnsembleTeacher, num_top_items: int = 0) -> None:
-        """Args: a built sequence model, and how many of its best items are wanted."""
+    def __init__(
+        self,
+        teacher: keras.Model | EnsembleTeacher,
+        num_top_items: int = 0,
+        has_layers: bool = True,
+    ) -> None:
+        """Args: a built sequence model, and what of it is wanted."""
         signature = [tf.TensorSpec([None, None], tf.int64)] * 2
         self.ask = tf.function(
-            lambda ids, labels: teacher_states(teacher, ids, labels, num_top_items),
+            lambda ids, labels: teacher_states(teacher, ids, labels, num_top_items, has_layers),
             input_signature=signature,
         )
 
@@ -135,6 +150,7 @@ def read_teacher(
     directory: str,
     max_bytes: int,
     num_top_items: int = 0,
+    has_layers: bool = True,
 ) -> TeacherCache | OnlineTeacher:
     """The teacher's states for batches of a training split: from a cache if it is small enough.
 
@@ -145,13 +161,14 @@ def read_teacher(
       directory: where the arrays of the cache are written; those of an earlier cache are replaced.
       max_bytes: of all arrays; a larger cache is not made, which a log line says.
       num_top_items: best items to keep of each position.
+      has_layers: whether embedding and hidden states are kept.
     """
     one = tf.ones([1, 1], tf.int64)
-    probe = _flat(teacher_states(teacher, one, one, num_top_items))
+    probe = _flat(teacher_states(teacher, one, one, num_top_items, has_layers))
     num_bytes = 4 * sum(array.shape[1] for array in probe) * len(train.item_ids)
     if num_bytes > max_bytes:
         logger.info("teacher_cache=none bytes=%d max_bytes=%d", num_bytes, max_bytes)
-        return OnlineTeacher(teacher, num_top_items)
+        return OnlineTeacher(teacher, num_top_items, has_layers)
     Path(directory).mkdir(parents=True, exist_ok=True)
     arrays = [
         np.lib.format.open_memmap(
@@ -162,7 +179,7 @@ def read_teacher(
         )
         for number, values in enumerate(probe)
     ]
-    asked = OnlineTeacher(teacher, num_top_items)
+    asked = OnlineTeacher(teacher, num_top_items, has_layers)
     for batch in _batches(train, max_length, _TOP_ITEMS_BATCH if num_top_items else _BATCH):
         for array, values in zip(arrays, _flat(asked.states(batch)), strict=True):
             array[batch.places] = values.numpy()

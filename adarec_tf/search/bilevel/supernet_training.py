@@ -221,6 +221,7 @@ def teacher_readers(task: SearchTask, max_length: int) -> list[TeacherCache | On
                 directory=os.path.join(task.cache_dir, name),
                 max_bytes=task.max_cache_bytes - kept,
                 num_top_items=task.distillation.num_kept_items,
+                has_layers=task.distillation.reads_layers,
             )
         )
     return readers

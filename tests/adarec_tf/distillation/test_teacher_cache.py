@@ -11,6 +11,7 @@ import tensorflow as tf
 from adarec_tf.config.teacher import NextItNetConfig, SASRecConfig
 from adarec_tf.data.batches import next_item_batches
 from adarec_tf.data.histories.histories import Histories
+from adarec_tf.distillation import teacher_cache
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.distillation.teacher_cache import (
     OnlineTeacher,
@@ -151,3 +152,34 @@ def test_a_teacher_is_asked_without_dropout_whatever_its_default() -> None:
     rows = tf.constant([[1, 2, 3, 4]], tf.int64)
     states = teacher_states(asked, rows, rows)  # type: ignore[arg-type]
     np.testing.assert_array_equal(states.final_states, teacher(rows).final_states[0])
+
+
+@pytest.mark.parametrize("kind", TEACHERS)
+def test_of_a_large_catalog_the_best_are_found_among_the_most_popular(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    popular = walk_scene.NUM_ITEMS - 2
+    monkeypatch.setattr(teacher_cache, "_TOP_CATALOG", popular)
+    teacher, ids, labels = TEACHERS[kind](), tf.constant([[2, 3, 1]]), tf.constant([[3, 1, 2]])
+    states = teacher_states(teacher, ids, labels, NUM_TOP)
+    scores = teacher.sequence_embedding.item_logits(states.final_states).numpy()[:, :popular]
+    best = np.argsort(-scores, axis=1)[:, :NUM_TOP] + 1
+    np.testing.assert_array_equal(states.top_items, best)
+
+
+@pytest.mark.parametrize("kind", TEACHERS)
+def test_layers_that_no_term_reads_are_not_kept(
+    kind: str, train: Histories, tmp_path: Path
+) -> None:
+    teacher = TEACHERS[kind]()
+    keep = functools.partial(read_teacher, teacher, train, max_length=LENGTH, max_bytes=10**6)
+    whole = keep(directory=str(tmp_path / "whole"))
+    scores = keep(directory=str(tmp_path / "scores"), has_layers=False)
+    [batch, *_] = next_item_batches(
+        train, max_length=LENGTH, positions_per_batch=50, seed=0, epoch=0
+    )
+    kept, others = scores.states(batch), whole.states(batch)
+    np.testing.assert_array_equal(kept.final_states, others.final_states)
+    assert (kept.embedding.shape[1], kept.hidden_states) == (0, ())
+    assert scores.num_bytes == others.final_states.shape[1] * 4 * len(train.item_ids)
+    assert scores.num_bytes < whole.num_bytes / 3
