@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from adarec_tf.config.base import Config, ShareBelowOne
 
@@ -12,6 +12,9 @@ class WatchConfig(Config):
 
     min_gain: NonNegativeFloat = 0.02
     """Least share by which new events make Markov better, for the models to count as aged."""
+    max_growth: PositiveFloat = 0.1
+    """Largest number of new events, as a share of those that were trained on: more of them make a
+    better student also where nothing has changed."""
     max_loss: ShareBelowOne = 0.2
     """Largest share that NDCG@10 may lose against what it was."""
     max_drift: Annotated[float, Field(gt=1)] = 2.0

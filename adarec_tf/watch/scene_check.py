@@ -197,6 +197,7 @@ def check_scene(
     gain, stale = _gain_of_new_events(events, is_new, config, recommender.seen, seed)
     signals = (
         _gain_signal(gain, stale, config),
+        _growth_signal(int(is_new.sum()), int(is_old.sum()), config),
         _order_signal(markov, earlier, config),
         _advantage_signal(student, markov, blessed, config),
         *_drift_signals(*statistics, config),
@@ -242,6 +243,13 @@ def _gain_signal(gain: PairedTest, stale: float, config: WatchConfig) -> Signal:
         f"{share:+.1%} better ({gain.difference:+.4f} NDCG@10, {gain.low:+.4f} to {gain.high:+.4f})"
     )
     return Signal("gain", share, None, gain.low > 0 and share >= config.min_gain, reason)
+
+
+def _growth_signal(num_new: int, num_old: int, config: WatchConfig) -> Signal:
+    """Are there many more events to learn from?"""
+    share = num_new / num_old
+    reason = f"there is more to learn from: {share:+.1%} events, {num_new:,} beside {num_old:,}"
+    return Signal("growth", share, None, share > config.max_growth, reason)
 
 
 def _order_signal(now: Interval, earlier: Interval, config: WatchConfig) -> Signal:

@@ -2,11 +2,13 @@
 
     python tests/benchmarks/watch_backtest.py --name retailrocket --data LOG --scratch FOLDER
 
-The log is cut into parts of equal many events. A student is trained on everything up to the end of
+The log is cut into parts of equal size. A student is trained on everything up to the end of
 each part, for some epochs and without a teacher. It is then asked for the next items of every later
 part, and checked on all events up to there as `adarec watch` checks it (but for the genotype). A
 retraining on what is there at a check pays where the student that it gives predicts the next part
 better than the one that is served, by more than 2%. What an interrupted run has done it keeps.
+
+Without `--data` the log is a generated one in which nothing changes but its length.
 """
 
 import argparse
@@ -29,8 +31,9 @@ from adarec_tf.watch.next_items import recommender_gains
 from adarec_tf.watch.scene_check import check_scene
 from adarec_tf.watch.scene_events import SceneEvents
 
-NUM_PARTS, FIRST = 10, 2
 MIN_GAIN = 0.02
+STEADY_USERS = 20_000
+GROWTH_LIMITS = (0.05, 0.1, 0.15)
 NUM_TARGETS = 5000
 GENOTYPE = ar.Genotype.from_primitives(2, [["conv_3", "skip", "conv_3"]] * 2)
 
@@ -83,11 +86,11 @@ def look(log: OrderedLog, ends: np.ndarray, number: int, epochs: int) -> dict[st
     events = SceneEvents.of_log(log)
     recommender, dataset, blessed = train(events, ends[number - 1], epochs)
     ndcg, checks = {}, {}
-    for part in range(number, NUM_PARTS):
+    for part in range(number, len(ends)):
         is_in = (events.times > ends[part - 1]) & (events.times <= ends[part])
         places = events.draw_targets(is_in, NUM_TARGETS, seed=part)
         ndcg[part + 1] = float(recommender_gains(events, recommender, places).mean())
-    for part in range(number + 1, NUM_PARTS):
+    for part in range(number + 1, len(ends)):
         found = check_scene(
             until(log, ends[part - 1]),
             recommender,
@@ -117,8 +120,11 @@ def summary(looks: dict[int, dict[str, Any]]) -> dict[str, Any]:
         called = [int(bool(_raised(looks, trained, part))) for part in after]
         # Of checks after one more part, after two and so on.
         rows.append({"trained": trained, "gains": gains, "called": called})
-    is_called = np.array([called for row in rows for called in row["called"]], bool)
     pays = np.array([gain > MIN_GAIN for row in rows for gain in row["gains"]])
+    growth = np.array(
+        [check["signals"]["growth"] for one in looks.values() for check in one["checks"].values()]
+    )
+    is_called = np.array([called for row in rows for called in row["called"]], bool)
     return {
         "rows": [{**row, "gains": [round(gain, 4) for gain in row["gains"]]} for row in rows[:-1]],
         "checks": len(pays),
@@ -126,6 +132,14 @@ def summary(looks: dict[int, dict[str, Any]]) -> dict[str, Any]:
         "called": int(is_called.sum()),
         "precision": round(float(pays[is_called].mean()), 4) if is_called.any() else None,
         "recall": round(float(is_called[pays].mean()), 4) if pays.any() else None,
+        "by_growth_alone": {
+            str(limit): {
+                "called": int((growth >= limit).sum()),
+                "in vain": int((~pays & (growth >= limit)).sum()),
+                "missed": int((pays & (growth < limit)).sum()),
+            }
+            for limit in GROWTH_LIMITS
+        },
         "policies": {
             name: policy(looks, decide)
             for name, decide in (
@@ -143,8 +157,9 @@ def _raised(looks: dict[int, dict[str, Any]], trained: int, part: int) -> list[s
 
 def policy(looks: dict[int, dict[str, Any]], decide: Any) -> dict[str, Any]:
     """Mean NDCG@10 over the parts, and how often was trained again."""
-    trained, trainings, ndcg = FIRST, 0, []
-    for part in range(FIRST, NUM_PARTS):
+    first, last = min(looks), max(looks)
+    trained, trainings, ndcg = first, 0, []
+    for part in range(first, last + 1):
         if part > trained and decide(trained, part):
             trained, trainings = part, trainings + 1
         ndcg.append(looks[trained]["ndcg"][f"{part + 1}"])
@@ -154,16 +169,18 @@ def policy(looks: dict[int, dict[str, Any]], decide: Any) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="of the stored result")
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--parts", type=int, default=10, help="that the log is cut into")
+    parser.add_argument("--first", type=int, default=2, help="parts of the first training")
     options = parser.parse_args()
     options.scratch.mkdir(parents=True, exist_ok=True)
-    log = order_log(options.data, DataConfig())
+    log = order_log(options.data or ar.generate_sample_scene(STEADY_USERS), DataConfig())
     times = np.sort(SceneEvents.of_log(log).times)
-    ends = times[len(times) * np.arange(1, NUM_PARTS + 1) // NUM_PARTS - 1]
+    ends = times[len(times) * np.arange(1, options.parts + 1) // options.parts - 1]
     looks = {}
-    for number in range(FIRST, NUM_PARTS):
+    for number in range(options.first, options.parts):
         kept = options.scratch / f"{number}.json"
         if not kept.exists():
             kept.write_text(json.dumps(look(log, ends, number, options.epochs)))

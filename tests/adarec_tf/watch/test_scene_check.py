@@ -69,7 +69,7 @@ def check(
         since=since,
         blessed=BLESSED,
         data=data,
-        config=WatchConfig(**limits),
+        config=WatchConfig(**{"max_growth": 1.0, **limits}),
     )
 
 
@@ -106,6 +106,15 @@ def test_items_too_rare_for_the_vocabulary_were_unknown_before_as_well(
 ) -> None:
     assert check(log).statistics[1].unknown_interactions == 0
     assert check(log, min_item_interactions=10**6).statistics[1].unknown_interactions == 1
+
+
+def test_many_more_events_call_also_where_nothing_has_changed(log: dict[str, np.ndarray]) -> None:
+    num_new = int((log["timestamp"] > CUT).sum())
+    share = num_new / (len(log["timestamp"]) - num_new)
+    assert check(log, max_growth=share).answer == "fine"
+    found = check(log, max_growth=share - 0.001)
+    assert (found.answer, raised(found)) == ("warm start", {"growth"})
+    assert f"{share:+.1%} events, {num_new:,} beside" in found.reasons[0]
 
 
 def test_half_of_the_catalog_replaced(log: dict[str, np.ndarray]) -> None:
