@@ -4,6 +4,7 @@ Each function makes the rows of one stored result from its name and its content;
 from column to cell. `tables.py` puts them into the documents.
 """
 
+import statistics
 from typing import Any
 
 Row = dict[str, str]
@@ -22,19 +23,26 @@ def training_throughput(_: str, stored: dict[str, Any]) -> list[Row]:
     ]
 
 
-def keras_fit(_: str, stored: dict[str, Any]) -> list[Row]:
-    """Keras' fit beside the loop that it took the place of."""
-    names = {"loop": "our own loop", "fit": "Keras' fit"}
-    return [
-        {
-            "training": title,
-            "positions/s": f"{stored[name]['positions_per_s']['median']:,}",
-            "loss of the epochs": ", ".join(f"{x:.4f}" for x in stored[name]["loss_of_epochs"]),
-            "equal seeds differ by": f"{stored[name]['difference_of_equal_seeds']:g}",
-            "killed differs by": f"{stored[name]['difference_when_killed']:g}",
+def large_catalog(_: str, stored: dict[str, Any]) -> list[Row]:
+    """What a training costs with many items beside one with few."""
+
+    def row_of(stage: str, num_items: str, rounds: list[dict[str, Any]], beside: str) -> Row:
+        median = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+        return {
+            "training": stage,
+            "items": f"{int(num_items):,}",
+            "positions/s": f"{median['positions_per_s']:,.0f}",
+            "beside the small catalog": beside,
+            "all epochs, s": f"{median['seconds']:.0f}",
+            "memory, GB": f"{median['before_training_gb']:.2f} → {median['peak_gb']:.2f}",
         }
-        for name, title in names.items()
-    ]
+
+    rows = []
+    for stage, measured in stored["stages"].items():
+        (few, few_rounds), (many, many_rounds) = measured["catalogs"].items()
+        rows.append(row_of(stage, few, few_rounds, ""))
+        rows.append(row_of(stage, many, many_rounds, f"{measured['large / small']:.2f}"))
+    return rows
 
 
 def evaluation_speed(_: str, stored: dict[str, Any]) -> list[Row]:
