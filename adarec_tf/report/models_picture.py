@@ -1,6 +1,6 @@
 """Pictures of a run's models: accuracy against latency and bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rich.filesize
@@ -13,6 +13,7 @@ METRIC = "ndcg@10/full"
 _COLORS = {"teacher": ORANGE, "student": BLUE}
 _LARGEST = 1600.0  # points²: the area of the larger bundle
 _TALL = (SIZE[0], 3.6)  # inches
+_HEIGHT = 190.0  # points, of the axes
 
 
 def models_picture(metrics: Mapping[str, Any]) -> Picture:
@@ -33,6 +34,9 @@ def models_picture(metrics: Mapping[str, Any]) -> Picture:
             axes.annotate(
                 _said(name), (high, row[METRIC]), (0, 2), **_WORDS, ha="right", color=GREY
             )
+    highest = max(interval[METRIC]["high"] for interval in intervals.values())
+    top = 1.3 * highest or 1.0  # room above for the largest disc and its words
+    lines = [row[METRIC] for name, row in models.items() if name not in served]
     largest = max(row["bundle_bytes"] for row in served.values())
     for name, row in served.items():
         color, interval = _COLORS.get(name, GREY), intervals[name][METRIC]
@@ -44,10 +48,9 @@ def models_picture(metrics: Mapping[str, Any]) -> Picture:
         words = f"{name}\n{rich.filesize.decimal(row['bundle_bytes'])}"
         # To the side where the other one is not.
         offset, side = (-24, "right") if place[0] == min(latencies) else (24, "left")
-        axes.annotate(words, place, (offset, -8), **_WORDS, ha=side, color=color)
-    highest = max(interval[METRIC]["high"] for interval in intervals.values())
-    # Room above for the largest disc and its words.
-    axes.set(xscale="log", xlim=(low, high), ylim=(0.0, 1.3 * highest or 1.0))
+        above = [(line - place[1]) / top * _HEIGHT for line in lines]
+        axes.annotate(words, place, (offset, _free_of(above)), **_WORDS, ha=side, color=color)
+    axes.set(xscale="log", xlim=(low, high), ylim=(0.0, top))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -62,6 +65,17 @@ def models_picture(metrics: Mapping[str, Any]) -> Picture:
 
 
 _WORDS: dict[str, Any] = {"textcoords": "offset points", "fontsize": "small", "va": "bottom"}
+
+
+def _free_of(lines: Sequence[float]) -> float:
+    """Where two rows of words are crossed by none of the lines: points above their model.
+
+    Args:
+      lines: points above the model.
+    """
+    places = (-8.0, -26.0, 5.0)
+    free = (place for place in places if not any(place < line < place + 22 for line in lines))
+    return next(free, places[0])
 
 
 def _said(name: str) -> str:

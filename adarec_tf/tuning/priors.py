@@ -23,6 +23,8 @@ DENSE_ITEM = 20
 SMALL_CATALOG = 5_000
 # Steps in which the search trains its operations before it weighs them: pools win until then.
 _WARMUP_STEPS = 450
+# Least steps of a training; but an epoch costs more than its steps where these are few.
+_LEAST_STEPS, _MOST_EPOCHS = 1_000, 60
 # Of the teacher's bundle, that a student may have.
 BUNDLE_SHARE = 0.2
 # Of the teacher's weights, that a student may have in any case; and bytes, little beside its graph.
@@ -92,7 +94,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     dropout = 0.2 if dense else 0.5 if small else 0.3
     batch = suggest_positions_per_batch(scene.num_positions, scene.mean_length, scene.max_length)
-    epochs = 24 if small and not dense else 12
+    epochs = _num_epochs(scene, batch)
     is_wide = dense or scene.mean_length >= LONG_HISTORY
     sampled = scene.num_items > SMALL_CATALOG
     rate = 2e-3 if sampled else 1.5e-3 if long else 1e-3
@@ -142,8 +144,9 @@ def student_decisions(
     searched = min(1.0, max_users / max(1, scene.num_users))
     # The weights have one half of the users.
     steps = searched * scene.num_positions / 2 / max(256, batch)
-    warmup = max(_scaled(4, effort), math.ceil(_WARMUP_STEPS / max(1.0, steps)))
-    epochs = 24 if small and not is_dense(scene) else 12
+    warmup = max(_scaled(4, effort), min(_MOST_EPOCHS, math.ceil(_WARMUP_STEPS / max(1.0, steps))))
+    distillation_batch = min(2048, 2 * batch)
+    epochs = _num_epochs(scene, distillation_batch)
     # Labels teach what is met often; of what is not, the teacher's scores say more.
     kd_weight = 0.8 if long else 0.5 if is_dense(scene) else 1.0 if small else 0.9
     an_item = f"{scene.num_positions / scene.num_items:.0f} positions an item"
@@ -171,7 +174,7 @@ def student_decisions(
             ("distillation.embedding_weight", 0.0, "the student begins with the teacher's table"),
             ("distillation.initial_table", "teacher", "it is most of what a teacher knows"),
             ("distillation.logits_items", "sampled" if sampled else "all", items),
-            ("distillation.positions_per_batch", min(2048, 2 * batch), "twice the teacher's"),
+            ("distillation.positions_per_batch", distillation_batch, "twice the teacher's"),
             ("distillation.learning_rate", 4e-3, "the table is learnt already"),
             ("distillation.max_epochs", _scaled(epochs, effort), f"effort {effort}"),
             ("distillation.patience", 8, "the rate falls until the last epoch"),
@@ -209,6 +212,13 @@ def _student_width(scene: SceneProfile, teacher: TeacherSize, max_bytes: int) ->
         if least + needs_encoder(scene) * encoder <= max_bytes:
             return width
     return min(16, teacher.hidden_dim)
+
+
+def _num_epochs(scene: SceneProfile, batch: int) -> int:
+    """Epochs of a training with batches of so many positions."""
+    epochs = 24 if is_small(scene) and not is_dense(scene) else 12
+    steps = max(1.0, scene.num_positions / batch)
+    return max(epochs, min(_MOST_EPOCHS, math.ceil(_LEAST_STEPS / steps)))
 
 
 def _num_cells(scene: SceneProfile) -> int:

@@ -204,3 +204,9 @@ def test_a_small_catalog_leaves_bytes_for_convolutions() -> None:
     convolutions = 2 * decided["student.num_cells"] * 4 * narrow**2
     assert few.num_items * narrow / 2 + convolutions < budget
     assert decided["search.cost_weight"] == 0.0 < values(SHORT)["search.cost_weight"]
+
+
+def test_a_tiny_log_is_trained_on_for_more_epochs_but_not_for_hundreds() -> None:
+    tiny, small = values(scene(60, 10.0, num_users=60)), values(SMALL)
+    for setting in ("training.max_epochs", "search.warmup_epochs", "distillation.max_epochs"):
+        assert small[setting] < tiny[setting] == 60, setting
