@@ -27,6 +27,15 @@ COST_KEYS = (
     "latency_p50_ms",
     "latency_p99_ms",
 )
+# What it says of a log where the baseline is better than a student.
+_SAID_OF_THE_LOG = {
+    "popularity": "What came before says nothing of what comes next: the log has no sequence in "
+    "it, or too little of one to learn.",
+    "markov": "The last item says nearly all of what comes next, or the log is too small to learn "
+    "more of it.",
+    "item_knn": "Which items go together says more than their order, or the log is too small to "
+    "learn it.",
+}
 # One model's figures, by metric or cost.
 Row = dict[str, float | int | None]
 
@@ -158,7 +167,20 @@ def judge(
             f"The student's bundle {'has' if is_small else 'is too large: it has'} {size:,} bytes "
             f"(at most {int(largest):,} asked)."
         )
+    reasons += _better_baseline(rows, f"ndcg@{k}/full")
     return Blessing(is_accurate and is_fast and is_small, tuple(reasons))
+
+
+def _better_baseline(rows: Mapping[str, Mapping[str, Any]], metric: str) -> list[str]:
+    """What it says of the log, where a baseline is better than the student."""
+    best = max(BASELINES, key=lambda name: rows[name][metric])
+    counted, learnt = rows[best][metric], rows["student"][metric]
+    if counted <= learnt:
+        return []
+    return [
+        f"A baseline is better than the student: {best}, with {counted:.4f} beside {learnt:.4f}. "
+        f"{_SAID_OF_THE_LOG[best]}"
+    ]
 
 
 def _largest_bundle(teacher_bytes: int, config: EvaluationConfig) -> float:

@@ -1,7 +1,9 @@
 """The comparison of models and the judgement of the student."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
-from adarec_tf.evaluation.baselines import ItemKNN, Markov
+from adarec_tf.evaluation.baselines import BASELINES, ItemKNN, Markov
 from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
 from adarec_tf.export.bundle import bundle_bytes, write_bundle
 from adarec_tf.export.latency import Latency
@@ -145,9 +147,14 @@ def test_no_test_histories_are_refused(tmp_path: Path) -> None:
 
 
 def judge_figures(
-    student_ndcg: float, latency_ms: float, teacher_ndcg: float = 0.1, **budget: float
+    student_ndcg: float,
+    latency_ms: float,
+    teacher_ndcg: float = 0.1,
+    baselines: Mapping[str, float] = MappingProxyType({}),
+    **budget: float,
 ) -> Blessing:
     rows = {
+        **{name: {"ndcg@10/full": baselines.get(name, 0.0)} for name in BASELINES},
         "teacher": {"ndcg@10/full": teacher_ndcg, "latency_p50_ms": 9.0, "bundle_bytes": 1000},
         "student": {
             "ndcg@10/full": student_ndcg,
@@ -167,6 +174,23 @@ def test_a_student_that_keeps_enough_and_is_fast_is_blessed() -> None:
         "The student answers in 1.23 ms at the median (at most 5.00 ms asked); its "
         "teacher in 9.00 ms.",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("popularity", "has no sequence in it"),
+        ("markov", "The last item says nearly all"),
+        ("item_knn", "Which items go together"),
+    ],
+)
+def test_where_a_baseline_is_better_it_is_said_and_what_that_says_of_the_log(
+    name: str, said: str
+) -> None:
+    blessing = judge_figures(0.1, 1.0, baselines={name: 0.1234})
+    assert f"{name}, with 0.1234 beside 0.1000" in blessing.reasons[-1]
+    assert said in blessing.reasons[-1]
+    assert judge_figures(0.1, 1.0, baselines={name: 0.1}).reasons == blessing.reasons[:-1]
 
 
 def test_a_student_that_lost_too_much_is_not_blessed() -> None:
