@@ -531,10 +531,10 @@ def recommend(
     from serving.client import RecommendClient, RecommendError, parse_history
     from serving.connection import read_credentials
 
-    _wait_for_server(server)
     try:
-        with RecommendClient(server, model_name, credentials=read_credentials(**tls)) as client:
-            keys = parse_history(history)
+        credentials, keys = read_credentials(**tls), parse_history(history)
+        _wait_for_server(server)
+        with RecommendClient(server, model_name, credentials=credentials) as client:
             [items] = client.recommend([keys], k, exclude_seen=not keep_seen)
             _name_unknown(client, keys)
     except RecommendError as error:

@@ -485,6 +485,7 @@ def test_recommend_without_its_tls_file_says_which() -> None:
     assert result.exit_code == 1
     assert "The file for TLS should be readable" in result.output
     assert "nowhere.pem" in result.output
+    assert "waiting" not in result.output
 
 
 def test_serve_has_every_option_of_the_server_with_its_default() -> None:
