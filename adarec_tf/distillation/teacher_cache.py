@@ -79,16 +79,12 @@ def teacher_states(
 def _top_items(
     teacher: keras.Model | EnsembleTeacher, final_states: tf.Tensor, number: int
 ) -> tf.Tensor:
-    number = min(number, teacher.sequence_embedding.num_items)
     if number == 0:
         return tf.zeros([tf.shape(final_states)[0], 0], tf.int32)
-    embedding = teacher.sequence_embedding
-    if embedding.num_items > _TOP_CATALOG:
-        popular = tf.slice(embedding.item_vectors(), [0, 0], [_TOP_CATALOG, -1])
-        logits = tf.matmul(final_states, popular, transpose_b=True)
-    else:
-        logits = embedding.item_logits(final_states)
-    return 1 + tf.math.top_k(tf.stop_gradient(logits), number).indices
+    num_popular = min(_TOP_CATALOG, teacher.sequence_embedding.num_items)
+    popular = tf.slice(teacher.sequence_embedding.item_vectors(), [0, 0], [num_popular, -1])
+    logits = tf.matmul(tf.stop_gradient(final_states), popular, transpose_b=True)
+    return 1 + tf.math.top_k(logits, min(number, num_popular)).indices
 
 
 class OnlineTeacher:

@@ -9,7 +9,6 @@ Lists of items (`candidates`, `allowed`, `denied`) have a row a history or one r
 """
 
 from collections.abc import Callable, Collection, Iterable
-from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -211,21 +210,21 @@ class _ServedFunctions:
             & (tf.equal(width, 0) | tf.equal(width, size)),
             [f"`session` should have a row of {size} numbers, or of none, for each item"],
         )
-        with _after(check):
+        with tf.control_dependencies([check]):
             session = tf.pad(session, [[0, 0], [0, size - width]])
         num_items = session[:, 0]
         is_count = tf.debugging.Assert(
             tf.reduce_all((num_items >= 0) & tf.equal(num_items, tf.floor(num_items))),
             ["`session` should be what an earlier step gave, whose first number counts its items"],
         )
-        with _after(is_count):
+        with tf.control_dependencies([is_count]):
             is_short = tf.debugging.assert_less(
                 num_items,
                 tf.cast(self._student.max_items, tf.float32),
                 f"A session should have at most {self._student.max_items} items: ask with the "
                 "whole history instead",
             )
-        with _after(is_short):
+        with tf.control_dependencies([is_short]):
             session = tf.identity(session)
         stepped = self._student.step(self._item_ids(item), session)
         scores = self._item_logits(stepped.last_states)
@@ -245,7 +244,7 @@ class _ServedFunctions:
 
     def _best(self, scores: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
         check = tf.debugging.assert_positive(k, "`k` should be a positive integer")
-        with _after(check):
+        with tf.control_dependencies([check]):
             k = tf.minimum(k, self._embedding.num_items)
         scores, columns = best_items(scores, k)
         keys = self._tables.item_keys.lookup(tf.cast(columns, tf.int64))
@@ -274,23 +273,17 @@ def _if_excluded(item_ids: tf.Tensor, exclude_seen: tf.Tensor) -> tf.Tensor:
     return item_ids * tf.cast(exclude_seen, item_ids.dtype)
 
 
-def _after(check: tf.Operation | None) -> AbstractContextManager:
-    """What is made within waits for the check, or its own message could come first.
-
-    Args:
-      check: None where it was decided while tracing.
-    """
-    return tf.control_dependencies([check] if check is not None else [])
-
-
 def _checked_rows(name: str, items: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
-    """TensorFlow Serving does not check shapes, and other numbers of rows would broadcast."""
+    """TensorFlow Serving does not check shapes, and other numbers of rows would broadcast.
+
+    What reads the items waits for the check, or the message of an inner operation could come first.
+    """
     num_rows, num_histories = tf.shape(items)[0], tf.shape(history)[0]
     check = tf.debugging.Assert(
         tf.equal(num_rows, 1) | tf.equal(num_rows, num_histories),
         [f"`{name}` should have one row, or one for each history"],
     )
-    with _after(check):
+    with tf.control_dependencies([check]):
         return tf.identity(items)
 
 
