@@ -308,3 +308,16 @@ def test_several_teachers_teach_together(tmp_path: Path) -> None:
     assert f"teacher_mass[{num_layers}]" in history[0]
     assert f"teacher_mass[{num_layers + 1}]" not in history[0]
     assert history[-1]["logits_kd"] < history[0]["logits_kd"]
+
+
+@pytest.mark.parametrize("weights", [{}, {"hidden_weight": 1.0}, {"embedding_weight": 1.0}])
+def test_of_the_teacher_is_kept_what_a_term_reads(
+    weights: dict[str, float], tmp_path: Path
+) -> None:
+    config = DistillationConfig(embedding_weight=0.0, hidden_weight=0.0).replace(**weights)
+    teacher, train = _teacher(), walk_scene.histories()["train"]
+    distiller = Distiller(_student(), teacher, config, cache_dir=str(tmp_path))
+    num_layers = len(teacher(tf.ones([1, 1], tf.int64)).hidden_states)
+    num_states = 2 + num_layers if weights else 1  # embedding, layers and final states, or these
+    kept = distiller._read_teacher(train, True)
+    assert kept.num_bytes == num_states * 12 * 4 * len(train.item_ids)

@@ -210,3 +210,12 @@ def test_a_tiny_log_is_trained_on_for_more_epochs_but_not_for_hundreds() -> None
     tiny, small = values(scene(60, 10.0, num_users=60)), values(SMALL)
     for setting in ("training.max_epochs", "search.warmup_epochs", "distillation.max_epochs"):
         assert small[setting] < tiny[setting] == 60, setting
+
+
+def test_a_training_has_a_thousand_steps_of_its_own_batch() -> None:
+    few = scene(100, 13.0, num_users=1_000)
+    decided = values(few)
+    for stage in ("training", "distillation"):
+        steps = few.num_positions / decided[f"{stage}.positions_per_batch"]
+        assert steps * decided[f"{stage}.max_epochs"] >= 1_000, stage
+    assert decided["distillation.max_epochs"] < 60
