@@ -49,11 +49,12 @@ def served_bytes(model: SequenceModel) -> int:
     embedding = model.sequence_embedding
     counts = count_parameters(model)
     num_places = embedding.max_length if embedding.use_positions else 0
-    num_floats = counts.total - counts.embedding + num_places * embedding.hidden_dim
+    dim, num_floats = embedding.hidden_dim, counts.total - counts.embedding
+    place_bytes = num_places * (dim + 4 if embedding.has_rounded_places else 4 * dim)
     cells = model.cells if isinstance(model, Student) else ()
     operations = [operation for cell in cells for operation in cell.operations]
     num_saved = sum(4 * _num_floats(o.variables) - o.served_bytes for o in operations)
-    return 4 * num_floats - num_saved + counts.table_bytes
+    return 4 * num_floats - num_saved + place_bytes + counts.table_bytes
 
 
 def encoder_macs(model: SequenceModel, max_length: int) -> int:

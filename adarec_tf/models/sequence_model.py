@@ -20,6 +20,8 @@ from adarec_tf.models.quantization import fake_quantize
 MASKED_SCORE = -1e9
 # Axes of the weights of a kernel [taps, D_in, D_out] that share a scale.
 _AN_OUTPUT_CHANNEL = (0, 1)
+# The same of a table's rows.
+_A_ROW = (-1,)
 
 
 class SequenceOutputs(NamedTuple):
@@ -116,7 +118,8 @@ class SequenceEmbedding(keras.layers.Layer):
           use_positions: whether an item's place is embedded as well.
           dropout: share of the embedded numbers that is dropped in training.
           has_mask: whether there is a row of `mask_id`, for models trained on masked items.
-          item_table: format of the table: `float32`, `int8` or `int4`.
+          item_table: format of the table: `float32`, `int8` or `int4`. Places, of which there are
+            few, are int8 where it is not float32.
           **kwargs: of the Keras layer.
         """
         super().__init__(**kwargs)
@@ -130,6 +133,11 @@ class SequenceEmbedding(keras.layers.Layer):
         size = TableSize(num_items, num_items + 1 + has_mask, hidden_dim)
         self.item_table = create_item_table(item_table, size)
         self._read_table: TableReader = self.item_table
+
+    @property
+    def has_rounded_places(self) -> bool:
+        """Whether the place table is read, and served, as int8 with a scale a row."""
+        return self.table_format != "float32"
 
     @property
     def mask_id(self) -> int:
@@ -180,7 +188,8 @@ class SequenceEmbedding(keras.layers.Layer):
         return states
 
     def _position_rows(self, places: tf.Tensor) -> tf.Tensor:
-        return tf.gather(tf.convert_to_tensor(self.position_table), places)
+        rows = tf.gather(tf.convert_to_tensor(self.position_table), places)
+        return fake_quantize(rows, _A_ROW) if self.has_rounded_places else rows
 
     def item_logits(self, states: tf.Tensor) -> tf.Tensor:
         """Scores every item of the catalog with the tied item table.

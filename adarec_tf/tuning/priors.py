@@ -15,6 +15,8 @@ from adarec_tf.data.batches import suggest_positions_per_batch
 LONG_HISTORY = 50
 # Training positions up to which a scene overfits before it learns, and two teachers cost little.
 SMALL_SCENE = 200_000
+# Training positions up to which no teacher takes long, so that it may be wide in any case.
+_TINY_SCENE = 20_000
 # Training positions an item from which on an item is known well: teachers of scenes with 26 and 41
 # are better with the settings of one with 120, of scenes with 11 with others.
 DENSE_ITEM = 20
@@ -29,12 +31,10 @@ _LEAST_STEPS, _MOST_EPOCHS = 1_000, 60
 BUNDLE_SHARE = 0.2
 # Of the teacher's weights, that a student may have in any case; and bytes, little beside its graph.
 _LEAST_SHARE, _LEAST_BYTES = 0.1, 20_000
-# Vectors of a student's width that are no rows of its table, and stay float32: positions have one
-# each, the others are of norms and biases.
+# Vectors of a student's width that stay float32: those of norms and biases.
 _OTHER_VECTORS, _VECTORS_PER_CELL = 4, 2
-# Where the encoder matters, two of a cell's three edges may have a convolution, which reads four
-# items on average.
-_EDGES_PER_CELL, _CONVOLUTIONS_PER_CELL, _KERNEL_SIZE = 3, 2, 4
+# Where the encoder matters, two of a cell's three edges may have the largest convolution.
+_EDGES_PER_CELL, _CONVOLUTIONS_PER_CELL, _KERNEL_SIZE = 3, 2, 5
 # A bundle holds beside weights and names its graph, with warm-up requests and a manifest: that of a
 # teacher of two blocks, of a student without operations, and more for each edge.
 _TEACHER_GRAPH, _STUDENT_GRAPH, _EDGE_GRAPH = 208_000, 133_000, 4_500
@@ -94,8 +94,8 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     dropout = 0.2 if dense else 0.5 if small else 0.3
     batch = suggest_positions_per_batch(scene.num_positions, scene.mean_length, scene.max_length)
-    epochs = _num_epochs(scene, batch)
-    is_wide = dense or scene.mean_length >= LONG_HISTORY
+    epochs = _num_epochs(scene, batch, at_least=24 if small and not dense else 12)
+    is_wide = dense or scene.mean_length >= LONG_HISTORY or scene.num_positions <= _TINY_SCENE
     sampled = scene.num_items > SMALL_CATALOG
     rate = 2e-3 if sampled else 1.5e-3 if long else 1e-3
     several = small or long
@@ -104,7 +104,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
         Decision(setting=setting, value=value, reason=reason)
         for setting, value, reason in (
             ("teacher.name", "sasrec", "best or near the best on every scene measured"),
-            ("teacher.hidden_dim", 128 if is_wide else 64, f"{history}, {an_item}"),
+            ("teacher.hidden_dim", 128 if is_wide else 64, f"{history}, {positions}, {an_item}"),
             ("teacher.num_blocks", 3 if long else 2, f"{history}, {positions}"),
             ("teacher.feed_forward_dim", 256, "wider layers were not better"),
             ("teacher.dropout", dropout, f"{an_item}, {positions}"),
@@ -146,7 +146,8 @@ def student_decisions(
     steps = searched * scene.num_positions / 2 / max(256, batch)
     warmup = max(_scaled(4, effort), min(_MOST_EPOCHS, math.ceil(_WARMUP_STEPS / max(1.0, steps))))
     distillation_batch = min(2048, 2 * batch)
-    epochs = _num_epochs(scene, distillation_batch)
+    # Scores are learnt longer than labels are without being learnt by heart.
+    epochs = _num_epochs(scene, distillation_batch, at_least=24 if small else 12)
     # Labels teach what is met often; of what is not, the teacher's scores say more.
     kd_weight = 0.8 if long else 0.5 if is_dense(scene) else 1.0 if small else 0.9
     an_item = f"{scene.num_positions / scene.num_items:.0f} positions an item"
@@ -204,21 +205,20 @@ def student_bytes(scene: SceneProfile, teacher: TeacherSize, budget: EvaluationC
 def _student_width(scene: SceneProfile, teacher: TeacherSize, max_bytes: int) -> int:
     """The widest student, up to the teacher's width, whose bytes suffice for table and encoder."""
     num_cells = _num_cells(scene)
-    others = scene.max_length + _OTHER_VECTORS + _VECTORS_PER_CELL * num_cells
+    others = _OTHER_VECTORS + _VECTORS_PER_CELL * num_cells
     for width in range(teacher.hidden_dim // 16 * 16, 16, -16):
         least = scene.num_items * (width // 2 + 4)  # two numbers a byte, and a scale a row
-        least += 4 * others * width
+        least += scene.max_length * (width + 4) + 4 * others * width
         encoder = num_cells * _CONVOLUTIONS_PER_CELL * _KERNEL_SIZE * width**2
         if least + needs_encoder(scene) * encoder <= max_bytes:
             return width
     return min(16, teacher.hidden_dim)
 
 
-def _num_epochs(scene: SceneProfile, batch: int) -> int:
-    """Epochs of a training with batches of so many positions."""
-    epochs = 24 if is_small(scene) and not is_dense(scene) else 12
+def _num_epochs(scene: SceneProfile, batch: int, *, at_least: int) -> int:
+    """Epochs of a training with batches of so many positions, which has steps enough."""
     steps = max(1.0, scene.num_positions / batch)
-    return max(epochs, min(_MOST_EPOCHS, math.ceil(_LEAST_STEPS / steps)))
+    return max(at_least, min(_MOST_EPOCHS, math.ceil(_LEAST_STEPS / steps)))
 
 
 def _num_cells(scene: SceneProfile) -> int:

@@ -15,6 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from adarec_tf.models.quantization import quantize
+
 
 class Span(NamedTuple):
     """The latest positions of a history, or all that the model sees if those are fewer.
@@ -96,6 +98,19 @@ def constant(variable: keras.Variable) -> np.ndarray:
     """The values of a variable now, also while a graph is traced."""
     with tf.init_scope():
         return keras.ops.convert_to_numpy(variable)
+
+
+def from_bytes(values: np.ndarray, axis: int) -> Callable[[], tf.Tensor]:
+    """Gives values [...] that a bundle has in bytes; a server computes them once, on loading.
+
+    Args:
+      values: float32.
+      axis: what a scale runs over.
+    """
+    with tf.init_scope():
+        steps, scales = (part.numpy() for part in quantize(tf.constant(values), (axis,)))
+    steps = steps.astype(np.int8)
+    return lambda: tf.cast(tf.constant(steps), tf.float32) * scales
 
 
 def norm_now(

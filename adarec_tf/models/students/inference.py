@@ -14,7 +14,7 @@ import scipy.special
 import tensorflow as tf
 
 from adarec_tf.models.students.genotype import node_reaches, num_needed
-from adarec_tf.models.students.incremental import Span, constant, first, norm_now
+from adarec_tf.models.students.incremental import Span, constant, first, from_bytes, norm_now
 from adarec_tf.models.students.student import Cell, Student
 
 
@@ -57,10 +57,12 @@ class ServedStudent:
         self.receptive_field = min(wanted, max_length)
         self.max_items = max_length
         table = constant(self._embedding.position_table)
-        place_rows = table[np.minimum(np.arange(max_length), len(table) - 1)]
+        table = table[np.minimum(np.arange(max_length), len(table) - 1)]
+        in_bytes = self._embedding.has_rounded_places
+        place_rows = from_bytes(table, -1) if in_bytes else lambda: tf.constant(table)
         self._place_states = tf.function(
             # Padding's are below 0 and get any row.
-            lambda places: tf.gather(place_rows, tf.maximum(places, 0)),
+            lambda places: tf.gather(place_rows(), tf.maximum(places, 0)),
             [tf.TensorSpec([None, None], tf.int64)],
         )
         self._reaches = [node_reaches(cell) for cell in student.genotype.cells]

@@ -14,13 +14,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.models.quantization import quantize
 from adarec_tf.models.sequence_model import MASKED_SCORE, CausalConv1D, causal_taps, ordered_sum
 from adarec_tf.models.students.incremental import (
     Latest,
     Span,
     constant,
     first,
+    from_bytes,
     norm_now,
     windows,
 )
@@ -104,15 +104,13 @@ def _centered(kernel: np.ndarray, *, in_bytes: bool) -> Callable[[], tf.Tensor]:
     if not in_bytes:
         centered = kernel - kernel.mean(axis=-1, keepdims=True)
         return lambda: tf.constant(centered)
-    with tf.init_scope():
-        steps, scales = (values.numpy() for values in quantize(tf.constant(kernel), (0,)))
-    steps = steps.astype(np.int8)
+    rounded = from_bytes(kernel, 0)
 
-    def of_bytes() -> tf.Tensor:
-        matrix = tf.cast(tf.constant(steps), tf.float32) * scales
+    def centered_again() -> tf.Tensor:
+        matrix = rounded()
         return matrix - tf.reduce_mean(matrix, axis=-1, keepdims=True)
 
-    return of_bytes
+    return centered_again
 
 
 class Weightless(keras.layers.Layer):

@@ -35,7 +35,7 @@ def scene(num_items: int, mean_length: float, num_users: int = 100_000) -> Scene
     )
 
 
-SMALL, SHORT = scene(3_000, 8.0, num_users=2_000), scene(200_000, 8.0)
+SMALL, SHORT = scene(3_000, 8.0, num_users=6_000), scene(200_000, 8.0)
 LONG = scene(3_000, 150.0)
 
 
@@ -90,6 +90,12 @@ def test_few_long_histories_get_a_wider_teacher_that_is_no_deeper() -> None:
     few, short = values(scene(9_000, 140.0, num_users=700)), values(SMALL)
     assert few["teacher.hidden_dim"] > short["teacher.hidden_dim"]
     assert few["teacher.num_blocks"] == short["teacher.num_blocks"]
+
+
+def test_a_tiny_scene_gets_a_wide_teacher_since_it_costs_little() -> None:
+    tiny, short = values(scene(3_000, 8.0, num_users=1_000)), values(SHORT)
+    assert tiny["teacher.hidden_dim"] > short["teacher.hidden_dim"]
+    assert tiny["teacher.num_blocks"] == short["teacher.num_blocks"]
 
 
 def test_more_effort_trains_longer() -> None:
@@ -201,7 +207,7 @@ def test_a_small_catalog_leaves_bytes_for_convolutions() -> None:
     few = scene(600, 25.0, num_users=600)
     decided = values(few)
     narrow, budget = decided["student.hidden_dim"], decided["search.max_bytes"]
-    convolutions = 2 * decided["student.num_cells"] * 4 * narrow**2
+    convolutions = 2 * decided["student.num_cells"] * 5 * narrow**2
     assert few.num_items * narrow / 2 + convolutions < budget
     assert decided["search.cost_weight"] == 0.0 < values(SHORT)["search.cost_weight"]
 
@@ -210,6 +216,12 @@ def test_a_tiny_log_is_trained_on_for_more_epochs_but_not_for_hundreds() -> None
     tiny, small = values(scene(60, 10.0, num_users=60)), values(SMALL)
     for setting in ("training.max_epochs", "search.warmup_epochs", "distillation.max_epochs"):
         assert small[setting] < tiny[setting] == 60, setting
+
+
+def test_small_scenes_are_distilled_for_longer_than_labels_alone_are_learnt() -> None:
+    dense = values(scene(100, 128.0, num_users=800))
+    assert dense["distillation.max_epochs"] == 2 * dense["training.max_epochs"]
+    assert values(LONG)["distillation.max_epochs"] == values(LONG)["training.max_epochs"]
 
 
 def test_a_training_has_a_thousand_steps_of_its_own_batch() -> None:
