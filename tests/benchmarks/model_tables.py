@@ -72,6 +72,29 @@ def recipes(name: str, stored: dict[str, Any]) -> list[Row]:
     ]
 
 
+def repeats(name: str, stored: dict[str, Any]) -> list[Row]:
+    """Runs of a scene with other seeds, or another effort, a row each."""
+    scene = name.removeprefix("repeats_").removesuffix("_quick")
+    standard = json.loads((RESULTS / f"scene_{scene}_standard.json").read_text())
+    usual = _ndcg(standard["result"]["models"]["student"])
+    rows = []
+    for run in stored["runs"]:
+        figures = run[NDCG]
+        rows.append(
+            {
+                "scene": scene,
+                "options": f"`{run['command'].partition(' run ')[2]}`",
+                "teacher": f"{figures['teacher']:.4f}",
+                "teachers together": f"{figures['ensemble']:.4f}" if "ensemble" in figures else "",
+                "student": f"{figures['student']:.4f}",
+                "of the table's": f"{figures['student'] / usual:.1%}",
+                "bundle": f"{run['bundle_bytes'] / 1e6:.2f} MB",
+                "minutes": f"{run['minutes']:.0f}",
+            }
+        )
+    return rows
+
+
 def quickstart(_: str, stored: dict[str, Any]) -> list[Row]:
     """The models of the README's script."""
     return [
@@ -294,7 +317,7 @@ def ranks(_: str, stored: dict[str, Any]) -> list[Row]:
 def searches(name: str, stored: dict[str, Any]) -> list[Row]:
     """A search: its shape, its time and what it lost by taking the likeliest operations."""
     student, search, lost = stored["student"], stored["search"], stored.get("discretization")
-    best = max(candidate[f"valid {NDCG}"] for candidate in stored["candidates"])
+    best = max(stored["candidates"][f"valid {NDCG}"])
     threads = _option(stored, "--threads")
     return [
         {

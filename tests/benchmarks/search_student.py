@@ -161,10 +161,7 @@ def main() -> None:
         "compute_dtype": config.compute_dtype,
         **summary(result.trace),
         "discretization": discretization(result, config.student),
-        "candidates": [
-            {"genotype": genotype.to_dict(), "valid ndcg@10/full": value}
-            for genotype, value in result.candidates
-        ],
+        "candidates": {"valid ndcg@10/full": [value for _, value in result.candidates]},
         "scored": scores(result, options.score) if options.score else [],
     }
     write_result(RESULTS / f"search_{options.name}.json", stored)

@@ -53,6 +53,7 @@ TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
     for function in (
         model_tables.scenes,
         model_tables.recipes,
+        model_tables.repeats,
         model_tables.quickstart,
         model_tables.trials,
         model_tables.regrets,
