@@ -45,6 +45,24 @@ def large_catalog(_: str, stored: dict[str, Any]) -> list[Row]:
     return rows
 
 
+def large_log(_: str, stored: dict[str, Any]) -> list[Row]:
+    """What a training takes of a large log before and after its first steps."""
+    num_positions = stored["interactions"] * (1 - 3 / stored["items_per_history"])
+    hours = num_positions / stored["positions_per_s"] / 3600
+    return [
+        {
+            "interactions": f"{stored['interactions']:,}",
+            "read, s": f"{stored['read_s']:.0f}",
+            "first steps after, s": f"{stored['first_steps_s']:.0f}",
+            "most memory: read, trained, GB": f"{stored['read_peak_gb']:.1f}, "
+            f"{stored['peak_gb']:.1f}",
+            "mapped from files at the end, GB": f"{stored['of_files_gb']:.1f}",
+            "positions/s": f"{stored['positions_per_s']:,}",
+            "an epoch would take, h": f"{hours:.1f}",
+        }
+    ]
+
+
 def evaluation_speed(_: str, stored: dict[str, Any]) -> list[Row]:
     """How long ranking the whole catalog takes beside the forward pass alone."""
     return [

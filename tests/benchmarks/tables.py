@@ -71,6 +71,7 @@ TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
         model_tables.predicted,
         system_tables.training_throughput,
         system_tables.large_catalog,
+        system_tables.large_log,
         system_tables.evaluation_speed,
         system_tables.preprocessing,
         system_tables.table_speed,

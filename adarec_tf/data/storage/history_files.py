@@ -9,7 +9,9 @@ checked when they are read: a shard that was cut short would otherwise be a smal
 import dataclasses
 import hashlib
 import json
+import mmap
 import os
+import tempfile
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -28,6 +30,7 @@ SPLITS = Splits._fields
 STATISTICS_FILE = "statistics.json"
 MANIFEST_FILE = "shards.json"
 _ROW_GROUP = 1 << 14  # histories
+_NO_ITEMS = np.zeros(0, np.int64)
 
 
 class Shard(NamedTuple):
@@ -129,20 +132,31 @@ def list_shards(sequences_dir: str, split: str) -> list[Shard]:
 
 
 def read_histories(sequences_dir: str, split: str) -> Histories:
-    """Reads one split into memory.
+    """Reads one split.
+
+    Its items go to a temporary file without a name, and are mapped from there: what a training does
+    not look at may leave memory, whatever the size of the log.
 
     Args:
       sequences_dir: what the sequence preprocessor wrote.
       split: `train`, `valid` or `test`.
 
     Returns:
-      The histories, in the order of the files and their rows.
+      The histories, in the order of the files and their rows; items can be read only.
 
     Raises:
       ValueError: the split is unknown, has no files, or a file is not as it was written.
     """
-    shards = list_shards(sequences_dir, split)
-    return join_histories([_read_shard(sequences_dir, shard) for shard in shards])
+    without_items = []
+    with tempfile.TemporaryFile() as file:
+        for shard in list_shards(sequences_dir, split):
+            part = _read_shard(sequences_dir, shard)
+            part.item_ids.tofile(file)
+            without_items.append(part._replace(item_ids=_NO_ITEMS))
+        file.flush()
+        is_empty = file.tell() == 0
+        mapped = b"" if is_empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return join_histories(without_items)._replace(item_ids=np.frombuffer(mapped, np.int64))
 
 
 def read_statistics(sequences_dir: str) -> SequenceStatistics:

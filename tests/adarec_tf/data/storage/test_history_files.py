@@ -1,4 +1,6 @@
 import json
+import mmap
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,21 @@ def test_equal_histories_are_equal_files(tmp_path: Path, monkeypatch: pytest.Mon
         [first], [second] = ((tmp_path / side / name).iterdir() for side in "ab")
         assert first.read_bytes() == second.read_bytes()
     assert pyarrow.parquet.ParquetFile(first).num_row_groups == 4
+
+
+def test_items_are_mapped_from_a_file_that_needs_no_shard_any_more(directory: Path) -> None:
+    found = read_histories(str(directory), "train")
+    shutil.rmtree(directory)
+    assert found.item_ids.tolist() == [1, 2, 3, 4, 5, 6]
+    mapped = memoryview(found.item_ids.base)
+    assert isinstance(mapped.obj, mmap.mmap)
+    with pytest.raises(ValueError, match="read-only"):
+        found.item_ids[0] = 7
+
+
+def test_a_split_without_histories_has_no_items(tmp_path: Path) -> None:
+    write(tmp_path, flat_histories([]))
+    assert len(read_histories(str(tmp_path), "valid").item_ids) == 0
 
 
 def test_a_damaged_shard_is_an_error_that_names_it(directory: Path) -> None:
