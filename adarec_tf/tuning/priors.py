@@ -98,8 +98,10 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     is_wide = dense or scene.mean_length >= LONG_HISTORY or scene.num_positions <= _TINY_SCENE
     sampled = scene.num_items > SMALL_CATALOG
     rate = 2e-3 if sampled else 1.5e-3 if long else 1e-3
-    several = small or long
-    num_teachers = (2 if several else 1) + (effort == "thorough") - (effort == "quick" and several)
+    # Fewer steps are larger ones.
+    rate = round(rate * max(1.0, 1 / _EPOCHS[effort]) ** 0.5, 4)
+    # They are trained at the same time.
+    num_teachers = (2 if small or long else 1) + (effort == "thorough")
     return [
         Decision(setting=setting, value=value, reason=reason)
         for setting, value, reason in (
@@ -110,7 +112,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
             ("teacher.dropout", dropout, f"{an_item}, {positions}"),
             ("training.loss", "sampled_softmax" if sampled else "softmax", items),
             ("training.positions_per_batch", batch, positions),
-            ("training.learning_rate", rate, f"{items}, {history}"),
+            ("training.learning_rate", rate, f"{items}, {history}, effort {effort}"),
             ("training.weight_decay", 0.05 if small and not dense else 0.0, an_item),
             ("training.max_epochs", _scaled(epochs, effort), f"{positions}, effort {effort}"),
             ("training.patience", 5, "the rate falls until the last epoch"),

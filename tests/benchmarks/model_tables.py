@@ -78,12 +78,12 @@ def repeats(name: str, stored: dict[str, Any]) -> list[Row]:
     standard = json.loads((RESULTS / f"scene_{scene}_standard.json").read_text())
     usual = _ndcg(standard["result"]["models"]["student"])
     rows = []
-    for run in stored["runs"]:
+    for run in stored["repeats"]:
         figures = run[NDCG]
         rows.append(
             {
                 "scene": scene,
-                "options": f"`{run['command'].partition(' run ')[2]}`",
+                "options": f"`{_without_log(run['command'])}`",
                 "teacher": f"{figures['teacher']:.4f}",
                 "teachers together": f"{figures['ensemble']:.4f}" if "ensemble" in figures else "",
                 "student": f"{figures['student']:.4f}",
@@ -93,6 +93,12 @@ def repeats(name: str, stored: dict[str, Any]) -> list[Row]:
             }
         )
     return rows
+
+
+def _without_log(command: str) -> str:
+    """The options of `adarec run` that are not the log."""
+    words = iter(shlex.split(command)[2:])
+    return " ".join(word for word in words if word != "--data" or not next(words))
 
 
 def quickstart(_: str, stored: dict[str, Any]) -> list[Row]:

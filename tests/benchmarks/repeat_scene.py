@@ -8,6 +8,7 @@ adds what `adarec run --scene beauty --seed 2`, and so on, came to, a few lines 
 
 import argparse
 import json
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -47,9 +48,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             options = [*given.options, "--seed", str(seed)]
             run = run_scene(given.data, options, Path(folder) / "run")
-        stored = json.loads(path.read_text()) if path.exists() else {"runs": []}
+        stored = json.loads(path.read_text()) if path.exists() else {"repeats": []}
         shared = {name: run[name] for name in ("date", "machine", "versions")}
-        write_result(path, {**shared, "runs": [*stored["runs"], line_of(run)]})
+        command = shlex.join(["python", "tests/benchmarks/repeat_scene.py", "--name", given.name])
+        write_result(path, {"command": command, **shared, "repeats": [*stored["repeats"], line_of(run)]})
         print(json.dumps(line_of(run)), flush=True)
 
 

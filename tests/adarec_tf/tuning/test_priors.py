@@ -105,6 +105,14 @@ def test_more_effort_trains_longer() -> None:
         assert epochs[0] < epochs[-1]
 
 
+def test_a_training_of_fewer_steps_takes_larger_ones() -> None:
+    quick, standard, thorough = (
+        values(SHORT, effort=effort)["training.learning_rate"]
+        for effort in ("quick", "standard", "thorough")
+    )
+    assert quick > standard == thorough
+
+
 def test_a_tiny_teacher_leaves_room_for_a_student_unless_a_bound_is_asked_for() -> None:
     tiny = TeacherSize(hidden_dim=8, num_parameters=8_000)
     assert student_bytes(SHORT, tiny, EvaluationConfig()) == 20_000
