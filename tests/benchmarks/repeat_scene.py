@@ -51,7 +51,8 @@ def main() -> None:
         stored = json.loads(path.read_text()) if path.exists() else {"repeats": []}
         shared = {name: run[name] for name in ("date", "machine", "versions")}
         command = shlex.join(["python", "tests/benchmarks/repeat_scene.py", "--name", given.name])
-        write_result(path, {"command": command, **shared, "repeats": [*stored["repeats"], line_of(run)]})
+        repeats = [*stored["repeats"], line_of(run)]
+        write_result(path, {"command": command, **shared, "repeats": repeats})
         print(json.dumps(line_of(run)), flush=True)
 
 
