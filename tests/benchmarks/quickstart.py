@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from model_tables import quickstart
+from run_tables import quickstart
 from stored_results import RESULTS, ROOT, markdown, provenance, write_result
 
 

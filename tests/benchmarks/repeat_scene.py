@@ -16,8 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from model_tables import NDCG
 from run_scene import run_scene
+from run_tables import NDCG
 from stored_results import RESULTS, write_result
 
 

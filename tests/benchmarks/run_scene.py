@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from model_tables import NDCG, scenes
+from run_tables import NDCG, scenes
 from stored_results import RESULTS, ROOT, markdown, provenance, write_result
 
 _KEPT = (

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import model_tables, system_tables
+from tests.benchmarks import model_tables, run_tables, system_tables
 from tests.benchmarks.stored_results import RESULTS, ROOT, Row, markdown
 
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -51,13 +51,13 @@ def with_tables(text: str) -> str:
 TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
     function.__name__: function
     for function in (
-        model_tables.scenes,
-        model_tables.recipes,
-        model_tables.repeats,
-        model_tables.quickstart,
-        model_tables.trials,
-        model_tables.regrets,
-        model_tables.random_trials,
+        run_tables.scenes,
+        run_tables.recipes,
+        run_tables.repeats,
+        run_tables.quickstart,
+        run_tables.trials,
+        run_tables.regrets,
+        run_tables.random_trials,
         model_tables.teachers,
         model_tables.distilled,
         model_tables.headline,
