@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 INT8_MAX = 127
+A_ROW = (-1,)  # axes of what has a scale, where each row of a table has one
 # Below every scale of real weights: a group of zeros has steps of this size, none of them taken.
 _SMALLEST_SCALE = 1e-30
 

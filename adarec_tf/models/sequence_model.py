@@ -14,14 +14,12 @@ import tensorflow as tf
 
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.models.item_tables import TableReader, TableSize, create_item_table
-from adarec_tf.models.quantization import fake_quantize
+from adarec_tf.models.quantization import A_ROW, fake_quantize
 
 # Room below every real score that stays finite, so that differences of masked scores are not NaN.
 MASKED_SCORE = -1e9
 # Axes of the weights of a kernel [taps, D_in, D_out] that share a scale.
 _AN_OUTPUT_CHANNEL = (0, 1)
-# The same of a table's rows.
-_A_ROW = (-1,)
 
 
 class SequenceOutputs(NamedTuple):
@@ -189,7 +187,7 @@ class SequenceEmbedding(keras.layers.Layer):
 
     def _position_rows(self, places: tf.Tensor) -> tf.Tensor:
         rows = tf.gather(tf.convert_to_tensor(self.position_table), places)
-        return fake_quantize(rows, _A_ROW) if self.has_rounded_places else rows
+        return fake_quantize(rows, A_ROW) if self.has_rounded_places else rows
 
     def item_logits(self, states: tf.Tensor) -> tf.Tensor:
         """Scores every item of the catalog with the tied item table.

@@ -6,9 +6,7 @@ import tensorflow as tf
 
 from adarec_tf.models.item_tables.table import ItemTable, TableReader
 from adarec_tf.models.item_tables.unpacked import UnpackedTable
-from adarec_tf.models.quantization import INT8_MAX, fake_quantize, quantize
-
-_A_ROW = (-1,)  # axes of what has a scale
+from adarec_tf.models.quantization import A_ROW, INT8_MAX, fake_quantize, quantize
 
 
 class Int8Table(ItemTable):
@@ -28,7 +26,7 @@ class Int8Table(ItemTable):
 
     def _as_read(self, rows: tf.Tensor) -> tf.Tensor:
         """Float rows [..., D], rounded."""
-        return fake_quantize(rows, _A_ROW, self.largest_step)
+        return fake_quantize(rows, A_ROW, self.largest_step)
 
     @property
     def served_bytes(self) -> int:
@@ -37,7 +35,7 @@ class Int8Table(ItemTable):
 
     def served(self) -> TableReader:
         """The integers and the scales, as variables of their own, and the rows made of them."""
-        steps, scales = quantize(tf.convert_to_tensor(self.variable), _A_ROW, self.largest_step)
+        steps, scales = quantize(tf.convert_to_tensor(self.variable), A_ROW, self.largest_step)
         packed = tf.cast(self.pack(steps), tf.int8)
         return UnpackedTable(self.size, packed, scales, self.unpack)
 

@@ -113,6 +113,12 @@ def test_a_training_of_fewer_steps_takes_larger_ones() -> None:
     assert quick > standard == thorough
 
 
+def test_half_the_effort_has_as_many_teachers_since_they_are_trained_at_the_same_time() -> None:
+    for profile in (SMALL, SHORT):
+        quick, standard = values(profile, effort="quick"), values(profile)
+        assert quick["training.num_teachers"] == standard["training.num_teachers"]
+
+
 def test_a_tiny_teacher_leaves_room_for_a_student_unless_a_bound_is_asked_for() -> None:
     tiny = TeacherSize(hidden_dim=8, num_parameters=8_000)
     assert student_bytes(SHORT, tiny, EvaluationConfig()) == 20_000
