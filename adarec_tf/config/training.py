@@ -28,6 +28,9 @@ class TrainingConfig(FitConfig):
     loss: Literal["softmax", "sampled_softmax", "gbce"] = "softmax"
     """Softmax over the catalog, or over a sample of it (with logQ correction, or as gBCE) for
     catalogs where the logits of every item cost most of a step."""
+    initial_table: Literal["random", "co_occurrences"] = "random"
+    """Where the item table begins: at random, or at vectors of which items are near each other in
+    the histories, from which a training of few epochs gets much further in a large catalog."""
     num_teachers: PositiveInt = 1
     """Teachers of equal architecture and different seeds that teach together; a student is compared
     with the first."""

@@ -14,6 +14,7 @@ from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training.callbacks import EpochRecord
+from adarec_tf.training.co_occurrences import initialize_items
 from adarec_tf.training.fit import fit
 from adarec_tf.training.side_by_side import side_by_side
 from adarec_tf.training.warm_start import warm_start_from
@@ -176,6 +177,8 @@ def train_teacher(
     Raises:
       ValueError: the training split has no history of two or more items, or a loss is not finite.
     """
+    if config.initial_table == "co_occurrences" and not start_counts:
+        initialize_items(model.sequence_embedding, train, seed)
     records = []
     for phase in model.phases(config.max_epochs):
         phase.model.compile(
