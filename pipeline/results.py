@@ -13,7 +13,7 @@ from tfx.orchestration.portable.mlmd import artifact_lib, event_lib, execution_l
 from tfx.types.artifact import Artifact
 
 from adarec_tf.config.pipeline import PipelineConfig
-from adarec_tf.data.histories.histories import Histories, raw_histories
+from adarec_tf.data.histories.histories import raw_histories
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.data.storage.history_files import read_histories, read_statistics
 from components.artifacts import (
@@ -134,11 +134,12 @@ def collect_result(
     [history] = raw_histories(test, vocabulary, 1)
     genotype_dir = outputs["StudentSearcher"]["genotype"].uri
     front = _path_if_made(genotype_dir, FRONT_FILE)
+    metrics = _read_json(outputs["RankingEvaluator"]["evaluation"].uri, METRICS_FILE)
     return {
         "scene": config.scene,
         "seed": config.seed,
-        "protocol": _protocol(config, sequences_dir, test),
-        **_read_json(outputs["RankingEvaluator"]["evaluation"].uri, METRICS_FILE),
+        "protocol": _protocol(config, sequences_dir, metrics.pop("num_users")),
+        **metrics,
         "genotype": _read_json(genotype_dir, GENOTYPE_FILE),
         "front": _read_json(genotype_dir, FRONT_FILE) if front else None,
         **_release(outputs),
@@ -175,14 +176,14 @@ def recipe_of(
     }
 
 
-def _protocol(config: PipelineConfig, sequences_dir: str, test: Histories) -> dict[str, Any]:
+def _protocol(config: PipelineConfig, sequences_dir: str, num_users: int) -> dict[str, Any]:
     statistics = read_statistics(sequences_dir)
     return {
         "ranking": "full",
         "split": config.data.split.replace("_", "-"),
         "targets": "test",
         "seen": statistics.seen,
-        "num_users": test.num_users,
+        "num_users": num_users,
         "num_items": statistics.num_items,
         "num_interactions": statistics.num_interactions,
         "max_length": statistics.max_length,

@@ -13,6 +13,7 @@ from adarec_tf.config.spans import SpansConfig
 from adarec_tf.data.histories.sessions import check_time_unit
 from adarec_tf.data.log.built_in import (
     generate_habits_scene,
+    generate_large_scene,
     generate_sample_scene,
     generate_sessions_scene,
     write_scene,
@@ -27,6 +28,7 @@ GENERATED_SCENES: dict[str, Callable[[], pa.Table]] = {
     "smoke": functools.partial(generate_sample_scene, num_users=200, num_items=150),
     "habits": generate_habits_scene,
     "sessions": generate_sessions_scene,
+    "large": generate_large_scene,
 }
 
 
@@ -90,7 +92,7 @@ def locate_data(scene: str, data_path: str | os.PathLike[str] | None, generated_
     """
     if data_path is not None:
         return os.fspath(data_path)
-    path = generated_dir / f"{scene}.csv.gz"
+    path = generated_dir / f"{scene}.{'parquet' if scene == 'large' else 'csv.gz'}"
     generated_dir.mkdir(parents=True, exist_ok=True)
     # Always anew: equal arguments give equal bytes, and an interrupted write is repaired.
     write_scene(str(path), GENERATED_SCENES[scene]())

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, NonNegativeInt
 
 from adarec_tf.config.base import Share
 from adarec_tf.config.training import FitConfig
@@ -32,6 +32,8 @@ class DistillationConfig(FitConfig):
     sample of the others, for large catalogs."""
     initial_table: Literal["random", "teacher"] = "random"
     """Where the student's item table begins: at random, or as the teacher's in its own format."""
+    max_users: NonNegativeInt = 0
+    """Users that the student learns from, drawn at random; 0: all."""
 
     @property
     def reads_layers(self) -> bool:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.student import StudentConfig
-from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.distillation.ensemble import EnsembleTeacher, as_one_teacher
 from adarec_tf.distillation.initial_table import initialize_table
@@ -155,7 +155,7 @@ def distill_student(
     distiller.compile(seen=seen, learning_rate=config.learning_rate)
     return fit(
         distiller,
-        train,
+        sample_users(train, config.max_users, seed),
         valid,
         config,
         stage="distillation",

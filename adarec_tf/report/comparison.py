@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from adarec_tf.config.evaluation import EvaluationConfig
-from adarec_tf.data.histories.histories import Histories, raw_histories
+from adarec_tf.data.histories.histories import Histories, raw_histories, sample_users
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.data.histories.vocabulary import ItemVocabulary
 from adarec_tf.distillation.ensemble import EnsembleTeacher
@@ -27,6 +27,8 @@ COST_KEYS = (
     "latency_p50_ms",
     "latency_p99_ms",
 )
+# Scores that a model gives in all: of a large catalog it ranks some of the users.
+_MOST_SCORES = 3 * 10**10
 # What it says of a log where the baseline is better than a student.
 _SAID_OF_THE_LOG = {
     "popularity": "What came before says nothing of what comes next: the log has no sequence in "
@@ -48,14 +50,16 @@ class Comparison(NamedTuple):
         learnt from several teachers, and `student`: the figures of `Accuracy.rows` and `COST_KEYS`,
         None where a model that is never served has no such figure.
       accuracy: slices, intervals and the paired test behind the rows.
+      num_users: whose targets were ranked: all, or of a large catalog some, drawn at random.
     """
 
     rows: dict[str, Row]
     accuracy: Accuracy
+    num_users: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The rows as `models`, and what else `Accuracy` has, as plain JSON types."""
-        return {"models": self.rows, **self.accuracy.to_dict()}
+        """The rows as `models`, and all else, as plain JSON types."""
+        return {"num_users": self.num_users, "models": self.rows, **self.accuracy.to_dict()}
 
 
 class Blessing(NamedTuple):
@@ -103,7 +107,8 @@ def compare_models(
         together: Any = EnsembleTeacher(teachers)
         models["ensemble"] = model_scorer(together)
     models["student"] = student
-    accuracy = measure_accuracy(models, train, test, statistics=statistics, k=k)
+    ranked = sample_users(test, max(1, _MOST_SCORES // statistics.num_items))
+    accuracy = measure_accuracy(models, train, ranked, statistics=statistics, k=k)
     requests = raw_histories(test, vocabulary, num_requests)
     bundles = {"teacher": teacher_bundle, "student": student_bundle}
     latencies = measure_latencies(bundles, requests, k=k, num_requests=num_requests)
@@ -115,7 +120,7 @@ def compare_models(
         name: {**row, **costs.get(name, dict.fromkeys(COST_KEYS))}
         for name, row in accuracy.rows.items()
     }
-    return Comparison(rows, accuracy)
+    return Comparison(rows, accuracy, ranked.num_users)
 
 
 def _costs(model: SequenceModel, bundle: str, latency: Latency, max_length: int) -> Row:

@@ -87,7 +87,7 @@ def gather_facts(run: FinishedRun) -> Facts:
         "pushed_version": run.pushed_version,
         "protocol": {
             "split": run.config.data.split.replace("_", "-"),
-            "num_test_users": run.test.num_users,
+            "num_test_users": run.metrics["num_users"],
         },
         "statistics": vars(run.statistics),
         "time_span": _unix_seconds(run.times),

@@ -20,6 +20,8 @@ _TINY_SCENE = 20_000
 # Training positions an item from which on an item is known well: teachers of scenes with 26 and 41
 # are better with the settings of one with 120, of scenes with 11 with others.
 DENSE_ITEM = 20
+# Meetings with an item in a whole training below which its row does not get far by itself.
+_FEW_MEETINGS = 60
 # Items up to which the teacher learns, and teaches, with the scores of all of them; above, these
 # cost most of a step, and a sample does as well.
 SMALL_CATALOG = 5_000
@@ -38,6 +40,9 @@ _EDGES_PER_CELL, _CONVOLUTIONS_PER_CELL, _KERNEL_SIZE = 3, 2, 5
 # A bundle holds beside weights and names its graph, with warm-up requests and a manifest: that of a
 # teacher of two blocks, of a student without operations, and more for each edge.
 _TEACHER_GRAPH, _STUDENT_GRAPH, _EDGE_GRAPH = 208_000, 133_000, 4_500
+# Positions that a training sees in all its epochs, which are fewer where the log is large; and
+# those of an epoch of the distillation, which begins with the teacher's table.
+_MOST_TAUGHT, _MOST_DISTILLED, _DISTILLED_POSITIONS = 40_000_000, 24_000_000, 6_000_000
 _EPOCHS = {"quick": 0.5, "standard": 1.0, "thorough": 1.5}
 _SEARCHED_USERS, _SEARCHED_POSITIONS = 30_000, 300_000
 _NO_BUDGET = EvaluationConfig()
@@ -94,12 +99,16 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     dropout = 0.2 if dense else 0.5 if small else 0.3
     batch = suggest_positions_per_batch(scene.num_positions, scene.mean_length, scene.max_length)
-    epochs = _num_epochs(scene, batch, at_least=24 if small and not dense else 12)
+    wanted = _num_epochs(scene.num_positions, batch, at_least=24 if small and not dense else 12)
+    epochs = min(wanted, max(1, round(_MOST_TAUGHT / max(1, scene.num_positions))))
+    epochs = _scaled(epochs, effort)
     is_wide = dense or scene.mean_length >= LONG_HISTORY or scene.num_positions <= _TINY_SCENE
     sampled = scene.num_items > SMALL_CATALOG
     rate = 2e-3 if sampled else 1.5e-3 if long else 1e-3
     # Fewer steps are larger ones.
-    rate = round(rate * max(1.0, 1 / _EPOCHS[effort]) ** 0.5, 4)
+    rate = round(rate * max(1.0, wanted / epochs) ** 0.5, 4)
+    meetings = epochs * scene.num_positions / scene.num_items
+    table = "co_occurrences" if meetings < _FEW_MEETINGS else "random"
     # They are trained at the same time.
     num_teachers = (2 if small or long else 1) + (effort == "thorough")
     return [
@@ -112,10 +121,11 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
             ("teacher.dropout", dropout, f"{an_item}, {positions}"),
             ("training.loss", "sampled_softmax" if sampled else "softmax", items),
             ("training.positions_per_batch", batch, positions),
-            ("training.learning_rate", rate, f"{items}, {history}, effort {effort}"),
+            ("training.learning_rate", rate, f"{items}, {history}, {epochs} epochs"),
             ("training.weight_decay", 0.05 if small and not dense else 0.0, an_item),
-            ("training.max_epochs", _scaled(epochs, effort), f"{positions}, effort {effort}"),
+            ("training.max_epochs", epochs, f"{positions}, effort {effort}"),
             ("training.patience", 5, "the rate falls until the last epoch"),
+            ("training.initial_table", table, f"{meetings:.0f} meetings with an item in all"),
             ("training.num_teachers", num_teachers, f"{positions}, effort {effort}"),
         )
     ]
@@ -148,8 +158,12 @@ def student_decisions(
     steps = searched * scene.num_positions / 2 / max(256, batch)
     warmup = max(_scaled(4, effort), min(_MOST_EPOCHS, math.ceil(_WARMUP_STEPS / max(1.0, steps))))
     distillation_batch = min(2048, 2 * batch)
+    taught = min(1.0, _DISTILLED_POSITIONS / max(1, scene.num_positions))
+    max_distilled = round(taught * scene.num_users) if taught < 1 else 0
+    positions = taught * scene.num_positions
     # Scores are learnt longer than labels are without being learnt by heart.
-    epochs = _num_epochs(scene, distillation_batch, at_least=24 if small else 12)
+    epochs = _num_epochs(positions, distillation_batch, at_least=24 if small else 12)
+    epochs = min(epochs, round(_MOST_DISTILLED / max(1.0, positions)))
     # Labels teach what is met often; of what is not, the teacher's scores say more.
     kd_weight = 0.8 if long else 0.5 if is_dense(scene) else 1.0 if small else 0.9
     an_item = f"{scene.num_positions / scene.num_items:.0f} positions an item"
@@ -181,6 +195,7 @@ def student_decisions(
             ("distillation.learning_rate", 4e-3, "the table is learnt already"),
             ("distillation.max_epochs", _scaled(epochs, effort), f"effort {effort}"),
             ("distillation.patience", 8, "the rate falls until the last epoch"),
+            ("distillation.max_users", max_distilled, f"{positions:,.0f} positions an epoch"),
         )
     ]
 
@@ -217,9 +232,9 @@ def _student_width(scene: SceneProfile, teacher: TeacherSize, max_bytes: int) ->
     return min(16, teacher.hidden_dim)
 
 
-def _num_epochs(scene: SceneProfile, batch: int, *, at_least: int) -> int:
+def _num_epochs(num_positions: float, batch: int, *, at_least: int) -> int:
     """Epochs of a training with batches of so many positions, which has steps enough."""
-    steps = max(1.0, scene.num_positions / batch)
+    steps = max(1.0, num_positions / batch)
     return max(at_least, min(_MOST_EPOCHS, math.ceil(_LEAST_STEPS / steps)))
 
 
@@ -228,4 +243,4 @@ def _num_cells(scene: SceneProfile) -> int:
 
 
 def _scaled(epochs: int, effort: Effort) -> int:
-    return max(2, round(epochs * _EPOCHS[effort]))
+    return max(1, round(epochs * _EPOCHS[effort]))

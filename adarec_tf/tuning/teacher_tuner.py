@@ -47,6 +47,8 @@ logger = logging.getLogger(__name__)
 # How much better than the profile's settings others have to be in a trial as long as the training:
 # seeds differ by 0.6%. In shorter ones more, since what learns fast is ahead.
 _MARGIN = 0.01
+# Trials that have to be so much better tell nothing: they would see too little of a large scene.
+_MOST_MARGIN = 1.5
 _NUM_CANDIDATES = {"none": 0, "quick": 0, "standard": 5, "thorough": 10}
 
 
@@ -98,6 +100,10 @@ def find_recipe(
     likely = apply_decisions(decisions, "teacher", teacher, ())
     its_training = apply_decisions(decisions, "training", training, ())
     rungs = halving_rungs(len(candidates), its_training.max_epochs) if candidates else []
+    if candidates and _margin(rungs, its_training, scene) > _MOST_MARGIN:
+        line = f"No trials: {trial_share(scene):.1%} of the positions would be too few to tell"
+        logger.info("%s", line, extra={"line": line})
+        candidates, rungs = [], []
     count = functools.partial(
         count_teachers,
         train=train,
@@ -180,14 +186,14 @@ def _decide_by_trials(
       num_processes: that train at a time.
     """
     candidates = trainer.candidates
-    max_epochs = apply_decisions(trainer.decisions, "training", trainer.training, ()).max_epochs
+    training = apply_decisions(trainer.decisions, "training", trainer.training, ())
     run = functools.partial(
         run_trials,
         candidates,
         rungs,
         directory=os.path.join(trainer.checkpoint_dir, "tuner"),
         seed=trainer.seed,
-        margin=_margin(rungs[-1].epochs / max_epochs, trainer.scene),
+        margin=_margin(rungs, training, trainer.scene),
         num_processes=num_processes,
     )
     with strategy.scope():
@@ -220,22 +226,25 @@ def _log_plan(
     trial_epochs = sum(math.ceil(rung.size / num_trials) * rung.epochs for rung in rungs)
     teacher_epochs = math.ceil(training.num_teachers / num_teachers) * training.max_epochs
     searched = min(1.0, search.max_users / scene.num_users)
+    distilled = min(1.0, (distillation.max_users or scene.num_users) / scene.num_users)
     work = {
         "TeacherTuner": trial_epochs * trial_share(scene) * scene.num_positions,
         "TeacherTrainer": teacher_epochs * scene.num_positions,
         "StudentSearcher": search.max_epochs * searched * scene.num_positions,
-        "StudentDistiller": distillation.max_epochs * scene.num_positions,
+        "StudentDistiller": distillation.max_epochs * distilled * scene.num_positions,
     }
     logger.debug("plan %s", work, extra={"plan": work})
 
 
-def _margin(share: float, scene: SceneProfile) -> float:
+def _margin(rungs: Sequence[Rung], training: TrainingConfig, scene: SceneProfile) -> float:
     """How many times as good as the profile's settings others have to be.
 
     Args:
-      share: of the training's epochs, that the last trials have.
+      rungs: the rounds; the last one may have a part of the training's epochs.
+      training: that the trials are for.
       scene: its profile; trials do not have all positions of a large one.
     """
+    share = min(1.0, rungs[-1].epochs / training.max_epochs)
     return 1 + _MARGIN / (share * trial_share(scene))
 
 

@@ -25,7 +25,10 @@ def _read_config(scene: str, recipe: Path) -> PipelineConfig:
 
 SCENES: dict[str, PipelineConfig] = {
     # Generated, and without a recipe: few items and long histories, many items and short ones.
-    **{name: PipelineConfig(scene=name, effort="standard") for name in ("habits", "sessions")},
+    **{
+        name: PipelineConfig(scene=name, effort="standard")
+        for name in ("habits", "sessions", "large")
+    },
     **{
         path.stem: _read_config(path.stem, path)
         for path in sorted(Path(__file__).parent.glob("*.json"))

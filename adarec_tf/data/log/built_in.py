@@ -4,8 +4,8 @@ The sample scene is a made-up video service, small enough to run the whole pipel
 viewers follow a few series at a time and take turns between them, so the next item depends on items
 two to five steps back: popularity tells little, the last item alone a part, the history a lot.
 
-Two others have another shape, for what decides by a scene's shape: `habits` has few items and long
-histories of repeats, `sessions` many items and short histories.
+Others have another shape, for what decides by a scene's shape: `habits` has few items and long
+histories of repeats, `sessions` many items and short histories, `large` a million items.
 """
 
 import csv
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from adarec_tf.data.log.interactions import INTERACTION_SCHEMA
 
@@ -29,6 +30,7 @@ _SERIES_AT_A_TIME = 3
 _REPEAT_SERIES = 0.3  # chance to go on with the series seen last, and not with another
 _SKIP_EPISODE = 0.15
 _POPULARITY_EXPONENT = 0.7
+_LARGE_SERIES, _LARGE_POPULARITY_EXPONENT = 10, 0.6  # of the large scene
 _FIRST_TIME, _LAST_TIME = 1_672_531_200, 1_704_067_199  # the year 2023 in UTC
 
 
@@ -147,6 +149,82 @@ def generate_sessions_scene(
     return _to_table(histories, "visit-{:05d}", "item-{:05d}", generator)
 
 
+def generate_large_scene(
+    num_users: int = 500_000, num_items: int = 1_000_000, seed: int = 0
+) -> pa.Table:
+    """Makes the log of a large video service, whose sample is the sample scene.
+
+    Items are episodes of series of ten. A viewer follows three series at a time, mostly in turn,
+    each in its order, now and then skipping an episode; a finished series makes room for a new one.
+    One in five items is any episode instead. Series are popular to different degrees.
+
+    Examples:
+        >>> generate_large_scene(num_users=2, num_items=1000).num_columns
+        3
+
+    Args:
+      num_users: viewers, with 20 to 60 interactions each.
+      num_items: episodes; a multiple of 10.
+      seed: same seed, same log.
+    """
+    generator = np.random.default_rng(seed)
+    weights = np.arange(1, num_items // _LARGE_SERIES + 1) ** -_LARGE_POPULARITY_EXPONENT
+    chances = np.cumsum(generator.permutation(weights / weights.sum()))
+    lengths = generator.integers(20, 61, num_users)
+    parts = [
+        _watch_series(part, chances, generator)
+        for part in np.array_split(lengths, max(1, num_users // 50_000))
+    ]
+    users = pa.array([f"viewer-{number:06d}" for number in range(num_users)])
+    items = pa.array([f"episode-{number:06d}" for number in range(num_items)])
+    starts = generator.integers(_FIRST_TIME, _LAST_TIME, num_users)
+    gaps = 60 + generator.exponential(43_200, lengths.sum()).astype(np.int64)
+    before = np.cumsum(gaps) - gaps  # of the viewer's first interaction as well
+    times = np.repeat(starts - before[np.cumsum(lengths) - lengths], lengths) + before
+    columns = [
+        users.take(pa.array(np.repeat(np.arange(num_users), lengths))),
+        items.take(pa.array(np.concatenate(parts))),
+        pa.array(times),
+    ]
+    return pa.table(columns, schema=INTERACTION_SCHEMA)
+
+
+def _watch_series(
+    lengths: np.ndarray, chances: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """The items of viewers, one after another.
+
+    Args:
+      lengths: int64 [U], of their histories.
+      chances: float64 [S], of each series and those before it to be drawn.
+      generator: of all draws.
+    """
+    num_users, longest = len(lengths), int(lengths.max())
+    shape = num_users, longest
+    # Most steps go on with the series watched longest ago.
+    turns = np.where(generator.random(shape) < 0.3, generator.integers(0, 3, shape), 1)
+    lanes = np.cumsum(turns, axis=1) % _SERIES_AT_A_TIME
+    is_any = generator.random(shape) < _FILM_SHARE
+    steps = np.where(generator.random(shape) < _SKIP_EPISODE, 2, 1) * ~is_any
+    places = np.zeros(shape, np.int64)
+    for lane in range(_SERIES_AT_A_TIME):
+        start = generator.integers(0, _LARGE_SERIES, (num_users, 1))
+        np.copyto(places, start + np.cumsum(steps * (lanes == lane), axis=1), where=lanes == lane)
+    num_series = places.max() // _LARGE_SERIES + 1
+    size = num_users, _SERIES_AT_A_TIME, num_series
+    drawn = _draw(chances, size, generator)
+    series = drawn[np.arange(num_users)[:, None], lanes, places // _LARGE_SERIES]
+    others = _draw(chances, shape, generator) * _LARGE_SERIES
+    others += generator.integers(0, _LARGE_SERIES, shape)
+    items = np.where(is_any, others, series * _LARGE_SERIES + places % _LARGE_SERIES)
+    return items[np.arange(longest) < lengths[:, None]]
+
+
+def _draw(chances: np.ndarray, size: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Numbers of series by popularity: int64 of this size."""
+    return np.minimum(np.searchsorted(chances, generator.random(size)), len(chances) - 1)
+
+
 def _to_table(
     histories: list[np.ndarray], user: str, item: str, generator: np.random.Generator
 ) -> pa.Table:
@@ -158,7 +236,7 @@ def _to_table(
 
 
 def write_scene(path: str, table: pa.Table) -> None:
-    """Writes a log as a `.csv.gz`; same rows, same bytes.
+    """Writes a log as a `.csv.gz`, or as a `.parquet`; same rows, same bytes.
 
     A file that holds these bytes already is left alone: its time of change is part of cache keys.
 
@@ -166,15 +244,25 @@ def write_scene(path: str, table: pa.Table) -> None:
       path: the file to write.
       table: the log.
     """
+    content = _to_parquet(table) if path.endswith(".parquet") else _to_csv(table)
+    file = Path(path)
+    if not (file.exists() and file.read_bytes() == content):
+        file.write_bytes(content)
+
+
+def _to_parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def _to_csv(table: pa.Table) -> bytes:
+    """Compressed, without the time of writing, which would be part of the bytes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.schema.names)
     writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    # No time of writing: it would be part of the bytes.
-    content = gzip.compress(text.getvalue().encode(), mtime=0)
-    file = Path(path)
-    if not (file.exists() and file.read_bytes() == content):
-        file.write_bytes(content)
+    return gzip.compress(text.getvalue().encode(), mtime=0)
 
 
 def _make_catalog(num_items: int, generator: np.random.Generator) -> tuple[_Titles, _Titles]:

@@ -74,6 +74,21 @@ def compare(
     return comparison, models
 
 
+def test_of_a_large_catalog_some_users_are_ranked_the_same_for_all_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison_module, "_MOST_SCORES", 2 * NUM_ITEMS + 1)
+    comparison, _ = compare(tmp_path)
+    assert comparison.to_dict()["num_users"] == 2
+    slices = comparison.accuracy.slices
+    ranked = {
+        sum(row["users"] for row in of.values())
+        for kinds in slices.values()
+        for of in kinds.values()
+    }
+    assert ranked == {2}
+
+
 def test_every_model_has_a_full_row_of_its_own_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +105,7 @@ def test_every_model_has_a_full_row_of_its_own_figures(
     [(_, requests, options)] = measured
     assert requests == [[f"item {number - 1}" for number in history] for history in TEST_ITEMS]
     assert options == {"k": 3, "num_requests": 5}
+    assert comparison.num_users == len(TEST_ITEMS)
     rows = comparison.rows
     assert list(rows) == ["popularity", "markov", "item_knn", "teacher", "student"]
     options = {

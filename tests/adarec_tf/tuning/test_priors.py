@@ -36,7 +36,7 @@ def scene(num_items: int, mean_length: float, num_users: int = 100_000) -> Scene
 
 
 SMALL, SHORT = scene(3_000, 8.0, num_users=6_000), scene(200_000, 8.0)
-LONG = scene(3_000, 150.0)
+LONG = scene(3_000, 150.0, num_users=10_000)
 
 
 def decide(
@@ -111,6 +111,18 @@ def test_a_training_of_fewer_steps_takes_larger_ones() -> None:
         for effort in ("quick", "standard", "thorough")
     )
     assert quick > standard == thorough
+
+
+def test_of_a_large_log_epochs_are_fewer_and_a_student_learns_from_a_part() -> None:
+    large, small = values(scene(1_000_000, 41.0, num_users=500_000)), values(SMALL)
+    assert large["training.max_epochs"] == 2
+    assert large["training.learning_rate"] > 2 * values(SHORT)["training.learning_rate"]
+    assert large["training.initial_table"] == "co_occurrences"
+    assert small["training.initial_table"] == "random"
+    assert large["distillation.max_epochs"] == 4
+    assert large["distillation.max_users"] == 150_000
+    assert small["distillation.max_users"] == 0
+    assert values(scene(1_000_000, 401.0, num_users=500_000))["training.max_epochs"] == 1
 
 
 def test_half_the_effort_has_as_many_teachers_since_they_are_trained_at_the_same_time() -> None:

@@ -105,6 +105,19 @@ def test_a_quick_recipe_is_what_the_profile_says(tmp_path: Any, trainings: Train
     assert recipe.decisions == tuple(teacher_decisions(recipe.scene, "quick"))
 
 
+def test_a_scene_of_which_trials_would_see_too_little_has_none(
+    tmp_path: Any, trainings: Trainings, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    num_positions = profile_scene(DATA.train, DATA.statistics).num_positions
+    monkeypatch.setattr(candidates, "TRIAL_POSITIONS", num_positions // 100)
+    with caplog.at_level("INFO"):
+        recipe = find(tmp_path)
+    assert trainings.done == []
+    assert recipe.trials == ()
+    assert recipe.decisions == tuple(teacher_decisions(recipe.scene, "standard"))
+    assert "No trials: 1.0% of the positions" in caplog.text
+
+
 def test_trials_are_of_the_scene_and_its_first_is_the_profile(
     tmp_path: Any, trainings: Trainings
 ) -> None:

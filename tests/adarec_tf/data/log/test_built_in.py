@@ -2,16 +2,20 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.log.built_in import (
     generate_habits_scene,
+    generate_large_scene,
     generate_sample_scene,
     generate_sessions_scene,
     write_scene,
 )
 from adarec_tf.data.log.interactions import inspect_log
+from adarec_tf.evaluation.accuracy import evaluate
+from adarec_tf.evaluation.baselines import ItemKNN, Markov
 
 
 def histories(num_users: int, seed: int = 0) -> list[list[str]]:
@@ -105,3 +109,23 @@ def test_the_other_scenes_have_the_shapes_that_they_are_for() -> None:
     assert sessions.statistics.repeat_share == 0
     assert sessions.train.lengths.mean() < 8
     assert generate_sessions_scene(20, 100).equals(generate_sessions_scene(20, 100))
+
+
+def test_in_the_large_scene_the_next_item_depends_on_more_than_the_last() -> None:
+    scene = Dataset.from_interactions(generate_large_scene(num_users=2000, num_items=1000))
+    assert scene.num_items > 950
+    assert 35 < scene.train.lengths.mean() < 40
+    accuracy = evaluate({"markov": Markov(), "neighbors": ItemKNN()}, scene)
+    counted, neighbors = (accuracy.rows[name]["ndcg@10/full"] for name in accuracy.rows)
+    assert 1.2 * counted < neighbors
+    assert generate_large_scene(20, 100).equals(generate_large_scene(20, 100))
+    assert not generate_large_scene(20, 100).equals(generate_large_scene(20, 100, seed=1))
+
+
+def test_a_large_log_is_written_as_parquet_once(tmp_path: Path) -> None:
+    path, table = tmp_path / "log.parquet", generate_large_scene(20, 100)
+    write_scene(str(path), table)
+    written = path.stat().st_mtime_ns
+    assert pq.read_table(path).equals(table)
+    write_scene(str(path), table)
+    assert path.stat().st_mtime_ns == written
