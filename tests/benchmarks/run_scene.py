@@ -57,6 +57,7 @@ def run_scene(data: str | None, options: list[str], workdir: Path) -> dict[str, 
         **provenance(["adarec", "run", *shown, *options], ("tensorflow", "keras")),
         "wall_s": round(wall_s, 1),
         "cpu_s": round(of_run.ru_utime + of_run.ru_stime, 1),
+        "peak_gb": round(of_run.ru_maxrss / 2**20, 2),  # of the largest process
         "recipe": recipe,
         "result": summary(result),
     }
