@@ -20,8 +20,9 @@ _TINY_SCENE = 20_000
 # Training positions an item from which on an item is known well: teachers of scenes with 26 and 41
 # are better with the settings of one with 120, of scenes with 11 with others.
 DENSE_ITEM = 20
-# Meetings with an item in a whole training below which its row does not get far by itself.
-_FEW_MEETINGS = 60
+# Meetings with an item in a whole training below which its row does not get far by itself; fewer
+# where users meet items again, whose rows should not resemble those of their neighbors.
+_FEW_MEETINGS, _FEW_WITH_REPEATS = 300, 60
 # Items up to which the teacher learns, and teaches, with the scores of all of them; above, these
 # cost most of a step, and a sample does as well.
 SMALL_CATALOG = 5_000
@@ -108,7 +109,8 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     # Fewer steps are larger ones.
     rate = round(rate * max(1.0, wanted / epochs) ** 0.5, 4)
     meetings = epochs * scene.num_positions / scene.num_items
-    table = "co_occurrences" if meetings < _FEW_MEETINGS else "random"
+    few = _FEW_MEETINGS if scene.seen == "exclude" else _FEW_WITH_REPEATS
+    table = "co_occurrences" if sampled and meetings < few else "random"
     # They are trained at the same time.
     num_teachers = (2 if small or long else 1) + (effort == "thorough")
     return [
@@ -125,7 +127,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
             ("training.weight_decay", 0.05 if small and not dense else 0.0, an_item),
             ("training.max_epochs", epochs, f"{positions}, effort {effort}"),
             ("training.patience", 5, "the rate falls until the last epoch"),
-            ("training.initial_table", table, f"{meetings:.0f} meetings with an item in all"),
+            ("training.initial_table", table, f"{meetings:.0f} meetings with an item"),
             ("training.num_teachers", num_teachers, f"{positions}, effort {effort}"),
         )
     ]

@@ -125,6 +125,15 @@ def test_of_a_large_log_epochs_are_fewer_and_a_student_learns_from_a_part() -> N
     assert values(scene(1_000_000, 401.0, num_users=500_000))["training.max_epochs"] == 1
 
 
+def test_the_table_begins_at_random_where_an_item_is_met_often_or_again() -> None:
+    profile = scene(12_000, 7.0, num_users=22_000)
+    again = profile.replace(seen="keep")
+    assert values(profile.replace(seen="exclude"))["training.initial_table"] == "co_occurrences"
+    assert values(again)["training.initial_table"] == "random"
+    assert values(again.replace(num_items=120_000))["training.initial_table"] == "co_occurrences"
+    assert values(LONG.replace(seen="exclude"))["training.initial_table"] == "random"
+
+
 def test_half_the_effort_has_as_many_teachers_since_they_are_trained_at_the_same_time() -> None:
     for profile in (SMALL, SHORT):
         quick, standard = values(profile, effort="quick"), values(profile)
