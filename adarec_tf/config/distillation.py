@@ -2,11 +2,13 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic import NonNegativeFloat
 
 from adarec_tf.config.base import Share
 from adarec_tf.config.training import FitConfig
 
+# Positions of an epoch of a student that begins with its teacher's table, and needs no more.
+MAX_POSITIONS = 6_000_000
 _NUM_TOP_ITEMS = 20
 
 
@@ -32,8 +34,6 @@ class DistillationConfig(FitConfig):
     sample of the others, for large catalogs."""
     initial_table: Literal["random", "teacher"] = "random"
     """Where the student's item table begins: at random, or as the teacher's in its own format."""
-    max_users: NonNegativeInt = 0
-    """Users that the student learns from, drawn at random; 0: all."""
 
     @property
     def reads_layers(self) -> bool:

@@ -6,10 +6,10 @@ from typing import Literal, Self
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from adarec_tf.config.base import Config, SettingError, Sizes
-from adarec_tf.config.training import FitConfig
+from adarec_tf.config.training import EpochsConfig
 
 
-class SearchConfig(FitConfig):
+class SearchConfig(EpochsConfig):
     """The search: weights on one half of the training users, alphas on the other."""
 
     method: Literal["bilevel", "random", "evolution"] = "bilevel"
@@ -24,8 +24,6 @@ class SearchConfig(FitConfig):
     Empty: `student.hidden_dim` alone."""
     max_epochs: PositiveInt = 10
     """Epochs at most."""
-    patience: PositiveInt = 2
-    """Epochs with an unchanged genotype before the search stops."""
     warmup_epochs: NonNegativeInt = 5
     """Epochs in which the weights are trained alone, so that operations without weights do not win
     against convolutions that have not been trained yet."""

@@ -7,17 +7,22 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from adarec_tf.config.base import Config
 
 
-class FitConfig(Config):
-    """The fit loop: AdamW, linear warm-up then cosine decay, early stopping."""
+class EpochsConfig(Config):
+    """How weights are updated: AdamW, linear warm-up then cosine decay."""
 
     max_epochs: PositiveInt = 30
     """Epochs at most."""
-    patience: PositiveInt = 3
-    """Epochs without a better validation NDCG@10 before the training stops."""
     positions_per_batch: PositiveInt = 1024
     """Positions of a batch, padding included, so that long histories cost no more."""
     learning_rate: PositiveFloat = 2e-3
     """Highest learning rate of the weights."""
+
+
+class FitConfig(EpochsConfig):
+    """The fit loop, which stops early."""
+
+    patience: PositiveInt = 3
+    """Epochs without a better validation NDCG@10 before the training stops."""
 
 
 class TrainingConfig(FitConfig):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.distillation import MAX_POSITIONS, DistillationConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.data.histories.statistics import SequenceStatistics
@@ -155,7 +155,7 @@ def distill_student(
     distiller.compile(seen=seen, learning_rate=config.learning_rate)
     return fit(
         distiller,
-        sample_users(train, config.max_users, seed),
+        _taught_users(train, config, seed),
         valid,
         config,
         stage="distillation",
@@ -165,6 +165,14 @@ def distill_student(
         start_counts=start_counts,
         windows=windows,
     )
+
+
+def _taught_users(train: Histories, config: DistillationConfig, seed: int) -> Histories:
+    """All histories, or those of as many users, drawn at random, as `MAX_POSITIONS` are of."""
+    num_positions = int(np.maximum(train.lengths - 1, 0).sum())
+    if config.initial_table == "random" or num_positions <= MAX_POSITIONS:
+        return train
+    return sample_users(train, round(MAX_POSITIONS / num_positions * train.num_users), seed)
 
 
 class Distiller(NextItemModel):

@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 # Architectures drawn and validated at the end, beside the likeliest one.
 NUM_CANDIDATES = 4
+STABLE_EPOCHS = 2  # with an unchanged genotype, before a search stops
 _CACHE_DIR = "teacher_states"
 
 
@@ -328,11 +329,11 @@ def is_finished(trace: Sequence[Mapping[str, Any]], search: SearchConfig) -> boo
 
     Args:
       trace: one record an epoch; only `genotype` and `alphas_moved` are read.
-      search: epochs and patience.
+      search: its epochs.
     """
     genotypes = [record["genotype"] for record in trace if record["alphas_moved"]]
-    recent = genotypes[-(search.patience + 1) :]
-    is_stable = len(recent) > search.patience and all(g == recent[0] for g in recent)
+    recent = genotypes[-(STABLE_EPOCHS + 1) :]
+    is_stable = len(recent) > STABLE_EPOCHS and all(g == recent[0] for g in recent)
     return len(trace) >= search.max_epochs or is_stable
 
 

@@ -7,6 +7,7 @@ docs/benchmarks.md has the trials. No rule knows a scene by name.
 import math
 from typing import NamedTuple
 
+from adarec_tf.config.distillation import MAX_POSITIONS
 from adarec_tf.config.evaluation import EvaluationConfig
 from adarec_tf.config.recipe import Decision, Effort, SceneProfile
 from adarec_tf.data.batches import suggest_positions_per_batch
@@ -41,9 +42,8 @@ _EDGES_PER_CELL, _CONVOLUTIONS_PER_CELL, _KERNEL_SIZE = 3, 2, 5
 # A bundle holds beside weights and names its graph, with warm-up requests and a manifest: that of a
 # teacher of two blocks, of a student without operations, and more for each edge.
 _TEACHER_GRAPH, _STUDENT_GRAPH, _EDGE_GRAPH = 208_000, 133_000, 4_500
-# Positions that a training sees in all its epochs, which are fewer where the log is large; and
-# those of an epoch of the distillation, which begins with the teacher's table.
-_MOST_TAUGHT, _MOST_DISTILLED, _DISTILLED_POSITIONS = 40_000_000, 24_000_000, 6_000_000
+# Positions that a training sees in all its epochs, which are fewer where the log is large.
+_MOST_TAUGHT, _MOST_DISTILLED = 40_000_000, 24_000_000
 _EPOCHS = {"quick": 0.5, "standard": 1.0, "thorough": 1.5}
 _SEARCHED_USERS, _SEARCHED_POSITIONS = 30_000, 300_000
 _NO_BUDGET = EvaluationConfig()
@@ -160,12 +160,10 @@ def student_decisions(
     steps = searched * scene.num_positions / 2 / max(256, batch)
     warmup = max(_scaled(4, effort), min(_MOST_EPOCHS, math.ceil(_WARMUP_STEPS / max(1.0, steps))))
     distillation_batch = min(2048, 2 * batch)
-    taught = min(1.0, _DISTILLED_POSITIONS / max(1, scene.num_positions))
-    max_distilled = round(taught * scene.num_users) if taught < 1 else 0
-    positions = taught * scene.num_positions
+    positions = min(MAX_POSITIONS, scene.num_positions)
     # Scores are learnt longer than labels are without being learnt by heart.
     epochs = _num_epochs(positions, distillation_batch, at_least=24 if small else 12)
-    epochs = min(epochs, round(_MOST_DISTILLED / max(1.0, positions)))
+    epochs = min(epochs, round(_MOST_DISTILLED / max(1, positions)))
     # Labels teach what is met often; of what is not, the teacher's scores say more.
     kd_weight = 0.8 if long else 0.5 if is_dense(scene) else 1.0 if small else 0.9
     an_item = f"{scene.num_positions / scene.num_items:.0f} positions an item"
@@ -197,7 +195,6 @@ def student_decisions(
             ("distillation.learning_rate", 4e-3, "the table is learnt already"),
             ("distillation.max_epochs", _scaled(epochs, effort), f"effort {effort}"),
             ("distillation.patience", 8, "the rate falls until the last epoch"),
-            ("distillation.max_users", max_distilled, f"{positions:,.0f} positions an epoch"),
         )
     ]
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 import tensorflow as tf
 
-from adarec_tf.config.distillation import DistillationConfig
+from adarec_tf.config.distillation import MAX_POSITIONS, DistillationConfig
 from adarec_tf.config.recipe import (
     Decision,
     Effort,
@@ -226,12 +226,11 @@ def _log_plan(
     trial_epochs = sum(math.ceil(rung.size / num_trials) * rung.epochs for rung in rungs)
     teacher_epochs = math.ceil(training.num_teachers / num_teachers) * training.max_epochs
     searched = min(1.0, search.max_users / scene.num_users)
-    distilled = min(1.0, (distillation.max_users or scene.num_users) / scene.num_users)
     work = {
         "TeacherTuner": trial_epochs * trial_share(scene) * scene.num_positions,
         "TeacherTrainer": teacher_epochs * scene.num_positions,
         "StudentSearcher": search.max_epochs * searched * scene.num_positions,
-        "StudentDistiller": distillation.max_epochs * distilled * scene.num_positions,
+        "StudentDistiller": distillation.max_epochs * min(MAX_POSITIONS, scene.num_positions),
     }
     logger.debug("plan %s", work, extra={"plan": work})
 

@@ -33,7 +33,7 @@ from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import split_halves
 from adarec_tf.export.profile import count_costs
 from adarec_tf.models.teachers import build_teacher
-from adarec_tf.search.searcher import search_genotype
+from adarec_tf.search import searcher
 from pipeline.configs import scene_config
 
 # Positions with a label a second of the released code's search, two cores, same sizes of teacher,
@@ -52,7 +52,7 @@ def measured_epochs(
         SASRecConfig(hidden_dim=128, num_blocks=8), scene.num_items, scene.max_length, seed=seed
     )
     with tempfile.TemporaryDirectory() as folder:
-        result = search_genotype(
+        result = searcher.search_genotype(
             teacher,
             train,
             scene.valid.take(np.arange(64)),  # validation is not timed
@@ -94,12 +94,11 @@ def main() -> None:
     parser.add_argument("--set", dest="settings", action="append", default=[])
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    epochs = options.epochs + 2
+    searcher.STABLE_EPOCHS = epochs = options.epochs + 2  # none ends early
     config = scene_config("beauty").override(
         [
             *_SIZES,
             f"search.max_epochs={epochs}",
-            f"search.patience={epochs}",
             "search.warmup_epochs=1",
             *options.settings,
         ]

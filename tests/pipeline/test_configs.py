@@ -9,7 +9,7 @@ from pipeline.configs import SCENES, custom_config, scene_config
 from pipeline.scene_data import GENERATED_SCENES
 
 # Their recipes are found by the run.
-DECIDED = {"habits", "sessions"}
+DECIDED = {"habits", "sessions", "large"}
 FOLDER = Path(__file__).parents[2] / "pipeline" / "configs"
 REAL_LOGS = Path(__file__).parents[3] / "shared" / "data"
 

@@ -275,6 +275,26 @@ def test_a_student_may_begin_with_the_table_of_its_teacher(tmp_path: Path) -> No
     )
 
 
+@pytest.mark.parametrize("table", ["teacher", "random"])
+def test_a_student_that_begins_with_a_table_learns_from_some_users_of_a_large_log(
+    table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught: list[Histories] = []
+
+    def fit(model: Any, train: Histories, *_: Any, **options: Any) -> list[dict[str, float]]:
+        taught.append(train)
+        return []
+
+    train = walk_scene.histories()["train"]
+    num_positions = int((train.lengths - 1).sum())
+    monkeypatch.setattr(distiller_module, "fit", fit)
+    monkeypatch.setattr(distiller_module, "MAX_POSITIONS", num_positions // 4)
+    _distill(_student(), walk_scene.histories(), tmp_path, initial_table=table)
+    [histories] = taught
+    share = 0.25 if table == "teacher" else 1.0
+    assert histories.num_users == pytest.approx(share * train.num_users, abs=1)
+
+
 def test_other_windows_in_every_epoch_are_not_looked_up_and_a_mapping_is_its_plan(
     tmp_path: Path,
 ) -> None:

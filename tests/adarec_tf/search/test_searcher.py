@@ -27,7 +27,7 @@ from tests.event_files import read_scalars
 
 pytestmark = pytest.mark.slow
 
-SEARCH = SearchConfig(max_epochs=3, warmup_epochs=1, patience=3, positions_per_batch=256)
+SEARCH = SearchConfig(max_epochs=3, warmup_epochs=1, positions_per_batch=256)
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +122,13 @@ def test_an_interrupted_search_finds_what_an_uninterrupted_one_finds(
     )
 
 
-@pytest.mark.parametrize(("max_epochs", "patience"), [(9, 2), (4, 9)])
+@pytest.mark.parametrize(("max_epochs", "last"), [(9, 6), (4, 4)])
 def test_a_search_is_over_when_its_genotype_stays_or_its_epochs_are_done(
-    max_epochs: int, patience: int
+    max_epochs: int, last: int
 ) -> None:
     """A resumed search has the whole trace, so that it stops where an uninterrupted one does."""
-    search = SearchConfig(max_epochs=max_epochs, warmup_epochs=1, patience=patience)
+    search = SearchConfig(max_epochs=max_epochs, warmup_epochs=1)
     trace = [{"genotype": name, "alphas_moved": epoch > 1} for epoch, name in enumerate("aabaaa")]
-    last = 6 if patience == 2 else 4
     finished = [is_finished(trace[:length], search) for length in range(last + 1)]
     assert finished == [False] * last + [True]
 
