@@ -8,7 +8,7 @@ from adarec_tf.config.base import Share
 from adarec_tf.config.training import FitConfig
 
 # Positions of an epoch of a student that begins with its teacher's table, and needs no more.
-MAX_POSITIONS = 6_000_000
+MAX_POSITIONS = 3_000_000
 _NUM_TOP_ITEMS = 20
 
 

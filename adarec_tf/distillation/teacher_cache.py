@@ -27,6 +27,8 @@ _TOP_ITEMS_BATCH = 1024  # where each has scores of the catalog
 # The most popular items, which come first, among which the best are looked for: of a million they
 # would cost far more than all the rest. Samples stand for the others, whether or not they are best.
 _TOP_CATALOG = 2**16
+# And scores in all, of which they are the best: minutes.
+_MOST_SCORES = 5 * 10**10
 
 
 class TeacherStates(NamedTuple):
@@ -51,6 +53,7 @@ def teacher_states(
     labels: tf.Tensor,
     num_top_items: int = 0,
     has_layers: bool = True,
+    num_popular: int = _TOP_CATALOG,
 ) -> TeacherStates:
     """Asks the teacher.
 
@@ -60,6 +63,7 @@ def teacher_states(
       labels: int64 [B, L], PAD where there is none.
       num_top_items: K; scoring the catalog for them costs more than all the rest.
       has_layers: whether embedding and hidden states are wanted.
+      num_popular: items, the most popular, among which the best are looked for.
     """
     outputs = teacher(item_ids, training=False)
     indices = labeled_positions(labels).indices
@@ -72,16 +76,16 @@ def teacher_states(
         at_labels(outputs.embedding) if has_layers else final_states[:, :0],
         tuple(map(at_labels, outputs.hidden_states if has_layers else ())),
         final_states,
-        _top_items(teacher, final_states, num_top_items),
+        _top_items(teacher, final_states, num_top_items, num_popular),
     )
 
 
 def _top_items(
-    teacher: keras.Model | EnsembleTeacher, final_states: tf.Tensor, number: int
+    teacher: keras.Model | EnsembleTeacher, final_states: tf.Tensor, number: int, num_popular: int
 ) -> tf.Tensor:
     if number == 0:
         return tf.zeros([tf.shape(final_states)[0], 0], tf.int32)
-    num_popular = min(_TOP_CATALOG, teacher.sequence_embedding.num_items)
+    num_popular = min(num_popular, teacher.sequence_embedding.num_items)
     popular = tf.slice(teacher.sequence_embedding.item_vectors(), [0, 0], [num_popular, -1])
     logits = tf.matmul(tf.stop_gradient(final_states), popular, transpose_b=True)
     return 1 + tf.math.top_k(logits, min(number, num_popular)).indices
@@ -102,11 +106,13 @@ class OnlineTeacher:
         teacher: keras.Model | EnsembleTeacher,
         num_top_items: int = 0,
         has_layers: bool = True,
+        num_popular: int = _TOP_CATALOG,
     ) -> None:
-        """Args: a built sequence model, and what of it is wanted."""
+        """Args: a built sequence model, and what of it is wanted, see `teacher_states`."""
+        wanted = num_top_items, has_layers, num_popular
         signature = [tf.TensorSpec([None, None], tf.int64)] * 2
         self.ask = tf.function(
-            lambda ids, labels: teacher_states(teacher, ids, labels, num_top_items, has_layers),
+            lambda ids, labels: teacher_states(teacher, ids, labels, *wanted),
             input_signature=signature,
         )
 
@@ -159,12 +165,14 @@ def read_teacher(
       num_top_items: best items to keep of each position.
       has_layers: whether embedding and hidden states are kept.
     """
+    most = _MOST_SCORES // max(1, len(train.item_ids))
+    num_popular = max(num_top_items, min(_TOP_CATALOG, most))
     one = tf.ones([1, 1], tf.int64)
     probe = _flat(teacher_states(teacher, one, one, num_top_items, has_layers))
     num_bytes = 4 * sum(array.shape[1] for array in probe) * len(train.item_ids)
     if num_bytes > max_bytes:
         logger.info("teacher_cache=none bytes=%d max_bytes=%d", num_bytes, max_bytes)
-        return OnlineTeacher(teacher, num_top_items, has_layers)
+        return OnlineTeacher(teacher, num_top_items, has_layers, num_popular)
     Path(directory).mkdir(parents=True, exist_ok=True)
     arrays = [
         np.lib.format.open_memmap(
@@ -175,7 +183,7 @@ def read_teacher(
         )
         for number, values in enumerate(probe)
     ]
-    asked = OnlineTeacher(teacher, num_top_items, has_layers)
+    asked = OnlineTeacher(teacher, num_top_items, has_layers, num_popular)
     for batch in _batches(train, max_length, _TOP_ITEMS_BATCH if num_top_items else _BATCH):
         for array, values in zip(arrays, _flat(asked.states(batch)), strict=True):
             array[batch.places] = values.numpy()

@@ -156,15 +156,23 @@ def test_a_teacher_is_asked_without_dropout_whatever_its_default() -> None:
 
 @pytest.mark.parametrize("kind", TEACHERS)
 def test_of_a_large_catalog_the_best_are_found_among_the_most_popular(
-    kind: str, monkeypatch: pytest.MonkeyPatch
+    kind: str, train: Histories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     popular = walk_scene.NUM_ITEMS - 2
-    monkeypatch.setattr(teacher_cache, "_TOP_CATALOG", popular)
     teacher, ids, labels = TEACHERS[kind](), tf.constant([[2, 3, 1]]), tf.constant([[3, 1, 2]])
-    states = teacher_states(teacher, ids, labels, NUM_TOP)
+    states = teacher_states(teacher, ids, labels, NUM_TOP, num_popular=popular)
     scores = teacher.sequence_embedding.item_logits(states.final_states).numpy()[:, :popular]
     best = np.argsort(-scores, axis=1)[:, :NUM_TOP] + 1
     np.testing.assert_array_equal(states.top_items, best)
+    # Of many positions among fewer items.
+    monkeypatch.setattr(teacher_cache, "_MOST_SCORES", popular * len(train.item_ids))
+    keep = functools.partial(read_teacher, teacher, train, max_length=LENGTH, num_top_items=NUM_TOP)
+    for max_bytes in (10**6, 0):
+        reader = keep(directory=str(tmp_path), max_bytes=max_bytes)
+        [batch, *_] = next_item_batches(
+            train, max_length=LENGTH, positions_per_batch=50, seed=0, epoch=0
+        )
+        assert reader.states(batch).top_items.numpy().max() == popular
 
 
 @pytest.mark.parametrize("kind", TEACHERS)
