@@ -12,12 +12,13 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
-from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.models.sequence_model import SequenceEmbedding
 
 _WINDOW = 5  # items before and after, the n-th of which counts one n-th
 _SMOOTHING = 0.75  # power of an item's frequency: rare items would be tied to rare ones alone
 _PAIRS_AT_A_TIME = 20_000_000
+_MOST_INTERACTIONS = 20_000_000  # that are counted, those of some users: pairs are 3 GB at most
 _TOLERANCE = 0.1  # of the values: what is trained on need not begin at the last digit
 
 
@@ -45,11 +46,15 @@ def co_occurrence_vectors(
       train: histories to learn from.
       num_items: V.
       hidden_dim: D.
-      seed: of the vector that the search for directions begins with.
+      seed: of the vector that the search for directions begins with, and of the users that are
+        counted of a large log.
 
     Returns:
       float32 [V, min(D, V - 1)], of length 1, or 0 where an item is near no other.
     """
+    share = _MOST_INTERACTIONS / max(1, len(train.item_ids))
+    if share < 1:
+        train = sample_users(train, max(1, round(share * train.num_users)), seed)
     num_directions = min(hidden_dim, num_items - 1)
     association = scipy.sparse.vstack([*_association(train, num_items)], format="csr")
     start = np.random.default_rng(seed).random(num_items, dtype=np.float32)

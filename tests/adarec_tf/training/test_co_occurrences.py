@@ -60,6 +60,14 @@ def test_vectors_of_items_that_are_met_together_are_near_each_other() -> None:
     np.testing.assert_array_equal(vectors, co_occurrence_vectors(TWO_GROUPS, 9, 3, seed=0))
 
 
+def test_of_a_large_log_some_users_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = co_occurrence_vectors(TWO_GROUPS, 8, 3, seed=0)
+    assert whole.any(axis=1).all()
+    monkeypatch.setattr(co_occurrences, "_MOST_INTERACTIONS", len(TWO_GROUPS.item_ids) // 4)
+    part = co_occurrence_vectors(TWO_GROUPS, 8, 3, seed=0)
+    assert 0 < part.any(axis=1).sum() < 8
+
+
 def test_a_small_catalog_leaves_columns_and_special_rows_as_they_are() -> None:
     model = build_teacher(SASRecConfig(hidden_dim=16), 8, 10, seed=0)
     before = np.array(model.sequence_embedding.item_table.matrix())
