@@ -71,8 +71,16 @@ def test_metrics_hold_all_figures_of_all_models(
         code_fingerprint="code",
     )
     metrics = json.loads(Path(evaluation.uri, "metrics.json").read_text())
-    names = ["models", "slices", "slice_intervals", "intervals", "student_against_teacher"]
+    names = [
+        "num_users",
+        "models",
+        "slices",
+        "slice_intervals",
+        "intervals",
+        "student_against_teacher",
+    ]
     assert list(metrics) == names
+    assert metrics["num_users"] == NUM_USERS
     models = metrics["models"]
     assert list(models) == ["popularity", "markov", "item_knn", "teacher", "student"]
     for name, artifact in (("teacher", model), ("student", student)):
