@@ -257,7 +257,7 @@ def test_run_takes_the_settings_of_a_recipe_and_those_of_the_line_above_them(
         (["run", "--scene", "nope"], "The scene should be one of beauty"),
         (["run", "--scene", "beauty"], "'beauty' should have its log given with --data"),
         (["run", "--data", "gone.csv"], "gone.csv should be a file or a folder"),
-        (["run", "--set", "training.epochs=3"], "here one of learning_rate, loss, max_epochs"),
+        (["run", "--set", "training.epochs=3"], "here one of initial_table, learning_rate, loss"),
         (
             ["run", "--set", "training.max_epochs=0"],
             "`training.max_epochs` should be greater than 0",

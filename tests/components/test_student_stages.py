@@ -26,7 +26,14 @@ STUDENT = StudentConfig(hidden_dim=6, num_cells=1, num_nodes=2)
 SEARCH = SearchConfig(
     max_epochs=2, warmup_epochs=1, hidden_dims=(4, 8), front_size=3, front_quantity="macs"
 )
-METRICS = ["models", "slices", "slice_intervals", "intervals", "student_against_teacher"]
+METRICS = [
+    "num_users",
+    "models",
+    "slices",
+    "slice_intervals",
+    "intervals",
+    "student_against_teacher",
+]
 DISTILLATION = DistillationConfig(max_epochs=1, hidden_weight=1.0)
 
 
