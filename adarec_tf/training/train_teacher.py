@@ -13,7 +13,7 @@ from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.teachers import build_teacher
-from adarec_tf.training.callbacks import EpochRecord
+from adarec_tf.training.callbacks import EpochRecord, is_new
 from adarec_tf.training.co_occurrences import initialize_items
 from adarec_tf.training.fit import fit
 from adarec_tf.training.side_by_side import side_by_side
@@ -177,8 +177,7 @@ def train_teacher(
     Raises:
       ValueError: the training split has no history of two or more items, or a loss is not finite.
     """
-    if config.initial_table == "co_occurrences" and not start_counts:
-        initialize_items(model.sequence_embedding, train, seed)
+    has_begun = start_counts
     records = []
     for phase in model.phases(config.max_epochs):
         phase.model.compile(
@@ -189,6 +188,11 @@ def train_teacher(
             compute_dtype=compute_dtype,
         )
         folder = phase.name.replace(" ", "_")
+        phase_dir = os.path.join(checkpoint_dir, folder)
+        has_begun = has_begun or not is_new(phase_dir)  # its checkpoint has the table
+        if config.initial_table == "co_occurrences" and not has_begun:
+            initialize_items(model.sequence_embedding, train, seed)
+        has_begun = True
         records += fit(
             phase.model,
             train,
@@ -196,7 +200,7 @@ def train_teacher(
             config.replace(max_epochs=phase.epochs),
             stage=f"teacher {phase.name}".strip(),
             seed=seed,
-            checkpoint_dir=os.path.join(checkpoint_dir, folder),
+            checkpoint_dir=phase_dir,
             log_dir=None if log_dir is None else os.path.join(log_dir, folder),
             start_counts=start_counts,
             windows=windows,

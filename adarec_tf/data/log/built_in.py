@@ -152,7 +152,7 @@ def generate_sessions_scene(
 def generate_large_scene(
     num_users: int = 500_000, num_items: int = 1_000_000, seed: int = 0
 ) -> pa.Table:
-    """Makes the log of a large video service, whose sample is the sample scene.
+    """Makes the log of a video service like the sample scene's, but of a million items.
 
     Items are episodes of series of ten. A viewer follows three series at a time, mostly in turn,
     each in its order, now and then skipping an episode; a finished series makes room for a new one.

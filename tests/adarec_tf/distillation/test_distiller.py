@@ -10,7 +10,7 @@ import tensorflow as tf
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
-from adarec_tf.data.histories.histories import Histories
+from adarec_tf.data.histories.histories import Histories, sample_users
 from adarec_tf.data.histories.statistics import SequenceStatistics
 from adarec_tf.distillation import distiller as distiller_module
 from adarec_tf.distillation.distiller import Distiller, distill_student, train_student
@@ -293,6 +293,8 @@ def test_a_student_that_begins_with_a_table_learns_from_some_users_of_a_large_lo
     [histories] = taught
     share = 0.25 if table == "teacher" else 1.0
     assert histories.num_users == pytest.approx(share * train.num_users, abs=1)
+    drawn = sample_users(train, histories.num_users, 3)  # by the seed of the training
+    np.testing.assert_array_equal(histories.user_keys, drawn.user_keys)
 
 
 def test_other_windows_in_every_epoch_are_not_looked_up_and_a_mapping_is_its_plan(

@@ -1,14 +1,16 @@
 from collections import defaultdict
 from math import log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from adarec_tf.config.teacher import SASRecConfig
+from adarec_tf.config.teacher import BERT4RecConfig, SASRecConfig, TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training import co_occurrences
+from adarec_tf.training import train_teacher as train_teacher_module
 from adarec_tf.training.co_occurrences import co_occurrence_vectors, initialize_items
 from adarec_tf.training.train_teacher import train_teacher
 from tests.adarec_tf.tiny_scene import make_histories
@@ -78,10 +80,9 @@ def test_a_small_catalog_leaves_columns_and_special_rows_as_they_are() -> None:
     np.testing.assert_allclose(np.linalg.norm(after[1:, :7], axis=1), 1.0, rtol=1e-5)
 
 
-@pytest.mark.parametrize("start_counts", [False, True], ids=["anew", "continued"])
-def test_a_training_begins_there_unless_it_continues(start_counts: bool, tmp_path: Path) -> None:
-    model = build_teacher(SASRecConfig(hidden_dim=4), 8, 10, seed=0)
-    before = np.array(model.sequence_embedding.item_vectors())
+def trained(folder: Path, teacher: TeacherConfig, start_counts: bool = False) -> np.ndarray:
+    """The item vectors of a teacher after a training that changes next to nothing."""
+    model = build_teacher(teacher, 8, 10, seed=0)
     train_teacher(
         model,
         TWO_GROUPS,
@@ -89,8 +90,36 @@ def test_a_training_begins_there_unless_it_continues(start_counts: bool, tmp_pat
         TrainingConfig(initial_table="co_occurrences", max_epochs=1, learning_rate=1e-9),
         seen="keep",
         seed=0,
-        checkpoint_dir=str(tmp_path),
+        checkpoint_dir=str(folder),
         start_counts=start_counts,
     )
+    return np.array(model.sequence_embedding.item_vectors())
+
+
+@pytest.mark.parametrize("start_counts", [False, True], ids=["anew", "continued"])
+def test_a_training_begins_there_unless_it_continues(start_counts: bool, tmp_path: Path) -> None:
+    teacher = SASRecConfig(hidden_dim=4)
+    before = np.array(build_teacher(teacher, 8, 10, seed=0).sequence_embedding.item_vectors())
     wanted = before if start_counts else co_occurrence_vectors(TWO_GROUPS, 8, 4, seed=0)
-    np.testing.assert_allclose(model.sequence_embedding.item_vectors(), wanted, atol=1e-6)
+    np.testing.assert_allclose(trained(tmp_path, teacher, start_counts), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [SASRecConfig(hidden_dim=4), BERT4RecConfig(hidden_dim=4, fine_tune_epochs=1)],
+    ids=["one phase", "two"],
+)
+def test_items_are_counted_once_and_not_again_for_what_was_saved(
+    teacher: TeacherConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+
+    def count(*values: Any) -> None:
+        counted.append(1)
+        initialize_items(*values)
+
+    monkeypatch.setattr(train_teacher_module, "initialize_items", count)
+    first = trained(tmp_path, teacher)
+    again = trained(tmp_path, teacher)
+    assert counted == [1]
+    np.testing.assert_array_equal(again, first)

@@ -357,3 +357,8 @@ def test_trials_and_a_forecast_know_what_is_trained_at_a_time(
     assert alone["TeacherTrainer"] == 2 * together["TeacherTrainer"]
     assert together["TeacherTuner"] < alone["TeacherTuner"] < 2 * together["TeacherTuner"]
     assert alone["StudentSearcher"] == together["StudentSearcher"]
+    monkeypatch.setattr(teacher_tuner, "MAX_POSITIONS", 7)  # that a student learns from
+    find(tmp_path / "large")
+    large = [record.plan for record in caplog.records if hasattr(record, "plan")][-1]
+    assert 7 < large["StudentDistiller"] < alone["StudentDistiller"]
+    assert large["StudentDistiller"] % 7 == 0
