@@ -138,7 +138,7 @@ def collect_result(
     return {
         "scene": config.scene,
         "seed": config.seed,
-        "protocol": _protocol(config, sequences_dir, metrics.pop("num_users")),
+        "protocol": _protocol(config, sequences_dir, metrics.pop("num_users"), test.num_users),
         **metrics,
         "genotype": _read_json(genotype_dir, GENOTYPE_FILE),
         "front": _read_json(genotype_dir, FRONT_FILE) if front else None,
@@ -176,7 +176,9 @@ def recipe_of(
     }
 
 
-def _protocol(config: PipelineConfig, sequences_dir: str, num_users: int) -> dict[str, Any]:
+def _protocol(
+    config: PipelineConfig, sequences_dir: str, num_users: int, num_test_users: int
+) -> dict[str, Any]:
     statistics = read_statistics(sequences_dir)
     return {
         "ranking": "full",
@@ -184,6 +186,7 @@ def _protocol(config: PipelineConfig, sequences_dir: str, num_users: int) -> dic
         "targets": "test",
         "seen": statistics.seen,
         "num_users": num_users,
+        "num_test_users": num_test_users,
         "num_items": statistics.num_items,
         "num_interactions": statistics.num_interactions,
         "max_length": statistics.max_length,

@@ -89,8 +89,11 @@ def _comparison_table(result: Mapping[str, Any]) -> Table:
 def _data_lines(result: Mapping[str, Any]) -> Iterator[str]:
     """What the figures are of, and how sure they are."""
     protocol = result["protocol"]
+    users = f"{protocol['num_users']:,} users"
+    if protocol["num_users"] < protocol["num_test_users"]:
+        users += f" drawn from {protocol['num_test_users']:,}"
     yield (
-        f"Protocol: {_SPLITS[protocol['split']]} of {protocol['num_users']:,} users, ranked among "
+        f"Protocol: {_SPLITS[protocol['split']]} of {users}, ranked among "
         f"the full catalog of {protocol['num_items']:,} items; items of the history "
         f"{_SEEN[protocol['seen']]}. Latency: one request in process."
     )

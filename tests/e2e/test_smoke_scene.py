@@ -62,7 +62,7 @@ def test_result_json_is_complete(smoke_run: Run) -> None:
     result = result_of(smoke_run)
     assert result["scene"] == "smoke"
     assert result["protocol"]["seen"] == "exclude"
-    assert result["protocol"]["num_users"] == 200
+    assert result["protocol"]["num_users"] == result["protocol"]["num_test_users"] == 200
     assert list(result["models"]) == ["popularity", "markov", "item_knn", "teacher", "student"]
     for name, row in result["models"].items():
         for k in (1, 5, 10, 20):

@@ -35,6 +35,7 @@ RESULT: dict[str, Any] = {
         "split": "leave-one-out",
         "seen": "exclude",
         "num_users": 1234,
+        "num_test_users": 1234,
         "num_items": 56,
         "num_interactions": 9999,
     },
@@ -112,6 +113,8 @@ def test_the_headline_has_its_interval_and_the_students_distance_its_test() -> N
 def test_the_protocol_and_what_was_removed_are_said() -> None:
     text = render()
     assert "Protocol: leave-one-out, test targets of 1,234 users, ranked" in text
+    of_many = render(protocol={**RESULT["protocol"], "num_test_users": 5678})
+    assert "test targets of 1,234 users drawn from 5,678, ranked" in of_many
     assert "Spans" not in render()
     spans = "2026-11-29 to 2026-11-30: 2 spans, 3 files"
     assert f"Spans of the log: {spans}." in render(spans=spans)
