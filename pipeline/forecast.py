@@ -18,6 +18,7 @@ _NAMES = {
 }
 _OTHER_SECONDS = 60.0  # of everything that does not train
 _TOLD_AGAIN = 0.25  # where the remaining time differs by more from what was told
+_LEAST_TOLD = 60.0  # seconds
 _DAY = 86_400
 _WARNING = (
     "WARNING: this run takes more than a day. To shorten it, stop it (Ctrl-C) and start it with "
@@ -33,7 +34,10 @@ class Forecast:
         self._work: dict[str, float] = {}
         self._speed = 0.0
         self._finished: set[str] = set()
-        self._end = 0.0
+        self._end = self._told_end = 0.0
+        self._loop: tuple[str, str] | None = None
+        self._loop_start = (0.0, 0)
+        self._left: dict[str, float] = {}
 
     def plan(self, work: Mapping[str, float]) -> None:
         """Takes what is to be done.
@@ -52,6 +56,24 @@ class Forecast:
         """
         self._speed = positions_per_second * WEIGHTS.get(stage, 1.0)
 
+    def advance(self, stage: str, loop: str, done: int, total: int) -> None:
+        """Takes how far a loop is: its own pace tells more of the rest than the first steps did.
+
+        Args:
+          stage: in which it runs.
+          loop: its name.
+          done: units finished, of equal size.
+          total: units in all.
+        """
+        now = time.time()
+        if self._loop != (stage, loop):
+            self._loop, self._loop_start = (stage, loop), (now, done)
+        start, first = self._loop_start
+        if done > first:
+            self._left = {stage: (now - start) / (done - first) * (total - done)}
+        elif stage not in self._left and self._speed:
+            self._left = {stage: self._seconds(stage) * (1 - done / total)}
+
     def finish(self, stage: str) -> None:
         """Takes a stage as done.
 
@@ -68,27 +90,31 @@ class Forecast:
         if not self._work or not self._speed:
             return []
         seconds = {
-            stage: positions * WEIGHTS[stage] / self._speed
+            stage: self._left.get(stage, self._seconds(stage))
             for stage, positions in self._work.items()
             if stage not in self._finished and positions
         }
         remaining = sum(seconds.values()) + _OTHER_SECONDS
-        end = time.time() + remaining
-        if abs(end - self._end) < max(_TOLD_AGAIN * remaining, 30):
+        self._end = time.time() + remaining
+        if abs(self._end - self._told_end) < max(_TOLD_AGAIN * remaining, _LEAST_TOLD):
             return []
-        self._end = end
+        self._told_end = self._end
         parts = ", ".join(f"{_NAMES[name]} {_duration(its)}" for name, its in seconds.items())
         forecast = f"Forecast: {parts}; {self.rest()}."
         return [forecast, _WARNING] if remaining > _DAY else [forecast]
 
     def rest(self) -> str:
-        """When all is done, by what was forecast last; "" without a forecast, or past its end."""
+        """When all is done, by what is known now; "" without a forecast, or past its end."""
         remaining = self._end - time.time()
         if remaining <= 0:
             return ""
         form = "%Y-%m-%d %H:%M" if remaining > _DAY else "%H:%M"
         at = time.strftime(form, time.localtime(self._end))
         return f"done in about {_duration(remaining)}, at {at}"
+
+    def _seconds(self, stage: str) -> float:
+        """Those of a whole stage, by the speed."""
+        return self._work.get(stage, 0.0) * WEIGHTS.get(stage, 1.0) / self._speed
 
 
 def _duration(seconds: float) -> str:

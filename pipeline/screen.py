@@ -142,6 +142,8 @@ class Screen(logging.Handler):
         self._show_bar(STAGES[node_id])
 
     def _show_progress(self, name: str, done: int, total: int) -> None:
+        self._forecast.advance(self.running_stage or "", name, done, total)
+        self._say_forecast()
         if not self.console.is_terminal:
             self._say_progress(name, done, total)
             return

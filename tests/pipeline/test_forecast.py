@@ -43,6 +43,26 @@ def test_a_speed_counts_by_the_stage_in_which_it_was_measured() -> None:
     assert of_teacher.lines() == of_student.lines() != []
 
 
+def test_a_loop_that_is_slower_than_its_first_steps_moves_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forecast = made(500.0)  # teacher 100 s, distillation 140 s, and a minute
+    assert len(forecast.lines()) == 1
+    now = 1e9
+    monkeypatch.setattr("pipeline.forecast.time.time", lambda: now)
+    for done in (1, 2, 3):
+        forecast.advance("TeacherTrainer", "teacher", done, 5)
+        now += 400.0
+    [line] = forecast.lines()  # two epochs of 400 s are left
+    assert "Forecast: teacher 13 min, distillation 2 min; done in about 17 min" in line
+    now += 300.0
+    forecast.advance("TeacherTrainer", "teacher", 4, 5)
+    assert forecast.lines() == []  # near what was told
+    assert forecast.rest().startswith("done in about 12 min")
+    forecast.finish("TeacherTrainer")
+    assert "Forecast: distillation 2 min; done in about 3 min" in forecast.lines()[0]
+
+
 def test_a_run_of_more_than_a_day_is_warned_of_and_says_how_it_is_shortened() -> None:
     # 120,000 teacher's positions in all, and a minute of others.
     assert len(made(120_000 / 86_000).lines()) == 1
