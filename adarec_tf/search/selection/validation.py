@@ -14,10 +14,12 @@ from adarec_tf.training.fit import SELECTION_METRIC
 
 # Users that rank candidates; all of them where there are fewer.
 NUM_USERS = 4096
+# Scores of a validation, of which there are dozens: 2,000 users where there are a million items.
+_MOST_SCORES = 2 * 10**9
 
 
 class SupernetValidation:
-    """Ranks genotypes by the validation targets of some users."""
+    """Ranks genotypes by the validation targets of some users, or of all."""
 
     def __init__(self, supernet: Supernet, task: SearchTask) -> None:
         """Draws the users.
@@ -27,7 +29,8 @@ class SupernetValidation:
           task: the users, and the seed of the draw.
         """
         users = np.random.default_rng(task.seed).permutation(task.valid.num_users)
-        self._all_users = task.valid
+        users = users[: max(1, _MOST_SCORES // supernet.sequence_embedding.num_items)]
+        self._all_users = task.valid.take(np.sort(users))
         self._some_users = task.valid.take(np.sort(users[:NUM_USERS]))
         self._supernet = supernet
         self._seen = task.seen
@@ -55,7 +58,7 @@ class SupernetValidation:
         return self._metric(self._scorer(genotype), self._some_users)
 
     def validate_on_all_users(self, genotype: Genotype) -> float:
-        """The validation metric of a genotype on all users."""
+        """The validation metric of a genotype on all users, as far as the catalog allows."""
         return self._metric(self._scorer(genotype), self._all_users)
 
     def validate_student(self, student: Student) -> float:

@@ -4,10 +4,12 @@ import pytest
 
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
-from adarec_tf.data.histories.histories import split_halves
+from adarec_tf.data.histories.histories import Histories, split_halves
 from adarec_tf.models.students import build_student
 from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.search.selection import validation as validation_module
 from adarec_tf.search.selection.validation import SupernetValidation
+from adarec_tf.search.space.supernet import Supernet
 from adarec_tf.search.space.weight_transfer import transfer_weights
 from adarec_tf.search.task import SearchTask
 from tests.adarec_tf import walk_scene
@@ -17,20 +19,43 @@ from tests.references.ranking_metrics import metrics_of_ranks, rank_of_target
 GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "conv_5"]] * 2)
 
 
+def task_of(scene: dict[str, Histories], supernet: Supernet, seen: str = "keep") -> SearchTask:
+    return SearchTask(
+        teacher=supernet,
+        halves=split_halves(scene["train"]),
+        valid=scene["valid"],
+        search=SearchConfig(),
+        distillation=DistillationConfig(),
+        seen=seen,
+        seed=5,
+        cache_dir="",
+    )
+
+
+def test_the_larger_the_catalog_the_fewer_users_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+
+    def count(scorer: object, users: Histories, **options: object) -> dict[str, float]:
+        counts.append(users.num_users)
+        return {"ndcg@10/full": 0.5}
+
+    scene, supernet = walk_scene.histories(num_users=40), small_supernet()
+    monkeypatch.setattr(validation_module, "evaluate_full", count)
+    monkeypatch.setattr(validation_module, "NUM_USERS", 7)
+    for most_scores in (30 * NUM_ITEMS, 5 * NUM_ITEMS, 1):
+        monkeypatch.setattr(validation_module, "_MOST_SCORES", most_scores)
+        validation = SupernetValidation(supernet, task_of(scene, supernet))
+        assert validation.leaves_users_out == (most_scores == 30 * NUM_ITEMS)
+        validation.validate(GENOTYPE)
+        validation.validate_on_all_users(GENOTYPE)
+    assert counts == [7, 30, 5, 5, 1, 1]
+
+
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_a_genotype_is_as_good_as_its_student_with_these_weights(exclude_seen: bool) -> None:
     scene, supernet = walk_scene.histories(num_users=40), small_supernet()
     valid = scene["valid"]
-    task = SearchTask(
-        teacher=supernet,
-        halves=split_halves(scene["train"]),
-        valid=valid,
-        search=SearchConfig(),
-        distillation=DistillationConfig(),
-        seen="exclude" if exclude_seen else "keep",
-        seed=5,
-        cache_dir="",
-    )
+    task = task_of(scene, supernet, "exclude" if exclude_seen else "keep")
     validation = SupernetValidation(supernet, task)
     student = build_student(GENOTYPE, CONFIG, NUM_ITEMS, LENGTH, seed=1)
     transfer_weights(student, supernet)
