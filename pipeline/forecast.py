@@ -16,6 +16,8 @@ _NAMES = {
     "StudentSearcher": "search",
     "StudentDistiller": "distillation",
 }
+# Stages of one loop with equal units: its own pace tells more of the rest than the first steps did.
+_PACED = ("StudentSearcher", "StudentDistiller")
 _OTHER_SECONDS = 60.0  # of everything that does not train
 _TOLD_AGAIN = 0.25  # where the remaining time differs by more from what was told
 _LEAST_TOLD = 60.0  # seconds
@@ -35,9 +37,9 @@ class Forecast:
         self._speed = 0.0
         self._finished: set[str] = set()
         self._end = self._told_end = 0.0
-        self._loop: tuple[str, str] | None = None
-        self._loop_start = (0.0, 0)
-        self._left: dict[str, float] = {}
+        self._running, self._since = "", 0.0
+        self._first: tuple[float, int] | None = None  # time and units of the running loop
+        self._paced_end: float | None = None
 
     def plan(self, work: Mapping[str, float]) -> None:
         """Takes what is to be done.
@@ -56,23 +58,30 @@ class Forecast:
         """
         self._speed = positions_per_second * WEIGHTS.get(stage, 1.0)
 
-    def advance(self, stage: str, loop: str, done: int, total: int) -> None:
-        """Takes how far a loop is: its own pace tells more of the rest than the first steps did.
+    def start(self, stage: str) -> None:
+        """Takes a stage as running.
 
         Args:
-          stage: in which it runs.
+          stage: of any kind.
+        """
+        self._running, self._since = stage, time.time()
+        self._first = self._paced_end = None
+
+    def advance(self, loop: str, done: int, total: int) -> None:
+        """Takes how far a loop of the running stage is.
+
+        Args:
           loop: its name.
           done: units finished, of equal size.
           total: units in all.
         """
+        if self._running not in _PACED or loop != _NAMES[self._running]:
+            return
         now = time.time()
-        if self._loop != (stage, loop):
-            self._loop, self._loop_start = (stage, loop), (now, done)
-        start, first = self._loop_start
+        self._first = self._first or (now, done)
+        start, first = self._first
         if done > first:
-            self._left = {stage: (now - start) / (done - first) * (total - done)}
-        elif stage not in self._left and self._speed:
-            self._left = {stage: self._seconds(stage) * (1 - done / total)}
+            self._paced_end = now + (now - start) / (done - first) * (total - done)
 
     def finish(self, stage: str) -> None:
         """Takes a stage as done.
@@ -85,15 +94,19 @@ class Forecast:
     def lines(self) -> list[str]:
         """The remaining stages and when all is done; nothing where nothing new is to be said.
 
+        A stage that takes longer than its first steps promised leaves no forecast.
         A run that takes more than a day is warned of.
         """
         if not self._work or not self._speed:
             return []
         seconds = {
-            stage: self._left.get(stage, self._seconds(stage))
+            stage: self._seconds(stage, positions)
             for stage, positions in self._work.items()
             if stage not in self._finished and positions
         }
+        if min(seconds.values(), default=0.0) < 0:
+            self._end = 0.0
+            return []
         remaining = sum(seconds.values()) + _OTHER_SECONDS
         self._end = time.time() + remaining
         if abs(self._end - self._told_end) < max(_TOLD_AGAIN * remaining, _LEAST_TOLD):
@@ -112,9 +125,12 @@ class Forecast:
         at = time.strftime(form, time.localtime(self._end))
         return f"done in about {_duration(remaining)}, at {at}"
 
-    def _seconds(self, stage: str) -> float:
-        """Those of a whole stage, by the speed."""
-        return self._work.get(stage, 0.0) * WEIGHTS.get(stage, 1.0) / self._speed
+    def _seconds(self, stage: str, positions: float) -> float:
+        """Those that a stage still takes; less than 0 if it should be over and is not."""
+        if stage == self._running and self._paced_end is not None:
+            return max(0.0, self._paced_end - time.time())
+        whole = positions * WEIGHTS[stage] / self._speed
+        return whole - (time.time() - self._since) if stage == self._running else whole
 
 
 def _duration(seconds: float) -> str:

@@ -139,10 +139,11 @@ class Screen(logging.Handler):
         self.running_stage = node_id
         self._is_cached = False
         self._started_at = self._told_at = time.monotonic()
+        self._forecast.start(node_id)
         self._show_bar(STAGES[node_id])
 
     def _show_progress(self, name: str, done: int, total: int) -> None:
-        self._forecast.advance(self.running_stage or "", name, done, total)
+        self._forecast.advance(name, done, total)
         self._say_forecast()
         if not self.console.is_terminal:
             self._say_progress(name, done, total)

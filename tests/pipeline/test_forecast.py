@@ -43,24 +43,34 @@ def test_a_speed_counts_by_the_stage_in_which_it_was_measured() -> None:
     assert of_teacher.lines() == of_student.lines() != []
 
 
+def test_what_has_run_is_not_forecast_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    forecast = made(500.0)  # teacher 100 s, distillation 140 s, and a minute
+    forecast.start("TeacherTrainer")
+    assert len(forecast.lines()) == 1
+    monkeypatch.setattr("pipeline.forecast.time.time", lambda: 1e9 + 90)
+    forecast.advance("teacher", 1, 2)  # one of several teachers: its pace tells nothing of others
+    forecast.measure("TeacherTrainer", 500.0)
+    assert forecast.lines() == []
+    assert forecast.rest().startswith("done in about 4 min")
+
+
 def test_a_loop_that_is_slower_than_its_first_steps_moves_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    forecast = made(500.0)  # teacher 100 s, distillation 140 s, and a minute
-    assert len(forecast.lines()) == 1
-    now = 1e9
+    forecast, now = made(500.0), 1e9
     monkeypatch.setattr("pipeline.forecast.time.time", lambda: now)
-    for done in (1, 2, 3):
-        forecast.advance("TeacherTrainer", "teacher", done, 5)
-        now += 400.0
-    [line] = forecast.lines()  # two epochs of 400 s are left
-    assert "Forecast: teacher 13 min, distillation 2 min; done in about 17 min" in line
-    now += 300.0
-    forecast.advance("TeacherTrainer", "teacher", 4, 5)
-    assert forecast.lines() == []  # near what was told
-    assert forecast.rest().startswith("done in about 12 min")
     forecast.finish("TeacherTrainer")
-    assert "Forecast: distillation 2 min; done in about 3 min" in forecast.lines()[0]
+    forecast.start("StudentDistiller")
+    assert len(forecast.lines()) == 1
+    for done in (1, 2, 3):
+        now += 400.0
+        forecast.advance("distillation", done, 5)
+    [line] = forecast.lines()  # two epochs of 400 s are left
+    assert "Forecast: distillation 13 min; done in about 14 min" in line
+    now += 360.0
+    forecast.advance("distillation", 4, 5)
+    assert forecast.lines() == []  # near what was told
+    assert forecast.rest().startswith("done in about 7 min")
 
 
 def test_a_run_of_more_than_a_day_is_warned_of_and_says_how_it_is_shortened() -> None:

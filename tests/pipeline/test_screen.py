@@ -100,7 +100,7 @@ def test_progress_comes_with_the_forecast_as_soon_as_there_is_one(
     monkeypatch.setattr(forecast.time, "time", lambda: now)
     send(screen, STAGE_STARTED, "TeacherTrainer")
     record = logging.LogRecord("adarec_tf.x", logging.DEBUG, "", 0, "", (), None)
-    record.plan = {"TeacherTrainer": 1_000_000}
+    record.plan = {"TeacherTrainer": 1_000_000, "StudentDistiller": 1}
     screen.handle(record)
     del record.plan
     record.speed = 1000.0
@@ -113,14 +113,23 @@ def test_progress_comes_with_the_forecast_as_soon_as_there_is_one(
     end = time.strftime("%H:%M", time.localtime(1e9 + 1060))  # a minute for everything else
     told, first, second = drawn.getvalue().splitlines()
     assert told.endswith(f"done in about 18 min, at {end}.")
-    assert first.strip() == f"teacher: 5 of 16; done in about 12 min, at {end}"
-    sooner = time.strftime("%H:%M", time.localtime(1e9 + 1020))  # by the pace of its epochs
-    assert second.strip() == f"teacher: 15 of 16; done in about 2 min, at {sooner}"
-    now = 1e9 + 1200  # the last epoch takes longer
+    assert first.strip() == f"teacher: 5 of 16; done in about 13 min, at {end}"
+    assert second.strip() == f"teacher: 15 of 16; done in about 3 min, at {end}"
+    now = 1e9 + 1200  # it was wrong, and nothing better is known
     screen.handle(record)
-    told, third = drawn.getvalue().splitlines()[-2:]
-    assert told.strip().startswith("Forecast: teacher 2 min; done in about 2 min")
-    assert third.strip().startswith("teacher: 15 of 16; done in about 2 min")
+    assert drawn.getvalue().splitlines()[-1].strip() == "teacher: 15 of 16"
+    send(screen, STAGE_FINISHED, "TeacherTrainer")
+    send(screen, STAGE_STARTED, "StudentDistiller")
+    for minutes in (21, 25, 29):  # the pace of its epochs is known
+        now = 1e9 + 60 * minutes
+        record.progress = Progress("distillation", minutes - 20, 11)
+        screen.handle(record)
+    assert (
+        drawn.getvalue()
+        .splitlines()[-1]
+        .strip()
+        .startswith("distillation: 9 of 11; done in about 3 min")
+    )
 
 
 def test_progress_is_a_bar_on_a_terminal() -> None:
