@@ -78,7 +78,7 @@ def repeats(name: str, stored: dict[str, Any]) -> list[Row]:
         rows.append(
             {
                 "scene": scene,
-                "options": f"`{_without_log(run['command'])}`",
+                "options": f"`{_without_log(run['command']) or 'none'}`",
                 "teacher": f"{figures['teacher']:.4f}",
                 "teachers together": f"{figures['ensemble']:.4f}" if "ensemble" in figures else "",
                 "student": f"{figures['student']:.4f}",
