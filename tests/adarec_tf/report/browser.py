@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -105,7 +106,8 @@ def chromium() -> Iterator[Tab]:
         os.dup2(ends[0], 3)
         os.dup2(ends[1], 4)
 
-    with tempfile.TemporaryDirectory() as profile:
+    # Its helpers end a little later than the browser, and may write until then.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [
                 *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu"),
@@ -113,6 +115,7 @@ def chromium() -> Iterator[Tab]:
             ],
             preexec_fn=place_pipes,
             close_fds=False,
+            start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -121,7 +124,7 @@ def chromium() -> Iterator[Tab]:
         try:
             yield Tab(command_write, answer_read)
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait(timeout=30)
             os.close(command_write)
             os.close(answer_read)
