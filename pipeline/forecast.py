@@ -94,17 +94,18 @@ class Forecast:
     def lines(self) -> list[str]:
         """The remaining stages and when all is done; nothing where nothing new is to be said.
 
-        A stage that takes longer than its first steps promised leaves no forecast.
+        A stage that takes longer than its first steps promised counts no more.
         A run that takes more than a day is warned of.
         """
         if not self._work or not self._speed:
             return []
-        seconds = {
+        left = {
             stage: self._seconds(stage, positions)
             for stage, positions in self._work.items()
             if stage not in self._finished and positions
         }
-        if min(seconds.values(), default=0.0) < 0:
+        seconds = {stage: its for stage, its in left.items() if its >= 0}
+        if left and not seconds:
             self._end = 0.0
             return []
         remaining = sum(seconds.values()) + _OTHER_SECONDS

@@ -138,7 +138,12 @@ def collect_result(
     return {
         "scene": config.scene,
         "seed": config.seed,
-        "protocol": _protocol(config, sequences_dir, metrics.pop("num_users"), test.num_users),
+        "protocol": _protocol(
+            config,
+            sequences_dir,
+            num_users=metrics.pop("num_users"),
+            num_test_users=test.num_users,
+        ),
         **metrics,
         "genotype": _read_json(genotype_dir, GENOTYPE_FILE),
         "front": _read_json(genotype_dir, FRONT_FILE) if front else None,
@@ -177,7 +182,7 @@ def recipe_of(
 
 
 def _protocol(
-    config: PipelineConfig, sequences_dir: str, num_users: int, num_test_users: int
+    config: PipelineConfig, sequences_dir: str, *, num_users: int, num_test_users: int
 ) -> dict[str, Any]:
     statistics = read_statistics(sequences_dir)
     return {

@@ -52,6 +52,9 @@ def test_what_has_run_is_not_forecast_again(monkeypatch: pytest.MonkeyPatch) -> 
     forecast.measure("TeacherTrainer", 500.0)
     assert forecast.lines() == []
     assert forecast.rest().startswith("done in about 4 min")
+    monkeypatch.setattr("pipeline.forecast.time.time", lambda: 1e9 + 300)
+    [line] = forecast.lines()  # it should have been over: only what follows is known
+    assert "Forecast: distillation 2 min; done in about 3 min" in line
 
 
 def test_a_loop_that_is_slower_than_its_first_steps_moves_the_end(
