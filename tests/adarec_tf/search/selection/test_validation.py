@@ -19,7 +19,9 @@ from tests.references.ranking_metrics import metrics_of_ranks, rank_of_target
 GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "conv_5"]] * 2)
 
 
-def task_of(scene: dict[str, Histories], supernet: Supernet, seen: str = "keep") -> SearchTask:
+def task_of(
+    scene: dict[str, Histories], supernet: Supernet, seen: str = "keep", seed: int = 5
+) -> SearchTask:
     return SearchTask(
         teacher=supernet,
         halves=split_halves(scene["train"]),
@@ -27,7 +29,7 @@ def task_of(scene: dict[str, Histories], supernet: Supernet, seen: str = "keep")
         search=SearchConfig(),
         distillation=DistillationConfig(),
         seen=seen,
-        seed=5,
+        seed=seed,
         cache_dir="",
     )
 
@@ -49,6 +51,22 @@ def test_the_larger_the_catalog_the_fewer_users_rank(monkeypatch: pytest.MonkeyP
         validation.validate(GENOTYPE)
         validation.validate_on_all_users(GENOTYPE)
     assert counts == [7, 30, 5, 5, 1, 1]
+
+
+def test_equal_seeds_draw_equal_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[list[bytes]] = []
+
+    def record(scorer: object, users: Histories, **options: object) -> dict[str, float]:
+        drawn.append(list(users.user_keys))
+        return {"ndcg@10/full": 0.5}
+
+    scene, supernet = walk_scene.histories(num_users=40), small_supernet()
+    monkeypatch.setattr(validation_module, "evaluate_full", record)
+    monkeypatch.setattr(validation_module, "_MOST_SCORES", 10 * NUM_ITEMS)
+    for seed in (5, 5, 6):
+        SupernetValidation(supernet, task_of(scene, supernet, seed=seed)).validate(GENOTYPE)
+    first, again, other = drawn
+    assert first == again != other
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
