@@ -28,8 +28,17 @@ CATALOGS = (30_000, 1_000_000)
 NUM_USERS, MAX_LENGTH, WIDTH, EPOCHS = 5_000, 20, 64, 3
 
 
-def child(stage: str, num_items: int) -> dict[str, Any]:
-    """One stage, in this process."""
+def train_stage(
+    stage: str, num_items: int, positions_per_batch: int = 1024, compute_dtype: str = "float32"
+) -> dict[str, Any]:
+    """One stage, in this process.
+
+    Args:
+      stage: one of `STAGES`.
+      num_items: of the catalog.
+      positions_per_batch: of a step.
+      compute_dtype: of the logits.
+    """
     import keras
     import tensorflow as tf
 
@@ -63,8 +72,8 @@ def child(stage: str, num_items: int) -> dict[str, Any]:
     )
     start = time.monotonic()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    common = {"seen": "exclude", "seed": 0}
-    batch = {"positions_per_batch": 1024}
+    common = {"seen": "exclude", "seed": 0, "compute_dtype": compute_dtype}
+    batch = {"positions_per_batch": positions_per_batch}
     student = StudentConfig(hidden_dim=WIDTH, num_cells=2, num_nodes=2, precision="int4")
     distillation = DistillationConfig(
         **batch,
@@ -132,7 +141,7 @@ def measured(stage: str, num_items: int) -> dict[str, Any]:
 def main() -> None:
     """Trains in turns and stores the summary."""
     if sys.argv[1:2] == ["--child"]:
-        return print(json.dumps(child(sys.argv[2], int(sys.argv[3]))))
+        return print(json.dumps(train_stage(sys.argv[2], int(sys.argv[3]))))
     from stored_results import RESULTS, provenance, write_result
 
     parser = argparse.ArgumentParser(description=__doc__)
