@@ -5,7 +5,7 @@ positions are what a step costs, not padding and not this.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,33 @@ class Batch(NamedTuple):
     item_ids: np.ndarray
     labels: np.ndarray
     places: np.ndarray
+
+
+class _Rows(NamedTuple):
+    """Rows of a batch: where inputs start and stop in flat histories, and their padded length."""
+
+    starts: np.ndarray
+    stops: np.ndarray
+    length: int
+
+
+class EpochBatches:
+    """The batches of one epoch, once: counted before any of them is made."""
+
+    def __init__(self, rows: Sequence[_Rows], make: Callable[[_Rows], Batch]) -> None:
+        """Makes nothing yet.
+
+        Args:
+          rows: of each batch.
+          make: a batch of its rows.
+        """
+        self._rows, self._make = rows, make
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self._make, self._rows)
 
 
 def _pad(item_ids: np.ndarray, starts: np.ndarray, stops: np.ndarray, length: int) -> np.ndarray:
@@ -116,7 +143,7 @@ def next_item_batches(
     seed: int,
     epoch: int,
     windows: str = "last",
-) -> Iterator[Batch]:
+) -> EpochBatches:
     """One epoch of next-item training: every history of two or more items, once, by length.
 
     Rows of a batch have about the same length, and a batch has about `positions_per_batch`
@@ -132,16 +159,19 @@ def next_item_batches(
       windows: `last`: of a longer history the last `max_length` items alone; `all`: every item, in
         windows of up to `max_length` that are cut elsewhere in every epoch.
 
-    Yields:
+    Returns:
       Batches in random order.
     """
     generator = np.random.default_rng([seed, epoch])
-    for starts, stops, length in _window_batches(
-        histories, max_length, positions_per_batch, windows, generator
-    ):
-        item_ids = _pad(histories.item_ids, starts, stops, length)
-        labels = _pad(histories.item_ids, starts + 1, stops + 1, length)
-        yield Batch(item_ids, labels, _places(labels != PAD, stops))
+
+    def make(rows: _Rows) -> Batch:
+        item_ids = _pad(histories.item_ids, rows.starts, rows.stops, rows.length)
+        labels = _pad(histories.item_ids, rows.starts + 1, rows.stops + 1, rows.length)
+        return Batch(item_ids, labels, _places(labels != PAD, rows.stops))
+
+    return EpochBatches(
+        _rows_of_batches(histories, max_length, positions_per_batch, windows, generator), make
+    )
 
 
 def masked_item_batches(
@@ -154,7 +184,7 @@ def masked_item_batches(
     windows: str = "last",
     mask_id: int,
     mask_probability: float,
-) -> Iterator[Batch]:
+) -> EpochBatches:
     """One epoch of masked-item training: some items of each row are hidden, and are its labels.
 
     The last item of a row always is: that is where the next item is predicted later.
@@ -170,32 +200,35 @@ def masked_item_batches(
       mask_id: what stands for a masked item.
       mask_probability: of each item but the last.
 
-    Yields:
+    Returns:
       Batches in random order.
     """
     generator = np.random.default_rng([seed, epoch])
-    # An input and its last label.
-    for starts, stops, length in _window_batches(
-        histories, max_length - 1, positions_per_batch, windows, generator
-    ):
-        items = _pad(histories.item_ids, starts, stops + 1, length + 1)
+
+    def make(rows: _Rows) -> Batch:
+        items = _pad(histories.item_ids, rows.starts, rows.stops + 1, rows.length + 1)
         is_masked = (generator.random(items.shape) < mask_probability) & (items != PAD)
         is_masked[:, -1] = True
-        yield Batch(
+        return Batch(
             np.where(is_masked, mask_id, items),
             np.where(is_masked, items, PAD),
-            _places(is_masked, stops + 1),
+            _places(is_masked, rows.stops + 1),
         )
 
+    # An input and its last label.
+    return EpochBatches(
+        _rows_of_batches(histories, max_length - 1, positions_per_batch, windows, generator), make
+    )
 
-def _window_batches(
+
+def _rows_of_batches(
     histories: Histories,
     max_length: int,
     positions_per_batch: int,
     windows: str,
     generator: np.random.Generator,
-) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Starts, stops and the padded length of the inputs of an epoch, in random order."""
+) -> list[_Rows]:
+    """The rows of an epoch's batches, in random order."""
     starts, stops = _windows(histories, max_length, windows, generator)
     inputs = stops - starts
     # Random order within equal lengths: batches differ from epoch to epoch.
@@ -206,9 +239,8 @@ def _window_batches(
         rows = order[padded == length]
         size = max(1, positions_per_batch // int(length))
         cuts += [(rows[i : i + size], int(length)) for i in range(0, len(rows), size)]
-    for index in generator.permutation(len(cuts)):
-        rows, length = cuts[index]
-        yield starts[rows], stops[rows], length
+    shuffled = (cuts[index] for index in generator.permutation(len(cuts)))
+    return [_Rows(starts[rows], stops[rows], length) for rows, length in shuffled]
 
 
 def _windows(
@@ -249,19 +281,18 @@ def rows_of_replica(labels: np.ndarray, number: int, count: int) -> tuple[np.nda
     return (rows if num_own else np.arange(len(labels))), num_own / num_all
 
 
-def count_batches(batches: Iterable[Batch]) -> int:
+def count_batches(batches: Sized) -> int:
     """How many batches an epoch has.
 
     Raises:
       ValueError: none at all.
     """
-    num_batches = sum(1 for _ in batches)
-    if num_batches == 0:
+    if len(batches) == 0:
         raise ValueError(
             "Training needs histories of at least two items besides the validation and the test "
             "item. Received: none; lower the minimum counts or bring a longer log."
         )
-    return num_batches
+    return len(batches)
 
 
 def target_batches(

@@ -6,7 +6,7 @@ seen in the same window. Its logits would be too many to keep; the states they a
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.data.batches import Batch, next_item_batches
+from adarec_tf.data.batches import Batch, EpochBatches, next_item_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.models.losses import labeled_positions
@@ -194,7 +194,7 @@ def _flat(states: TeacherStates) -> list[tf.Tensor]:
     return [states.embedding, *states.hidden_states, states.final_states, states.top_items]
 
 
-def _batches(train: Histories, max_length: int, num_positions: int) -> Iterator[Batch]:
+def _batches(train: Histories, max_length: int, num_positions: int) -> EpochBatches:
     return next_item_batches(
         train,
         max_length=max_length,

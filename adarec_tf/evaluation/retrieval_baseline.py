@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.config.extras import require_extra
-from adarec_tf.data.batches import Batch, count_batches, next_item_batches
+from adarec_tf.data.batches import EpochBatches, count_batches, next_item_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.evaluation.baselines import item_popularity
@@ -53,7 +53,7 @@ def gru_retrieval_scorer(
         if value < 1:
             raise ValueError(f"`{name}` should be a positive integer. Received: {name}={value}.")
 
-    def epoch_batches(epoch: int) -> Iterator[Batch]:
+    def epoch_batches(epoch: int) -> EpochBatches:
         return next_item_batches(
             train,
             max_length=max_length,

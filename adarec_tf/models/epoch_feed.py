@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.data.batches import Batch, count_batches, rows_of_replica
+from adarec_tf.data.batches import Batch, EpochBatches, count_batches, rows_of_replica
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class EpochFeed(keras.callbacks.Callback):
 
     def __init__(
         self,
-        epoch_batches: Callable[[int], Iterable[Batch]],
+        epoch_batches: Callable[[int], EpochBatches],
         element: Callable[[Batch], Any] = lambda batch: (batch.item_ids, batch.labels),
         signature: Any = (IDS, IDS),
         extended: Callable[..., Any] | None = None,
@@ -147,10 +147,16 @@ class EpochFeed(keras.callbacks.Callback):
     def _batches(self) -> Iterator[Batch]:
         """The batches of all epochs, from the first step of the first epoch that Keras runs."""
         self._sizes.clear()
-        batches = (batch for epoch in itertools.count() for batch in self.epoch_batches(epoch))
-        for batch in itertools.islice(batches, self.num_steps * (self._first_epoch or 0), None):
-            self._sizes.append(len(batch.places))
-            yield batch
+        num_done = self.num_steps * (self._first_epoch or 0)
+        for epoch in itertools.count():
+            batches = self.epoch_batches(epoch)
+            if len(batches) <= num_done:  # none of them need be made
+                num_done -= len(batches)
+                continue
+            for batch in itertools.islice(batches, num_done, None):
+                self._sizes.append(len(batch.places))
+                yield batch
+            num_done = 0
 
     def _parts(self, context: tf.distribute.InputContext) -> Iterator[Any]:
         count = context.num_replicas_in_sync

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from adarec_tf.data.batches import (
-    Batch,
+    EpochBatches,
     next_item_batches,
     pad_item_sets,
     suggest_positions_per_batch,
@@ -448,7 +448,7 @@ class NextItemModel(keras.Model):
         """
         return [Phase("", self, epochs)]
 
-    def _epoch_batches(self, train: Histories, **options: Any) -> Iterator[Batch]:
+    def _epoch_batches(self, train: Histories, **options: Any) -> EpochBatches:
         """The batches of one epoch."""
         return next_item_batches(train, **options)
 

@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from stored_results import RESULTS, provenance, write_result
 from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XLine, XPlane, XSpace
 
 from adarec_tf.config.pipeline import PipelineConfig
-from adarec_tf.data.batches import Batch
+from adarec_tf.data.batches import Batch, EpochBatches
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.models import next_item_model
 from adarec_tf.models.teachers import build_teacher
@@ -36,28 +37,38 @@ _SETTINGS = ("scene", "seed", "data", "teacher", "training")
 PROFILED_EPOCH = 1  # in the first one the step is still being compiled
 
 
-def annotated(batches: Iterator[Batch], trace_dir: str) -> Iterator[Batch]:
+@dataclass(frozen=True)
+class ProfiledBatches:
     """The same batches; the profiler sees when one is made and when one is being used."""
-    tf.profiler.experimental.start(trace_dir)
-    try:
-        while True:
-            with tf.profiler.experimental.Trace(INPUT):
-                batch = next(batches, None)
-            if batch is None:
-                return
-            with tf.profiler.experimental.Trace(STEP):
-                yield batch
-    finally:
-        tf.profiler.experimental.stop()
+
+    batches: EpochBatches
+    trace_dir: str
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = iter(self.batches)
+        tf.profiler.experimental.start(self.trace_dir)
+        try:
+            while True:
+                with tf.profiler.experimental.Trace(INPUT):
+                    batch = next(batches, None)
+                if batch is None:
+                    return
+                with tf.profiler.experimental.Trace(STEP):
+                    yield batch
+        finally:
+            tf.profiler.experimental.stop()
 
 
 def train(config: PipelineConfig, scene: Dataset, num_users: int, folder: str) -> str:
     """Trains on some of the users; returns the folder of the profile."""
     make_batches = next_item_model.next_item_batches
 
-    def profiled(*arguments: Any, epoch: int, **options: Any) -> Iterator[Batch]:
+    def profiled(*arguments: Any, epoch: int, **options: Any) -> EpochBatches | ProfiledBatches:
         batches = make_batches(*arguments, epoch=epoch, **options)
-        return annotated(batches, f"{folder}/trace") if epoch == PROFILED_EPOCH else batches
+        return ProfiledBatches(batches, f"{folder}/trace") if epoch == PROFILED_EPOCH else batches
 
     next_item_model.next_item_batches = profiled
     train_split = scene.train

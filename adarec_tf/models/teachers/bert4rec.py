@@ -6,13 +6,12 @@ is causal, as the contract of a sequence model asks: a fine-tuning on next items
 at every position without showing it a label.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from adarec_tf.data.batches import Batch, masked_item_batches
+from adarec_tf.data.batches import EpochBatches, masked_item_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.models.next_item_model import NextItemModel, Phase
 from adarec_tf.models.sequence_model import SequenceEmbedding, SequenceOutputs
@@ -191,7 +190,7 @@ class MaskedItems(NextItems):
         latest = tf.cast(item_ids, tf.int64)[:, -(embedding.max_length - 1) :]
         return super()._last_states(tf.concat([latest, masks], axis=1))
 
-    def _epoch_batches(self, train: Histories, **options: Any) -> Iterator[Batch]:
+    def _epoch_batches(self, train: Histories, **options: Any) -> EpochBatches:
         return masked_item_batches(
             train,
             mask_id=self.sequence_embedding.mask_id,

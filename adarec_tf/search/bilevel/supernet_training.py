@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.data.batches import Batch, next_item_batches
+from adarec_tf.data.batches import Batch, EpochBatches, next_item_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.distillation.initial_table import initialize_table
@@ -111,7 +111,7 @@ class SupernetTraining:
         )
 
     def _num_steps_of_epoch(self) -> int:
-        counts = [sum(1 for _ in self._batches(half, 0)) for half in self._task.halves]
+        counts = [len(self._batches(half, 0)) for half in self._task.halves]
         if min(counts) == 0:
             raise ValueError(
                 "The search needs histories of at least two training items in both halves of the "
@@ -119,7 +119,7 @@ class SupernetTraining:
             )
         return counts[0]
 
-    def _batches(self, half: Histories, epoch: int) -> Iterator[Batch]:
+    def _batches(self, half: Histories, epoch: int) -> EpochBatches:
         return next_item_batches(
             half,
             max_length=self._max_length,

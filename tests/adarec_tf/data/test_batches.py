@@ -111,6 +111,22 @@ def test_masked_rows_are_the_histories_with_their_labels_hidden(
         assert sorted(last_items) == sorted(row[-1] for row in rows if len(row) > 1)
 
 
+@settings(max_examples=60, deadline=None)
+@given(HISTORY_ROWS, st.integers(2, 24), st.sampled_from(["last", "all"]))
+def test_batches_are_counted_before_they_are_made(
+    rows: list[list[int]], max_length: int, windows: str
+) -> None:
+    options = {"max_length": max_length, "positions_per_batch": 16, "seed": 1, "epoch": 0}
+    histories = flat_histories(rows)
+    for batches in (
+        next_item_batches(histories, windows=windows, **options),
+        masked_item_batches(
+            histories, windows=windows, mask_id=99, mask_probability=0.3, **options
+        ),
+    ):
+        assert len(batches) == len([*batches])
+
+
 def test_the_order_follows_seed_and_epoch_alone() -> None:
     histories = flat_histories([[1, 2, 3]] * 3 + [[4, 5, 6, 7, 8, 9]] * 9 + [[1, 9] * 6] * 9)
 
