@@ -28,7 +28,7 @@ COST_KEYS = (
     "latency_p99_ms",
 )
 # Scores that a model gives in all: of a large catalog it ranks some of the users.
-_MOST_SCORES = 3 * 10**10
+_MOST_SCORES = 10**10
 # What it says of a log where the baseline is better than a student.
 _SAID_OF_THE_LOG = {
     "popularity": "What came before says nothing of what comes next: the log has no sequence in "
