@@ -44,7 +44,9 @@ class _Counter(NextItemModel):
 
     def evaluate(self, x: Any = None, y: Any = None, **options: Any) -> dict[str, float]:
         callbacks = options.get("callbacks")
-        if callbacks is not None:
+        if callbacks is None:
+            self.num_validated = x.num_users
+        else:
             callbacks.on_test_begin()
             self.count.assign_add(1)
         epoch = int(self.count.numpy())
@@ -128,6 +130,24 @@ def test_a_start_that_counts_stays_where_no_epoch_is_better(
 def test_a_start_that_does_not_count_is_left_and_never_validated(tmp_path: Path) -> None:
     found = _fit(tmp_path, {1: 0.0, 2: 0.0, 3: 0.0})
     assert (found[0], len(found[1])) == (1, 3)
+
+
+def test_the_larger_the_catalog_the_fewer_users_are_validated_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adarec_tf.training.fit._VALIDATION_SCORES", 7 * walk_scene.NUM_ITEMS + 1)
+    model = _Counter(VALIDATION)
+    fit(
+        model,
+        SCENE["train"],
+        SCENE["valid"],
+        FitConfig(max_epochs=1, patience=1, positions_per_batch=256),
+        stage="teacher",
+        seed=1,
+        checkpoint_dir=str(tmp_path),
+        start_counts=True,
+    )
+    assert model.num_validated == 7
 
 
 def test_an_optimizer_lives_as_long_as_a_fit() -> None:
