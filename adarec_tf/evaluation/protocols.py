@@ -19,7 +19,7 @@ from adarec_tf.data.batches import pad_item_sets, target_batches
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.evaluation.ranking import Ranking, metrics_of_ranks
 from adarec_tf.evaluation.sparse_scorer import SparseScorer
-from adarec_tf.models.metrics import target_ranks, without_items
+from adarec_tf.models.metrics import target_ranks, users_at_a_time, without_items
 from adarec_tf.models.sequence_model import SequenceModel
 
 # Rows of the histories (int [B]) and their item ids (int64 [B, L], left-padded) to scores
@@ -29,7 +29,6 @@ ScoreBatch = Callable[[np.ndarray, np.ndarray], np.ndarray | tf.Tensor]
 CUTOFFS = (1, 5, 10, 20)
 _SEEN_OPTIONS = ("exclude", "keep")
 _POSITIONS_PER_BATCH = 8192
-_MAX_SCORES = 2**24  # scores held at once: 64 MiB of float32
 
 
 class EvaluationSplit(NamedTuple):
@@ -62,7 +61,7 @@ class EvaluationSplit(NamedTuple):
             raise ValueError(
                 f"`seen` should be one of {', '.join(_SEEN_OPTIONS)}. Received: seen={self.seen!r}."
             )
-        size = max(1, _MAX_SCORES // self.num_items)
+        size = users_at_a_time(self.num_items)
         for rows, item_ids in target_batches(
             self.histories, max_length=self.max_length, positions_per_batch=_POSITIONS_PER_BATCH
         ):

@@ -5,6 +5,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+# Scores held at once: 64 MiB of float32. Where that is few users, so many are ranked together,
+# as a pass over a large item table takes as long for one as for several, up to 512 MiB.
+_SCORES, _USERS, _MOST_SCORES = 2**24, 64, 2**27
+
+
+def users_at_a_time(num_items: int) -> int:
+    """How many users are ranked among a catalog in one batch.
+
+    Args:
+      num_items: size of the catalog.
+
+    Examples:
+        >>> users_at_a_time(60_000), users_at_a_time(1_000_000), users_at_a_time(10_000_000)
+        (279, 64, 13)
+    """
+    return max(1, _SCORES // num_items, min(_USERS, _MOST_SCORES // num_items))
+
 
 class RankingMetric(keras.metrics.Metric):
     """The mean over users of a gain that the rank of their target decides; 0 behind `k`."""

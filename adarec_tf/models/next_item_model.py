@@ -23,7 +23,14 @@ from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.models.epoch_feed import IDS, EpochFeed, from_generator
 from adarec_tf.models.losses import TaskLoss, labeled_positions, task_loss
-from adarec_tf.models.metrics import NDCG, HitRate, RankingMetric, target_ranks, without_items
+from adarec_tf.models.metrics import (
+    NDCG,
+    HitRate,
+    RankingMetric,
+    target_ranks,
+    users_at_a_time,
+    without_items,
+)
 from adarec_tf.models.optimizer import LEARNING_RATE, build_optimizer
 from adarec_tf.models.sequence_model import SequenceEmbedding
 
@@ -32,7 +39,6 @@ if TYPE_CHECKING:
 
 LOSSES = ("softmax", "sampled_softmax", "gbce")
 SEEN_OPTIONS = ("exclude", "keep")
-_MAX_SCORES = 2**24  # of a batch of evaluation
 _POSITIONS = 16384  # of a batch of evaluation
 _KERAS_BATCH = 32  # rows of an array that Keras takes at a time
 _SEED = "seed_"
@@ -525,7 +531,7 @@ class NextItemModel(keras.Model):
         self, histories: Histories
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """Rows [B], item ids [B, L], items that are no candidates [B, M], and targets [B]."""
-        size = max(1, _MAX_SCORES // self.sequence_embedding.num_items)
+        size = users_at_a_time(self.sequence_embedding.num_items)
         for rows, item_ids in target_batches(
             histories,
             max_length=self.sequence_embedding.max_length,

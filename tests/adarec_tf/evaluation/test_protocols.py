@@ -39,11 +39,11 @@ def table_scorer(scores: np.ndarray) -> protocols.ScoreBatch:
 
 
 @pytest.mark.parametrize("seen", ["exclude", "keep"])
-@pytest.mark.parametrize("max_scores", [2**24, 3 * NUM_ITEMS])
+@pytest.mark.parametrize("at_a_time", [1000, 3])
 def test_ranks_and_metrics_equal_those_counted_one_by_one(
-    histories: Histories, seen: str, max_scores: int, monkeypatch: pytest.MonkeyPatch
+    histories: Histories, seen: str, at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocols, "_MAX_SCORES", max_scores)
+    monkeypatch.setattr(protocols, "users_at_a_time", {NUM_ITEMS: at_a_time}.get)
     monkeypatch.setattr(protocols, "_POSITIONS_PER_BATCH", 16)
     scores = np.random.default_rng(0).integers(0, 5, (histories.num_users, NUM_ITEMS)) / 4.0
     expected = [
@@ -82,10 +82,10 @@ def test_items_older_than_the_model_sees_are_excluded_too() -> None:
     assert seen_by_model == [[4, 5], [4, 5]]
 
 
-def test_batches_never_hold_more_scores_than_allowed(
+def test_batches_never_hold_more_users_than_allowed(
     histories: Histories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocols, "_MAX_SCORES", 2 * NUM_ITEMS)
+    monkeypatch.setattr(protocols, "users_at_a_time", {NUM_ITEMS: 2}.get)
     sizes = []
 
     def score(rows: np.ndarray, item_ids: np.ndarray) -> np.ndarray:

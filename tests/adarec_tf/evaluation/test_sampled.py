@@ -75,7 +75,7 @@ def test_batches_do_not_change_the_draw(
     scores = np.random.default_rng(0).random((histories.num_users, NUM_ITEMS))
     options = {"num_items": NUM_ITEMS, "max_length": 8, "seed": 1, "num_negatives": 6}
     whole = evaluate_sampled(lambda rows, item_ids: scores[rows], histories, **options)
-    monkeypatch.setattr(protocols, "_MAX_SCORES", NUM_ITEMS)
+    monkeypatch.setattr(protocols, "users_at_a_time", {NUM_ITEMS: 1}.get)
     single = evaluate_sampled(lambda rows, item_ids: scores[rows], histories, **options)
     assert single == whole
     other = evaluate_sampled(

@@ -36,7 +36,7 @@ def draw_histories(generator: np.random.Generator, num_users: int) -> list[list[
 def test_ranks_and_lists_are_those_of_all_scores(
     baseline: Baseline, seed: int, num_users: int, seen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocols, "_MAX_SCORES", 7 * NUM_ITEMS)
+    monkeypatch.setattr(protocols, "users_at_a_time", {NUM_ITEMS: 7}.get)
     monkeypatch.setattr(baselines, "_MAX_PAIRS", 40)
     generator = np.random.default_rng(seed)
     train, test = draw_histories(generator, num_users), draw_histories(generator, 50)
