@@ -244,3 +244,19 @@ def predicted(_: str, stored: dict[str, Any]) -> list[Row]:
             "largest error": f"{stored['largest_error']:.1%}",
         }
     ]
+
+
+def negatives(name: str, stored: dict[str, Any]) -> list[Row]:
+    """A teacher of a scene with each loss."""
+    return [
+        {
+            "scene": name.removeprefix("negatives_"),
+            "items": f"{stored['items']:,}",
+            "users": f"{stored['user_share']:.0%}",
+            "negatives": row["negatives"],
+            "NDCG@10, best epoch": f"{max(row['ndcg']):.4f}",
+            "after the first": f"{row['ndcg'][0]:.4f}",
+            "seconds an epoch": f"{row['epoch_s']:.0f}",
+        }
+        for row in stored["rows"]
+    ]
