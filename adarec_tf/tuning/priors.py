@@ -43,7 +43,7 @@ _EDGES_PER_CELL, _CONVOLUTIONS_PER_CELL, _KERNEL_SIZE = 3, 2, 5
 # teacher of two blocks, of a student without operations, and more for each edge.
 _TEACHER_GRAPH, _STUDENT_GRAPH, _EDGE_GRAPH = 208_000, 133_000, 4_500
 # Positions that a training sees in all its epochs, which are fewer where the log is large.
-_MOST_TAUGHT, _MOST_DISTILLED = 40_000_000, 12_000_000
+_MOST_TAUGHT, _MOST_DISTILLED = 40_000_000, 24_000_000
 _EPOCHS = {"quick": 0.5, "standard": 1.0, "thorough": 1.5}
 _SEARCHED_USERS, _SEARCHED_POSITIONS = 30_000, 300_000
 _NO_BUDGET = EvaluationConfig()
