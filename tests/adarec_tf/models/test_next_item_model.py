@@ -78,6 +78,19 @@ def test_the_loss_of_validation_is_the_mean_cross_entropy_of_users() -> None:
     assert found["loss"] == pytest.approx(np.mean(expected), rel=1e-6)
 
 
+def test_a_large_catalog_is_ranked_for_fewer_users_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = _model()
+    model.compile()
+    expected = model.evaluate(SCENE["valid"], verbose=0, return_dict=True)
+    monkeypatch.setattr(next_item_model, "users_at_a_time", {walk_scene.NUM_ITEMS: 7}.get)
+    sizes = [len(rows) for rows, *_ in model._targets(SCENE["valid"])]
+    assert (max(sizes), sum(sizes)) == (7, SCENE["valid"].num_users)
+    found = model.evaluate(SCENE["valid"], verbose=0, return_dict=True)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 def test_validation_ranks_once_for_all_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
