@@ -161,8 +161,13 @@ def _neighbor_similarities(
     taken.data[:] = 1.0  # the constructor has added up repeats
     taken_by_user = taken.T.tocsr()
     counts = np.diff(taken.indptr).astype(np.float64)
-    found = [(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))]
-    for items in _blocks(taken @ np.diff(taken_by_user.indptr), num_items):
+    num_pairs = np.minimum(taken @ np.diff(taken_by_user.indptr), num_items)
+    # Filled in place: among a million items a copy of all neighbors takes more than a gigabyte.
+    most = np.minimum(num_pairs, num_neighbors).astype(np.int64)
+    starts = np.concatenate([[0, 0], np.cumsum(most)])
+    similarities = np.zeros(starts[-1])
+    neighbors = np.zeros(starts[-1], np.int32)
+    for items in _blocks(num_pairs):
         pairs = taken[items] @ taken_by_user
         firsts = np.repeat(items, np.diff(pairs.indptr))
         pairs.data /= np.sqrt(counts[firsts] * counts[pairs.indices])
@@ -170,18 +175,20 @@ def _neighbor_similarities(
         values, others = padded_rows(pairs)
         values, places = map(np.asarray, tf.math.top_k(values, min(num_neighbors, len(others[0]))))
         rows, columns = np.nonzero(values > -np.inf)
-        kept = others[rows, places[rows, columns]]
-        found.append((values[rows, columns], items[rows] + 1, kept))
-    values, items, others = map(np.concatenate, zip(*found, strict=True))
-    return scipy.sparse.csr_matrix((values, (items, others)), shape=(num_items + 1, num_items))
+        targets = starts[items[rows] + 1] + columns
+        similarities[targets] = values[rows, columns]
+        neighbors[targets] = others[rows, places[rows, columns]]
+    shape = (num_items + 1, num_items)
+    found = scipy.sparse.csr_matrix((similarities, neighbors, starts), shape=shape)
+    found.eliminate_zeros()  # where an item has fewer neighbors than pairs
+    return found
 
 
-def _blocks(num_pairs: np.ndarray, num_items: int) -> Iterator[np.ndarray]:
+def _blocks(num_pairs: np.ndarray) -> Iterator[np.ndarray]:
     """The items that somebody took, those of most pairs first, in blocks of `_MAX_PAIRS` or one.
 
     Items of a block have about as many pairs each, so that their rows can be padded.
     """
-    num_pairs = np.minimum(num_pairs, num_items)
     order = np.argsort(-num_pairs, kind="stable")[: np.count_nonzero(num_pairs)]
     start = 0
     while start < len(order):
