@@ -27,6 +27,8 @@ _FEW_MEETINGS, _FEW_WITH_REPEATS = 300, 60
 # Items up to which the teacher learns, and teaches, with the scores of all of them; above, these
 # cost most of a step, and a sample does as well.
 SMALL_CATALOG = 5_000
+# Epochs in which labels are not learnt by heart: what a teacher drops is missed.
+_FEW_EPOCHS, _LITTLE_DROPOUT = 4, 0.1
 # Steps in which the search trains its operations before it weighs them: pools win until then.
 _WARMUP_STEPS = 450
 # Least steps of a training; but an epoch costs more than its steps where these are few.
@@ -42,8 +44,9 @@ _EDGES_PER_CELL, _CONVOLUTIONS_PER_CELL, _KERNEL_SIZE = 3, 2, 5
 # A bundle holds beside weights and names its graph, with warm-up requests and a manifest: that of a
 # teacher of two blocks, of a student without operations, and more for each edge.
 _TEACHER_GRAPH, _STUDENT_GRAPH, _EDGE_GRAPH = 208_000, 133_000, 4_500
-# Positions that a training sees in all its epochs, which are fewer where the log is large.
-_MOST_TAUGHT, _MOST_DISTILLED = 40_000_000, 24_000_000
+# Positions that the teacher sees in all its epochs, which are fewer where the log is large; its
+# student sees `MAX_POSITIONS`.
+_MOST_TAUGHT = 40_000_000
 _EPOCHS = {"quick": 0.5, "standard": 1.0, "thorough": 1.5}
 _SEARCHED_USERS, _SEARCHED_POSITIONS = 30_000, 300_000
 _NO_BUDGET = EvaluationConfig()
@@ -98,11 +101,13 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     an_item = f"{scene.num_positions / scene.num_items:.0f} positions an item"
     items = f"{scene.num_items:,} items"
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
-    dropout = 0.2 if dense else 0.5 if small else 0.3
     batch = suggest_positions_per_batch(scene.num_positions, scene.mean_length, scene.max_length)
     wanted = _num_epochs(scene.num_positions, batch, at_least=24 if small and not dense else 12)
     epochs = min(wanted, max(1, round(_MOST_TAUGHT / max(1, scene.num_positions))))
     epochs = _scaled(epochs, effort)
+    dropout, of_dropout = 0.2 if dense else 0.5 if small else 0.3, f"{an_item}, {positions}"
+    if epochs <= _FEW_EPOCHS:
+        dropout, of_dropout = _LITTLE_DROPOUT, f"{epochs} epochs"
     is_wide = dense or scene.mean_length >= LONG_HISTORY or scene.num_positions <= _TINY_SCENE
     sampled = scene.num_items > SMALL_CATALOG
     rate = 2e-3 if sampled else 1.5e-3 if long else 1e-3
@@ -120,7 +125,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
             ("teacher.hidden_dim", 128 if is_wide else 64, f"{history}, {positions}, {an_item}"),
             ("teacher.num_blocks", 3 if long else 2, f"{history}, {positions}"),
             ("teacher.feed_forward_dim", 256, "wider layers were not better"),
-            ("teacher.dropout", dropout, f"{an_item}, {positions}"),
+            ("teacher.dropout", dropout, of_dropout),
             ("training.loss", "sampled_softmax" if sampled else "softmax", items),
             ("training.positions_per_batch", batch, positions),
             ("training.learning_rate", rate, f"{items}, {history}, {epochs} epochs"),
@@ -163,10 +168,12 @@ def student_decisions(
     positions = min(MAX_POSITIONS, scene.num_positions)
     # Scores are learnt longer than labels are without being learnt by heart.
     epochs = _num_epochs(positions, distillation_batch, at_least=24 if small else 12)
-    epochs = min(epochs, round(_MOST_DISTILLED / max(1, positions)))
-    # Labels teach what is met often; of what is not, the teacher's scores say more.
+    epochs = min(epochs, round(MAX_POSITIONS / max(1, positions)))
+    # Labels teach what is met often, or seldom again; of all else, the teacher's scores say more.
     kd_weight = 0.8 if long else 0.5 if is_dense(scene) else 1.0 if small else 0.9
-    an_item = f"{scene.num_positions / scene.num_items:.0f} positions an item"
+    of_kd = f"{scene.num_positions / scene.num_items:.0f} positions an item"
+    if epochs <= _FEW_EPOCHS:
+        kd_weight, of_kd = min(kd_weight, 0.5), f"{epochs} epochs"
     share = f"the bundle may have {max_bytes:,} bytes of weights"
     history, items = f"{scene.mean_length:g} items a history", f"{scene.num_items:,} items"
     return [
@@ -186,7 +193,7 @@ def student_decisions(
             ("search.max_bytes", max_bytes, share),
             ("search.num_evaluations", _scaled(20, effort), f"effort {effort}"),
             ("search.max_users", max_users, "a short search"),
-            ("distillation.kd_weight", kd_weight, an_item),
+            ("distillation.kd_weight", kd_weight, of_kd),
             ("distillation.hidden_weight", 0.0, "layers taught nothing beside scores"),
             ("distillation.embedding_weight", 0.0, "the student begins with the teacher's table"),
             ("distillation.initial_table", "teacher", "it is most of what a teacher knows"),

@@ -119,8 +119,17 @@ def test_of_a_large_log_epochs_are_fewer_and_a_student_learns_from_a_part() -> N
     assert large["training.learning_rate"] > 2 * values(SHORT)["training.learning_rate"]
     assert large["training.initial_table"] == "co_occurrences"
     assert small["training.initial_table"] == "random"
-    assert large["distillation.max_epochs"] == 8
+    assert (large["distillation.max_epochs"], large["distillation.kd_weight"]) == (1, 0.5)
+    assert values(scene(1_000_000, 25.0, num_users=500_000))["distillation.max_epochs"] == 2
     assert values(scene(1_000_000, 401.0, num_users=500_000))["training.max_epochs"] == 1
+
+
+def test_a_teacher_of_few_epochs_drops_little() -> None:
+    four, five = scene(1_000_000, 21.0, 500_000), scene(1_000_000, 17.0, 500_000)
+    for profile, epochs, dropout in ((four, 4, 0.1), (five, 5, 0.3)):
+        found = values(profile)
+        assert (found["training.max_epochs"], found["teacher.dropout"]) == (epochs, dropout)
+    assert values(four, effort="thorough")["teacher.dropout"] == 0.3
 
 
 def test_the_table_begins_at_random_where_an_item_is_met_often_or_again() -> None:
