@@ -164,7 +164,7 @@ def student_decisions(
     # The weights have one half of the users.
     steps = searched * scene.num_positions / 2 / max(256, batch)
     warmup = max(_scaled(4, effort), min(_MOST_EPOCHS, math.ceil(_WARMUP_STEPS / max(1.0, steps))))
-    distillation_batch = min(2048, 2 * batch)
+    distillation_batch, of_batch = min(2048, 2 * batch), "twice the teacher's"
     positions = min(MAX_POSITIONS, scene.num_positions)
     # Scores are learnt longer than labels are without being learnt by heart.
     epochs = _num_epochs(positions, distillation_batch, at_least=24 if small else 12)
@@ -174,6 +174,7 @@ def student_decisions(
     of_kd = f"{scene.num_positions / scene.num_items:.0f} positions an item"
     if epochs <= _FEW_EPOCHS:
         kd_weight, of_kd = min(kd_weight, 0.5), f"{epochs} epochs"
+        distillation_batch, of_batch = batch, f"the teacher's: {epochs} epochs have few steps"
     share = f"the bundle may have {max_bytes:,} bytes of weights"
     history, items = f"{scene.mean_length:g} items a history", f"{scene.num_items:,} items"
     return [
@@ -198,7 +199,7 @@ def student_decisions(
             ("distillation.embedding_weight", 0.0, "the student begins with the teacher's table"),
             ("distillation.initial_table", "teacher", "it is most of what a teacher knows"),
             ("distillation.logits_items", "sampled" if sampled else "all", items),
-            ("distillation.positions_per_batch", distillation_batch, "twice the teacher's"),
+            ("distillation.positions_per_batch", distillation_batch, of_batch),
             ("distillation.learning_rate", 4e-3, "the table is learnt already"),
             ("distillation.max_epochs", _scaled(epochs, effort), f"effort {effort}"),
             ("distillation.patience", 8, "the rate falls until the last epoch"),

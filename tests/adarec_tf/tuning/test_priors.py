@@ -120,6 +120,7 @@ def test_of_a_large_log_epochs_are_fewer_and_a_student_learns_from_a_part() -> N
     assert large["training.initial_table"] == "co_occurrences"
     assert small["training.initial_table"] == "random"
     assert (large["distillation.max_epochs"], large["distillation.kd_weight"]) == (1, 0.5)
+    assert large["distillation.positions_per_batch"] == large["training.positions_per_batch"]
     assert values(scene(1_000_000, 25.0, num_users=500_000))["distillation.max_epochs"] == 2
     assert values(scene(1_000_000, 401.0, num_users=500_000))["training.max_epochs"] == 1
 
