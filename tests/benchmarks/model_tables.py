@@ -260,3 +260,17 @@ def negatives(name: str, stored: dict[str, Any]) -> list[Row]:
         }
         for row in stored["rows"]
     ]
+
+
+def few_epochs(_: str, stored: dict[str, Any]) -> list[Row]:
+    """Teachers and students of a large log."""
+    return [
+        {
+            "model": row["model"],
+            "trained": row["training"],
+            "epochs": row["epochs"],
+            "NDCG@10": f"{row['ndcg']:.4f}",
+            "seconds": row["train_s"],
+        }
+        for row in stored["rows"]
+    ]

@@ -62,6 +62,7 @@ TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
         model_tables.distilled,
         model_tables.headline,
         model_tables.negatives,
+        model_tables.few_epochs,
         model_tables.bundles,
         model_tables.ranks,
         model_tables.searches,
