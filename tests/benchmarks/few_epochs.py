@@ -109,7 +109,10 @@ def measure(folder: Path) -> list[dict[str, Any]]:
         )
         models.append(model)
         rows.append(row("teacher", name, history))
-    decided = student_decisions(profile, size_of(models[0]), "standard")
+    size = size_of(models[0])
+    size = size._replace(num_parameters=round(size.num_parameters / _SHARE))
+    decided = student_decisions(profile, size, "standard")
+    print(*decided, sep="\n", flush=True)
     for number, (name, (changes, share)) in enumerate(STUDENTS.items()):
         decisions = change(decided, changes)
         _, history = train_student(
