@@ -20,6 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
+from model_tables import few_epochs
 from stored_results import RESULTS, markdown, provenance, write_result
 
 from adarec_tf.config.distillation import DistillationConfig
@@ -144,7 +145,7 @@ def main() -> None:
     command = ["python", "tests/benchmarks/few_epochs.py"]
     stored = {**provenance(command, ("tensorflow", "keras", "numpy")), "seed": _SEED, "rows": rows}
     write_result(RESULTS / "few_epochs.json", stored)
-    print(markdown(rows))
+    print(markdown(few_epochs("", stored)))
 
 
 if __name__ == "__main__":

@@ -268,9 +268,9 @@ def few_epochs(_: str, stored: dict[str, Any]) -> list[Row]:
         {
             "model": row["model"],
             "trained": row["training"],
-            "epochs": row["epochs"],
+            "epochs": str(row["epochs"]),
             "NDCG@10": f"{row['ndcg']:.4f}",
-            "seconds": row["train_s"],
+            "seconds": str(row["train_s"]),
         }
         for row in stored["rows"]
     ]
