@@ -121,7 +121,9 @@ def test_of_a_large_log_epochs_are_fewer_and_a_student_learns_from_a_part() -> N
     assert small["training.initial_table"] == "random"
     assert (large["distillation.max_epochs"], large["distillation.kd_weight"]) == (1, 0.5)
     assert large["distillation.positions_per_batch"] == large["training.positions_per_batch"]
-    assert values(scene(1_000_000, 25.0, num_users=500_000))["distillation.max_epochs"] == 2
+    half = values(scene(1_000_000, 25.0, num_users=500_000))
+    assert (half["distillation.max_epochs"], half["distillation.kd_weight"]) == (2, 0.5)
+    assert values(SHORT)["distillation.kd_weight"] == 0.9
     assert values(scene(1_000_000, 401.0, num_users=500_000))["training.max_epochs"] == 1
 
 
