@@ -169,7 +169,8 @@ def student_decisions(
     # Scores are learnt longer than labels are without being learnt by heart.
     epochs = _num_epochs(positions, distillation_batch, at_least=24 if small else 12)
     epochs = min(epochs, round(MAX_POSITIONS / max(1, positions)))
-    # Labels teach what is met often, or seldom again; of all else, the teacher's scores say more.
+    # Labels teach what is met often, and more where they are not seen often enough to be learnt by
+    # heart; of all else, the teacher's scores say more.
     kd_weight = 0.8 if long else 0.5 if is_dense(scene) else 1.0 if small else 0.9
     of_kd = f"{scene.num_positions / scene.num_items:.0f} positions an item"
     if epochs <= _FEW_EPOCHS:
