@@ -3,21 +3,21 @@
 import time
 from collections.abc import Mapping
 
-# What a position costs in each loop, in units of the teacher's; measured on the stored scenes.
-WEIGHTS = {
-    "TeacherTuner": 1.0,
-    "TeacherTrainer": 1.0,
-    "StudentSearcher": 1.5,
-    "StudentDistiller": 0.7,
-}
+# What a position of the search costs, in units of the teacher's; measured on the stored scenes. In
+# the other loops it costs about as much as the teacher's.
+_WEIGHTS = {"StudentSearcher": 1.5}
 _NAMES = {
     "TeacherTuner": "trials",
     "TeacherTrainer": "teacher",
     "StudentSearcher": "search",
     "StudentDistiller": "distillation",
 }
-# Stages of one loop with equal units: its own pace tells more of the rest than the first steps did.
-_PACED = ("StudentSearcher", "StudentDistiller")
+# Loops of equal units: their own pace tells more of the rest than the first steps did.
+_PACED = {
+    "StudentSearcher": ("search", "candidates"),  # which are ranked after the last epoch
+    "StudentDistiller": ("distillation",),
+}
+_SCORES_A_POSITION = 4_000  # that are ranked in the time of a teacher's position
 _OTHER_SECONDS = 60.0  # of everything that does not train
 _TOLD_AGAIN = 0.25  # where the remaining time differs by more from what was told
 _LEAST_TOLD = 60.0  # seconds
@@ -33,21 +33,24 @@ class Forecast:
     """The seconds that stages will take; it corrects itself as speeds are measured."""
 
     def __init__(self) -> None:
-        self._work: dict[str, float] = {}
+        self._positions: dict[str, float] = {}
+        self._scores: dict[str, float] = {}
         self._speed = 0.0
         self._finished: set[str] = set()
         self._end = self._told_end = 0.0
         self._running, self._since = "", 0.0
-        self._first: tuple[float, int] | None = None  # time and units of the running loop
+        self._loop = ""
+        self._first = 0.0, 0  # time and units of the running loop
         self._paced_end: float | None = None
 
-    def plan(self, work: Mapping[str, float]) -> None:
+    def plan(self, positions: Mapping[str, float], scores: Mapping[str, float]) -> None:
         """Takes what is to be done.
 
         Args:
-          work: positions by stage, each as often as it is trained on.
+          positions: by stage, each as often as it is trained on.
+          scores: by stage, that are ranked when its training is over.
         """
-        self._work = dict(work)
+        self._positions, self._scores = dict(positions), dict(scores)
 
     def measure(self, stage: str, positions_per_second: float) -> None:
         """Takes a speed.
@@ -56,7 +59,7 @@ class Forecast:
           stage: in which it was measured.
           positions_per_second: of its steps.
         """
-        self._speed = positions_per_second * WEIGHTS.get(stage, 1.0)
+        self._speed = positions_per_second * _WEIGHTS.get(stage, 1.0)
 
     def start(self, stage: str) -> None:
         """Takes a stage as running.
@@ -65,7 +68,7 @@ class Forecast:
           stage: of any kind.
         """
         self._running, self._since = stage, time.time()
-        self._first = self._paced_end = None
+        self._loop, self._paced_end = "", None
 
     def advance(self, loop: str, done: int, total: int) -> None:
         """Takes how far a loop of the running stage is.
@@ -75,13 +78,16 @@ class Forecast:
           done: units finished, of equal size.
           total: units in all.
         """
-        if self._running not in _PACED or loop != _NAMES[self._running]:
+        if loop not in _PACED.get(self._running, ()):
             return
         now = time.time()
-        self._first = self._first or (now, done)
+        if loop != self._loop:
+            self._loop, self._first = loop, (now, done)
         start, first = self._first
         if done > first:
-            self._paced_end = now + (now - start) / (done - first) * (total - done)
+            rest = (now - start) / (done - first) * (total - done)
+            is_last = loop == _PACED[self._running][-1]
+            self._paced_end = now + rest + (0.0 if is_last else self._ranking(self._running))
 
     def finish(self, stage: str) -> None:
         """Takes a stage as done.
@@ -97,11 +103,11 @@ class Forecast:
         A stage that takes longer than its first steps promised counts no more.
         A run that takes more than a day is warned of.
         """
-        if not self._work or not self._speed:
+        if not self._positions or not self._speed:
             return []
         left = {
             stage: self._seconds(stage, positions)
-            for stage, positions in self._work.items()
+            for stage, positions in self._positions.items()
             if stage not in self._finished and positions
         }
         seconds = {stage: its for stage, its in left.items() if its >= 0}
@@ -130,8 +136,12 @@ class Forecast:
         """Those that a stage still takes; less than 0 if it should be over and is not."""
         if stage == self._running and self._paced_end is not None:
             return max(0.0, self._paced_end - time.time())
-        whole = positions * WEIGHTS[stage] / self._speed
+        whole = positions * _WEIGHTS.get(stage, 1.0) / self._speed + self._ranking(stage)
         return whole - (time.time() - self._since) if stage == self._running else whole
+
+    def _ranking(self, stage: str) -> float:
+        """Seconds that the ranking after a stage's training takes."""
+        return self._scores.get(stage, 0.0) / (_SCORES_A_POSITION * self._speed)
 
 
 def _duration(seconds: float) -> str:

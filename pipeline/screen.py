@@ -101,7 +101,7 @@ class Screen(logging.Handler):
         elif hasattr(record, "line"):
             self.say(f"       {record.line}")
         elif hasattr(record, "plan"):
-            self._forecast.plan(record.plan)
+            self._forecast.plan(*record.plan)
         elif hasattr(record, "speed"):
             self._forecast.measure(self.running_stage or "", record.speed)
             self._say_forecast()

@@ -191,6 +191,7 @@ class _SearchLoop:
         keras.utils.set_random_seed(task.seed)
         self._training = SupernetTraining(task, space)
         self.validation = SupernetValidation(self._training.state.supernet, task)
+        self._num_validated = 0  # candidates
 
     def run(self, checkpoint_dir: str, log_dir: str | None) -> list[dict[str, Any]]:
         """Runs the epochs that are left; returns the whole trace."""
@@ -255,7 +256,7 @@ class _SearchLoop:
     def choose(self, trace: list[dict[str, Any]]) -> SearchResult:
         """Ranks what the search proposes, and adds how that went to the last epoch's record."""
         task, space = self._task, self._space
-        validate = functools.cache(self.validation.validate)
+        validate = functools.cache(self._validate)
         rank = functools.partial(
             ranked_genotypes,
             self._architecture_logits(),
@@ -294,6 +295,16 @@ class _SearchLoop:
         }
         return SearchResult(space.named(best), student, named, trace, self.validation, gap, front)
 
+    def _validate(self, genotype: Genotype) -> float:
+        """The metric of a candidate, which is told: with a large catalog it takes half a minute."""
+        metric = self.validation.validate(genotype)
+        self._num_validated += 1
+        num_validations = count_validations(self._task.search)
+        if self._num_validated <= num_validations:
+            progress = Progress("candidates", self._num_validated, num_validations)
+            log_progress(logger, progress, "stage=candidates %s=%.4f", SELECTION_METRIC, metric)
+        return metric
+
     def _front(
         self,
         ranked: list[RankedGenotype],
@@ -322,6 +333,15 @@ class _SearchLoop:
         )
         transfer_weights(student, supernet)
         return student
+
+
+def count_validations(search: SearchConfig) -> int:
+    """How many candidates are ranked after the last epoch, where there are as many.
+
+    Args:
+      search: its `num_evaluations`, to which those that the alphas propose are added.
+    """
+    return NUM_CANDIDATES + 1 + search.num_evaluations
 
 
 def is_finished(trace: Sequence[Mapping[str, Any]], search: SearchConfig) -> bool:

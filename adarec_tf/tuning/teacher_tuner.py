@@ -22,6 +22,8 @@ from adarec_tf.config.teacher import TeacherConfig
 from adarec_tf.config.training import TrainingConfig
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.statistics import SequenceStatistics
+from adarec_tf.search.searcher import count_validations
+from adarec_tf.search.selection.validation import count_scores
 from adarec_tf.training.devices import count_workers_here
 from adarec_tf.tuning.candidates import (
     CandidateTrainer,
@@ -210,7 +212,7 @@ def _log_plan(
     num_trials: int,
     num_teachers: int,
 ) -> None:
-    """Logs how many positions each stage will train on, for a forecast of the run.
+    """Logs what each stage will train on and rank, for a forecast of the run.
 
     Args:
       scene: its profile.
@@ -226,13 +228,15 @@ def _log_plan(
     trial_epochs = sum(math.ceil(rung.size / num_trials) * rung.epochs for rung in rungs)
     teacher_epochs = math.ceil(training.num_teachers / num_teachers) * training.max_epochs
     searched = min(1.0, search.max_users / scene.num_users)
-    work = {
+    positions = {
         "TeacherTuner": trial_epochs * trial_share(scene) * scene.num_positions,
         "TeacherTrainer": teacher_epochs * scene.num_positions,
         "StudentSearcher": search.max_epochs * searched * scene.num_positions,
         "StudentDistiller": distillation.max_epochs * min(MAX_POSITIONS, scene.num_positions),
     }
-    logger.debug("plan %s", work, extra={"plan": work})
+    scores = count_validations(search) * count_scores(scene.num_users, scene.num_items)
+    plan = positions, {"StudentSearcher": scores}
+    logger.debug("plan %s", plan, extra={"plan": plan})
 
 
 def _margin(rungs: Sequence[Rung], training: TrainingConfig, scene: SceneProfile) -> float:

@@ -100,7 +100,7 @@ def test_progress_comes_with_the_forecast_as_soon_as_there_is_one(
     monkeypatch.setattr(forecast.time, "time", lambda: now)
     send(screen, STAGE_STARTED, "TeacherTrainer")
     record = logging.LogRecord("adarec_tf.x", logging.DEBUG, "", 0, "", (), None)
-    record.plan = {"TeacherTrainer": 1_000_000}
+    record.plan = {"TeacherTrainer": 1_000_000}, {}
     screen.handle(record)
     del record.plan
     record.speed = 1000.0
@@ -120,7 +120,7 @@ def test_progress_comes_with_the_forecast_as_soon_as_there_is_one(
     assert drawn.getvalue().splitlines()[-1].strip() == "teacher: 15 of 16"
     send(screen, STAGE_FINISHED, "TeacherTrainer")
     del record.progress
-    record.plan = {"StudentDistiller": 1}
+    record.plan = {"StudentDistiller": 1}, {}
     screen.handle(record)
     send(screen, STAGE_STARTED, "StudentDistiller")
     del record.plan
@@ -158,11 +158,11 @@ def test_the_first_speed_of_a_stage_forecasts_the_run_and_warns_of_more_than_a_d
     screen: Screen, drawn: io.StringIO
 ) -> None:
     send(screen, STAGE_STARTED, "TeacherTrainer")
-    send_extra(screen, plan={"TeacherTrainer": 3e6, "StudentDistiller": 1e6})
+    send_extra(screen, plan=({"TeacherTrainer": 3e6, "StudentDistiller": 1e6}, {}))
     assert drawn.getvalue() == ""
     send_extra(screen, speed=10.0)
     forecast, warning = drawn.getvalue().splitlines()
-    assert forecast.strip().startswith("Forecast: teacher 3.5 days, distillation 19.4 h; done in")
+    assert forecast.strip().startswith("Forecast: teacher 3.5 days, distillation 27.8 h; done in")
     assert warning.strip().startswith("WARNING: this run takes more than a day.")
 
 

@@ -18,6 +18,16 @@ NUM_USERS = 4096
 _MOST_SCORES = 2 * 10**9
 
 
+def count_scores(num_users: int, num_items: int) -> int:
+    """How many scores one validation of a candidate takes.
+
+    Args:
+      num_users: who have a validation target.
+      num_items: of the catalog.
+    """
+    return min(num_users, NUM_USERS, max(1, _MOST_SCORES // num_items)) * num_items
+
+
 class SupernetValidation:
     """Ranks genotypes by the validation targets of some users, or of all."""
 

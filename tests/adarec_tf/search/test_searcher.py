@@ -207,12 +207,19 @@ def test_a_baseline_takes_as_many_steps_and_looks_at_as_many_students(
     teacher: keras.Model,
     scene: dict[str, Histories],
     tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     changes = {"method": "evolution", "num_evaluations": 6, "num_candidates": 2}
+    caplog.set_level("INFO", "adarec_tf")
     result = _search(teacher, scene, tmp_path, **changes)
     assert [record["alphas_moved"] for record in result.trace] == [False] * SEARCH.max_epochs
     assert result.trace[-1]["entropy"] == pytest.approx(1.0, abs=1e-4)
     assert result.trace[-1]["selection"]["num_validated"] == 9
+    told = [record.progress for record in caplog.records if hasattr(record, "progress")]
+    assert told == [
+        *(("search", done, SEARCH.max_epochs) for done in range(1, SEARCH.max_epochs + 1)),
+        *(("candidates", done, 9) for done in range(1, 10)),
+    ]
     # The trace of a weight step that took the place of every alpha step.
     for ours, bilevel in zip(result.trace, whole_search.trace, strict=True):
         assert ours["num_steps"] == bilevel["num_steps"]

@@ -353,12 +353,15 @@ def test_trials_and_a_forecast_know_what_is_trained_at_a_time(
     width = decided(find(tmp_path / "together"))["teacher.hidden_dim"]
     assert given == [2]
     assert counted == {5: 2 * width, 2: width}  # five candidates, two teachers
-    alone, together = [record.plan for record in caplog.records if hasattr(record, "plan")]
+    plans = [record.plan for record in caplog.records if hasattr(record, "plan")]
+    [(alone, scores), (together, _)] = plans
+    # 25 candidates by the validation targets of all users.
+    assert scores == {"StudentSearcher": 25 * DATA.train.num_users * DATA.num_items}
     assert alone["TeacherTrainer"] == 2 * together["TeacherTrainer"]
     assert together["TeacherTuner"] < alone["TeacherTuner"] < 2 * together["TeacherTuner"]
     assert alone["StudentSearcher"] == together["StudentSearcher"]
     monkeypatch.setattr(teacher_tuner, "MAX_POSITIONS", 7)  # that a student learns from
     find(tmp_path / "large")
-    large = [record.plan for record in caplog.records if hasattr(record, "plan")][-1]
+    large, _ = [record.plan for record in caplog.records if hasattr(record, "plan")][-1]
     assert 7 < large["StudentDistiller"] < alone["StudentDistiller"]
     assert large["StudentDistiller"] % 7 == 0
