@@ -7,7 +7,8 @@ layers matched at equal steps, and by the Earth Mover's Distance with either gro
 figures are on validation, of the same users. What was trained stays in WORK, from which an
 interrupted comparison goes on.
 
-Writes `tests/benchmarks/results/layer_terms_<name>.json`.
+Writes `tests/benchmarks/results/layer_terms_<name>.json` after each regime, and does not repeat the
+regimes that are there.
 """
 
 import argparse
@@ -44,7 +45,7 @@ from adarec_tf.training.devices import set_threads
 from adarec_tf.training.train_teacher import train_teacher
 
 _EDGES = ["conv_3", "skip", "conv_3"]  # of a cell of two nodes
-_EPOCHS = 12
+_EPOCHS = 8
 _SHOWN_EPOCHS = (1, 2, 4, 8)
 _TEACHER_SEED = 1
 _VALID_USERS = 10_000
@@ -181,8 +182,14 @@ def main() -> None:
     scene = Dataset.from_config(options.data, DataConfig())
     command = ["python", "tests/benchmarks/layer_terms.py", "--name", options.name]
     command += ["--data", f"<log>/{Path(options.data).name}", "--workdir", "<work>"]
-    regimes: dict[str, Any] = {}
+    settings = {"seeds": options.seeds, "epochs": _EPOCHS}
+    path = RESULTS / f"layer_terms_{options.name}.json"
+    earlier = json.loads(path.read_text()) if path.exists() else {}
+    is_same = earlier and {name: earlier[name] for name in settings} == settings
+    regimes: dict[str, Any] = earlier["regimes"] if is_same else {}
     for number, (name, regime) in enumerate(REGIMES.items()):
+        if name in regimes:
+            continue
         teacher = train_one_teacher(regime, scene, options.workdir)
         teacher.compile(seen=scene.seen)
         valid = sample_users(scene.valid, _VALID_USERS)
@@ -199,14 +206,8 @@ def main() -> None:
                 runs[mapping].append(json.loads(kept.read_text()))
         regimes[name] = {"teacher": round(float(own), 5), **summary(runs)}
         print(name, json.dumps(regimes[name]), flush=True)
-        write_result(
-            RESULTS / f"layer_terms_{options.name}.json",
-            {
-                **provenance(command, ("tensorflow", "keras", "pot", "scipy")),
-                "seeds": options.seeds,
-                "regimes": regimes,
-            },
-        )
+        found = provenance(command, ("tensorflow", "keras", "pot", "scipy"))
+        write_result(path, {**found, **settings, "regimes": regimes})
 
 
 if __name__ == "__main__":
