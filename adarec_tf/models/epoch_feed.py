@@ -46,8 +46,9 @@ class EpochFeed(keras.callbacks.Callback):
 
     Attributes:
       epoch_batches: number of an epoch to its batches.
-      num_steps: of an epoch: the batches of the first one. Later ones may have a few more or less
-        where histories are cut anew; what is left then is trained on in the epoch after.
+      num_steps: of what Keras calls an epoch: the batches of the first one, or a part of them.
+        Later epochs may have a few more or less where histories are cut anew; what is left then is
+        trained on in the one after.
     """
 
     def __init__(

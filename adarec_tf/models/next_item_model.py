@@ -247,6 +247,7 @@ class NextItemModel(keras.Model):
         callbacks: Sequence[keras.callbacks.Callback] | None = None,
         positions_per_batch: int | None = None,
         windows: str = "last",
+        parts: int = 1,
         seed: int = 0,
         **options: Any,
     ) -> keras.callbacks.History:
@@ -263,6 +264,8 @@ class NextItemModel(keras.Model):
             batches of fewer users. Suited to the histories if None.
           windows: `last`: of a long history the last `max_length` items are trained on; `all`: all
             of them, in windows that are cut elsewhere in every epoch.
+          parts: with more than one, `epochs` counts parts of which it takes so many to have every
+            history once: validation and callbacks come as much more often.
           seed: of the batches' order and the sampled losses' negatives.
           **options: of Keras' `fit`, such as `verbose`.
 
@@ -283,6 +286,7 @@ class NextItemModel(keras.Model):
         if isinstance(x, Histories):
             size = positions_per_batch or self._suggest_batch(x)
             feed = self._training_feed(x, positions_per_batch=size, windows=windows, seed=seed)
+            feed.num_steps = math.ceil(feed.num_steps / parts)
             callbacks.insert(0, feed)
             options |= {"steps_per_epoch": feed.num_steps, "shuffle": False}
             self._task_loss = self._bind_loss(x.item_ids, seed)

@@ -1,6 +1,9 @@
 """How the pipeline fits a model: Keras' `fit` with early stopping, resumption and logs."""
 
+import math
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from adarec_tf.config.extras import require_extra
@@ -21,6 +24,8 @@ SELECTION_METRIC = "ndcg@10/full"
 # 0.007, and the same users compare all epochs.
 VALIDATION_USERS = 20_000
 _VALIDATION_SCORES = 4 * 10**9
+# Trained on between two checkpoints at most: a few minutes, which is what a kill costs.
+_CHECKPOINT_POSITIONS = 5_000_000
 
 
 def fit(
@@ -46,15 +51,16 @@ def fit(
       config: epochs, patience and the size of batches.
       stage: its name on the screen.
       seed: of the order of the batches; dropout follows the seed the model was built with.
-      checkpoint_dir: a finished epoch is saved here; a fit that was interrupted continues.
+      checkpoint_dir: a finished epoch is saved here, or part of one where it has more than five
+        million positions; a fit that was interrupted continues.
       log_dir: where TensorBoard finds the records; None writes none.
       start_counts: whether the weights it comes with stay where no epoch is better.
       windows: what is trained on of a history longer than `max_length`: its `last` items, or `all`
         of them in windows.
 
     Returns:
-      One record an epoch: loss and its parts, `val_` metrics, learning rate at its end, labeled
-      positions a second, and seconds of training.
+      One record an epoch, or part of one: loss and its parts, `val_` metrics, learning rate at its
+      end, labeled positions a second, and seconds of training.
 
     Raises:
       ValueError: there is nothing to train on, or a loss is not finite.
@@ -65,7 +71,10 @@ def fit(
     if start_counts:
         metrics = model.evaluate(valid, return_dict=True, verbose=0)
         start_value = metrics["ndcg@10"]
-    stopping = ResumableEarlyStopping(checkpoint_dir, config.patience, start_value)
+    longest = model.sequence_embedding.max_length if windows == "last" else None
+    num_positions = int(np.clip(train.lengths - 1, 0, longest).sum())
+    parts = max(1, math.ceil(num_positions / _CHECKPOINT_POSITIONS))
+    stopping = ResumableEarlyStopping(checkpoint_dir, parts * config.patience, start_value)
     callbacks: list[keras.callbacks.Callback] = [EpochRecords(stage), stopping]
     if log_dir is not None and is_chief(model.distribute_strategy):
         require_extra("report", "tensorboard")
@@ -75,10 +84,11 @@ def fit(
     model.fit(
         train,
         validation_data=valid,
-        epochs=config.max_epochs,
+        epochs=parts * config.max_epochs,
         callbacks=callbacks,
         positions_per_batch=config.positions_per_batch,
         windows=windows,
+        parts=parts,
         seed=seed,
         verbose=0,
     )

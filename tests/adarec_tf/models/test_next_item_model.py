@@ -152,9 +152,9 @@ def test_item_ids_and_labels_are_data_as_well() -> None:
     assert history["val_loss"][-1] < history["val_loss"][0]
 
 
-@pytest.mark.parametrize("epochs_before", [1, 2])
+@pytest.mark.parametrize(("epochs_before", "parts"), [(1, 1), (2, 1), (1, 3)])
 def test_a_training_that_keras_backs_up_resumes_as_if_it_had_not_stopped(
-    epochs_before: int, tmp_path: Path
+    epochs_before: int, parts: int, tmp_path: Path
 ) -> None:
     class Killer(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -162,12 +162,34 @@ def test_a_training_that_keras_backs_up_resumes_as_if_it_had_not_stopped(
                 raise KeyboardInterrupt
 
     whole, first, second = _model(0.2), _model(0.2), _model(0.2)
-    _fit(whole)
+    _fit(whole, parts=parts)
     with pytest.raises(KeyboardInterrupt):
-        _fit(first, callbacks=[keras.callbacks.BackupAndRestore(str(tmp_path)), Killer()])
-    resumed = _fit(second, callbacks=[keras.callbacks.BackupAndRestore(str(tmp_path))])
+        _fit(
+            first,
+            callbacks=[keras.callbacks.BackupAndRestore(str(tmp_path)), Killer()],
+            parts=parts,
+        )
+    resumed = _fit(second, callbacks=[keras.callbacks.BackupAndRestore(str(tmp_path))], parts=parts)
     assert len(resumed.history["loss"]) == 3 - epochs_before
     for expected, weight in zip(whole.weights, second.weights, strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_parts_of_an_epoch_change_nothing_but_how_often_it_is_validated() -> None:
+    whole, in_parts = _model(0.2), _model(0.2)
+    batches = next_item_model.next_item_batches(
+        SCENE["train"],
+        max_length=walk_scene.MAX_LENGTH,
+        positions_per_batch=256,
+        seed=2,
+        epoch=0,
+    )
+    num_steps = len(batches)
+    assert num_steps > 2
+    assert len(_fit(whole, epochs=2).history["val_ndcg@10"]) == 2
+    history = _fit(in_parts, epochs=2 * num_steps, parts=num_steps).history
+    assert len(history["val_ndcg@10"]) == 2 * num_steps
+    for expected, weight in zip(whole.weights, in_parts.weights, strict=True):
         np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-6)
 
 

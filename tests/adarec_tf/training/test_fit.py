@@ -107,6 +107,21 @@ def test_an_interrupted_fit_ends_as_an_uninterrupted_one(tmp_path: Path) -> None
     assert [epoch for epoch, _ in logged["epoch_ndcg@10"]] == [0, 1, 2]
 
 
+def test_a_long_epoch_is_validated_and_saved_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_labels = np.minimum(SCENE["train"].lengths - 1, walk_scene.MAX_LENGTH).clip(min=0).sum()
+    monkeypatch.setattr("adarec_tf.training.fit._CHECKPOINT_POSITIONS", num_labels / 2.5)
+    validation = {1: 0.3, 2: 0.4, **dict.fromkeys(range(3, 9), 0.1)}
+    with pytest.raises(_KilledError):
+        _fit(tmp_path, validation, killed_in_epoch=4)
+    end, records = _fit(tmp_path, validation)
+    assert (end, len(records)) == (2, 8)  # two epochs without a better one are six parts
+    positions = [record["positions_per_second"] * record["train_s"] for record in records]
+    assert sum(positions[:3]) == pytest.approx(num_labels)
+    assert max(positions) < 0.6 * num_labels
+
+
 @pytest.mark.parametrize(
     ("validation", "end", "num_epochs"),
     [
