@@ -11,7 +11,7 @@ LIBRARY_INSTALLED := $(LIBRARY_VENV)/$(notdir $(PYTHON))
 # Five minutes: without the longest trainings, and what needs TFX or Kubernetes.
 LIBRARY_TESTS ?= tests/adarec_tf tests/contracts tests/serving \
 	$(addprefix --ignore=tests/,adarec_tf/distillation/test_distiller.py \
-		adarec_tf/training/test_train_teacher.py adarec_tf/test_cli.py serving/test_model_server.py)
+		adarec_tf/training/test_train_teacher.py adarec_tf/cli serving/test_model_server.py)
 TESTS ?= tests
 PYTEST_OPTIONS ?=
 TEST_PROCESSES ?= 2
