@@ -291,11 +291,13 @@ def run_trials(
       train: candidate and epochs to NDCG@10 on validation.
       directory: where the trials are kept; a search that was killed goes on from it.
       seed: of KerasTuner.
-      margin: how many times as good as the first another has to be.
+      margin: how many times as good as the first another has to be, for each of its changes.
+        Another kind of teacher counts as two: kinds differ in how fast they learn.
       num_processes: that train at a time, this one included; `train` can be pickled if it is not 1.
 
     Returns:
-      The number of the candidate that is best in the last round, and all trials.
+      The number of the candidate that is best in the last round, of those that are so much better
+      than the first, and all trials.
 
     Raises:
       ValueError: every trial failed.
@@ -310,9 +312,16 @@ def run_trials(
     if not scores:
         reasons = [trial.message.strip().rpartition("\n")[2] for trial in oracle.trials.values()]
         raise ValueError(f"One trial should succeed at least. Received: {reasons[-1]}")
-    best = max(scores, key=lambda candidate: scores[candidate])
-    is_better = scores[best] > margin * scores.get(0, 0.0)
-    return (best if is_better else 0), trials
+    least = {
+        number: margin ** _num_changes(candidates[number]) * scores.get(0, 0.0) for number in scores
+    }
+    better = [number for number, score in scores.items() if score > least[number]]
+    return max(better, key=scores.__getitem__, default=0), trials
+
+
+def _num_changes(candidate: Candidate) -> int:
+    """How many times the margin counts for a candidate."""
+    return len(candidate.changes) + ("teacher.name" in candidate.changes)
 
 
 def _to_trial(trial: keras_tuner.engine.trial.Trial, candidates: Sequence[Candidate]) -> Trial:

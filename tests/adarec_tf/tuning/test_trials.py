@@ -162,6 +162,25 @@ def test_another_is_chosen_where_it_is_clearly_better(
     assert best == expected
 
 
+@pytest.mark.parametrize(
+    ("score", "chosen"),
+    [(0.209, "profile"), (0.211, "wide"), (0.231, "wide"), (0.232, "wide, other kind")],
+)
+def test_each_change_has_to_pay_and_another_kind_of_teacher_twice(
+    tmp_path: Path, score: float, chosen: str
+) -> None:
+    tried = [
+        Candidate("profile", {}),
+        Candidate("wide", {"teacher.hidden_dim": 128}),
+        Candidate("other kind", {"teacher.name": "nextitnet"}),
+        Candidate("wide, other kind", {"teacher.hidden_dim": 128, "teacher.name": "nextitnet"}),
+    ]
+    scores = 0.2, min(score, 0.215), min(score, 0.2204), score
+    options = {"candidates": tried, "rungs": [Rung(4, 1)], "margin": 1.05}
+    best, _ = run(figures_of(*scores), tmp_path, **options)
+    assert tried[best].name == chosen
+
+
 def test_a_candidate_that_fails_is_lost_and_the_others_go_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
