@@ -9,7 +9,7 @@ from adarec_tf.config.training import FitConfig
 
 # Positions of an epoch of a student that begins with its teacher's table. Of a large log they teach
 # more than fewer ones do that are seen again and again.
-MAX_POSITIONS = 24_000_000
+MAX_POSITIONS = 40_000_000
 _NUM_TOP_ITEMS = 20
 
 

@@ -123,12 +123,13 @@ class DistillationObjective:
 
     @property
     def teacher_signature(self) -> TeacherStates:
-        """The type of the teacher's states, for a compiled step."""
+        """The type of the teacher's states, for a compiled step; its best items may be missing."""
         label = tf.ones([1, 1], tf.int64)
-        return tf.nest.map_structure(
+        signature = tf.nest.map_structure(
             lambda states: tf.TensorSpec([None, states.shape[-1]], states.dtype),
             self.teacher_states(label, label),
         )
+        return signature._replace(top_items=tf.TensorSpec([None, None], tf.int32))
 
     @property
     def projections(self) -> list[keras.layers.Dense]:

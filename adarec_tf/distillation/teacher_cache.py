@@ -29,6 +29,9 @@ _TOP_ITEMS_BATCH = 1024  # where each has scores of the catalog
 _TOP_CATALOG = 2**16
 # And scores in all, of which they are the best: minutes.
 _MOST_SCORES = 5 * 10**10
+# Among fewer items than these the best are not worth their time: a second epoch without them
+# teaches more than they do.
+_LEAST_POPULAR = 2**12
 
 
 class TeacherStates(NamedTuple):
@@ -153,6 +156,7 @@ def read_teacher(
     max_bytes: int,
     num_top_items: int = 0,
     has_layers: bool = True,
+    max_scores: int | None = None,
 ) -> TeacherCache | OnlineTeacher:
     """The teacher's states for batches of a training split: from a cache if it is small enough.
 
@@ -162,11 +166,15 @@ def read_teacher(
       max_length: items the teacher sees.
       directory: where the arrays of the cache are written; those of an earlier cache are replaced.
       max_bytes: of all arrays; a larger cache is not made, which a log line says.
-      num_top_items: best items to keep of each position.
+      num_top_items: best items to keep of each position; none are where so many positions leave
+        time for a few items of a large catalog.
       has_layers: whether embedding and hidden states are kept.
+      max_scores: among which the best items are looked for; None: as many as take minutes.
     """
-    most = _MOST_SCORES // max(1, len(train.item_ids))
-    num_popular = max(num_top_items, min(_TOP_CATALOG, most))
+    num_popular = min(_TOP_CATALOG, (max_scores or _MOST_SCORES) // max(1, len(train.item_ids)))
+    if num_popular < min(_LEAST_POPULAR, teacher.sequence_embedding.num_items):
+        num_top_items = 0
+    num_popular = max(num_top_items, num_popular)
     one = tf.ones([1, 1], tf.int64)
     probe = _flat(teacher_states(teacher, one, one, num_top_items, has_layers))
     num_bytes = 4 * sum(array.shape[1] for array in probe) * len(train.item_ids)

@@ -44,9 +44,6 @@ _EDGES_PER_CELL, _CONVOLUTIONS_PER_CELL, _KERNEL_SIZE = 3, 2, 5
 # A bundle holds beside weights and names its graph, with warm-up requests and a manifest: that of a
 # teacher of two blocks, of a student without operations, and more for each edge.
 _TEACHER_GRAPH, _STUDENT_GRAPH, _EDGE_GRAPH = 208_000, 133_000, 4_500
-# Positions that the teacher sees in all its epochs, which are fewer where the log is large; its
-# student sees `MAX_POSITIONS`.
-_MOST_TAUGHT = 40_000_000
 _EPOCHS = {"quick": 0.5, "standard": 1.0, "thorough": 1.5}
 _SEARCHED_USERS, _SEARCHED_POSITIONS = 30_000, 300_000
 _NO_BUDGET = EvaluationConfig()
@@ -103,7 +100,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     long, small, dense = is_long(scene), is_small(scene), is_dense(scene)
     batch = suggest_positions_per_batch(scene.num_positions, scene.mean_length, scene.max_length)
     wanted = _num_epochs(scene.num_positions, batch, at_least=24 if small and not dense else 12)
-    epochs = min(wanted, max(1, round(_MOST_TAUGHT / max(1, scene.num_positions))))
+    epochs = min(wanted, max(1, round(MAX_POSITIONS / max(1, scene.num_positions))))
     epochs = _scaled(epochs, effort)
     dropout, of_dropout = 0.2 if dense else 0.5 if small else 0.3, f"{an_item}, {positions}"
     if epochs <= _FEW_EPOCHS:

@@ -3,9 +3,9 @@
     python tests/benchmarks/few_epochs.py
 
 makes the built-in scene `large` with a tenth of its users and items, so that an item is met as
-often, and trains what the recipe of the whole scene says: a teacher of two epochs, and a student
-that sees a tenth of the positions. Then each again with something else. All figures are on
-validation, of the same users; students learn from the recipe's teacher.
+often, and trains what the recipe of the whole scene says: a teacher and a student of two epochs.
+Then each again with something else. All figures are on validation, of the same users; students
+learn from the recipe's teacher.
 
 Writes `tests/benchmarks/results/few_epochs.json`.
 """
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import unittest.mock
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -43,21 +43,37 @@ from adarec_tf.tuning.scene_profile import profile_scene
 from adarec_tf.tuning.student_recipe import size_of
 
 _SHARE, _SEED, _VALID_USERS = 0.1, 1, 8_000
+_LEAST_POPULAR = teacher_cache._LEAST_POPULAR
 _EDGES = ["conv_3", "conv_5", "max_pool_3"]  # of each of two cells
 TEACHERS: dict[str, dict[str, Any]] = {
     "as the recipe says": {},
     "dropout 0.3": {"teacher.dropout": 0.3},
     "dropout 0": {"teacher.dropout": 0.0},
 }
-_BEFORE = {"distillation.positions_per_batch": 2048, "distillation.kd_weight": 0.9}
-# And of which share of the users.
-STUDENTS: dict[str, tuple[dict[str, Any], float]] = {
-    "as the recipe says": ({}, 1.0),
-    "half as many batches": ({"distillation.positions_per_batch": 2048}, 1.0),
-    "scores count .9": ({"distillation.kd_weight": 0.9}, 1.0),
-    "scores count .2": ({"distillation.kd_weight": 0.2}, 1.0),
-    "a sixth of the users, eight times": ({"distillation.max_epochs": 8}, 1 / 6),
-    "all three": ({**_BEFORE, "distillation.max_epochs": 8}, 1 / 6),
+
+
+class Student(NamedTuple):
+    """What differs from the recipe.
+
+    Attributes:
+      changes: of settings.
+      share: of the users.
+      asks: whether the teacher is asked for its best items, among few popular ones.
+    """
+
+    changes: dict[str, Any]
+    share: float = 1.0
+    asks: bool = False
+
+
+STUDENTS = {
+    "as the recipe says": Student({}),
+    "one epoch": Student({"distillation.max_epochs": 1}),
+    "one epoch, best items asked for": Student({"distillation.max_epochs": 1}, asks=True),
+    "half as many batches": Student({"distillation.positions_per_batch": 2048}),
+    "scores count .9": Student({"distillation.kd_weight": 0.9}),
+    "scores count .2": Student({"distillation.kd_weight": 0.2}),
+    "a sixth of the users, twelve times": Student({"distillation.max_epochs": 12}, 1 / 6),
 }
 
 
@@ -114,19 +130,21 @@ def measure(folder: Path) -> list[dict[str, Any]]:
     size = size._replace(num_parameters=round(size.num_parameters / _SHARE))
     decided = student_decisions(profile, size, "standard")
     print(*decided, sep="\n", flush=True)
-    for number, (name, (changes, share)) in enumerate(STUDENTS.items()):
-        decisions = change(decided, changes)
-        _, history = train_student(
-            Genotype.from_primitives(2, [_EDGES] * 2),
-            apply_decisions(decisions, "student", StudentConfig(), ()),
-            models[0],
-            sample_users(scene.train, round(share * scene.train.num_users)),
-            valid,
-            apply_decisions(decisions, "distillation", DistillationConfig(), ()),
-            statistics=scene.statistics,
-            seed=_SEED,
-            checkpoint_dir=str(folder / f"student-{number}"),
-        )
+    for number, (name, student) in enumerate(STUDENTS.items()):
+        decisions = change(decided, student.changes)
+        least = 0 if student.asks else round(_LEAST_POPULAR * _SHARE)
+        with unittest.mock.patch.object(teacher_cache, "_LEAST_POPULAR", least):
+            _, history = train_student(
+                Genotype.from_primitives(2, [_EDGES] * 2),
+                apply_decisions(decisions, "student", StudentConfig(), ()),
+                models[0],
+                sample_users(scene.train, round(student.share * scene.train.num_users)),
+                valid,
+                apply_decisions(decisions, "distillation", DistillationConfig(), ()),
+                statistics=scene.statistics,
+                seed=_SEED,
+                checkpoint_dir=str(folder / f"student-{number}"),
+            )
         rows.append(row("student", name, history))
     return rows
 

@@ -27,6 +27,8 @@ from adarec_tf.search.task import SearchTask
 
 # The released code's 2e-5 leaves the alphas where they began.
 ALPHA_LEARNING_RATE = 3e-2
+# Among which the best items of the teacher are looked for, of each half: a minute or two.
+_MOST_SCORES = 12 * 10**9
 # Between repetitions of the alphas' half within an epoch: further than any search has epochs.
 _EPOCH_STRIDE = 10_000
 
@@ -222,6 +224,7 @@ def teacher_readers(task: SearchTask, max_length: int) -> list[TeacherCache | On
                 max_bytes=task.max_cache_bytes - kept,
                 num_top_items=task.distillation.num_kept_items,
                 has_layers=task.distillation.reads_layers,
+                max_scores=_MOST_SCORES,
             )
         )
     return readers

@@ -1,4 +1,5 @@
 import functools
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -164,15 +165,20 @@ def test_of_a_large_catalog_the_best_are_found_among_the_most_popular(
     scores = teacher.sequence_embedding.item_logits(states.final_states).numpy()[:, :popular]
     best = np.argsort(-scores, axis=1)[:, :NUM_TOP] + 1
     np.testing.assert_array_equal(states.top_items, best)
-    # Of many positions among fewer items.
+    # Of many positions among fewer items, and of too many not at all.
     monkeypatch.setattr(teacher_cache, "_MOST_SCORES", popular * len(train.item_ids))
     keep = functools.partial(read_teacher, teacher, train, max_length=LENGTH, num_top_items=NUM_TOP)
-    for max_bytes in (10**6, 0):
+    [batch, *_] = next_item_batches(
+        train, max_length=LENGTH, positions_per_batch=50, seed=0, epoch=0
+    )
+    for max_bytes, least in itertools.product((10**6, 0), (popular, popular + 1)):
+        monkeypatch.setattr(teacher_cache, "_LEAST_POPULAR", least)
         reader = keep(directory=str(tmp_path), max_bytes=max_bytes)
-        [batch, *_] = next_item_batches(
-            train, max_length=LENGTH, positions_per_batch=50, seed=0, epoch=0
-        )
-        assert reader.states(batch).top_items.numpy().max() == popular
+        top_items = reader.states(batch).top_items.numpy()
+        assert top_items.shape[1] == (NUM_TOP if least == popular else 0)
+        assert top_items.max(initial=popular) == popular
+    fewer = keep(directory=str(tmp_path), max_bytes=0, max_scores=popular * len(train.item_ids) - 1)
+    assert fewer.states(batch).top_items.shape[1] == 0
 
 
 @pytest.mark.parametrize("kind", TEACHERS)

@@ -119,7 +119,7 @@ def test_of_a_large_log_epochs_are_fewer_and_a_student_learns_from_a_part() -> N
     assert large["training.learning_rate"] > 2 * values(SHORT)["training.learning_rate"]
     assert large["training.initial_table"] == "co_occurrences"
     assert small["training.initial_table"] == "random"
-    assert (large["distillation.max_epochs"], large["distillation.kd_weight"]) == (1, 0.5)
+    assert (large["distillation.max_epochs"], large["distillation.kd_weight"]) == (2, 0.5)
     assert large["distillation.positions_per_batch"] == large["training.positions_per_batch"]
     half = values(scene(1_000_000, 25.0, num_users=500_000))
     assert (half["distillation.max_epochs"], half["distillation.kd_weight"]) == (2, 0.5)
