@@ -122,7 +122,7 @@ def test_of_a_large_log_epochs_are_fewer_and_a_student_learns_from_a_part() -> N
     assert (large["distillation.max_epochs"], large["distillation.kd_weight"]) == (2, 0.5)
     assert large["distillation.positions_per_batch"] == large["training.positions_per_batch"]
     half = values(scene(1_000_000, 25.0, num_users=500_000))
-    assert (half["distillation.max_epochs"], half["distillation.kd_weight"]) == (2, 0.5)
+    assert (half["distillation.max_epochs"], half["distillation.kd_weight"]) == (3, 0.5)
     assert values(SHORT)["distillation.kd_weight"] == 0.9
     assert values(scene(1_000_000, 401.0, num_users=500_000))["training.max_epochs"] == 1
 
