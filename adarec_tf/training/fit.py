@@ -24,8 +24,9 @@ SELECTION_METRIC = "ndcg@10/full"
 # 0.007, and the same users compare all epochs.
 VALIDATION_USERS = 20_000
 _VALIDATION_SCORES = 4 * 10**9
-# Trained on between two checkpoints at most: a few minutes, which is what a kill costs.
-_CHECKPOINT_POSITIONS = 5_000_000
+# Trained on between two checkpoints at most: minutes, which are what a kill costs. With a million
+# items validation takes a tenth of them.
+_CHECKPOINT_POSITIONS = 10_000_000
 
 
 def fit(
@@ -51,7 +52,7 @@ def fit(
       config: epochs, patience and the size of batches.
       stage: its name on the screen.
       seed: of the order of the batches; dropout follows the seed the model was built with.
-      checkpoint_dir: a finished epoch is saved here, or part of one where it has more than five
+      checkpoint_dir: a finished epoch is saved here, or part of one where it has more than ten
         million positions; a fit that was interrupted continues.
       log_dir: where TensorBoard finds the records; None writes none.
       start_counts: whether the weights it comes with stay where no epoch is better.
