@@ -10,6 +10,7 @@ from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.data.batches import Batch
 from adarec_tf.data.histories.histories import Histories, split_halves
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.export.profile import find_costs
@@ -167,6 +168,30 @@ def test_the_halves_share_the_bound_of_the_cache(
     readers = supernet_training.teacher_readers(task, walk_scene.MAX_LENGTH)
     assert {path.name for path in tmp_path.glob("*")} == set(cached)
     assert sum(reader.num_bytes for reader in readers) == bound
+
+
+def test_a_search_asks_the_teacher_for_its_best_items_only_where_that_is_soon_done(
+    teacher: keras.Model, scene: dict[str, Histories], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves = split_halves(scene["train"])
+    task = SearchTask(
+        teacher=teacher,
+        halves=halves,
+        valid=scene["valid"],
+        search=SEARCH,
+        distillation=DistillationConfig(logits_items="sampled"),
+        seen="exclude",
+        seed=5,
+        cache_dir="",
+        max_cache_bytes=0,
+    )
+    item_ids = np.array([[1, 2]])
+    batch = Batch(item_ids, item_ids, np.array([0, 1]))
+    enough = walk_scene.NUM_ITEMS * max(len(half.item_ids) for half in halves)
+    for scores, num_best in ((enough, walk_scene.NUM_ITEMS), (enough // 2, 0)):
+        monkeypatch.setattr(supernet_training, "_MOST_SCORES", scores)
+        for reader in supernet_training.teacher_readers(task, walk_scene.MAX_LENGTH):
+            assert reader.states(batch).top_items.shape[1] == num_best
 
 
 def test_alphas_wait_for_the_warm_up(whole_search: SearchResult) -> None:
