@@ -122,6 +122,16 @@ def test_a_long_epoch_is_validated_and_saved_in_parts(
     assert max(positions) < 0.6 * num_labels
 
 
+def test_what_a_model_does_not_see_makes_no_epoch_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk_scene, "MAX_LENGTH", 2)
+    num_seen = np.clip(SCENE["train"].lengths - 1, 0, 2).sum()
+    assert num_seen < (SCENE["train"].lengths - 1).sum()
+    monkeypatch.setattr("adarec_tf.training.fit._CHECKPOINT_POSITIONS", num_seen)
+    assert len(_fit(tmp_path, VALIDATION)[1]) == 5
+
+
 @pytest.mark.parametrize(
     ("validation", "end", "num_epochs"),
     [
