@@ -140,8 +140,9 @@ class Forecast:
         return whole - (time.time() - self._since) if stage == self._running else whole
 
     def _ranking(self, stage: str) -> float:
-        """Seconds that the ranking after a stage's training takes."""
-        return self._scores.get(stage, 0.0) / (_SCORES_A_POSITION * self._speed)
+        """Seconds that the ranking after a stage's training takes; 0 while no speed is known."""
+        scores_per_second = _SCORES_A_POSITION * self._speed
+        return self._scores.get(stage, 0.0) / scores_per_second if scores_per_second else 0.0
 
 
 def _duration(seconds: float) -> str:

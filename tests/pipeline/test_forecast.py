@@ -28,6 +28,15 @@ def test_nothing_is_forecast_before_a_speed_and_a_plan_are_known() -> None:
     assert forecast.lines() == []
 
 
+def test_a_search_that_is_over_before_a_speed_is_known_is_not_forecast() -> None:
+    forecast = Forecast()
+    forecast.plan(SEARCH, {"StudentSearcher": 1e9})
+    forecast.start("StudentSearcher")
+    for done in (1, 2):
+        forecast.advance("search", done, 2)
+    assert forecast.lines() == []
+
+
 def test_each_stage_that_is_left_has_its_time() -> None:
     forecast = made(500.0)
     [line] = forecast.lines()
