@@ -10,8 +10,7 @@ from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.student import StudentConfig
 from adarec_tf.config.teacher import NextItNetConfig
-from adarec_tf.data.batches import Batch
-from adarec_tf.data.histories.histories import Histories, split_halves
+from adarec_tf.data.histories.histories import Histories
 from adarec_tf.distillation.ensemble import EnsembleTeacher
 from adarec_tf.export.profile import find_costs
 from adarec_tf.models.model_cost import encoder_macs
@@ -22,7 +21,6 @@ from adarec_tf.search.bilevel import supernet_training
 from adarec_tf.search.searcher import SearchResult, is_finished, search_genotype
 from adarec_tf.search.selection import validation
 from adarec_tf.search.space.alphas import OPERATIONS
-from adarec_tf.search.task import SearchTask
 from tests.adarec_tf import walk_scene
 from tests.event_files import read_scalars
 
@@ -143,55 +141,6 @@ def test_the_asked_teacher_guides_the_search_as_the_cached_one_does(
     np.testing.assert_allclose(
         result.trace[-1]["alphas"], whole_search.trace[-1]["alphas"], rtol=1e-3, atol=1e-4
     )
-
-
-@pytest.mark.parametrize("cached", [("weights", "alphas"), ("weights",), ()])
-def test_the_halves_share_the_bound_of_the_cache(
-    cached: tuple[str, ...], teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
-) -> None:
-    halves = split_halves(scene["train"])
-    # Embedding, blocks and final states, each of width 8, at every place.
-    num_layers = 2 + len(teacher(tf.constant([[1]])).hidden_states)
-    sizes = [4 * 8 * num_layers * len(half.item_ids) for half in halves]
-    bound = sum(sizes[: len(cached)])
-    task = SearchTask(
-        teacher=teacher,
-        halves=halves,
-        valid=scene["valid"],
-        search=SEARCH,
-        distillation=DistillationConfig(hidden_weight=1.0),
-        seen="exclude",
-        seed=5,
-        cache_dir=str(tmp_path),
-        max_cache_bytes=bound,
-    )
-    readers = supernet_training.teacher_readers(task, walk_scene.MAX_LENGTH)
-    assert {path.name for path in tmp_path.glob("*")} == set(cached)
-    assert sum(reader.num_bytes for reader in readers) == bound
-
-
-def test_a_search_asks_the_teacher_for_its_best_items_only_where_that_is_soon_done(
-    teacher: keras.Model, scene: dict[str, Histories], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    halves = split_halves(scene["train"])
-    task = SearchTask(
-        teacher=teacher,
-        halves=halves,
-        valid=scene["valid"],
-        search=SEARCH,
-        distillation=DistillationConfig(logits_items="sampled"),
-        seen="exclude",
-        seed=5,
-        cache_dir="",
-        max_cache_bytes=0,
-    )
-    item_ids = np.array([[1, 2]])
-    batch = Batch(item_ids, item_ids, np.array([0, 1]))
-    enough = walk_scene.NUM_ITEMS * max(len(half.item_ids) for half in halves)
-    for scores, num_best in ((enough, walk_scene.NUM_ITEMS), (enough // 2, 0)):
-        monkeypatch.setattr(supernet_training, "_MOST_SCORES", scores)
-        for reader in supernet_training.teacher_readers(task, walk_scene.MAX_LENGTH):
-            assert reader.states(batch).top_items.shape[1] == num_best
 
 
 def test_alphas_wait_for_the_warm_up(whole_search: SearchResult) -> None:

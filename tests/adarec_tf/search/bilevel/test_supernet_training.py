@@ -11,6 +11,7 @@ import tensorflow as tf
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.config.teacher import NextItNetConfig
+from adarec_tf.data.batches import Batch
 from adarec_tf.distillation.initial_table import narrowed_items
 from adarec_tf.models.losses import labeled_positions
 from adarec_tf.models.teachers import build_teacher
@@ -141,3 +142,33 @@ def test_the_supernet_begins_from_the_teachers_table_where_that_is_asked(
     ).state.supernet.sequence_embedding
     kept = narrowed_items(np.array(teacher.sequence_embedding.item_vectors()), embedding.hidden_dim)
     np.testing.assert_array_equal(embedding.item_vectors()[:, : kept.shape[1]], kept)
+
+
+@pytest.mark.parametrize("cached", [("weights", "alphas"), ("weights",), ()])
+def test_the_halves_share_the_bound_of_the_cache(
+    cached: tuple[str, ...], teacher: keras.Model, tmp_path: Path
+) -> None:
+    # Embedding, blocks and final states, each of width 6, at every place.
+    num_layers = 2 + len(teacher(tf.constant([[1]])).hidden_states)
+    sizes = [4 * 6 * num_layers * len(half.item_ids) for half in HALVES]
+    bound = sum(sizes[: len(cached)])
+    task = _task(teacher, tmp_path)._replace(max_cache_bytes=bound)
+    readers = supernet_training.teacher_readers(task, SHAPE.max_length)
+    assert {path.name for path in tmp_path.glob("*")} == set(cached)
+    assert sum(reader.num_bytes for reader in readers) == bound
+
+
+def test_a_search_asks_the_teacher_for_its_best_items_only_where_that_is_soon_done(
+    teacher: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = _task(teacher, tmp_path)._replace(
+        distillation=DistillationConfig(logits_items="sampled"), max_cache_bytes=0
+    )
+    item_ids = np.array([[1, 2]])
+    batch = Batch(item_ids, item_ids, np.array([0, 1]))
+    sizes = [len(half.item_ids) for half in HALVES]
+    enough, too_few = SHAPE.num_items * max(sizes), SHAPE.num_items * min(sizes) - 1
+    for scores, num_best in ((enough, SHAPE.num_items), (too_few, 0)):
+        monkeypatch.setattr(supernet_training, "_MOST_SCORES", scores)
+        for reader in supernet_training.teacher_readers(task, SHAPE.max_length):
+            assert reader.states(batch).top_items.shape[1] == num_best
