@@ -60,8 +60,11 @@ def test_versions_are_the_locked_ones() -> None:
     assert len(installs) == 4
     for command in installs:
         assert re.search(r"--(requirement|constraint) requirements.lock|\.whl|uv==", command)
-    [version] = re.findall(r"(?m)^UV_VERSION := (.+)$", (ROOT / "Makefile").read_text())
+    makefile = (ROOT / "Makefile").read_text()
+    [version] = re.findall(r"(?m)^UV_VERSION := (.+)$", makefile)
     assert ("ARG", f"UV_VERSION={version}") in instructions()
+    [compiled] = re.findall(r"(?m)^export UV_COMPILE_BYTECODE := (.+)$", makefile)
+    assert ("ENV", f"UV_COMPILE_BYTECODE={compiled}") in instructions()
 
 
 def test_what_is_copied_is_there_and_not_ignored() -> None:
