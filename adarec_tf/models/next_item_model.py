@@ -5,7 +5,7 @@ labeled position, and metrics of the target's rank among the catalog.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import keras
@@ -15,31 +15,28 @@ import tensorflow as tf
 from adarec_tf.data.batches import (
     EpochBatches,
     next_item_batches,
-    pad_item_sets,
     suggest_positions_per_batch,
-    target_batches,
 )
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import PAD
-from adarec_tf.models.epoch_feed import IDS, EpochFeed, from_generator
+from adarec_tf.models.epoch_feed import EpochFeed
 from adarec_tf.models.losses import TaskLoss, labeled_positions, task_loss
 from adarec_tf.models.metrics import (
     NDCG,
     HitRate,
     RankingMetric,
     target_ranks,
-    users_at_a_time,
     without_items,
 )
 from adarec_tf.models.optimizer import LEARNING_RATE, build_optimizer
 from adarec_tf.models.sequence_model import SequenceEmbedding
+from adarec_tf.models.target_feed import TargetFeed
 
 if TYPE_CHECKING:
     from adarec_tf.data.dataset import Dataset
 
 LOSSES = ("softmax", "sampled_softmax", "gbce")
 SEEN_OPTIONS = ("exclude", "keep")
-_POSITIONS = 16384  # of a batch of evaluation
 _KERAS_BATCH = 32  # rows of an array that Keras takes at a time
 _SEED = "seed_"
 
@@ -335,8 +332,9 @@ class NextItemModel(keras.Model):
         """
         if not isinstance(x, Histories):
             return super().predict(x, **options)
-        order = np.concatenate([rows for rows, *_ in self._targets(x)])
-        data = self._target_data(x).map(lambda inputs, _: inputs[0])
+        feed = self._target_feed(x)
+        order = np.concatenate([rows for rows, *_ in feed.batches()])
+        data = feed.of_one_replica().map(lambda inputs, _: inputs[0])
         return super().predict(data, **options)[np.argsort(order)]
 
     def compute_loss(
@@ -510,43 +508,17 @@ class NextItemModel(keras.Model):
                 "Histories should have a target each to be evaluated, as `dataset.valid` and "
                 "`dataset.test` have. Received: histories without targets, as of `dataset.train`."
             )
-        strategy = self.distribute_strategy
-        replicas = strategy.num_replicas_in_sync
-        if replicas == 1:
-            return self._target_data(x)
-        # Every replica ranks every user, as the means of equal numbers are these numbers.
-        return strategy.distribute_datasets_from_function(
-            lambda context: self._target_data(x).flat_map(
-                lambda *batch: tf.data.Dataset.from_tensors(batch).repeat(
-                    replicas // context.num_input_pipelines
-                )
-            )
-        )
+        return self._target_feed(x).dataset(self.distribute_strategy)
 
-    def _target_data(self, histories: Histories) -> tf.data.Dataset:
-        """What `test_step` takes, of known size: Keras warns of data that runs out."""
-        num_batches = sum(1 for _ in self._targets(histories))
-        return from_generator(
-            lambda: (((ids, seen), to_rank) for _, ids, seen, to_rank in self._targets(histories)),
-            ((IDS, IDS), tf.TensorSpec([None], tf.int64)),
-        ).apply(tf.data.experimental.assert_cardinality(num_batches))
-
-    def _targets(
-        self, histories: Histories
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """Rows [B], item ids [B, L], items that are no candidates [B, M], and targets [B]."""
-        size = users_at_a_time(self.sequence_embedding.num_items)
-        for rows, item_ids in target_batches(
+    def _target_feed(self, histories: Histories) -> TargetFeed:
+        """The batches of an evaluation."""
+        embedding = self.sequence_embedding
+        return TargetFeed(
             histories,
-            max_length=self.sequence_embedding.max_length,
-            positions_per_batch=_POSITIONS,
-        ):
-            for start in range(0, len(rows), size):
-                part = rows[start : start + size]
-                excluded = np.zeros([len(part), 0], np.int64)
-                if self._seen == "exclude":
-                    excluded = pad_item_sets(histories, part)
-                yield part, item_ids[start : start + size], excluded, histories.targets[part]
+            max_length=embedding.max_length,
+            num_items=embedding.num_items,
+            seen=self._seen,
+        )
 
 
 class Phase(NamedTuple):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.evaluation.protocols import evaluate_full, model_scorer
-from adarec_tf.models import metrics, next_item_model
+from adarec_tf.models import metrics, next_item_model, target_feed
 from adarec_tf.models.metrics import MRR, NDCG, HitRate, target_ranks
 from adarec_tf.models.next_item_model import NextItemModel
 from adarec_tf.models.students.genotype import Genotype
@@ -84,8 +84,8 @@ def test_a_large_catalog_is_ranked_for_fewer_users_at_a_time(
     model = _model()
     model.compile()
     expected = model.evaluate(SCENE["valid"], verbose=0, return_dict=True)
-    monkeypatch.setattr(next_item_model, "users_at_a_time", {walk_scene.NUM_ITEMS: 7}.get)
-    sizes = [len(rows) for rows, *_ in model._targets(SCENE["valid"])]
+    monkeypatch.setattr(target_feed, "users_at_a_time", {walk_scene.NUM_ITEMS: 7}.get)
+    sizes = [len(rows) for rows, *_ in model._target_feed(SCENE["valid"]).batches()]
     assert (max(sizes), sum(sizes)) == (7, SCENE["valid"].num_users)
     found = model.evaluate(SCENE["valid"], verbose=0, return_dict=True)
     assert found == pytest.approx(expected, rel=1e-5)
@@ -104,7 +104,7 @@ def test_validation_ranks_once_for_all_metrics(monkeypatch: pytest.MonkeyPatch) 
     top = keras.metrics.SparseTopKCategoricalAccuracy(5, name="top")
     model.compile(metrics=[HitRate(5), NDCG(5), MRR(5), top], run_eagerly=True)
     found = model.evaluate(SCENE["valid"], verbose=0, return_dict=True)
-    assert len(calls) == sum(1 for _ in model._targets(SCENE["valid"]))
+    assert len(calls) == sum(1 for _ in model._target_feed(SCENE["valid"]).batches())
     assert 0 < found["mrr@5"] < found["ndcg@5"] < found["hit_rate@5"] < 1
 
 
