@@ -24,6 +24,9 @@ DENSE_ITEM = 20
 # Meetings with an item in a whole training below which its row does not get far by itself; fewer
 # where users meet items again, whose rows should not resemble those of their neighbors.
 _FEW_MEETINGS, _FEW_WITH_REPEATS = 300, 60
+# Items up to which a table is wide enough to begin with co-occurrences: of more, its directions
+# hold next to nothing of most items' neighborhoods. Few epochs gain in any case.
+_MOST_NEIGHBORS = 25_000
 # Items up to which the teacher learns, and teaches, with the scores of all of them; above, these
 # cost most of a step, and a sample does as well.
 SMALL_CATALOG = 5_000
@@ -112,7 +115,8 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     rate = round(rate * max(1.0, wanted / epochs) ** 0.5, 4)
     meetings = epochs * scene.num_positions / scene.num_items
     few = _FEW_MEETINGS if scene.seen == "exclude" else _FEW_WITH_REPEATS
-    table = "co_occurrences" if sampled and meetings < few else "random"
+    fits = scene.num_items <= _MOST_NEIGHBORS or epochs <= _FEW_EPOCHS
+    table = "co_occurrences" if sampled and fits and meetings < few else "random"
     # They are trained at the same time.
     num_teachers = (2 if small or long else 1) + (effort == "thorough")
     return [
@@ -129,7 +133,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
             ("training.weight_decay", 0.05 if small and not dense else 0.0, an_item),
             ("training.max_epochs", epochs, f"{positions}, effort {effort}"),
             ("training.patience", 5, "the rate falls until the last epoch"),
-            ("training.initial_table", table, f"{meetings:.0f} meetings with an item"),
+            ("training.initial_table", table, f"{items}, {meetings:.0f} meetings with an item"),
             ("training.num_teachers", num_teachers, f"{positions}, effort {effort}"),
         )
     ]

@@ -140,8 +140,15 @@ def test_the_table_begins_at_random_where_an_item_is_met_often_or_again() -> Non
     again = profile.replace(seen="keep")
     assert values(profile.replace(seen="exclude"))["training.initial_table"] == "co_occurrences"
     assert values(again)["training.initial_table"] == "random"
-    assert values(again.replace(num_items=120_000))["training.initial_table"] == "co_occurrences"
     assert values(LONG.replace(seen="exclude"))["training.initial_table"] == "random"
+
+
+def test_a_table_too_narrow_for_its_neighborhoods_begins_at_random_unless_epochs_are_few() -> None:
+    short = scene(25_000, 7.0, num_users=22_000).replace(seen="exclude")
+    large = scene(1_000_000, 41.0, num_users=500_000).replace(seen="exclude")
+    for profile in (short, large, large.replace(seen="keep")):
+        assert values(profile)["training.initial_table"] == "co_occurrences"
+    assert values(short.replace(num_items=25_001))["training.initial_table"] == "random"
 
 
 def test_half_the_effort_has_as_many_teachers_since_they_are_trained_at_the_same_time() -> None:
