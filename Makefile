@@ -1,7 +1,7 @@
 # `make run` and `make test` need Python 3.11 and make; everything else is installed into .venv.
 PYTHON ?= python3.11
 UV_VERSION := 0.13.9
-# Compiled once, while installing: a process that compiles TensorFlow's and TFX's sources needs 20 s.
+# Compiled once, while installing: where Python may not keep what it compiles, each process would.
 export UV_COMPILE_BYTECODE := 1
 VENV := .venv
 BIN := $(VENV)/bin

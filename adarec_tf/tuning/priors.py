@@ -26,7 +26,7 @@ DENSE_ITEM = 20
 _FEW_MEETINGS, _FEW_WITH_REPEATS = 300, 60
 # Items up to which a table is wide enough to begin with co-occurrences: of more, its directions
 # hold next to nothing of most items' neighborhoods. Few epochs gain in any case.
-_MOST_NEIGHBORS = 25_000
+_MOST_CO_OCCURRING_ITEMS = 25_000
 # Items up to which the teacher learns, and teaches, with the scores of all of them; above, these
 # cost most of a step, and a sample does as well.
 SMALL_CATALOG = 5_000
@@ -115,7 +115,7 @@ def teacher_decisions(scene: SceneProfile, effort: Effort) -> list[Decision]:
     rate = round(rate * max(1.0, wanted / epochs) ** 0.5, 4)
     meetings = epochs * scene.num_positions / scene.num_items
     few = _FEW_MEETINGS if scene.seen == "exclude" else _FEW_WITH_REPEATS
-    fits = scene.num_items <= _MOST_NEIGHBORS or epochs <= _FEW_EPOCHS
+    fits = scene.num_items <= _MOST_CO_OCCURRING_ITEMS or epochs <= _FEW_EPOCHS
     table = "co_occurrences" if sampled and fits and meetings < few else "random"
     # They are trained at the same time.
     num_teachers = (2 if small or long else 1) + (effort == "thorough")
