@@ -32,6 +32,22 @@ class Batch(NamedTuple):
     places: np.ndarray
 
 
+class ReplicaBatch(NamedTuple):
+    """The rows of a batch that one of several replicas computes.
+
+    Means over the rows of each replica, weighted by the shares, add up to the mean of the batch.
+
+    Attributes:
+      batch: the rows, one at least.
+      share: of the labeled positions; 0 for a replica that has no row of its own.
+      num_labels: labeled positions of the whole batch.
+    """
+
+    batch: Batch
+    share: float
+    num_labels: int
+
+
 class _Rows(NamedTuple):
     """Rows of a batch: where inputs start and stop in flat histories, and their padded length."""
 
@@ -39,24 +55,61 @@ class _Rows(NamedTuple):
     stops: np.ndarray
     length: int
 
+    def take(self, rows: np.ndarray) -> "_Rows":
+        return _Rows(self.starts[rows], self.stops[rows], self.length)
+
 
 class EpochBatches:
     """The batches of one epoch, once: counted before any of them is made."""
 
-    def __init__(self, rows: Sequence[_Rows], make: Callable[[_Rows], Batch]) -> None:
+    def __init__(
+        self,
+        rows: Sequence[_Rows],
+        find_labels: Callable[[_Rows], np.ndarray],
+        make: Callable[[_Rows, np.ndarray], Batch],
+    ) -> None:
         """Makes nothing yet.
 
         Args:
           rows: of each batch.
-          make: a batch of its rows.
+          find_labels: rows to bool [B, L], which positions have a label; it reads no history.
+          make: a batch of its rows and of these.
         """
-        self._rows, self._make = rows, make
+        self._rows, self._find_labels, self._make = rows, find_labels, make
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Batch]:
-        return map(self._make, self._rows)
+        return (self._make(rows, self._find_labels(rows)) for rows in self._rows)
+
+    def for_replicas(self, numbers: Sequence[int], count: int) -> Iterator[list[ReplicaBatch]]:
+        """What some replicas compute of each batch, for which no other rows are read.
+
+        Rows go to replicas by their place in the histories: each of them reads its own part of a
+        log, and a little around it, since all have equally many rows of a batch.
+
+        Args:
+          numbers: of the replicas, from 0.
+          count: how many there are in all.
+
+        Returns:
+          An iterator: of each batch one part a number.
+        """
+        for rows in self._rows:
+            is_labeled = self._find_labels(rows)
+            by_place = np.argsort(rows.starts, kind="stable")
+            yield [
+                self._for_replica(rows, is_labeled, np.array_split(by_place, count)[number])
+                for number in numbers
+            ]
+
+    def _for_replica(self, rows: _Rows, is_labeled: np.ndarray, own: np.ndarray) -> ReplicaBatch:
+        # Without a row of its own a replica computes something finite, and weighs it by 0.
+        read = own if len(own) else np.zeros(1, np.int64)
+        num_labels = int(is_labeled.sum())
+        share = float(is_labeled[own].sum() / num_labels)
+        return ReplicaBatch(self._make(rows.take(read), is_labeled[read]), share, num_labels)
 
 
 def _pad(item_ids: np.ndarray, starts: np.ndarray, stops: np.ndarray, length: int) -> np.ndarray:
@@ -64,8 +117,13 @@ def _pad(item_ids: np.ndarray, starts: np.ndarray, stops: np.ndarray, length: in
     if len(item_ids) == 0:
         return np.full((len(stops), length), PAD, np.int64)
     columns = stops[:, None] - np.arange(length, 0, -1)[None, :]
-    is_real = columns >= starts[:, None]
+    is_real = _is_real(starts, stops, length)
     return np.where(is_real, item_ids[np.where(is_real, columns, 0)], PAD)
+
+
+def _is_real(starts: np.ndarray, stops: np.ndarray, length: int) -> np.ndarray:
+    """Which positions of left-padded rows hold an item: bool [B, length]."""
+    return np.arange(length, 0, -1)[None, :] <= (stops - starts)[:, None]
 
 
 def pad_rows(histories: Histories, users: np.ndarray, length: int) -> np.ndarray:
@@ -164,13 +222,15 @@ def next_item_batches(
     """
     generator = np.random.default_rng([seed, epoch])
 
-    def make(rows: _Rows) -> Batch:
+    def make(rows: _Rows, is_labeled: np.ndarray) -> Batch:
         item_ids = _pad(histories.item_ids, rows.starts, rows.stops, rows.length)
         labels = _pad(histories.item_ids, rows.starts + 1, rows.stops + 1, rows.length)
-        return Batch(item_ids, labels, _places(labels != PAD, rows.stops))
+        return Batch(item_ids, labels, _places(is_labeled, rows.stops))
 
     return EpochBatches(
-        _rows_of_batches(histories, max_length, positions_per_batch, windows, generator), make
+        _rows_of_batches(histories, max_length, positions_per_batch, windows, generator),
+        lambda rows: _is_real(rows.starts, rows.stops, rows.length),
+        make,
     )
 
 
@@ -205,10 +265,14 @@ def masked_item_batches(
     """
     generator = np.random.default_rng([seed, epoch])
 
-    def make(rows: _Rows) -> Batch:
-        items = _pad(histories.item_ids, rows.starts, rows.stops + 1, rows.length + 1)
-        is_masked = (generator.random(items.shape) < mask_probability) & (items != PAD)
+    def find_labels(rows: _Rows) -> np.ndarray:
+        is_item = _is_real(rows.starts, rows.stops + 1, rows.length + 1)
+        is_masked = (generator.random(is_item.shape) < mask_probability) & is_item
         is_masked[:, -1] = True
+        return is_masked
+
+    def make(rows: _Rows, is_masked: np.ndarray) -> Batch:
+        items = _pad(histories.item_ids, rows.starts, rows.stops + 1, rows.length + 1)
         return Batch(
             np.where(is_masked, mask_id, items),
             np.where(is_masked, items, PAD),
@@ -217,7 +281,9 @@ def masked_item_batches(
 
     # An input and its last label.
     return EpochBatches(
-        _rows_of_batches(histories, max_length - 1, positions_per_batch, windows, generator), make
+        _rows_of_batches(histories, max_length - 1, positions_per_batch, windows, generator),
+        find_labels,
+        make,
     )
 
 
@@ -261,24 +327,6 @@ def _windows(
     is_older = place > 0
     stops = lasts - np.where(is_older, newest + (place - 1) * max_length, 0)
     return np.maximum(firsts, stops - np.where(is_older, max_length, newest)), stops
-
-
-def rows_of_replica(labels: np.ndarray, number: int, count: int) -> tuple[np.ndarray, float]:
-    """What one of several replicas computes of a batch: every n-th row.
-
-    Args:
-      labels: int64 [B, L], PAD where there is none.
-      number: the replica, from 0.
-      count: how many there are.
-
-    Returns:
-      Rows (int [R]), and their share of the labeled positions. Means over the rows of each replica,
-      weighted by the shares, add up to the mean of the batch. A replica without a label of its own
-      gets all rows and a share of 0, so that what it computes is finite.
-    """
-    rows = np.arange(number, len(labels), count)
-    num_own, num_all = np.count_nonzero(labels[rows] != PAD), np.count_nonzero(labels != PAD)
-    return (rows if num_own else np.arange(len(labels))), num_own / num_all
 
 
 def count_batches(batches: Sized) -> int:

@@ -5,14 +5,15 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from adarec_tf.data.batches import Batch, EpochBatches, count_batches, rows_of_replica
+from adarec_tf.data.batches import Batch, EpochBatches, ReplicaBatch, count_batches
 
+_T = TypeVar("_T")
 logger = logging.getLogger(__name__)
 
 _SECONDS_OF_SPEED = 5.0  # after which the speed is told
@@ -147,6 +148,27 @@ class EpochFeed(keras.callbacks.Callback):
 
     def _batches(self) -> Iterator[Batch]:
         """The batches of all epochs, from the first step of the first epoch that Keras runs."""
+        for batch in self._from_the_first_step(iter):
+            self._sizes.append(len(batch.places))
+            yield batch
+
+    def _parts(self, context: tf.distribute.InputContext) -> Iterator[Any]:
+        """The parts of this process' replicas, one after the other."""
+        count = context.num_replicas_in_sync
+        local = count // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        numbers = range(first, first + local)
+
+        def parts(batches: EpochBatches) -> Iterator[list[ReplicaBatch]]:
+            return batches.for_replicas(numbers, count)
+
+        for replicas in self._from_the_first_step(parts):
+            self._sizes.append(replicas[0].num_labels)
+            for batch, share, _ in replicas:
+                yield batch.item_ids, batch.labels, np.array([share], np.float32)
+
+    def _from_the_first_step(self, read: Callable[[EpochBatches], Iterator[_T]]) -> Iterator[_T]:
+        """What is read of all epochs, from the first step of the first epoch that Keras runs."""
         self._sizes.clear()
         num_done = self.num_steps * (self._first_epoch or 0)
         for epoch in itertools.count():
@@ -154,16 +176,5 @@ class EpochFeed(keras.callbacks.Callback):
             if len(batches) <= num_done:  # none of them need be made
                 num_done -= len(batches)
                 continue
-            for batch in itertools.islice(batches, num_done, None):
-                self._sizes.append(len(batch.places))
-                yield batch
+            yield from itertools.islice(read(batches), num_done, None)
             num_done = 0
-
-    def _parts(self, context: tf.distribute.InputContext) -> Iterator[Any]:
-        count = context.num_replicas_in_sync
-        local = count // context.num_input_pipelines
-        first = context.input_pipeline_id * local
-        for batch in self._batches():
-            for number in range(first, first + local):
-                rows, share = rows_of_replica(batch.labels, number, count)
-                yield batch.item_ids[rows], batch.labels[rows], np.array([share], np.float32)

@@ -56,7 +56,7 @@ def labeled_positions(labels: tf.Tensor) -> LabeledPositions:
 def task_loss(
     kind: str,
     embedding: SequenceEmbedding,
-    train_items: np.ndarray,
+    item_counts: np.ndarray,
     *,
     seed: int,
     compute_dtype: str = "float32",
@@ -66,7 +66,7 @@ def task_loss(
     Args:
       kind: `softmax`, `sampled_softmax` or `gbce`.
       embedding: holds the tied item table.
-      train_items: int64 [N], by whose frequencies the sampled softmax draws.
+      item_counts: int64 [num_items] of `count_items`, by which the sampled softmax draws.
       seed: of the negatives.
       compute_dtype: of the logits and probabilities of `softmax`.
 
@@ -78,8 +78,7 @@ def task_loss(
             embedding, states, labels, compute_dtype=compute_dtype
         )
     if kind == "sampled_softmax":
-        weights = frequency_weights(train_items, embedding.num_items)
-        sampler = NegativeSampler.of(weights, NUM_NEGATIVES, seed)
+        sampler = NegativeSampler.of(frequency_weights(item_counts), NUM_NEGATIVES, seed)
         return lambda states, labels, step: sampled_softmax_loss(
             embedding, states, labels, sampler.draw(step), sampler.probability
         )
@@ -176,24 +175,54 @@ class NegativeSampler(NamedTuple):
         return tf.minimum(rows, tf.shape(self.cumulative, tf.int64)[0] - 1)
 
 
-def frequency_weights(item_ids: np.ndarray, num_items: int) -> np.ndarray:
-    """Frequencies of items to the power of 0.75, one added to each count.
+def count_items(
+    item_ids: np.ndarray, num_items: int, strategy: tf.distribute.Strategy
+) -> np.ndarray:
+    """How often each item occurs; each replica of the strategy reads its part of the histories.
 
     Args:
       item_ids: int64 [N], the training histories.
       num_items: size of the catalog.
+      strategy: whose replicas add up what they have counted.
 
     Returns:
-      float64 [num_items], item 1 first.
+      int64 [num_items], item 1 first.
+
+    Examples:
+        >>> count_items(np.array([1, 3, 3]), 3, tf.distribute.get_strategy())
+        array([1, 0, 2])
+    """
+    num_replicas = strategy.num_replicas_in_sync
+
+    def count(part: np.ndarray) -> np.ndarray:
+        return np.bincount(part, minlength=num_items + 1)[1:]
+
+    if num_replicas == 1:
+        return count(item_ids)
+    parts = np.array_split(item_ids, num_replicas)
+    counts = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(count(parts[context.replica_id_in_sync_group]))
+    )
+    return strategy.reduce(tf.distribute.ReduceOp.SUM, counts, axis=None).numpy()
+
+
+def frequency_weights(item_counts: np.ndarray) -> np.ndarray:
+    """Frequencies of items to the power of 0.75, one added to each count.
+
+    Args:
+      item_counts: int64 [num_items].
+
+    Returns:
+      float64 [num_items].
 
     Reference:
       The exponent is word2vec's: Mikolov et al., arXiv:1310.4546.
 
     Examples:
-        >>> frequency_weights(np.array([1, 1, 1]), 2).round(2)
+        >>> frequency_weights(np.array([3, 0])).round(2)
         array([2.83, 1.  ])
     """
-    return (np.bincount(item_ids, minlength=num_items + 1)[1:] + 1.0) ** 0.75
+    return (item_counts + 1.0) ** 0.75
 
 
 def sampled_softmax_loss(

@@ -20,7 +20,7 @@ from adarec_tf.data.batches import (
 from adarec_tf.data.histories.histories import Histories
 from adarec_tf.data.histories.vocabulary import PAD
 from adarec_tf.models.epoch_feed import EpochFeed
-from adarec_tf.models.losses import TaskLoss, labeled_positions, task_loss
+from adarec_tf.models.losses import TaskLoss, count_items, labeled_positions, task_loss
 from adarec_tf.models.metrics import (
     NDCG,
     HitRate,
@@ -197,7 +197,8 @@ class NextItemModel(keras.Model):
             metrics = [keras.metrics.get(metric) for metric in metrics]
         # Not as a state of the model, which takes no more of it once it is built.
         object.__setattr__(self, "_ranking_metrics", metrics)
-        self._task_loss = self._bind_loss(np.zeros(0, np.int64), seed=0)
+        no_counts = np.zeros(self.sequence_embedding.num_items, np.int64)
+        self._task_loss = self._bind_loss(no_counts, seed=0)
 
     @property
     def seen(self) -> str:
@@ -286,7 +287,7 @@ class NextItemModel(keras.Model):
             feed.num_steps = math.ceil(feed.num_steps / parts)
             callbacks.insert(0, feed)
             options |= {"steps_per_epoch": feed.num_steps, "shuffle": False}
-            self._task_loss = self._bind_loss(x.item_ids, seed)
+            self._task_loss = self._bind_loss(self._count_items(x), seed)
             self._renew_optimizer(feed.num_steps * epochs)
             x = feed.dataset(self.distribute_strategy)
         elif self._has_default_optimizer:
@@ -473,8 +474,15 @@ class NextItemModel(keras.Model):
         max_length = self.sequence_embedding.max_length
         return suggest_positions_per_batch(num_items - num_users, num_items / num_users, max_length)
 
-    def _bind_loss(self, item_ids: np.ndarray, seed: int) -> TaskLoss:
-        """The loss of states and labels; sampled ones draw by the frequencies of `item_ids`."""
+    def _count_items(self, train: Histories) -> np.ndarray:
+        """How often each item occurs, if the loss draws by it."""
+        num_items = self.sequence_embedding.num_items
+        if self._loss != "sampled_softmax":
+            return np.zeros(num_items, np.int64)
+        return count_items(train.item_ids, num_items, self.distribute_strategy)
+
+    def _bind_loss(self, item_counts: np.ndarray, seed: int) -> TaskLoss:
+        """The loss of states and labels; sampled ones draw by how often items occur."""
         if not isinstance(self._loss, str):
             return lambda states, labels, step: tf.reduce_mean(
                 self._loss(labels - 1, self.sequence_embedding.item_logits(states))
@@ -482,7 +490,7 @@ class NextItemModel(keras.Model):
         return task_loss(
             self._loss,
             self.sequence_embedding,
-            item_ids,
+            item_counts,
             seed=seed,
             compute_dtype=self._compute_dtype,
         )

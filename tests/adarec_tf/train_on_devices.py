@@ -23,8 +23,14 @@ from adarec_tf.models.teachers import build_teacher
 from adarec_tf.training.devices import choose_strategy
 from adarec_tf.training.train_teacher import train_teacher
 
-# Clips in most steps and decays, which replicas could get wrong.
-CONFIG = TrainingConfig(max_epochs=2, positions_per_batch=256, learning_rate=1e-2, weight_decay=0.1)
+# Clips in most steps, decays and counts items, which replicas could get wrong.
+CONFIG = TrainingConfig(
+    max_epochs=2,
+    positions_per_batch=256,
+    learning_rate=1e-2,
+    weight_decay=0.1,
+    loss="sampled_softmax",
+)
 optimizer.CLIP_NORM = 0.3
 
 

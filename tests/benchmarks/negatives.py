@@ -33,14 +33,13 @@ from pipeline.configs import scene_config
 _SEED, _VALID_USERS = 1, 20_000
 
 
-def mixed_weights(item_ids: np.ndarray, num_items: int) -> np.ndarray:
+def mixed_weights(item_counts: np.ndarray) -> np.ndarray:
     """Half of the draws as another position's label is, half uniform."""
-    counts = np.bincount(item_ids, minlength=num_items + 1)[1:]
-    return counts / max(1, counts.sum()) + 1 / num_items
+    return item_counts / max(1, item_counts.sum()) + 1 / len(item_counts)
 
 
 # The loss of the config, and what its negatives are drawn by.
-LOSSES: dict[str, tuple[str, Callable[[np.ndarray, int], np.ndarray]]] = {
+LOSSES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "all items": ("softmax", losses.frequency_weights),
     "frequency to the power of .75": ("sampled_softmax", losses.frequency_weights),
     "half in-batch, half uniform": ("sampled_softmax", mixed_weights),

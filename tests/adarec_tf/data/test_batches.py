@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adarec_tf.data.batches import (
+    Batch,
+    EpochBatches,
     bucket_length,
     masked_item_batches,
     next_item_batches,
@@ -125,6 +127,55 @@ def test_batches_are_counted_before_they_are_made(
         ),
     ):
         assert len(batches) == len([*batches])
+
+
+@settings(max_examples=60, deadline=None)
+@given(HISTORY_ROWS, st.integers(1, 4), st.booleans())
+def test_the_parts_of_replicas_are_a_batch(
+    rows: list[list[int]], count: int, is_masked: bool
+) -> None:
+    def batches() -> EpochBatches:
+        options = {"max_length": 12, "positions_per_batch": 36, "seed": 1, "epoch": 0}
+        histories = flat_histories(rows)
+        if is_masked:
+            return masked_item_batches(histories, mask_id=99, mask_probability=0.3, **options)
+        return next_item_batches(histories, **options)
+
+    def pairs(parts: list[Batch]) -> list[tuple[list[int], list[int]]]:
+        return sorted(
+            (ids.tolist(), labels.tolist())
+            for batch in parts
+            for ids, labels in zip(batch.item_ids, batch.labels, strict=True)
+        )
+
+    for whole, parts in zip(batches(), batches().for_replicas(range(count), count), strict=True):
+        own = [part.batch for part in parts if part.share]
+        assert pairs(own) == pairs([whole])
+        assert sorted(np.concatenate([batch.places for batch in own])) == sorted(whole.places)
+        for part in parts:
+            assert part.num_labels == len(whole.places)
+            assert len(part.batch.item_ids) > 0
+            if part.share:
+                assert part.share == pytest.approx(len(part.batch.places) / part.num_labels)
+
+
+def test_a_replica_reads_its_own_part_of_a_log() -> None:
+    generator = np.random.default_rng(1)
+    rows = [list(generator.integers(1, 99, 8)) for _ in range(4000)]
+    batches = next_item_batches(
+        flat_histories(rows), max_length=8, positions_per_batch=1024, seed=1, epoch=0
+    )
+    places = [[], []]
+    for parts in batches.for_replicas(range(2), 2):
+        for number, part in enumerate(parts):
+            places[number] += [*part.batch.places]
+    first, second = map(np.array, places)
+    middle = sum(map(len, rows)) / 2
+    assert np.mean(first < middle) > 0.9
+    assert np.mean(second >= middle) > 0.9
+    # Each of them reads as much of every batch, and so a little of what is around the middle.
+    assert first.max() < 1.4 * middle
+    assert second.min() > 0.6 * middle
 
 
 def test_the_order_follows_seed_and_epoch_alone() -> None:

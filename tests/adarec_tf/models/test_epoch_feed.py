@@ -21,11 +21,11 @@ def test_a_resumed_training_makes_no_batch_of_the_epochs_before() -> None:
             windows="all",
         )
 
-        def noted(batch: Batch) -> Batch:
+        def noted(batch: Batch, is_labeled: np.ndarray) -> Batch:
             made.append(epoch)
             return batch
 
-        return EpochBatches([*epoch_batches], noted)
+        return EpochBatches([*epoch_batches], lambda batch: batch.labels != 0, noted)
 
     def labels(first_epoch: int, num_steps: int) -> list[bytes]:
         feed = EpochFeed(batches)

@@ -30,8 +30,8 @@ def embedding() -> SequenceEmbedding:
 
 
 def _skewed_sampler(num_negatives: int) -> NegativeSampler:
-    item_ids = np.repeat(np.arange(1, NUM_ITEMS + 1), np.arange(NUM_ITEMS, 0, -1) ** 2)
-    return NegativeSampler.of(frequency_weights(item_ids, NUM_ITEMS), num_negatives, seed=9)
+    weights = frequency_weights(np.arange(NUM_ITEMS, 0, -1) ** 2)
+    return NegativeSampler.of(weights, num_negatives, seed=9)
 
 
 def _sampled_softmax(
