@@ -4,6 +4,7 @@ import collections
 import itertools
 import logging
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -26,7 +27,9 @@ def from_generator(generator: Callable[[], Iterable[Any]], signature: Any) -> tf
     """As `tf.data.Dataset.from_generator`, without the thread that tunes what is fixed here.
 
     When an iterator is deleted it waits for that thread, which may sleep as long as the iterator
-    has lived, up to a minute.
+    has lived, up to a minute. And without the memory that is never given back: TensorFlow keeps
+    the functions of such a dataset as long as the process lives. This one has its generator, and
+    whatever model that knows, as long as the dataset is there.
 
     Args:
       generator: of the elements.
@@ -34,8 +37,11 @@ def from_generator(generator: Callable[[], Iterable[Any]], signature: Any) -> tf
     """
     options = tf.data.Options()
     options.autotune.enabled = False
-    dataset = tf.data.Dataset.from_generator(generator, output_signature=signature)
-    return dataset.with_options(options)
+    weak = weakref.proxy(generator)
+    dataset = tf.data.Dataset.from_generator(weak, output_signature=signature)
+    dataset = dataset.with_options(options)
+    dataset.generator = generator
+    return dataset
 
 
 class EpochFeed(keras.callbacks.Callback):

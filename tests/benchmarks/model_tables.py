@@ -274,3 +274,56 @@ def few_epochs(_: str, stored: dict[str, Any]) -> list[Row]:
         }
         for row in stored["rows"]
     ]
+
+
+def layer_terms(name: str, stored: dict[str, Any]) -> list[Row]:
+    """What matching layers adds in each regime."""
+    rows = []
+    for regime, found in stored["regimes"].items():
+        means = {
+            mapping: f"{found[mapping]['mean']:.4f} ± {found[mapping]['sd']:.4f}"
+            for mapping in ("none", "uniform", "emd", "emd, squared error")
+        }
+        against = found["emd against"]
+        rows.append(
+            {
+                "scene": name.removeprefix("layer_terms_"),
+                "regime": regime,
+                "teacher": f"{found['teacher']:.4f}",
+                "no layers": means["none"],
+                "at equal steps": means["uniform"],
+                "EMD": means["emd"],
+                "EMD, squared error": means["emd, squared error"],
+                **{
+                    f"EMD against {label} (p)": f"{against[mapping]['gain']:+.1%} "
+                    f"({against[mapping]['p']:.2f})"
+                    for label, mapping in (("none", "none"), ("equal steps", "uniform"))
+                },
+                "after two epochs: none, EMD": ", ".join(
+                    f"{found[mapping]['after']['2']:.4f}" for mapping in ("none", "emd")
+                ),
+            }
+        )
+    return rows
+
+
+def fronts(name: str, stored: dict[str, Any]) -> list[Row]:
+    """What each method finds in equal time."""
+    return [
+        {
+            "scene": f"{name.removeprefix('fronts_')}, {stored['users']:,} users",
+            "method": method,
+            "students": ", ".join(
+                str(seed[method]["students"]) for seed in stored["seeds"].values()
+            ),
+            "volume": f"{found['volume']:.3f}"
+            + (f" ± {found['sd']:.3f}" if found["sd"] is not None else ""),
+            "latency of 98%": "–"
+            if found["latency of 98%"] is None
+            else f"{found['latency of 98%']:.2f}",
+            "best, of the teacher's": ", ".join(
+                f"{seed[method]['best test share']:.1%}" for seed in stored["seeds"].values()
+            ),
+        }
+        for method, found in stored["methods"].items()
+    ]

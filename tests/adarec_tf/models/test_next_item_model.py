@@ -1,3 +1,5 @@
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,17 @@ def _model(dropout: float = 0.0) -> SASRec:
 def _fit(model: NextItemModel, **options: Any) -> keras.callbacks.History:
     given = {"epochs": 3, "positions_per_batch": 256, "seed": 2, "verbose": 0, **options}
     return model.fit(SCENE["train"], validation_data=SCENE["valid"], **given)
+
+
+def test_a_model_that_was_trained_and_asked_is_given_back() -> None:
+    model = _model()
+    _fit(model, epochs=1)
+    model.evaluate(SCENE["test"], verbose=0)
+    model.predict(SCENE["test"], verbose=0)
+    model_is_alive = weakref.ref(model)
+    del model
+    gc.collect()
+    assert model_is_alive() is None
 
 
 @pytest.mark.parametrize("seen", ["exclude", "keep"])

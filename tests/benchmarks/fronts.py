@@ -1,0 +1,351 @@
+"""Accuracy at a cost: the students that a search finds, beside chance, at equal processor time.
+
+    python tests/benchmarks/fronts.py --name retailrocket --data interactions.csv.gz \
+        --users 30000 --workdir WORK
+
+Every method has `--minutes` of the processor a seed, trainings included, to find students that are
+accurate or fast: the search proposes and short trainings decide; random architectures are trained;
+evolution breeds from what half of these trainings found; and stacks of convolutions as NextItNet's,
+of which there are few. Each student is trained alike, by the recipe of the scene with `--epochs`.
+
+A front is chosen on validation and judged on test, of the same users for all methods. A latency is
+that of the encoder, in the form that is served, in units of the whole hand-made stack's, both
+called in turns. The volume of a front is the mean, over latencies up to the slowest student's, of
+the NDCG@10 of the best student that is as fast, from 80% of the teacher's to 100%.
+
+What was trained stays in WORK, from which an interrupted comparison goes on. Writes
+`tests/benchmarks/results/fronts_<name>.json` after each seed.
+"""
+
+import argparse
+import hashlib
+import itertools
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import keras
+import numpy as np
+from architectures import (
+    Rows,
+    hand_made_genotypes,
+    latency_ratio,
+    random_genotypes,
+    served_encoder,
+)
+from stored_results import RESULTS, provenance, write_result
+
+from adarec_tf.config.pipeline import PipelineConfig
+from adarec_tf.data.dataset import Dataset
+from adarec_tf.data.histories.histories import sample_users
+from adarec_tf.distillation.distiller import train_student
+from adarec_tf.export.profile import find_costs
+from adarec_tf.models.students import Genotype
+from adarec_tf.models.students.cost_table import CostTable
+from adarec_tf.models.teachers import build_teacher
+from adarec_tf.search.searcher import search_genotype
+from adarec_tf.search.selection.evolution import mutate
+from adarec_tf.search.space.search_space import SearchSpace, reachable_spaces
+from adarec_tf.training.devices import set_threads
+from adarec_tf.training.train_teacher import train_teacher
+from pipeline.configs import scene_config
+
+_VALID_USERS, _TEST_USERS = 5_000, 10_000
+_TEACHER_SEED = 1
+_LOWEST_SHARE, _GOAL_SHARE = 0.8, 0.98  # of the teacher's NDCG@10
+METHODS = ("searched", "random", "evolution", "hand-made")
+
+
+class Trained(NamedTuple):
+    """A student after its training: NDCG@10 of either split, and seconds of the processor."""
+
+    genotype: Genotype
+    valid: float
+    test: float
+    cpu_s: float
+
+
+class Comparison:
+    """The scene, its teacher, and every student that was trained for a seed."""
+
+    def __init__(self, config: PipelineConfig, scene: Dataset, options: argparse.Namespace) -> None:
+        """Trains the teacher, or reads it."""
+        self.work: Path = options.workdir
+        self.scene = scene
+        self.train = sample_users(scene.train, options.users)
+        self.valid = sample_users(scene.valid, _VALID_USERS)
+        self.test = sample_users(scene.splits.test, _TEST_USERS)
+        self.search = config.search.replace(
+            alphas="per_cell",
+            front_size=16,
+            num_evaluations=8,
+            max_bytes=0,
+        )
+        self.student = config.student
+        self.distillation = config.distillation.replace(max_epochs=options.epochs)
+        self.budget_s = 60.0 * options.minutes
+        self.rows = Rows(self.work / "students", "0")
+        self.teacher = build_teacher(
+            config.teacher, scene.num_items, scene.max_length, seed=_TEACHER_SEED
+        )
+        train_teacher(
+            self.teacher,
+            self.train,
+            self.valid,
+            config.training,
+            seen=scene.seen,
+            seed=_TEACHER_SEED,
+            checkpoint_dir=str(self.work / "teacher"),
+        )
+        self.teacher.compile(seen=scene.seen)
+        self.teachers = {
+            split: self.teacher.evaluate(users, return_dict=True, verbose=0)["ndcg@10"]
+            for split, users in (("valid", self.valid), ("test", self.test))
+        }
+        self.costs: list[CostTable] = find_costs(
+            self.teacher,
+            self.student,
+            self.search.replace(front_size=0),
+            max_length=scene.max_length,
+            kept_dir="",
+        )
+
+    @property
+    def space(self) -> SearchSpace:
+        """All students that there are."""
+        [space] = reachable_spaces(self.costs, self.student, self.search.replace(front_size=0))
+        return space
+
+    def trained(self, genotype: Genotype, seed: int) -> Trained:
+        """A student's training, which all methods that come upon it pay for."""
+        name = hashlib.sha1(json.dumps(genotype.to_dict()).encode()).hexdigest()[:12]
+        self.rows.add(name, seed, lambda folder: self._train(genotype, seed, folder))
+        row = self.rows.read()[name, seed]
+        return Trained(genotype, row["valid"], row["test"], row["cpu_s"])
+
+    def _train(self, genotype: Genotype, seed: int, folder: Path) -> dict[str, Any]:
+        start = time.process_time()
+        shutil.rmtree(folder, ignore_errors=True)  # a part of a training has no time
+        student, history = train_student(
+            genotype,
+            self.student,
+            self.teacher,
+            self.train,
+            self.valid,
+            self.distillation,
+            statistics=self.scene.statistics,
+            seed=seed,
+            checkpoint_dir=str(folder),
+        )
+        cpu_s = time.process_time() - start
+        student.compile(seen=self.scene.seen)
+        test = student.evaluate(self.test, return_dict=True, verbose=0)["ndcg@10"]
+        keras.backend.clear_session()  # of many trainings in one process
+        valid = max(record["val_ndcg@10"] for record in history)
+        return {"seed": seed, "valid": valid, "test": test, "cpu_s": round(cpu_s, 1)}
+
+    def proposed(self, seed: int) -> tuple[list[Genotype], float]:
+        """What a search proposes, far apart first, and its seconds of the processor."""
+        path = self.work / f"search-{seed}.json"
+        if not path.exists():
+            folder = self.work / f"search-{seed}"
+            shutil.rmtree(folder, ignore_errors=True)  # a part of a search has no time
+            start = time.process_time()
+            found = search_genotype(
+                self.teacher,
+                self.train,
+                self.valid,
+                costs=find_costs(
+                    self.teacher,
+                    self.student,
+                    self.search,
+                    max_length=self.scene.max_length,
+                    kept_dir=str(folder),
+                ),
+                student=self.student,
+                search=self.search,
+                distillation=self.distillation,
+                max_length=self.scene.max_length,
+                seen=self.scene.seen,
+                seed=seed,
+                checkpoint_dir=str(folder),
+            )
+            front = [student.genotype for student in found.front.students]
+            best = sorted(found.candidates, key=lambda candidate: -candidate[1])
+            genotypes = [front[place] for place in far_apart(len(front))]
+            genotypes += [genotype for genotype, _ in best if genotype not in front]
+            stored = {
+                "cpu_s": round(time.process_time() - start, 1),
+                "genotypes": [genotype.to_dict() for genotype in genotypes],
+            }
+            path.write_text(json.dumps(stored))
+            shutil.rmtree(folder)
+        stored = json.loads(path.read_text())
+        return [*map(Genotype.from_dict, stored["genotypes"])], stored["cpu_s"]
+
+    def spend(self, genotypes: Iterator[Genotype], seed: int, used_s: float) -> Iterator[Trained]:
+        """Trains one after the other as long as there is time for another."""
+        count, first_s = 0, used_s
+        for genotype in genotypes:
+            mean = (used_s - first_s) / count if count else 0.0
+            if used_s + mean > self.budget_s:
+                return
+            row = self.trained(genotype, seed)
+            used_s, count = used_s + row.cpu_s, count + 1
+            yield row
+
+
+def far_apart(count: int) -> list[int]:
+    """0 to count - 1: first the ends, then the middles of what is between."""
+    order: list[int] = []
+    for parts in range(1, count + 1):
+        places = np.linspace(0, count - 1, parts + 1).round().astype(int).tolist()
+        order += [place for place in places if place not in order]
+    return order[:count]
+
+
+def front_of(rows: Iterable[Trained], latency: dict[str, float]) -> list[Trained]:
+    """Those that are better on validation than all that are as fast, the fastest first."""
+    front: list[Trained] = []
+    for row in sorted(rows, key=lambda row: (latency[row.genotype.describe()], -row.valid)):
+        if not front or row.valid > front[-1].valid:
+            front.append(row)
+    return front
+
+
+def bred(parents: list[Trained], space: SearchSpace, macs: CostTable, seed: int) -> Any:
+    """Children of the front so far, without end; `parents` grows while they are trained."""
+    generator = np.random.default_rng(seed)
+    known = {row.genotype for row in parents}
+    while True:
+        cost = {row.genotype.describe(): macs.cost_of(row.genotype).macs for row in parents}
+        front = front_of(parents, cost)
+        child = mutate(front[int(generator.integers(len(front)))].genotype, space, generator)
+        if child not in known and not child.is_degenerate:
+            known.add(child)
+            yield child
+
+
+def run_methods(comparison: Comparison, seed: int) -> dict[str, list[Trained]]:
+    """The students that each method trained in its time."""
+    proposed, search_s = comparison.proposed(seed)
+    drawn = random_genotypes(comparison.student, comparison.search, seed)
+    by_chance = [*comparison.spend(drawn, seed, 0.0)]
+    parents = by_chance[: len(by_chance) // 2]
+    children = bred(parents, comparison.space, comparison.costs[0], seed)
+    used_s = sum(row.cpu_s for row in parents)
+    for row in comparison.spend(children, seed, used_s):
+        parents.append(row)
+    searched = [*comparison.spend(iter(proposed), seed, search_s)]
+    used_s = search_s + sum(row.cpu_s for row in searched)
+    children = bred(searched, comparison.space, comparison.costs[0], seed)
+    for row in comparison.spend(children, seed, used_s):  # what is left of the time
+        searched.append(row)
+    by_hand = comparison.spend(iter(hand_made_genotypes(comparison.student)), seed, 0.0)
+    return dict(zip(METHODS, (searched, by_chance, parents, [*by_hand]), strict=True))
+
+
+def volume(front: list[Trained], latency: dict[str, float], slowest: float, best: float) -> float:
+    """Of a front on test, from 0 to 1 where all are as good as the teacher, and take no time."""
+    places = [latency[row.genotype.describe()] for row in front]
+    heights = [max(0.0, (row.test / best - _LOWEST_SHARE) / (1 - _LOWEST_SHARE)) for row in front]
+    steps = itertools.pairwise([*places, slowest])
+    return (
+        sum(height * (stop - start) for height, (start, stop) in zip(heights, steps, strict=True))
+        / slowest
+    )
+
+
+def judge(rows: list[Trained], latency: dict[str, float], teachers: dict[str, float]) -> Any:
+    """The front of a method and a seed, its volume, and the fastest student that is good enough."""
+    front = front_of(rows, latency)
+    enough = [row for row in front if row.valid >= _GOAL_SHARE * teachers["valid"]]
+    return {
+        "students": len(rows),
+        "volume": round(volume(front, latency, max(latency.values()), teachers["test"]), 4),
+        "latency of 98%": round(latency[enough[0].genotype.describe()], 3) if enough else None,
+        "its test share": round(enough[0].test / teachers["test"], 4) if enough else None,
+        "best test share": round(front[-1].test / teachers["test"], 4),
+    }
+
+
+def measured_latencies(comparison: Comparison, genotypes: Iterable[Genotype]) -> dict[str, float]:
+    """By the description of each genotype, in units of the hand-made stack's."""
+    path = comparison.work / "latencies.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    reference_genotype = hand_made_genotypes(comparison.student)[0]
+    reference = served_encoder(reference_genotype, comparison.student, comparison.scene)
+    for genotype in genotypes:
+        if genotype.describe() not in kept:
+            encoder = served_encoder(genotype, comparison.student, comparison.scene)
+            kept[genotype.describe()] = latency_ratio(encoder, reference)
+            path.write_text(json.dumps(kept))
+    return kept
+
+
+def summary(seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Mean and deviation of each method's volume over seeds, and the median latency of 98%."""
+    found: dict[str, Any] = {}
+    for method in METHODS:
+        volumes = [seed[method]["volume"] for seed in seeds.values()]
+        enough = [seed[method]["latency of 98%"] for seed in seeds.values()]
+        found[method] = {
+            "volume": round(float(np.mean(volumes)), 4),
+            "sd": round(float(np.std(volumes, ddof=1)), 4) if len(volumes) > 1 else None,
+            "latency of 98%": None if None in enough else float(np.median(enough)),
+        }
+    return found
+
+
+def main() -> None:
+    """Trains what is not there yet, and stores the summary of all complete seeds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, help="of a scene in pipeline/configs")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--workdir", type=Path, required=True)
+    parser.add_argument("--users", type=int, default=0, help="that train; 0 takes all")
+    parser.add_argument("--epochs", type=int, default=8, help="of a student")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of a method and a seed")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    options = parser.parse_args()
+    set_threads()
+    config = scene_config(options.name)
+    comparison = Comparison(config, Dataset.from_config(str(options.data), config.data), options)
+    command = [
+        *("python", "tests/benchmarks/fronts.py", "--name", options.name),
+        *("--data", f"<log>/{options.data.name}", "--workdir", "<work>"),
+        *("--users", str(options.users), "--epochs", str(options.epochs)),
+        *("--minutes", str(options.minutes)),
+        *("--seeds", *map(str, options.seeds)),
+    ]
+    methods: dict[int, dict[str, list[Trained]]] = {}
+    for seed in options.seeds:
+        methods[seed] = run_methods(comparison, seed)
+        trained = [row for found in methods.values() for rows in found.values() for row in rows]
+        latency = measured_latencies(comparison, dict.fromkeys(row.genotype for row in trained))
+        seeds = {
+            str(number): {
+                method: judge(rows, latency, comparison.teachers) for method, rows in found.items()
+            }
+            for number, found in methods.items()
+        }
+        stored = {
+            **provenance(command, ("tensorflow", "keras", "numpy")),
+            "users": comparison.train.num_users,
+            "teacher": {split: round(value, 5) for split, value in comparison.teachers.items()},
+            "search_s": [comparison.proposed(number)[1] for number in methods],
+            "methods": summary(seeds),
+            "seeds": seeds,
+        }
+        print(json.dumps(stored["methods"]), flush=True)
+        write_result(RESULTS / f"fronts_{options.name}.json", stored)
+
+
+if __name__ == "__main__":
+    main()
