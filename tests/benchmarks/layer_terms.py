@@ -92,7 +92,6 @@ REGIMES: dict[str, Regime] = {
     "16 convolutions, four cells": Regime(_DEEP, num_cells=4),
     "eight blocks of attention": Regime(SASRecConfig(hidden_dim=64, num_blocks=8, dropout=0.5)),
     "BERT4Rec teaches": Regime(BERT4RecConfig(hidden_dim=64, dropout=0.3)),
-    "scores of all items": Regime(changes={"logits_items": "all"}),
     "a tenth of the users": Regime(user_share=0.1),
     "a quarter of the epochs": Regime(changes={"max_epochs": _EPOCHS // 4}),
     "a table learnt afresh": Regime(changes={"initial_table": "random"}),
