@@ -56,7 +56,8 @@ from adarec_tf.training.devices import set_threads
 from adarec_tf.training.train_teacher import train_teacher
 from pipeline.configs import scene_config
 
-_VALID_USERS, _TEST_USERS = 5_000, 10_000
+_EPOCH_USERS = 1_000  # validated on after each epoch; the last is nearly always the best
+_USERS = 30_000  # of validation, which decides, and of test
 _TEACHER_SEED = 1
 _LOWEST_SHARE, _GOAL_SHARE = 0.8, 0.98  # of the teacher's NDCG@10
 METHODS = ("searched", "random", "evolution", "hand-made")
@@ -79,8 +80,9 @@ class Comparison:
         self.work: Path = options.workdir
         self.scene = scene
         self.train = sample_users(scene.train, options.users)
-        self.valid = sample_users(scene.valid, _VALID_USERS)
-        self.test = sample_users(scene.splits.test, _TEST_USERS)
+        self.valid = sample_users(scene.valid, _USERS)
+        self.test = sample_users(scene.splits.test, _USERS)
+        self.epoch_valid = sample_users(scene.valid, _EPOCH_USERS)
         self.search = config.search.replace(
             alphas="per_cell",
             front_size=16,
@@ -97,7 +99,7 @@ class Comparison:
         train_teacher(
             self.teacher,
             self.train,
-            self.valid,
+            self.epoch_valid,
             config.training,
             seen=scene.seen,
             seed=_TEACHER_SEED,
@@ -132,22 +134,22 @@ class Comparison:
     def _train(self, genotype: Genotype, seed: int, folder: Path) -> dict[str, Any]:
         start = time.process_time()
         shutil.rmtree(folder, ignore_errors=True)  # a part of a training has no time
-        student, history = train_student(
+        student, _ = train_student(
             genotype,
             self.student,
             self.teacher,
             self.train,
-            self.valid,
+            self.epoch_valid,
             self.distillation,
             statistics=self.scene.statistics,
             seed=seed,
             checkpoint_dir=str(folder),
         )
-        cpu_s = time.process_time() - start
         student.compile(seen=self.scene.seen)
+        valid = student.evaluate(self.valid, return_dict=True, verbose=0)["ndcg@10"]
+        cpu_s = time.process_time() - start
         test = student.evaluate(self.test, return_dict=True, verbose=0)["ndcg@10"]
         keras.backend.clear_session()  # of many trainings in one process
-        valid = max(record["val_ndcg@10"] for record in history)
         return {"seed": seed, "valid": valid, "test": test, "cpu_s": round(cpu_s, 1)}
 
     def proposed(self, seed: int) -> tuple[list[Genotype], float]:
