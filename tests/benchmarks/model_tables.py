@@ -284,7 +284,11 @@ def layer_terms(name: str, stored: dict[str, Any]) -> list[Row]:
             mapping: f"{found[mapping]['mean']:.4f} ± {found[mapping]['sd']:.4f}"
             for mapping in ("none", "uniform", "emd", "emd, squared error")
         }
-        against = found["emd against"]
+        gains = {
+            (mapping, other): f"{against['gain']:+.1%} ({against['p']:.2f})"
+            for other in ("none", "uniform")
+            for mapping, against in found[f"against {other}"].items()
+        }
         rows.append(
             {
                 "scene": name.removeprefix("layer_terms_"),
@@ -292,14 +296,12 @@ def layer_terms(name: str, stored: dict[str, Any]) -> list[Row]:
                 "teacher": f"{found['teacher']:.4f}",
                 "no layers": means["none"],
                 "at equal steps": means["uniform"],
-                "EMD": means["emd"],
+                "EMD, KL": means["emd"],
                 "EMD, squared error": means["emd, squared error"],
-                **{
-                    f"EMD against {label} (p)": f"{against[mapping]['gain']:+.1%} "
-                    f"({against[mapping]['p']:.2f})"
-                    for label, mapping in (("none", "none"), ("equal steps", "uniform"))
-                },
-                "after two epochs: none, EMD": ", ".join(
+                "EMD, KL, against none (p)": gains["emd", "none"],
+                "squared error against none (p)": gains["emd, squared error", "none"],
+                "EMD, KL, against equal steps (p)": gains["emd", "uniform"],
+                "after two epochs: none, KL": ", ".join(
                     f"{found[mapping]['after']['2']:.4f}" for mapping in ("none", "emd")
                 ),
             }
