@@ -280,32 +280,24 @@ def layer_terms(name: str, stored: dict[str, Any]) -> list[Row]:
     """What matching layers adds in each regime."""
     rows = []
     for regime, found in stored["regimes"].items():
-        means = {
-            mapping: f"{found[mapping]['mean']:.4f} ± {found[mapping]['sd']:.4f}"
-            for mapping in ("none", "uniform", "emd", "emd, squared error")
+        row = {
+            "scene": name.removeprefix("layer_terms_"),
+            "regime": regime,
+            "teacher": f"{found['teacher']:.4f}",
         }
-        gains = {
-            (mapping, other): f"{against['gain']:+.1%} ({against['p']:.2f})"
-            for other in ("none", "uniform")
-            for mapping, against in found[f"against {other}"].items()
+        labels = {
+            "none": "no layers",
+            "uniform": "equal steps, KL",
+            "emd": "EMD, KL",
+            "uniform, squared error": "equal steps, squared error",
+            "emd, squared error": "EMD, squared error",
         }
-        rows.append(
-            {
-                "scene": name.removeprefix("layer_terms_"),
-                "regime": regime,
-                "teacher": f"{found['teacher']:.4f}",
-                "no layers": means["none"],
-                "at equal steps": means["uniform"],
-                "EMD, KL": means["emd"],
-                "EMD, squared error": means["emd, squared error"],
-                "EMD, KL, against none (p)": gains["emd", "none"],
-                "squared error against none (p)": gains["emd, squared error", "none"],
-                "EMD, KL, against equal steps (p)": gains["emd", "uniform"],
-                "after two epochs: none, KL": ", ".join(
-                    f"{found[mapping]['after']['2']:.4f}" for mapping in ("none", "emd")
-                ),
-            }
-        )
+        for mapping, label in labels.items():
+            row[label] = f"{found[mapping]['mean']:.4f} ± {found[mapping]['sd']:.4f}"
+        for gain in found["gains"]:
+            column = f"{labels[gain['of']]}, over {labels[gain['over']]} (p)"
+            row[column] = f"{gain['gain']:+.1%} ({gain['p']:.2f})"
+        rows.append(row)
     return rows
 
 
