@@ -315,7 +315,13 @@ def fronts(name: str, stored: dict[str, Any]) -> list[Row]:
             "latency of 98%": "–"
             if found["latency of 98%"] is None
             else f"{found['latency of 98%']:.2f}",
-            "best, of the teacher's": ", ".join(
+            "its share on test": ", ".join(
+                "–"
+                if seed[method]["its test share"] is None
+                else f"{seed[method]['its test share']:.1%}"
+                for seed in stored["seeds"].values()
+            ),
+            "best share on test": ", ".join(
                 f"{seed[method]['best test share']:.1%}" for seed in stored["seeds"].values()
             ),
         }
