@@ -21,16 +21,16 @@ class DistillationConfig(FitConfig):
     embedding_weight: NonNegativeFloat = 1.0
     """Weight of the embeddings' term of the distillation loss."""
     hidden_weight: NonNegativeFloat = 0.0
-    """Weight of the hidden layers' term; 1 in the paper. It paid where the student's table begins at
-    random, or scores teach nothing; else it gained nothing that we could tell from noise."""
+    """Weight of the hidden layers' term; 1 in the paper. It paid where the student's table begins
+    at random, or scores teach nothing; else it gained nothing that we could tell from noise."""
     logits_weight: NonNegativeFloat = 1.0
     """Weight of the logits' term of the distillation loss."""
     hidden_mapping: Literal["emd", "uniform"] = "emd"
     """How student layers are matched with teacher layers: by the Earth Mover's Distance (paper), or
     at equal steps."""
     ground_distance: Literal["kl", "mse"] = "kl"
-    """Distance of two layers: KL of the softmaxed states (paper), or normalized squared error, which
-    was better where layers paid at all."""
+    """Distance of two layers: KL of the softmaxed states (paper), or normalized squared error,
+    which was better where layers paid at all."""
     logits_items: Literal["all", "sampled"] = "all"
     """Items of the logits' term and of the task loss: the catalog, or the teacher's best 20 and a
     sample of the others, for large catalogs."""
