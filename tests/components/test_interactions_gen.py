@@ -16,8 +16,9 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from adarec_tf.data.log.encoded import LOG_SCHEMA
+from adarec_tf.data.log.errors import InteractionsError
 from adarec_tf.data.log.interactions import EVENT_FIELD
-from adarec_tf.data.log.readers import InteractionColumns, InteractionsError
+from adarec_tf.data.log.readers import InteractionColumns
 from components import interactions_gen as gen
 from components.interaction_blocks import list_blocks, read_block
 from components.interactions_gen import InteractionsGenExecutor, interactions_gen

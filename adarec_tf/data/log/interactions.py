@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from adarec_tf.data.log.errors import InteractionsError
 from adarec_tf.data.log.readers import (
     InteractionColumns,
-    InteractionsError,
     Source,
     name_of,
     place_of_row,

@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from adarec_tf.config.data import DataConfig
+from adarec_tf.data.log.errors import InteractionsError
 
 DELIMITERS = {
     f"{ending}{compression}": delimiter
@@ -28,10 +29,6 @@ _RECORDS = {".tfrecord": "", ".tfrecord.gz": "GZIP"}
 _DELIMITER_NAMES = {",": "commas", "\t": "tabs"}
 # A file of a log, or a table.
 Source: TypeAlias = str | pa.Table
-
-
-class InteractionsError(ValueError):
-    """A log cannot be read; the message names the file, the place in it and what should hold."""
 
 
 class InteractionColumns(NamedTuple):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from adarec_tf.data.log.readers import InteractionsError
+from adarec_tf.data.log.errors import InteractionsError
 
 _BLOCK_ROWS = 1 << 16
 _TYPES = {"bytes_list": tf.string, "int64_list": tf.int64, "float_list": tf.float32}

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adarec_tf.data.log import interactions
+from adarec_tf.data.log.errors import InteractionsError
 from adarec_tf.data.log.interactions import (
     EVENT_FIELD,
     INTERACTION_SCHEMA,
@@ -19,7 +20,7 @@ from adarec_tf.data.log.interactions import (
     inspect_log,
     read_interactions,
 )
-from adarec_tf.data.log.readers import InteractionColumns, InteractionsError
+from adarec_tf.data.log.readers import InteractionColumns
 from tests.strategies import raw_ids
 
 HEADER = "user_id,item_id,timestamp\n"

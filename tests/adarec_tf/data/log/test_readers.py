@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from adarec_tf.data.log.readers import InteractionsError, has_rows, list_input_files
+from adarec_tf.data.log.errors import InteractionsError
+from adarec_tf.data.log.readers import has_rows, list_input_files
 
 
 def test_a_folder_is_listed_by_name_without_hidden_and_bookkeeping_files(tmp_path: Path) -> None:

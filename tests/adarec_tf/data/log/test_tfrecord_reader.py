@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.data.log import tfrecord_reader as interaction_records
+from adarec_tf.data.log.errors import InteractionsError
 from adarec_tf.data.log.interactions import inspect_log, read_interactions
-from adarec_tf.data.log.readers import InteractionColumns, InteractionsError
+from adarec_tf.data.log.readers import InteractionColumns
 
 COLUMNS = InteractionColumns("who", "what", "when")
 ROWS = [("zoë", 7, 3), ("", 8, 4), ("ann", 2**40, -5)]
