@@ -60,7 +60,8 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
 
     `keras.callbacks.BackupAndRestore` overwrites its only copy in place, and forgets what early
     stopping knows: the best weights and how long ago they were. A training continued by this one
-    ends as it would have ended without interruption, whenever it was killed.
+    ends as it would have ended without interruption, whenever it was killed. The best weights are
+    in memory once, as what the checkpoint holds.
 
     Attributes:
       records: the logs of all epochs, those before an interruption included.
@@ -75,7 +76,7 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
           start_value: of the weights at the start, which stay where no epoch is better; None where
             any epoch is better.
         """
-        super().__init__(MONITOR, mode="max", patience=patience, restore_best_weights=True)
+        super().__init__(MONITOR, mode="max", patience=patience)
         self._checkpoint_dir = checkpoint_dir
         self._start_value = start_value
         self.records: list[EpochRecord] = []
@@ -89,15 +90,13 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
         super().on_train_begin(logs)
         model = self.model
         self._best = [tf.Variable(v.value, trainable=False) for v in model.weights]
-        if self._start_value is not None:
-            self.best, self.best_weights = self._start_value, model.get_weights()
+        self.best: Any = self._start_value
         variables = [*model.variables, *model.optimizer.variables, *self._best]
         self._checkpoint = EpochCheckpoint(self._checkpoint_dir, variables)
         restored = self._checkpoint.restore()
         if restored is not None:
             self.records, self.best = restored["records"], restored["best"]
             self.wait, self.best_epoch = restored["wait"], restored["best_epoch"]
-            self.best_weights = [best.numpy() for best in self._best]
         check_same_epoch(model.distribute_strategy, len(self.records), self._checkpoint_dir)
         is_over = self.wait >= self.patience
         model._initial_epoch = self.params["epochs"] if is_over else len(self.records)
@@ -113,8 +112,9 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
         if self.wait >= self.patience:
             self.model.stop_training = True  # also in the first epoch, unlike Keras
         self.records.append({name: float(value) for name, value in (logs or {}).items()})
-        for best, value in zip(self._best, self.best_weights, strict=True):
-            best.assign(value)
+        if self.wait == 0:  # the best so far
+            for best, weight in zip(self._best, self.model.weights, strict=True):
+                best.assign(weight.value)
         if is_chief(self.model.distribute_strategy):
             state = {
                 "records": self.records,
@@ -127,6 +127,9 @@ class ResumableEarlyStopping(keras.callbacks.EarlyStopping):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Restores the best weights; a further training of the model begins at its first epoch."""
         super().on_train_end(logs)
+        if self.best is not None:
+            for best, weight in zip(self._best, self.model.weights, strict=True):
+                weight.assign(tf.convert_to_tensor(best))
         self.model._initial_epoch = None
 
 
