@@ -27,11 +27,15 @@ from adarec_tf.search.selection.evolution import RankedGenotype
 from adarec_tf.search.selection.pareto import (
     Front,
     FrontStudent,
-    best_within,
     budget_ladder,
+    evolve_within,
     find_front,
 )
-from adarec_tf.search.selection.selection import likeliest_genotype, ranked_genotypes
+from adarec_tf.search.selection.selection import (
+    candidate_genotypes,
+    likeliest_genotype,
+    ranked_genotypes,
+)
 from adarec_tf.search.selection.validation import SupernetValidation
 from adarec_tf.search.space.alphas import ArchitectureLogits, relative_entropy
 from adarec_tf.search.space.search_space import SearchSpace, reachable_spaces
@@ -257,22 +261,21 @@ class _SearchLoop:
         """Ranks what the search proposes, and adds how that went to the last epoch's record."""
         task, space = self._task, self._space
         validate = functools.cache(self._validate)
-        rank = functools.partial(
-            ranked_genotypes,
+        ranked = finalists = ranked_genotypes(
             self._architecture_logits(),
             validate,
-            search=task.search,
+            space,
+            task.search,
             num_candidates=NUM_CANDIDATES,
             seed=task.seed,
         )
-        ranked = finalists = rank(space)
         judge = validate
         if self.validation.leaves_users_out:
             judge = functools.cache(self.validation.validate_on_all_users)
             first = sorted(ranked, key=lambda candidate: -candidate[1])[: NUM_CANDIDATES + 1]
             finalists = [(genotype, judge(genotype)) for genotype, _ in first]
         best = max(finalists, key=lambda candidate: candidate[1])[0]
-        front = self._front(ranked, rank, judge, best) if task.search.front_size else None
+        front = self._front(ranked, validate, judge, best) if task.search.front_size else None
         student = self._student(best)
         relaxed = mean_of_drawn(
             self._architecture_logits(),
@@ -308,16 +311,23 @@ class _SearchLoop:
     def _front(
         self,
         ranked: list[RankedGenotype],
-        rank: Callable[[SearchSpace], list[RankedGenotype]],
+        validate: Callable[[Genotype], float],
         judge: Callable[[Genotype], float],
         searched: Genotype,
     ) -> Front:
         """Students of several budgets, by what `judge` says of them."""
-        space, quantity = self._space, self._task.search.front_quantity
-        ladder = budget_ladder(space, quantity, self._task.search.front_size)
+        space, search, seed = self._space, self._task.search, self._task.seed
+        quantity = search.front_quantity
+        ladder = budget_ladder(space, quantity, search.front_size)
+        propose = functools.partial(
+            candidate_genotypes, self._architecture_logits(), num_drawn=0, seed=seed
+        )
+        within = evolve_within(
+            ladder, ranked, propose, validate, space, quantity=quantity, seed=seed
+        )
         of_searched, *others = (
             FrontStudent(space.named(genotype), judge(genotype), space.costs.cost_of(genotype))
-            for genotype in (searched, *best_within(ladder, ranked, rank, space))
+            for genotype in (searched, *within)
         )
         return find_front(of_searched, others, quantity)
 

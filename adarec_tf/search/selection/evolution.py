@@ -6,7 +6,7 @@ is not forgotten at once either, and a hundred evaluations are enough to improve
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
@@ -47,8 +47,14 @@ def evolve(
     population = deque(first)
     known = {genotype for genotype, _ in first}
     children: list[RankedGenotype] = []
+
+    def best_drawn() -> Genotype:
+        tournament_size = max(2, round(_TOURNAMENT_SHARE * len(population)))
+        drawn = generator.integers(0, len(population), tournament_size)
+        return max((population[index] for index in drawn), key=lambda member: member[1])[0]
+
     while len(children) < num_evaluations:
-        child = _new_child(population, known, space, generator)
+        child = new_child(best_drawn, known, space, generator)
         if child is None:
             break
         known.add(child)
@@ -59,17 +65,22 @@ def evolve(
     return children
 
 
-def _new_child(
-    population: Sequence[RankedGenotype],
-    known: set[Genotype],
+def new_child(
+    draw_parent: Callable[[], Genotype],
+    known: Container[Genotype],
     space: SearchSpace,
     generator: np.random.Generator,
 ) -> Genotype | None:
-    tournament_size = max(2, round(_TOURNAMENT_SHARE * len(population)))
+    """A mutated genotype that is new, sees order and keeps the budgets; None if none is found.
+
+    Args:
+      draw_parent: asked for each try.
+      known: what is not new.
+      space: which the child belongs to.
+      generator: of the mutations.
+    """
     for _ in range(_MAX_TRIES):
-        drawn = generator.integers(0, len(population), tournament_size)
-        parent = max((population[index] for index in drawn), key=lambda member: member[1])[0]
-        child = mutate(parent, space, generator)
+        child = mutate(draw_parent(), space, generator)
         if child not in known and not child.is_degenerate and space.allows(child):
             return child
     return None

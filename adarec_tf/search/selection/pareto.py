@@ -1,8 +1,8 @@
 """One search, several budgets: students that no other one beats in accuracy and in cost.
 
-A ladder of budgets of one quantity is climbed. At each rung architectures are chosen as those of
-the whole search are, and those that another one dominates are left out. Everything here is pure:
-metrics come from a function that is given; `report/front_picture.py` draws the result.
+A ladder of budgets of one quantity says where to begin; evolution goes on from the front so far.
+Students that another one dominates are left out. Everything here is pure: metrics come from a
+function that is given; `report/front_picture.py` draws the result.
 """
 
 import json
@@ -15,11 +15,12 @@ from adarec_tf.models.students.cost_table import Cost
 from adarec_tf.models.students.genotype import Genotype, edge_ends
 from adarec_tf.search.cost.budget import Budget, budget_of, is_reachable
 from adarec_tf.search.cost.budget_ilp import likeliest_within
-from adarec_tf.search.selection.evolution import RankedGenotype
+from adarec_tf.search.selection.evolution import RankedGenotype, new_child
 from adarec_tf.search.space.search_space import SearchSpace
 from adarec_tf.training.fit import SELECTION_METRIC
 
 _FORMAT_VERSION = 1
+_CHILDREN_OF_A_RUNG = 2
 
 
 class FrontStudent(NamedTuple):
@@ -101,29 +102,53 @@ def budget_ladder(space: SearchSpace, quantity: str, size: int) -> list[Budget]:
     ]
 
 
-def best_within(
+def evolve_within(
     ladder: Sequence[Budget],
-    ranked: Iterable[RankedGenotype],
-    rank: Callable[[SearchSpace], Iterable[RankedGenotype]],
+    ranked: Sequence[RankedGenotype],
+    propose: Callable[[SearchSpace], Iterable[Genotype]],
+    validate: Callable[[Genotype], float],
     space: SearchSpace,
+    *,
+    quantity: str,
+    seed: int,
 ) -> list[Genotype]:
     """The best architecture found within each budget of a ladder.
 
-    For each of them as many are validated as the whole search may, and those of the other rungs
-    that keep it are compared as well.
+    One population serves all budgets: what is proposed for each of them is validated, and then
+    children of those that no other one dominates, two for a budget.
 
     Args:
       ladder: from `budget_ladder`.
-      ranked: what the search has validated.
-      rank: validates students of a space, with `ranked_genotypes`.
+      ranked: what the search has validated, one or more.
+      propose: architectures of a space, before anything of it was validated.
+      validate: the metric of a genotype, the higher the better.
       space: the students of all budgets.
+      quantity: the field of `Cost` that the budgets bound.
+      seed: of parents and mutations.
 
     Returns:
       One genotype a rung; neighbors may be equal.
     """
+    generator = np.random.default_rng(seed)
     found = dict(ranked)
+
+    def add(genotype: Genotype) -> None:
+        if genotype not in found:
+            found[genotype] = validate(genotype)
+
+    def parent() -> Genotype:
+        known = [FrontStudent(*member, space.costs.cost_of(member[0])) for member in found.items()]
+        front = find_front(known[0], known, quantity).students
+        return front[int(generator.integers(len(front)))].genotype
+
     for rung in ladder:
-        found |= dict(rank(space.within(rung)))
+        for genotype in propose(space.within(rung)):
+            add(genotype)
+    for _ in range(_CHILDREN_OF_A_RUNG * len(ladder)):
+        child = new_child(parent, found, space, generator)
+        if child is None:
+            break
+        add(child)
     return [
         max((genotype for genotype in found if rung.is_kept_by(genotype)), key=found.__getitem__)
         for rung in ladder

@@ -6,12 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adarec_tf.config.search import SearchConfig
 from adarec_tf.models.students.cost_table import Cost
 from adarec_tf.models.students.genotype import Genotype, read_genotype
 from adarec_tf.search.cost.budget import Budget
-from adarec_tf.search.selection.pareto import FrontStudent, best_within, budget_ladder, find_front
-from adarec_tf.search.selection.selection import ranked_genotypes
+from adarec_tf.search.selection.pareto import (
+    FrontStudent,
+    budget_ladder,
+    evolve_within,
+    find_front,
+)
+from adarec_tf.search.selection.selection import candidate_genotypes
 from adarec_tf.search.space.alphas import ArchitectureLogits, initial_alphas
 from tests.adarec_tf.search.hand_made_costs import cost_table, space
 
@@ -56,28 +60,33 @@ def test_the_ladder_goes_from_the_fewest_cells_to_all_of_them(alphas: str) -> No
 
 
 def test_each_rung_has_the_best_of_all_that_keep_it() -> None:
+    validated: list[Genotype] = []
+
     def validate(genotype: Genotype) -> float:
+        validated.append(genotype)
         return float(TABLE.cost_of(genotype).macs)
+
+    def best_within(ladder: list[Budget], **budgets: float) -> list[Genotype]:
+        logits = ArchitectureLogits(initial_alphas(3, seed=0))
+        propose = functools.partial(candidate_genotypes, logits, num_drawn=0, seed=1)
+        validated.clear()
+        return evolve_within(
+            ladder, [(lucky, 999.0)], propose, validate, space(**budgets), quantity="macs", seed=1
+        )
 
     ladder = _ladder("macs", 4)
     lucky = Genotype.from_primitives(2, [["max_pool_3", "none", "none"], ["skip"] * 3])
-    ranked = [(lucky, 999.0)]
-    rank = functools.partial(
-        ranked_genotypes,
-        ArchitectureLogits(initial_alphas(3, seed=0)),
-        validate,
-        search=SearchConfig(),
-        num_candidates=4,
-        seed=1,
-    )
-    best = best_within(ladder, ranked, rank, space())
+    best = best_within(ladder)
     macs = [TABLE.cost_of(genotype).macs for genotype in best]
     assert best[0] == lucky
     assert all(cost <= rung.value for cost, rung in zip(macs, ladder, strict=True))
     assert macs == sorted(macs)
     assert macs[-1] > 1000
+    # Nothing is validated twice: what is proposed for each rung, and two children of each.
+    assert len(ladder) < len(set(validated)) == len(validated) <= 3 * len(ladder)
+    assert lucky not in validated
     # The budget of the whole search is kept as well.
-    for genotype in best_within(ladder[1:], [], rank, space(max_bytes=500)):
+    for genotype in best_within(ladder[1:], max_bytes=500):
         assert TABLE.cost_of(genotype).served_bytes <= 500
 
 
