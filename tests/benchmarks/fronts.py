@@ -6,7 +6,8 @@
 Every method has `--minutes` of the processor a seed, trainings included, to find students that are
 accurate or fast: the search proposes and short trainings decide; random architectures are trained;
 evolution breeds from what half of these trainings found; and stacks of convolutions as NextItNet's,
-of which there are few. Each student is trained alike, by the recipe of the scene with `--epochs`.
+of which there are few. Each student is trained alike, by the recipe of the scene with `--epochs`
+over `--users`. The teacher knows all users; it, and what it says, are given to all methods.
 
 A front is chosen on validation and judged on test, of the same users for all methods. A latency is
 that of the encoder, in the form that is served, in units of the whole hand-made stack's, both
@@ -41,10 +42,11 @@ from architectures import (
 )
 from stored_results import RESULTS, provenance, write_result
 
-from adarec_tf.config.pipeline import PipelineConfig
 from adarec_tf.data.dataset import Dataset
 from adarec_tf.data.histories.histories import sample_users
+from adarec_tf.distillation import distiller
 from adarec_tf.distillation.distiller import train_student
+from adarec_tf.distillation.teacher_cache import OnlineTeacher, TeacherCache, read_teacher
 from adarec_tf.export.profile import find_costs
 from adarec_tf.models.students import Genotype
 from adarec_tf.models.students.cost_table import CostTable
@@ -56,7 +58,7 @@ from adarec_tf.training.devices import set_threads
 from adarec_tf.training.train_teacher import train_teacher
 from pipeline.configs import scene_config
 
-_EPOCH_USERS = 1_000  # validated on after each epoch; the last is nearly always the best
+_EPOCH_USERS = 10_000  # of validation, which choose the epoch of a student
 _USERS = 30_000  # of validation, which decides, and of test
 _TEACHER_SEED = 1
 _LOWEST_SHARE, _GOAL_SHARE = 0.8, 0.98  # of the teacher's NDCG@10
@@ -75,10 +77,12 @@ class Trained(NamedTuple):
 class Comparison:
     """The scene, its teacher, and every student that was trained for a seed."""
 
-    def __init__(self, config: PipelineConfig, scene: Dataset, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace) -> None:
         """Trains the teacher, or reads it."""
+        set_threads()
+        config = scene_config(options.name)
         self.work: Path = options.workdir
-        self.scene = scene
+        self.scene = scene = Dataset.from_config(str(options.data), config.data)
         self.train = sample_users(scene.train, options.users)
         self.valid = sample_users(scene.valid, _USERS)
         self.test = sample_users(scene.splits.test, _USERS)
@@ -91,21 +95,23 @@ class Comparison:
         )
         self.student = config.student
         self.distillation = config.distillation.replace(max_epochs=options.epochs)
-        self.budget_s = 60.0 * options.minutes
         self.rows = Rows(self.work / "students", "0")
         self.teacher = build_teacher(
             config.teacher, scene.num_items, scene.max_length, seed=_TEACHER_SEED
         )
         train_teacher(
             self.teacher,
-            self.train,
-            self.epoch_valid,
+            scene.train,
+            self.valid,
             config.training,
             seen=scene.seen,
             seed=_TEACHER_SEED,
             checkpoint_dir=str(self.work / "teacher"),
         )
         self.teacher.compile(seen=scene.seen)
+        # What it says of the users is the same for all students: it is asked once.
+        distiller.read_teacher = self._read_teacher
+        self._answers: list[TeacherCache | OnlineTeacher] = []
         self.teachers = {
             split: self.teacher.evaluate(users, return_dict=True, verbose=0)["ndcg@10"]
             for split, users in (("valid", self.valid), ("test", self.test))
@@ -117,6 +123,11 @@ class Comparison:
             max_length=scene.max_length,
             kept_dir="",
         )
+
+    def _read_teacher(self, *_: Any, **options: Any) -> TeacherCache | OnlineTeacher:
+        if not self._answers:
+            self._answers.append(read_teacher(self.teacher, self.train, **options))
+        return self._answers[0]
 
     @property
     def space(self) -> SearchSpace:
@@ -150,7 +161,13 @@ class Comparison:
         cpu_s = time.process_time() - start
         test = student.evaluate(self.test, return_dict=True, verbose=0)["ndcg@10"]
         keras.backend.clear_session()  # of many trainings in one process
-        return {"seed": seed, "valid": valid, "test": test, "cpu_s": round(cpu_s, 1)}
+        return {
+            "seed": seed,
+            "genotype": genotype.to_dict(),
+            "valid": valid,
+            "test": test,
+            "cpu_s": round(cpu_s, 1),
+        }
 
     def proposed(self, seed: int) -> tuple[list[Genotype], float]:
         """What a search proposes, far apart first, and its seconds of the processor."""
@@ -191,12 +208,14 @@ class Comparison:
         stored = json.loads(path.read_text())
         return [*map(Genotype.from_dict, stored["genotypes"])], stored["cpu_s"]
 
-    def spend(self, genotypes: Iterator[Genotype], seed: int, used_s: float) -> Iterator[Trained]:
+    def spend(
+        self, genotypes: Iterator[Genotype], seed: int, budget_s: float, used_s: float = 0.0
+    ) -> Iterator[Trained]:
         """Trains one after the other as long as there is time for another."""
         count, first_s = 0, used_s
         for genotype in genotypes:
             mean = (used_s - first_s) / count if count else 0.0
-            if used_s + mean > self.budget_s:
+            if used_s + mean > budget_s:
                 return
             row = self.trained(genotype, seed)
             used_s, count = used_s + row.cpu_s, count + 1
@@ -234,22 +253,22 @@ def bred(parents: list[Trained], space: SearchSpace, macs: CostTable, seed: int)
             yield child
 
 
-def run_methods(comparison: Comparison, seed: int) -> dict[str, list[Trained]]:
+def run_methods(comparison: Comparison, seed: int, budget_s: float) -> dict[str, list[Trained]]:
     """The students that each method trained in its time."""
     proposed, search_s = comparison.proposed(seed)
     drawn = random_genotypes(comparison.student, comparison.search, seed)
-    by_chance = [*comparison.spend(drawn, seed, 0.0)]
+    by_chance = [*comparison.spend(drawn, seed, budget_s)]
     parents = by_chance[: len(by_chance) // 2]
     children = bred(parents, comparison.space, comparison.costs[0], seed)
     used_s = sum(row.cpu_s for row in parents)
-    for row in comparison.spend(children, seed, used_s):
+    for row in comparison.spend(children, seed, budget_s, used_s):
         parents.append(row)
-    searched = [*comparison.spend(iter(proposed), seed, search_s)]
+    searched = [*comparison.spend(iter(proposed), seed, budget_s, search_s)]
     used_s = search_s + sum(row.cpu_s for row in searched)
     children = bred(searched, comparison.space, comparison.costs[0], seed)
-    for row in comparison.spend(children, seed, used_s):  # what is left of the time
+    for row in comparison.spend(children, seed, budget_s, used_s):  # what is left of the time
         searched.append(row)
-    by_hand = comparison.spend(iter(hand_made_genotypes(comparison.student)), seed, 0.0)
+    by_hand = comparison.spend(iter(hand_made_genotypes(comparison.student)), seed, budget_s)
     return dict(zip(METHODS, (searched, by_chance, parents, [*by_hand]), strict=True))
 
 
@@ -305,20 +324,25 @@ def summary(seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    """Trains what is not there yet, and stores the summary of all complete seeds."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def options_parser(description: str | None) -> argparse.ArgumentParser:
+    """Of what every comparison has to know."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--name", required=True, help="of a scene in pipeline/configs")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--workdir", type=Path, required=True)
-    parser.add_argument("--users", type=int, default=0, help="that train; 0 takes all")
+    parser.add_argument("--users", type=int, default=0, help="that train students; 0 takes all")
     parser.add_argument("--epochs", type=int, default=8, help="of a student")
+    return parser
+
+
+def main() -> None:
+    """Trains what is not there yet, and stores the summary of all complete seeds."""
+    parser = options_parser(__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="of a method and a seed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     options = parser.parse_args()
-    set_threads()
-    config = scene_config(options.name)
-    comparison = Comparison(config, Dataset.from_config(str(options.data), config.data), options)
+    comparison = Comparison(options)
+    budget_s = 60.0 * options.minutes
     command = [
         *("python", "tests/benchmarks/fronts.py", "--name", options.name),
         *("--data", f"<log>/{options.data.name}", "--workdir", "<work>"),
@@ -328,7 +352,7 @@ def main() -> None:
     ]
     methods: dict[int, dict[str, list[Trained]]] = {}
     for seed in options.seeds:
-        methods[seed] = run_methods(comparison, seed)
+        methods[seed] = run_methods(comparison, seed, budget_s)
         trained = [row for found in methods.values() for rows in found.values() for row in rows]
         latency = measured_latencies(comparison, dict.fromkeys(row.genotype for row in trained))
         seeds = {
