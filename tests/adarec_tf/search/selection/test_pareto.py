@@ -1,6 +1,7 @@
-import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from adarec_tf.models.students.cost_table import Cost
 from adarec_tf.models.students.genotype import Genotype, read_genotype
 from adarec_tf.search.cost.budget import Budget
+from adarec_tf.search.selection import pareto
+from adarec_tf.search.selection.evolution import new_child
 from adarec_tf.search.selection.pareto import (
     FrontStudent,
     budget_ladder,
@@ -17,6 +20,7 @@ from adarec_tf.search.selection.pareto import (
 )
 from adarec_tf.search.selection.selection import candidate_genotypes
 from adarec_tf.search.space.alphas import ArchitectureLogits, initial_alphas
+from adarec_tf.search.space.search_space import SearchSpace
 from tests.adarec_tf.search.hand_made_costs import cost_table, space
 
 TABLE = cost_table()
@@ -59,32 +63,55 @@ def test_the_ladder_goes_from_the_fewest_cells_to_all_of_them(alphas: str) -> No
     assert [rung.value for rung in budget_ladder(shallow, "served_bytes", 2)] == [376]
 
 
-def test_each_rung_has_the_best_of_all_that_keep_it() -> None:
+def test_each_rung_has_the_best_of_all_that_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
     validated: list[Genotype] = []
+    asked: list[SearchSpace] = []
+    proposed: set[Genotype] = set()
+
+    def macs(genotype: Genotype) -> float:
+        return float(TABLE.cost_of(genotype).macs)
 
     def validate(genotype: Genotype) -> float:
         validated.append(genotype)
-        return float(TABLE.cost_of(genotype).macs)
+        # Two of three add nothing for what they cost, so that many are dominated.
+        return macs(genotype) // 600
+
+    def propose(within: SearchSpace) -> list[Genotype]:
+        logits = ArchitectureLogits(initial_alphas(3, seed=0))
+        found = candidate_genotypes(logits, within, num_drawn=0, seed=1)
+        asked.append(within)
+        proposed.update(found)
+        return found
+
+    def checked_child(draw_parent: Callable[[], Genotype], *arguments: Any) -> Genotype | None:
+        parent = draw_parent()
+        known = {lucky: 0.5} | {genotype: macs(genotype) // 600 for genotype in validated}
+        assert not any(
+            macs(other) <= macs(parent)
+            and metric >= known[parent]
+            and (macs(other), -metric) != (macs(parent), -known[parent])
+            for other, metric in known.items()
+        )
+        return new_child(draw_parent, *arguments)
 
     def best_within(ladder: list[Budget], **budgets: float) -> list[Genotype]:
-        logits = ArchitectureLogits(initial_alphas(3, seed=0))
-        propose = functools.partial(candidate_genotypes, logits, num_drawn=0, seed=1)
-        validated.clear()
-        return evolve_within(
-            ladder, [(lucky, 999.0)], propose, validate, space(**budgets), quantity="macs", seed=1
-        )
+        for seen in (validated, asked, proposed):
+            seen.clear()
+        whole = space(**budgets)
+        ranked = [(lucky, 0.5)]
+        return evolve_within(ladder, ranked, propose, validate, whole, quantity="macs", seed=1)
 
+    monkeypatch.setattr(pareto, "new_child", checked_child)
     ladder = _ladder("macs", 4)
     lucky = Genotype.from_primitives(2, [["max_pool_3", "none", "none"], ["skip"] * 3])
     best = best_within(ladder)
-    macs = [TABLE.cost_of(genotype).macs for genotype in best]
     assert best[0] == lucky
-    assert all(cost <= rung.value for cost, rung in zip(macs, ladder, strict=True))
-    assert macs == sorted(macs)
-    assert macs[-1] > 1000
-    # Nothing is validated twice: what is proposed for each rung, and two children of each.
-    assert len(ladder) < len(set(validated)) == len(validated) <= 3 * len(ladder)
+    assert macs(best[-1]) > 1000
+    assert all(macs(genotype) <= rung.value for genotype, rung in zip(best, ladder, strict=True))
+    assert [within.budgets[-1] for within in asked] == ladder
+    # Nothing is validated twice: what is proposed for each rung, and two new children of each.
     assert lucky not in validated
+    assert len(set(validated)) == len(validated) == len(proposed - {lucky}) + 2 * len(ladder)
     # The budget of the whole search is kept as well.
     for genotype in best_within(ladder[1:], max_bytes=500):
         assert TABLE.cost_of(genotype).served_bytes <= 500
