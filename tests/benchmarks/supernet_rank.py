@@ -49,7 +49,6 @@ SUPERNETS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "another seed": (_EVEN, {}, 2),
     "drawn from alphas": ({}, {}, 1),
     "twice the epochs": ({**_EVEN, "max_epochs": 16, "warmup_epochs": 8}, {}, 1),
-    "a third of the rate": ({**_EVEN, "learning_rate": 0.001}, {}, 1),
     "layers matched by EMD": (_EVEN, {"hidden_weight": 1.0, "ground_distance": "mse"}, 1),
 }
 _RIDGE = 1.0
@@ -189,7 +188,8 @@ def main() -> None:
     command = [
         *("python", "tests/benchmarks/supernet_rank.py", "--name", options.name),
         *("--data", f"<log>/{options.data.name}", "--workdir", "<work>"),
-        *("--users", str(options.users), "--again", str(options.again)),
+        *("--users", str(options.users), "--epochs", str(options.epochs)),
+        *("--again", str(options.again)),
     ]
     stored = {
         **provenance(command, ("tensorflow", "keras", "scipy")),
