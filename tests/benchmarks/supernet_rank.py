@@ -30,6 +30,8 @@ import tensorflow as tf
 from architectures import random_genotypes
 from fronts import Comparison, options_parser
 from scipy.stats import kendalltau
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from stored_results import RESULTS, provenance, write_result
 
 from adarec_tf.data.histories.histories import Histories, split_halves
@@ -51,7 +53,6 @@ SUPERNETS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "twice the epochs": ({**_EVEN, "max_epochs": 16, "warmup_epochs": 8}, {}, 1),
     "layers matched by EMD": (_EVEN, {"hidden_weight": 1.0, "ground_distance": "mse"}, 1),
 }
-_RIDGE = 1.0
 
 
 def train_supernet(comparison: Comparison, name: str) -> tuple[Supernet, float]:
@@ -119,15 +120,7 @@ def judged(score: ScoreBatch, comparison: Comparison, users: Histories) -> dict[
 def predicted(genotypes: list[Genotype], metrics: np.ndarray) -> np.ndarray:
     """Each student's metric by a ridge regression on the operations of all others."""
     features = np.stack([np.eye(len(OPERATIONS))[operations_of(g)].ravel() for g in genotypes])
-    found = []
-    for index in range(len(genotypes)):
-        others = np.arange(len(genotypes)) != index
-        known, mean = features[others], metrics[others].mean()
-        weights = np.linalg.solve(
-            known.T @ known + _RIDGE * np.eye(known.shape[1]), known.T @ (metrics[others] - mean)
-        )
-        found.append(mean + features[index] @ weights)
-    return np.array(found)
+    return cross_val_predict(Ridge(), features, metrics, cv=LeaveOneOut())
 
 
 def ranking(by: np.ndarray, test: np.ndarray, is_random: np.ndarray) -> dict[str, Any]:
@@ -192,7 +185,7 @@ def main() -> None:
         *("--again", str(options.again)),
     ]
     stored = {
-        **provenance(command, ("tensorflow", "keras", "scipy")),
+        **provenance(command, ("tensorflow", "keras", "scipy", "scikit-learn")),
         "users": comparison.train.num_users,
         "students": {"all": len(trained), "random": int(is_random.sum())},
         "test": {"min": test.min(), "median": float(np.median(test)), "max": test.max()},
