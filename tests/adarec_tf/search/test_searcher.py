@@ -244,8 +244,18 @@ def test_a_search_that_diverges_says_so(
 
 
 def test_finalists_keep_the_budgets_and_are_ranked_again_by_the_users_left_out(
-    teacher: keras.Model, scene: dict[str, Histories], tmp_path: Path
+    teacher: keras.Model,
+    scene: dict[str, Histories],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    evolve_within, bred = searcher.evolve_within, []
+
+    def recorded(ladder: Any, ranked: Any, *arguments: Any, **options: Any) -> Any:
+        bred.append((len(ranked), options["quantity"]))
+        return evolve_within(ladder, ranked, *arguments, **options)
+
+    monkeypatch.setattr(searcher, "evolve_within", recorded)
     max_length = walk_scene.MAX_LENGTH
     macs = max_length * 3 * 8 * 8  # one convolution of three taps
     changes: dict[str, Any] = {
@@ -269,6 +279,7 @@ def test_finalists_keep_the_budgets_and_are_ranked_again_by_the_users_left_out(
     # Ten users have few metrics in common with 120.
     best = dict(result.candidates)[result.genotype]
     assert best == max(metric for _, metric in result.candidates) != result.gap.derived
+    assert bred == [(5, "macs")]
     # So does the front, which has the searched student among it or one that dominates it.
     assert result.front is not None
     searched = result.front.searched
