@@ -9,6 +9,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 RESULTS = Path(__file__).parent / "results"
 Row = dict[str, str]
 
@@ -299,6 +301,54 @@ def layer_terms(name: str, stored: dict[str, Any]) -> list[Row]:
             row[column] = f"{gain['gain']:+.1%} ({gain['p']:.2f})"
         rows.append(row)
     return rows
+
+
+def beyond_teacher(name: str, stored: dict[str, Any]) -> list[Row]:
+    """Models beside the first teacher of the same seed."""
+    rows, seeds = [], list(stored["seeds"].values())
+    for model in seeds[0]:
+        of_seeds = {
+            split: np.array([seed[model][split] for seed in seeds]) for split in ("valid", "test")
+        }
+        row = {"scene": name.removeprefix("beyond_teacher_"), "model": model}
+        for split, values in of_seeds.items():
+            deviation = f" ± {values.std(ddof=1):.4f}" if len(seeds) > 1 else ""
+            row[f"{split}, NDCG@10"] = f"{values.mean():.4f}{deviation}"
+        first = np.array([seed["teacher"]["test"] for seed in seeds])
+        row["over the teacher, test"] = f"{of_seeds['test'].mean() / first.mean() - 1:+.1%}"
+        minutes = [seed[model]["train_s"] / 60 for seed in seeds if "train_s" in seed[model]]
+        row["minutes"] = f"{np.mean(minutes):.1f}" if minutes else ""
+        rows.append(row)
+    return rows
+
+
+def supernet_ranks(name: str, stored: dict[str, Any]) -> list[Row]:
+    """How well supernets, and cheaper guesses, rank trained students."""
+    scene = name.removeprefix("supernet_rank_")
+
+    def of(found: dict[str, Any]) -> str:
+        return f"{found['tau']:.2f}, {found['place of the first']}"
+
+    measures = [name for name in next(iter(stored["supernets"].values())) if name[-2:] != "_s"]
+    rows = [
+        {"scene": scene, "ranked by": by, "seconds": "", measures[0]: of(found)}
+        | dict.fromkeys(measures[1:], "")
+        for by, found in stored["rankings"].items()
+    ]
+    rows += [
+        {
+            "scene": scene,
+            "ranked by": f"supernet, {supernet}",
+            "seconds": f"{found['train_s']:.0f}",
+            **{measure: of(found[measure]) for measure in measures},
+        }
+        for supernet, found in stored["supernets"].items()
+    ]
+    ceiling = {"scene": scene, "ranked by": "another seed of the trainings", "seconds": ""}
+    return [
+        *rows,
+        ceiling | {measures[0]: f"{stored['ceiling']:.2f}"} | dict.fromkeys(measures[1:], ""),
+    ]
 
 
 def fronts(name: str, stored: dict[str, Any]) -> list[Row]:
