@@ -1,0 +1,63 @@
+"""The judgment of a comparison at equal cost, on students whose figures are known."""
+
+import pytest
+
+from adarec_tf.models.students import Genotype
+from tests.benchmarks.fronts import Trained, far_apart, front_of, judge, volume
+
+TEACHERS = {"valid": 1.0, "test": 0.5}
+
+
+def trained(operation: str, valid: float, test: float) -> Trained:
+    return Trained(Genotype.from_primitives(1, [[operation]]), valid, test, 60.0)
+
+
+FAST, MIDDLE, SLOW, WORSE = (
+    trained("skip", 0.9, 0.45),
+    trained("conv_3", 0.98, 0.48),
+    trained("conv_5", 1.0, 0.5),
+    trained("dilated_2_conv_3", 0.97, 0.5),
+)
+LATENCY = {
+    row.genotype.describe(): latency
+    for row, latency in ((FAST, 0.5), (MIDDLE, 0.75), (WORSE, 0.8), (SLOW, 1.0))
+}
+
+
+def test_a_front_is_chosen_on_validation() -> None:
+    assert front_of([SLOW, WORSE, FAST, MIDDLE], LATENCY) == [FAST, MIDDLE, SLOW]
+
+
+def test_of_equal_latency_the_better_one_counts() -> None:
+    latency = dict.fromkeys(LATENCY, 1.0)
+    assert front_of([FAST, SLOW, MIDDLE], latency) == [SLOW]
+
+
+def test_the_volume_is_the_mean_of_the_best_test_within_each_latency() -> None:
+    # Half of the latencies have nobody; then 0.45 is half of the way from 0.4 to 0.5, 0.48 0.8.
+    found = volume([FAST, MIDDLE, SLOW], LATENCY, slowest=2.0, best=0.5)
+    assert found == pytest.approx((0.5 * 0.25 + 0.8 * 0.25 + 1.0 * 1.0) / 2.0)
+
+
+def test_the_volume_has_no_debts() -> None:
+    poor = trained("skip", 0.5, 0.1)
+    assert volume([poor, SLOW], LATENCY, slowest=1.0, best=0.5) == 0.0
+
+
+def test_a_latency_is_of_the_first_that_is_good_enough_on_validation() -> None:
+    found = judge([SLOW, FAST, MIDDLE], LATENCY, TEACHERS)
+    assert (found["latency of 98%"], found["its test share"]) == (0.75, 0.96)
+    assert found["best test share"] == 1.0
+    assert found["students"] == 3
+
+
+def test_a_front_may_have_nobody_who_is_good_enough() -> None:
+    found = judge([FAST], LATENCY, TEACHERS)
+    assert found["latency of 98%"] is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 16])
+def test_all_of_a_front_are_trained_its_ends_first(count: int) -> None:
+    order = far_apart(count)
+    assert sorted(order) == [*range(count)]
+    assert set(order[:2]) == {0, count - 1}
