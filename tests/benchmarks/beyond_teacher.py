@@ -134,13 +134,14 @@ def main() -> None:
         *("--data", f"<log>/{options.data.name}", "--workdir", "<work>"),
         *("--seeds", *map(str, options.seeds)),
     ]
+    origin = provenance(command, ("tensorflow", "keras", "numpy"))  # before a result is written
     seeds: dict[str, dict[str, Any]] = {}
     for seed in options.seeds:
         generations = Generations(options.name, scene, seed, options.workdir)
         seeds[str(seed)] = {name: generations.row(name) for name in (*TRAININGS, *TOGETHER)}
         keras.backend.clear_session()
         stored = {
-            **provenance(command, ("tensorflow", "keras", "numpy")),
+            **origin,
             "users": scene.train.num_users,
             "seeds": seeds,
         }

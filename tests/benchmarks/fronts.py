@@ -350,6 +350,7 @@ def main() -> None:
         *("--minutes", str(options.minutes)),
         *("--seeds", *map(str, options.seeds)),
     ]
+    origin = provenance(command, ("tensorflow", "keras", "numpy"))  # before a result is written
     methods: dict[int, dict[str, list[Trained]]] = {}
     for seed in options.seeds:
         methods[seed] = run_methods(comparison, seed, budget_s)
@@ -362,7 +363,7 @@ def main() -> None:
             for number, found in methods.items()
         }
         stored = {
-            **provenance(command, ("tensorflow", "keras", "numpy")),
+            **origin,
             "users": comparison.train.num_users,
             "teacher": {split: round(value, 5) for split, value in comparison.teachers.items()},
             "search_s": [comparison.proposed(number)[1] for number in methods],
