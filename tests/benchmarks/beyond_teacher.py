@@ -5,7 +5,8 @@
 
 Everything is trained by the recipe of the scene; the student's architecture is that which
 `adarec run` found there. A next teacher is a model of the teacher's architecture that is distilled
-as a student is. What was trained stays in WORK, from which an interrupted comparison goes on.
+as a student is, with a student's dropout. What was trained stays in WORK, from which an interrupted
+comparison goes on.
 
 Writes `tests/benchmarks/results/beyond_teacher_<name>.json` after each seed. Gains are over the
 first teacher of the same seed.
@@ -88,7 +89,8 @@ class Generations:
         if training.is_student:
             model = build_student(self.genotype, config.student, *sizes, seed=seed)
         else:
-            model = build_teacher(config.teacher, *sizes, seed=seed)
+            dropout = config.student.dropout if teachers else config.teacher.dropout
+            model = build_teacher(config.teacher.replace(dropout=dropout), *sizes, seed=seed)
         options: dict[str, Any] = {
             "seen": scene.seen,
             "seed": seed,
