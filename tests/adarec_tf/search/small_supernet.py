@@ -15,10 +15,10 @@ ITEM_IDS = tf.constant(
 )
 
 
-def small_supernet(num_optional: int = 0) -> Supernet:
+def small_supernet(num_optional: int = 0, config: StudentConfig = CONFIG) -> Supernet:
     """A supernet no weight of which is where it was initialized."""
     keras.utils.set_random_seed(4)
-    result = Supernet(CONFIG, NUM_ITEMS, LENGTH, num_optional=num_optional)
+    result = Supernet(config, NUM_ITEMS, LENGTH, num_optional=num_optional)
     result(ITEM_IDS, fixed_architecture([0] * NUM_EDGES))
     generator = np.random.default_rng(1)
     for variable in result.trainable_variables:  # biases and norms away from 0 and 1

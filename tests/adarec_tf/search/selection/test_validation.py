@@ -71,14 +71,15 @@ def test_equal_seeds_draw_equal_users(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_a_genotype_is_as_good_as_its_student_with_these_weights(exclude_seen: bool) -> None:
-    scene, supernet = walk_scene.histories(num_users=40), small_supernet()
+    config = CONFIG.replace(precision="int4")  # what is rounded is validated
+    scene, supernet = walk_scene.histories(num_users=40), small_supernet(config=config)
     valid = scene["valid"]
     task = task_of(scene, supernet, "exclude" if exclude_seen else "keep")
     validation = SupernetValidation(supernet, task)
     validation.validate(GENOTYPE)  # and then an epoch of the search, of which all weights are new
     for variable in supernet.trainable_variables:
         variable.assign(variable.value[::-1])
-    student = build_student(GENOTYPE, CONFIG, NUM_ITEMS, LENGTH, seed=1)
+    student = build_student(GENOTYPE, config, NUM_ITEMS, LENGTH, seed=1)
     transfer_weights(student, supernet)
     scores = student.predict(valid, verbose=0)
 
