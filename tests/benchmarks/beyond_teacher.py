@@ -8,8 +8,7 @@ Everything is trained by the recipe of the scene; the student's architecture is 
 as a student is, with a student's dropout. What was trained stays in WORK, from which an interrupted
 comparison goes on.
 
-Writes `tests/benchmarks/results/beyond_teacher_<name>.json` after each seed. Gains are over the
-first teacher of the same seed.
+Writes `tests/benchmarks/results/beyond_teacher_<name>.json` after each seed.
 """
 
 import argparse

@@ -322,35 +322,6 @@ def beyond_teacher(name: str, stored: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def supernet_ranks(name: str, stored: dict[str, Any]) -> list[Row]:
-    """How well supernets, and cheaper guesses, rank trained students."""
-    scene = name.removeprefix("supernet_rank_")
-
-    def of(found: dict[str, Any]) -> str:
-        return f"{found['tau']:.2f}, {found['place of the first']}"
-
-    measures = [name for name in next(iter(stored["supernets"].values())) if name[-2:] != "_s"]
-    rows = [
-        {"scene": scene, "ranked by": by, "seconds": "", measures[0]: of(found)}
-        | dict.fromkeys(measures[1:], "")
-        for by, found in stored["rankings"].items()
-    ]
-    rows += [
-        {
-            "scene": scene,
-            "ranked by": f"supernet, {supernet}",
-            "seconds": f"{found['train_s']:.0f}",
-            **{measure: of(found[measure]) for measure in measures},
-        }
-        for supernet, found in stored["supernets"].items()
-    ]
-    ceiling = {"scene": scene, "ranked by": "another seed of the trainings", "seconds": ""}
-    return [
-        *rows,
-        ceiling | {measures[0]: f"{stored['ceiling']:.2f}"} | dict.fromkeys(measures[1:], ""),
-    ]
-
-
 def fronts(name: str, stored: dict[str, Any]) -> list[Row]:
     """What each method finds in equal time."""
     return [

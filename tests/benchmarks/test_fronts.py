@@ -34,7 +34,7 @@ def test_of_equal_latency_the_better_one_counts() -> None:
 
 
 def test_the_volume_is_the_mean_of_the_best_test_within_each_latency() -> None:
-    # Half of the latencies have nobody; then 0.45 is half of the way from 0.4 to 0.5, 0.48 0.8.
+    # Nobody is faster than 0.5; 0.45 is half of the way from 0.4 to 0.5, and 0.48 is 0.8 of it.
     found = volume([FAST, MIDDLE, SLOW], LATENCY, slowest=2.0, best=0.5)
     assert found == pytest.approx((0.5 * 0.25 + 0.8 * 0.25 + 1.0 * 1.0) / 2.0)
 
