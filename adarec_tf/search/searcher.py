@@ -28,6 +28,7 @@ from adarec_tf.search.selection.pareto import (
     Front,
     FrontStudent,
     budget_ladder,
+    count_front_validations,
     evolve_within,
     find_front,
 )
@@ -349,9 +350,11 @@ def count_validations(search: SearchConfig) -> int:
     """How many candidates are ranked after the last epoch, where there are as many.
 
     Args:
-      search: its `num_evaluations`, to which those that the alphas propose are added.
+      search: its `num_evaluations` and `front_size`, to which those that the alphas propose are
+        added.
     """
-    return NUM_CANDIDATES + 1 + search.num_evaluations
+    of_front = count_front_validations(search.front_size)
+    return NUM_CANDIDATES + 1 + search.num_evaluations + of_front
 
 
 def is_finished(trace: Sequence[Mapping[str, Any]], search: SearchConfig) -> bool:

@@ -155,6 +155,15 @@ def evolve_within(
     ]
 
 
+def count_front_validations(size: int) -> int:
+    """How many architectures `evolve_within` validates at most.
+
+    Args:
+      size: of the ladder; each rung proposes one, and has its children.
+    """
+    return (1 + _CHILDREN_OF_A_RUNG) * size
+
+
 def find_front(searched: FrontStudent, others: Iterable[FrontStudent], quantity: str) -> Front:
     """The students that no other one dominates.
 

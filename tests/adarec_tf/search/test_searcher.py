@@ -248,6 +248,7 @@ def test_finalists_keep_the_budgets_and_are_ranked_again_by_the_users_left_out(
     scene: dict[str, Histories],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     evolve_within, bred = searcher.evolve_within, []
 
@@ -266,7 +267,12 @@ def test_finalists_keep_the_budgets_and_are_ranked_again_by_the_users_left_out(
         "front_size": 3,
         "front_quantity": "macs",
     }
+    caplog.set_level("INFO", "adarec_tf")
     result = _search(teacher, scene, tmp_path, max_epochs=2, **changes)
+    # Five for the search; each budget of the front may propose one, and has two children.
+    told = [record.progress for record in caplog.records if hasattr(record, "progress")]
+    assert {total for loop, _, total in told if loop == "candidates"} == {5 + 3 * 3}
+    assert told[-1].done > 5
     assert encoder_macs(result.student, max_length) <= macs
     config = StudentConfig(hidden_dim=8, num_cells=1, num_nodes=2)
     for genotype, _ in result.candidates:

@@ -15,6 +15,7 @@ from adarec_tf.search.selection.evolution import new_child
 from adarec_tf.search.selection.pareto import (
     FrontStudent,
     budget_ladder,
+    count_front_validations,
     evolve_within,
     find_front,
 )
@@ -112,6 +113,7 @@ def test_each_rung_has_the_best_of_all_that_keep_it(monkeypatch: pytest.MonkeyPa
     # Nothing is validated twice: what is proposed for each rung, and two new children of each.
     assert lucky not in validated
     assert len(set(validated)) == len(validated) == len(proposed - {lucky}) + 2 * len(ladder)
+    assert len(validated) <= count_front_validations(len(ladder)) == 3 * len(ladder)
     # The budget of the whole search is kept as well.
     for genotype in best_within(ladder[1:], max_bytes=500):
         assert TABLE.cost_of(genotype).served_bytes <= 500
