@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -35,7 +35,8 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from stored_results import RESULTS, provenance, write_result
 
 from adarec_tf.data.histories.histories import Histories, split_halves
-from adarec_tf.evaluation.protocols import EvaluationSplit, ScoreBatch, evaluate_full
+from adarec_tf.evaluation.protocols import EvaluationSplit, ScoreBatch, rank_full
+from adarec_tf.evaluation.ranking import metrics_of_ranks
 from adarec_tf.models.students import Genotype
 from adarec_tf.search.bilevel.supernet_training import SupernetTraining
 from adarec_tf.search.selection.validation import NUM_USERS
@@ -44,33 +45,55 @@ from adarec_tf.search.space.supernet import Supernet
 from adarec_tf.search.task import SearchTask
 from adarec_tf.training.checkpoint import EpochCheckpoint
 
+_SAME: dict[str, Any] = {}
 _EVEN: dict[str, Any] = {"method": "random"}
-# Changes of the search, changes of the distillation, and the seed.
-SUPERNETS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
-    "drawn evenly": (_EVEN, {}, 1),
-    "another seed": (_EVEN, {}, 2),
-    "drawn from alphas": ({}, {}, 1),
-    "twice the epochs": ({**_EVEN, "max_epochs": 16, "warmup_epochs": 8}, {}, 1),
-    "layers matched by EMD": (_EVEN, {"hidden_weight": 1.0, "ground_distance": "mse"}, 1),
+_ALL = tuple(range(len(OPERATIONS)))
+_CONVOLUTIONS = tuple(place for place in _ALL if "conv" in OPERATIONS[place])
+
+
+class Way(NamedTuple):
+    """How a supernet is trained: changes of the search and of the distillation, and the seed.
+
+    Few-shot: a supernet for each part of what the first edge may be.
+    """
+
+    search: dict[str, Any] = _EVEN
+    distillation: dict[str, Any] = _SAME
+    seed: int = 1
+    of_first_edge: tuple[tuple[int, ...], ...] = (_ALL,)
+
+
+WAYS = {
+    "drawn evenly": Way(),
+    "another seed": Way(seed=2),
+    "drawn from alphas": Way(_SAME),
+    "twice the epochs": Way({**_EVEN, "max_epochs": 16, "warmup_epochs": 8}),
+    "layers matched by EMD": Way(distillation={"hidden_weight": 1.0, "ground_distance": "mse"}),
+    "one for convolutions first, one for the rest": Way(
+        of_first_edge=(_CONVOLUTIONS, tuple(sorted({*_ALL} - {*_CONVOLUTIONS})))
+    ),
 }
 
 
-def train_supernet(comparison: Comparison, name: str) -> tuple[Supernet, float]:
+def train_supernet(
+    comparison: Comparison, way: Way, first: tuple[int, ...], folder: Path
+) -> tuple[Supernet, float]:
     """A supernet after its training, and the seconds of that."""
-    search, distillation, seed = SUPERNETS[name]
-    folder = comparison.work / "supernets" / name.replace(" ", "_")
     task = SearchTask(
         teacher=comparison.teacher,
         halves=split_halves(comparison.train),
         valid=comparison.valid,
-        search=comparison.search.replace(**search),
-        distillation=comparison.distillation.replace(**distillation),
+        search=comparison.search.replace(**way.search),
+        distillation=comparison.distillation.replace(**way.distillation),
         seen=comparison.scene.seen,
-        seed=seed,
+        seed=way.seed,
         cache_dir=str(folder / "teacher_states"),
     )
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(way.seed)
     training = SupernetTraining(task, comparison.space)
+    alphas = training.state.alphas.numpy()
+    alphas[0, [place for place in _ALL if place not in first]] = -1e9  # is never drawn
+    training.state.alphas.assign(alphas)
     checkpoint = EpochCheckpoint(str(folder), training.state.variables)
     seconds = (checkpoint.restore() or {"seconds": []})["seconds"]
     for epoch in range(len(seconds), task.search.max_epochs):
@@ -94,26 +117,25 @@ def scorer_of(supernet: Supernet) -> Callable[[Genotype], ScoreBatch]:
     return of_genotype
 
 
-def log_likelihood(score: ScoreBatch, split: EvaluationSplit) -> float:
-    """The mean of the targets'."""
-    total = 0.0
-    for rows, item_ids, _ in split.batches():
-        shares = tf.nn.log_softmax(score(rows, item_ids))
-        targets = tf.constant(split.histories.targets[rows] - 1)
-        total += float(tf.reduce_sum(tf.gather(shares, targets, batch_dims=1)))
-    return total / split.histories.num_users
-
-
 def judged(score: ScoreBatch, comparison: Comparison, users: Histories) -> dict[str, float]:
     """What may rank a student: on all users, or those with histories as long as the test's."""
     scene = comparison.scene
-    long_enough = users.take(np.flatnonzero(users.lengths >= scene.splits.test.lengths.min()))
+    log_likelihoods = np.zeros(users.num_users)
+
+    def recorded(rows: np.ndarray, item_ids: np.ndarray) -> tf.Tensor:
+        scores = tf.convert_to_tensor(score(rows, item_ids))
+        targets = tf.constant(users.targets[rows] - 1)
+        log_likelihoods[rows] = tf.gather(tf.nn.log_softmax(scores), targets, batch_dims=1)
+        return scores
+
+    split = EvaluationSplit(users, scene.num_items, scene.max_length, scene.seen)
+    ranks = rank_full(recorded, split).ranks
+    is_long = users.lengths >= scene.splits.test.lengths.min()
     found = {}
-    for name, histories in (("", users), (", long histories", long_enough)):
-        split = EvaluationSplit(histories, scene.num_items, scene.max_length, scene.seen)
-        metrics = evaluate_full(score, **split._asdict(), cutoffs=(10,))
+    for name, these in (("", slice(None)), (", long histories", is_long)):
+        metrics = metrics_of_ranks(ranks[these], cutoffs=(10,), protocol="full")
         found[f"NDCG@10{name}"] = metrics["ndcg@10/full"]
-        found[f"log-likelihood{name}"] = log_likelihood(score, split)
+        found[f"log-likelihood{name}"] = float(log_likelihoods[these].mean())
     return found
 
 
@@ -164,18 +186,24 @@ def main() -> None:
     drawn_users = np.random.default_rng(1).permutation(users.num_users)[:NUM_USERS]
     some = users.take(np.sort(drawn_users))
     supernets: dict[str, Any] = {}
-    for name in SUPERNETS:
-        supernet, seconds = train_supernet(comparison, name)
-        start, score = time.process_time(), scorer_of(supernet)
-        of_each = [judged(score(genotype), comparison, some) for genotype in genotypes]
+    for name, way in WAYS.items():
+        train_s, rank_s, of_each = 0.0, 0.0, dict[Genotype, dict[str, float]]()
+        for number, first_edge in enumerate(way.of_first_edge):
+            folder = comparison.work / "supernets" / f"{name.replace(' ', '_')}-{number}"
+            supernet, seconds = train_supernet(comparison, way, first_edge, folder)
+            start, score = time.process_time(), scorer_of(supernet)
+            for genotype in genotypes:
+                if operations_of(genotype)[0] in first_edge:
+                    of_each[genotype] = judged(score(genotype), comparison, some)
+            train_s, rank_s = train_s + seconds, rank_s + time.process_time() - start
         by = {
-            measure: ranking(np.array([found[measure] for found in of_each]), test, is_random)
-            for measure in of_each[0]
+            measure: np.array([of_each[genotype][measure] for genotype in genotypes])
+            for measure in of_each[genotypes[0]]
         }
         supernets[name] = {
-            "train_s": round(seconds, 1),
-            "rank_s": round((time.process_time() - start) / len(of_each), 2),
-            **by,
+            "train_s": round(train_s, 1),
+            "rank_s": round(rank_s / len(genotypes), 2),
+            **{measure: ranking(values, test, is_random) for measure, values in by.items()},
         }
         print(name, json.dumps(supernets[name]), flush=True)
     command = [
