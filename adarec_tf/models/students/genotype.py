@@ -119,6 +119,19 @@ class Genotype:
         names = {edge.primitive for cell in self.cells for edge in cell}
         return names <= {NONE, SKIP}
 
+    @property
+    def receptive_field(self) -> int:
+        """How many of the last items of a history the state of the last one depends on.
+
+        Their places count from the oldest item in view, and so from all of it.
+
+        Examples:
+            >>> cell = ["conv_3", "skip", "dilated_2_conv_3"]
+            >>> Genotype.from_primitives(2, [cell, cell]).receptive_field
+            13
+        """
+        return needed_by_cells(self.cells)[0][0]
+
     def without_dead_edges(self) -> "Genotype":
         """The same cells without edges that start at a node nothing flows into.
 
@@ -254,6 +267,15 @@ def num_needed(cell: Sequence[Edge], receptive_field: int) -> list[int]:
         if edge.primitive != NONE:
             reach = PRIMITIVES[edge.primitive].reach
             needed[edge.source] = max(needed[edge.source], needed[edge.target] + reach)
+    return needed
+
+
+def needed_by_cells(cells: Sequence[Sequence[Edge]]) -> list[list[int]]:
+    """As `num_needed` of each cell, where one position of the last cell's output is wanted."""
+    needed, wanted = list[list[int]](), 1
+    for cell in reversed(cells):
+        needed.insert(0, num_needed(cell, wanted))
+        wanted = needed[0][0]
     return needed
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
-from adarec_tf.models.students.genotype import node_reaches, num_needed
+from adarec_tf.models.students.genotype import needed_by_cells, node_reaches
 from adarec_tf.models.students.incremental import Span, constant, first, from_bytes, norm_now
 from adarec_tf.models.students.student import Cell, Student
 
@@ -49,12 +49,8 @@ class ServedStudent:
         self._cells = [_ServedCell(cell, self._embedding.hidden_dim) for cell in student.cells]
         states = tf.TensorSpec([None, self._embedding.hidden_dim])
         self._final_norm = tf.function(norm_now(student.final_norm), [states])
-        self._needed: list[list[int]] = []
-        wanted = 1
-        for cell in reversed(student.genotype.cells):
-            self._needed.insert(0, num_needed(cell, wanted))
-            wanted = self._needed[0][0]
-        self.receptive_field = min(wanted, max_length)
+        self._needed = needed_by_cells(student.genotype.cells)
+        self.receptive_field = min(student.genotype.receptive_field, max_length)
         self.max_items = max_length
         table = constant(self._embedding.position_table)
         table = table[np.minimum(np.arange(max_length), len(table) - 1)]

@@ -165,10 +165,20 @@ class Student(NextItemModel):
         Returns:
           The outputs of every cell; see `SequenceOutputs`.
         """
-        mask = real_positions(item_ids)
-        states = embedding = self.sequence_embedding(item_ids, training=training)
-        hidden_states = []
+        embedding = self.sequence_embedding(item_ids, training=training)
+        return self._outputs(embedding, real_positions(item_ids), training)
+
+    def _outputs(self, embedding: tf.Tensor, mask: tf.Tensor, training: bool) -> SequenceOutputs:
+        states, hidden_states = embedding, []
         for cell in self.cells:
             states = cell(states, mask, training=training)
             hidden_states.append(states)
         return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
+
+    def _last_states(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """Of the cells, only the positions that the last one depends on are computed."""
+        item_ids = tf.cast(item_ids, tf.int64)
+        in_view = self.genotype.receptive_field
+        embedding = self.sequence_embedding(item_ids)[:, -in_view:]
+        mask = real_positions(item_ids[:, -in_view:])
+        return self._outputs(embedding, mask, training=False).final_states[:, -1]

@@ -49,15 +49,19 @@ class SupernetValidation:
             input_signature=[
                 tf.TensorSpec([None, None], tf.int64),
                 SampledArchitecture(tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)),
+                tf.TensorSpec([], tf.int32),
                 tf.TensorSpec([None, None]),
             ],
             autograph=False,
         )
         def score(
-            item_ids: tf.Tensor, architecture: SampledArchitecture, items: tf.Tensor
+            item_ids: tf.Tensor,
+            architecture: SampledArchitecture,
+            receptive_field: tf.Tensor,
+            items: tf.Tensor,
         ) -> tf.Tensor:
-            outputs = supernet(item_ids, architecture, training=False)
-            return tf.matmul(outputs.final_states[:, -1], items, transpose_b=True)
+            states = supernet.last_states(item_ids, architecture, receptive_field)
+            return tf.matmul(states, items, transpose_b=True)
 
         self._score = score
         self._item_vectors = tf.function(supernet.sequence_embedding.item_vectors)
@@ -81,9 +85,12 @@ class SupernetValidation:
 
     def _scorer(self, genotype: Genotype) -> ScoreBatch:
         architecture = architecture_of(genotype, num_cells=len(self._supernet.cells))
+        receptive_field = tf.constant(genotype.receptive_field)
         # Once: to round them for each batch of users took a fifth of the time.
         items = self._item_vectors()
-        return lambda rows, item_ids: self._score(tf.constant(item_ids), architecture, items)
+        return lambda rows, item_ids: self._score(
+            tf.constant(item_ids), architecture, receptive_field, items
+        )
 
     def _metric(self, scorer: ScoreBatch, users: Histories) -> float:
         embedding = self._supernet.sequence_embedding

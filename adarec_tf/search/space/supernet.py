@@ -224,8 +224,34 @@ class Supernet(keras.Model):
           Its outputs; see `SequenceOutputs`. A cell that is left out is not computed, and its
           hidden states are those of the cell below.
         """
-        mask = real_positions(item_ids)
-        states = embedding = self.sequence_embedding(item_ids, training=training)
+        embedding = self.sequence_embedding(item_ids, training=training)
+        return self._outputs(embedding, real_positions(item_ids), architecture, training)
+
+    def last_states(
+        self, item_ids: tf.Tensor, architecture: SampledArchitecture, receptive_field: tf.Tensor
+    ) -> tf.Tensor:
+        """Computes one student, at the positions that the state of the last item depends on.
+
+        Args:
+          item_ids: int [B, L].
+          architecture: as in `call`.
+          receptive_field: int32 scalar, that of its genotype.
+
+        Returns:
+          float32 [B, D], its final states at the last position.
+        """
+        embedding = self.sequence_embedding(item_ids)[:, -receptive_field:]
+        mask = real_positions(item_ids[:, -receptive_field:])
+        return self._outputs(embedding, mask, architecture, training=False).final_states[:, -1]
+
+    def _outputs(
+        self,
+        embedding: tf.Tensor,
+        mask: tf.Tensor,
+        architecture: SampledArchitecture,
+        training: bool,
+    ) -> SequenceOutputs:
+        states = embedding
         num_there = len(self.cells) - architecture.num_absent
         num_required = len(self.cells) - self._num_optional
         hidden_states = []

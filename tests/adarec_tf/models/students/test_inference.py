@@ -64,6 +64,9 @@ def test_the_cone_gives_the_last_state_of_the_whole(name: str, precision: str) -
         expected = student(history).final_states[:, -1]
         states = encode(latest_first(history, served), tf.constant([[length]], tf.int64))
         assert_close(states, expected, 2e-6)
+        # So does what a validation ranks by, which is of no cone, but of the positions in view.
+        scores = student.predict_on_batch(np.pad(history, [[0, 0], [MAX_LENGTH - length, 0]]))
+        assert_close(scores, student.sequence_embedding.item_logits(expected), 2e-6)
 
 
 def test_the_cone_is_as_wide_as_what_the_last_state_depends_on() -> None:

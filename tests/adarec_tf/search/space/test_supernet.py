@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 from adarec_tf.models.sequence_model import SequenceOutputs
-from adarec_tf.search.space.alphas import fixed_architecture
+from adarec_tf.models.students.genotype import Genotype
+from adarec_tf.search.space.alphas import architecture_of, fixed_architecture
 from adarec_tf.search.space.supernet import Supernet
 from tests.adarec_tf.search.small_supernet import (
     CONFIG,
@@ -55,6 +56,24 @@ def test_edges_of_every_cell_or_of_one_for_all(supernet: Supernet) -> None:
         np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(shared[0], other[0])
     assert np.any(np.not_equal(shared[1], other[1]))
+
+
+@pytest.mark.parametrize(
+    "cells", [["conv_3", "skip", "dilated_2_conv_3"], ["none", "max_pool_3", "none"]]
+)
+def test_the_last_state_needs_what_its_genotype_has_in_view(
+    supernet: Supernet, cells: list[str]
+) -> None:
+    genotype = Genotype.from_primitives(2, [cells, ["skip", "conv_3", "average_pool_3"]])
+    architecture = architecture_of(genotype, num_cells=2)
+    whole = supernet(ITEM_IDS, architecture).final_states[:, -1]
+    in_view = genotype.receptive_field
+    of_view, of_less = (
+        supernet.last_states(ITEM_IDS, architecture, tf.constant(num))
+        for num in (in_view, in_view - 1)
+    )
+    np.testing.assert_allclose(of_view, whole, atol=1e-5)
+    assert np.max(np.abs(of_less - whole)) > 1e-3
 
 
 @pytest.mark.slow
