@@ -137,7 +137,7 @@ class Comparison:
 
     def trained(self, genotype: Genotype, seed: int) -> Trained:
         """A student's training, which all methods that come upon it pay for."""
-        name = hashlib.sha1(json.dumps(genotype.to_dict()).encode()).hexdigest()[:12]
+        name = key_of(genotype)
         self.rows.add(name, seed, lambda folder: self._train(genotype, seed, folder))
         row = self.rows.read()[name, seed]
         return Trained(genotype, row["valid"], row["test"], row["cpu_s"])
@@ -220,6 +220,11 @@ class Comparison:
             row = self.trained(genotype, seed)
             used_s, count = used_s + row.cpu_s, count + 1
             yield row
+
+
+def key_of(genotype: Genotype) -> str:
+    """What a genotype is kept under."""
+    return hashlib.sha1(json.dumps(genotype.to_dict()).encode()).hexdigest()[:12]
 
 
 def far_apart(count: int) -> list[int]:

@@ -18,7 +18,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,10 +28,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 from architectures import random_genotypes
-from fronts import Comparison, options_parser
+from fronts import Comparison, key_of, options_parser
 from scipy.stats import kendalltau
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from stored_results import RESULTS, provenance, write_result
 
 from adarec_tf.data.histories.histories import Histories, split_halves
@@ -73,6 +75,18 @@ WAYS = {
         of_first_edge=(_CONVOLUTIONS, tuple(sorted({*_ALL} - {*_CONVOLUTIONS})))
     ),
 }
+
+
+_TWO_SEEDS = ("drawn evenly", "another seed")
+_PENALTIES = np.logspace(-1, 4, 11)
+
+
+class Judged(NamedTuple):
+    """What supernets say of students: measures by name, float64 [students]; seconds, a student."""
+
+    measures: dict[str, np.ndarray]
+    train_s: float
+    rank_s: float
 
 
 def train_supernet(
@@ -131,18 +145,63 @@ def judged(score: ScoreBatch, comparison: Comparison, users: Histories) -> dict[
     split = EvaluationSplit(users, scene.num_items, scene.max_length, scene.seen)
     ranks = rank_full(recorded, split).ranks
     is_long = users.lengths >= scene.splits.test.lengths.min()
-    found = {}
-    for name, these in (("", slice(None)), (", long histories", is_long)):
-        metrics = metrics_of_ranks(ranks[these], cutoffs=(10,), protocol="full")
-        found[f"NDCG@10{name}"] = metrics["ndcg@10/full"]
-        found[f"log-likelihood{name}"] = float(log_likelihoods[these].mean())
-    return found
+    of_all, of_long = (
+        metrics_of_ranks(ranks[these], cutoffs=(10,), protocol="full")["ndcg@10/full"]
+        for these in (slice(None), is_long)
+    )
+    return {
+        "NDCG@10": of_all,
+        "NDCG@10, long histories": of_long,
+        "log-likelihood": float(log_likelihoods.mean()),
+    }
 
 
-def predicted(genotypes: list[Genotype], metrics: np.ndarray) -> np.ndarray:
-    """Each student's metric by a ridge regression on the operations of all others."""
-    features = np.stack([np.eye(len(OPERATIONS))[operations_of(g)].ravel() for g in genotypes])
-    return cross_val_predict(Ridge(), features, metrics, cv=LeaveOneOut())
+def judged_by_supernets(
+    comparison: Comparison, name: str, genotypes: list[Genotype], users: Histories
+) -> Judged:
+    """All students by the supernets of a way, which are trained and asked once."""
+    way, students = WAYS[name], dict[str, dict[str, float]]()
+    train_s = rank_s = 0.0
+    for number, first_edge in enumerate(way.of_first_edge):
+        folder = comparison.work / "supernets" / f"{name.replace(' ', '_')}-{number}"
+        path = folder / "judged.json"
+        kept = json.loads(path.read_text()) if path.exists() else {"rank_s": 0.0, "students": {}}
+        new = [
+            genotype
+            for genotype in genotypes
+            if operations_of(genotype)[0] in first_edge and key_of(genotype) not in kept["students"]
+        ]
+        if new:
+            supernet, kept["train_s"] = train_supernet(comparison, way, first_edge, folder)
+            start, score = time.process_time(), scorer_of(supernet)
+            for genotype in new:
+                kept["students"][key_of(genotype)] = judged(score(genotype), comparison, users)
+            kept["rank_s"] += time.process_time() - start
+            path.write_text(json.dumps(kept))
+        train_s, rank_s = train_s + kept["train_s"], rank_s + kept["rank_s"]
+        students |= kept["students"]
+    of_each = [students[key_of(genotype)] for genotype in genotypes]
+    measures = {name: np.array([found[name] for found in of_each]) for name in of_each[0]}
+    return Judged(measures, train_s, rank_s / len(genotypes))
+
+
+def together(judgments: Sequence[Judged]) -> Judged:
+    """The mean of several."""
+    measures = {
+        name: np.mean([judged.measures[name] for judged in judgments], axis=0)
+        for name in judgments[0].measures
+    }
+    return Judged(
+        measures,
+        sum(judged.train_s for judged in judgments),
+        sum(judged.rank_s for judged in judgments),
+    )
+
+
+def predicted(features: np.ndarray, metrics: np.ndarray) -> np.ndarray:
+    """Each student's metric by a ridge regression on the features of all others."""
+    model = make_pipeline(StandardScaler(), RidgeCV(_PENALTIES))
+    return cross_val_predict(model, features, metrics, cv=LeaveOneOut())
 
 
 def ranking(by: np.ndarray, test: np.ndarray, is_random: np.ndarray) -> dict[str, Any]:
@@ -177,35 +236,36 @@ def main() -> None:
         for split in ("valid", "test")
     )
     macs = np.array([-comparison.costs[0].cost_of(genotype).macs for genotype in genotypes])
+    features = np.stack([np.eye(len(OPERATIONS))[operations_of(g)].ravel() for g in genotypes])
     rankings = {
         "own validation": ranking(valid, test, is_random),
         "fewest MACs": ranking(macs, test, is_random),
-        "ridge regression": ranking(predicted(genotypes, valid), test, is_random),
+        "ridge regression": ranking(predicted(features, valid), test, is_random),
     }
     users = comparison.valid
     drawn_users = np.random.default_rng(1).permutation(users.num_users)[:NUM_USERS]
     some = users.take(np.sort(drawn_users))
-    supernets: dict[str, Any] = {}
-    for name, way in WAYS.items():
-        train_s, rank_s, of_each = 0.0, 0.0, dict[Genotype, dict[str, float]]()
-        for number, first_edge in enumerate(way.of_first_edge):
-            folder = comparison.work / "supernets" / f"{name.replace(' ', '_')}-{number}"
-            supernet, seconds = train_supernet(comparison, way, first_edge, folder)
-            start, score = time.process_time(), scorer_of(supernet)
-            for genotype in genotypes:
-                if operations_of(genotype)[0] in first_edge:
-                    of_each[genotype] = judged(score(genotype), comparison, some)
-            train_s, rank_s = train_s + seconds, rank_s + time.process_time() - start
-        by = {
-            measure: np.array([of_each[genotype][measure] for genotype in genotypes])
-            for measure in of_each[genotypes[0]]
+    judgments: dict[str, Judged] = {}
+    for name in WAYS:
+        judgments[name] = judged_by_supernets(comparison, name, genotypes, some)
+        keras.backend.clear_session()
+    judgments["two seeds together"] = together([judgments[name] for name in _TWO_SEEDS])
+    supernets = {
+        name: {
+            "train_s": round(judged.train_s, 1),
+            "rank_s": round(judged.rank_s, 2),
+            **{
+                measure: ranking(values, test, is_random)
+                for measure, values in judged.measures.items()
+            },
         }
-        supernets[name] = {
-            "train_s": round(train_s, 1),
-            "rank_s": round(rank_s / len(genotypes), 2),
-            **{measure: ranking(values, test, is_random) for measure, values in by.items()},
-        }
-        print(name, json.dumps(supernets[name]), flush=True)
+        for name, judged in judgments.items()
+    }
+    of_supernet = judgments["two seeds together"].measures["NDCG@10"]
+    both_features = np.column_stack([features, of_supernet])
+    rankings["ridge regression, two seeds' NDCG@10 beside"] = ranking(
+        predicted(both_features, valid), test, is_random
+    )
     command = [
         *("python", "tests/benchmarks/supernet_rank.py", "--name", options.name),
         *("--data", f"<log>/{options.data.name}", "--workdir", "<work>"),
