@@ -270,6 +270,17 @@ class Distiller(NextItemModel):
         """
         return self.student(item_ids, training=training)
 
+    def last_states(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """Asks the student.
+
+        Args:
+          item_ids: int [B, L], left-padded with 0.
+
+        Returns:
+          float32 [B, D].
+        """
+        return self.student.last_states(item_ids)
+
     def compile(self, *args: Any, **options: Any) -> None:
         """Says how the student is trained and judged; it is compiled itself, to go on without.
 

@@ -409,7 +409,7 @@ class NextItemModel(keras.Model):
         """
         x, targets, _ = keras.utils.unpack_x_y_sample_weight(data)
         item_ids, excluded = x if isinstance(x, tuple | list) else (x, None)
-        logits = self.sequence_embedding.item_logits(self._last_states(item_ids))
+        logits = self.sequence_embedding.item_logits(self.last_states(item_ids))
         loss = _cross_entropy if isinstance(self._loss, str) else self._loss
         self._positions_loss.update_state(loss(targets - 1, logits))
         ranks = target_ranks(logits, targets, excluded)
@@ -431,7 +431,7 @@ class NextItemModel(keras.Model):
           float32 [B, num_items].
         """
         item_ids, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self.sequence_embedding.item_logits(self._last_states(item_ids))
+        return self.sequence_embedding.item_logits(self.last_states(item_ids))
 
     def _results(self, metrics: Sequence[keras.metrics.Metric]) -> dict[str, tf.Tensor]:
         """The results so far by name."""
@@ -443,7 +443,15 @@ class NextItemModel(keras.Model):
     def _maybe_symbolic_build(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: a model is built when it is made, and Keras would average a batch of workers."""
 
-    def _last_states(self, item_ids: tf.Tensor) -> tf.Tensor:
+    def last_states(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """What the next item is scored by; a subclass that has it for less overrides this.
+
+        Args:
+          item_ids: int [B, L], left-padded with 0.
+
+        Returns:
+          float32 [B, D], final states of the last items, without dropout.
+        """
         return self(tf.cast(item_ids, tf.int64), training=False).final_states[:, -1]
 
     def phases(self, epochs: int) -> "list[Phase]":

@@ -175,8 +175,15 @@ class Student(NextItemModel):
             hidden_states.append(states)
         return SequenceOutputs(embedding, tuple(hidden_states), self.final_norm(states) * mask)
 
-    def _last_states(self, item_ids: tf.Tensor) -> tf.Tensor:
-        """Of the cells, only the positions that the last one depends on are computed."""
+    def last_states(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """As its `call` has them, computed at the positions alone that they depend on.
+
+        Args:
+          item_ids: int [B, L], left-padded with 0.
+
+        Returns:
+          float32 [B, D], final states of the last items.
+        """
         item_ids = tf.cast(item_ids, tf.int64)
         in_view = self.genotype.receptive_field
         embedding = self.sequence_embedding(item_ids)[:, -in_view:]

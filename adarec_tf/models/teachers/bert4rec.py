@@ -183,12 +183,19 @@ class MaskedItems(NextItems):
         """
         return self.bert4rec.masked_outputs(item_ids, training=training)
 
-    def _last_states(self, item_ids: tf.Tensor) -> tf.Tensor:
-        """States at a mask that takes the place of the oldest item."""
+    def last_states(self, item_ids: tf.Tensor) -> tf.Tensor:
+        """States at a mask that takes the place of the oldest item.
+
+        Args:
+          item_ids: int [B, L], left-padded with 0.
+
+        Returns:
+          float32 [B, D].
+        """
         embedding = self.sequence_embedding
         masks = tf.fill([tf.shape(item_ids)[0], 1], tf.constant(embedding.mask_id, tf.int64))
         latest = tf.cast(item_ids, tf.int64)[:, -(embedding.max_length - 1) :]
-        return super()._last_states(tf.concat([latest, masks], axis=1))
+        return super().last_states(tf.concat([latest, masks], axis=1))
 
     def _epoch_batches(self, train: Histories, **options: Any) -> EpochBatches:
         return masked_item_batches(

@@ -201,6 +201,28 @@ def test_a_record_holds_the_plan_and_the_masses(distilled: _Distilled) -> None:
     assert 1 / 3 != first["teacher_mass[1]"] != last["teacher_mass[1]"]
 
 
+def test_the_student_ranks_by_what_it_has_in_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [["conv_3", "skip", "none"]]
+    genotype = Genotype.from_primitives(2, cells)
+    student = build_student(genotype, STUDENT, NUM_ITEMS, LENGTH, seed=2)
+    distiller, computed = Distiller(student, _teacher()), []
+    outputs = student._outputs
+
+    def recorded(embedding: tf.Tensor, *arguments: Any, **options: Any) -> Any:
+        computed.append(embedding.shape[1])
+        return outputs(embedding, *arguments, **options)
+
+    monkeypatch.setattr(student, "_outputs", recorded)
+    item_ids = tf.constant(np.random.default_rng(1).integers(1, NUM_ITEMS + 1, (3, LENGTH)))
+    scores = distiller.predict_on_batch(item_ids)
+    whole = distiller(item_ids).final_states[:, -1]
+    np.testing.assert_allclose(scores, student.sequence_embedding.item_logits(whole), atol=1e-5)
+    distiller.compile(run_eagerly=True)
+    computed.clear()
+    distiller.test_on_batch(item_ids, tf.constant([1, 2, 3], tf.int64))
+    assert computed == [genotype.receptive_field] == [3]
+
+
 def test_the_weights_that_stay_are_the_best_without_the_items_seen(distilled: _Distilled) -> None:
     valid = walk_scene.histories()["valid"]
     scores = distilled.student.predict(valid, verbose=0)
