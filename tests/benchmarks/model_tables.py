@@ -322,6 +322,30 @@ def beyond_teacher(name: str, stored: dict[str, Any]) -> list[Row]:
     return rows
 
 
+def supernet_ranks(name: str, stored: dict[str, Any]) -> list[Row]:
+    """How well supernets, and cheaper guesses, rank trained students."""
+    scene = f"{name.removeprefix('supernet_rank_')}, {stored['students']['all']} students"
+    measures = [name for name in next(iter(stored["supernets"].values())) if name[-2:] != "_s"]
+
+    def row(by: str, seconds: str, found: dict[str, dict[str, float]]) -> Row:
+        of_measures = {
+            measure: f"{found[measure]['tau']:.2f} ({found[measure]['tau of random']:.2f}), "
+            f"{found[measure]['place of the first']}"
+            if measure in found
+            else ""
+            for measure in measures
+        }
+        return {"scene": scene, "ranked by": by, "seconds": seconds} | of_measures
+
+    rows = [row(by, "", {measures[0]: found}) for by, found in stored["rankings"].items()]
+    rows += [
+        row(f"supernet, {supernet}", f"{found['train_s']:.0f} + {found['rank_s']:.1f} each", found)
+        for supernet, found in stored["supernets"].items()
+    ]
+    ceiling = row("ten random students of another seed", "", {})
+    return [*rows, ceiling | {measures[0]: f"{stored['ceiling']:.2f}"}]
+
+
 def fronts(name: str, stored: dict[str, Any]) -> list[Row]:
     """What each method finds in equal time."""
     return [

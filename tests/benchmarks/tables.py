@@ -72,6 +72,7 @@ TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
         model_tables.architectures,
         model_tables.transfer,
         model_tables.fronts,
+        model_tables.supernet_ranks,
         model_tables.beyond_teacher,
         model_tables.predicted,
         system_tables.training_throughput,
