@@ -1,19 +1,28 @@
 """Genotypes are ranked on the validation targets, by the protocol that was asked for."""
 
+import numpy as np
 import pytest
 
 from adarec_tf.config.distillation import DistillationConfig
 from adarec_tf.config.search import SearchConfig
 from adarec_tf.data.histories.histories import Histories, split_halves
+from adarec_tf.evaluation.protocols import ScoreBatch
 from adarec_tf.models.students import build_student
 from adarec_tf.models.students.genotype import Genotype
 from adarec_tf.search.selection import validation as validation_module
 from adarec_tf.search.selection.validation import SupernetValidation
+from adarec_tf.search.space.alphas import architecture_of
 from adarec_tf.search.space.supernet import Supernet
 from adarec_tf.search.space.weight_transfer import transfer_weights
 from adarec_tf.search.task import SearchTask
 from tests.adarec_tf import walk_scene
-from tests.adarec_tf.search.small_supernet import CONFIG, LENGTH, NUM_ITEMS, small_supernet
+from tests.adarec_tf.search.small_supernet import (
+    CONFIG,
+    ITEM_IDS,
+    LENGTH,
+    NUM_ITEMS,
+    small_supernet,
+)
 from tests.references.ranking_metrics import metrics_of_ranks, rank_of_target
 
 GENOTYPE = Genotype.from_primitives(2, [["conv_3", "skip", "conv_5"]] * 2)
@@ -67,6 +76,21 @@ def test_equal_seeds_draw_equal_users(monkeypatch: pytest.MonkeyPatch) -> None:
         SupernetValidation(supernet, task_of(scene, supernet, seed=seed)).validate(GENOTYPE)
     first, again, other = drawn
     assert first == again != other
+
+
+def test_a_genotype_is_scored_by_all_that_it_has_in_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    scorers: list[ScoreBatch] = []
+
+    def record(scorer: ScoreBatch, users: Histories, **options: object) -> dict[str, float]:
+        scorers.append(scorer)
+        return {"ndcg@10/full": 0.5}
+
+    scene, supernet = walk_scene.histories(num_users=40), small_supernet()
+    monkeypatch.setattr(validation_module, "evaluate_full", record)
+    SupernetValidation(supernet, task_of(scene, supernet)).validate(GENOTYPE)
+    scores = scorers[0](np.arange(len(ITEM_IDS)), ITEM_IDS.numpy())
+    states = supernet(ITEM_IDS, architecture_of(GENOTYPE, num_cells=2)).final_states[:, -1]
+    np.testing.assert_allclose(scores, supernet.sequence_embedding.item_logits(states), atol=1e-5)
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
