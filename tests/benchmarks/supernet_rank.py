@@ -93,10 +93,11 @@ def train_supernet(
     comparison: Comparison, way: Way, first: tuple[int, ...], folder: Path
 ) -> tuple[Supernet, float]:
     """A supernet after its training, and the seconds of that."""
+    train, valid = comparison.searched_users(way.seed)
     task = SearchTask(
         teacher=comparison.teacher,
-        halves=split_halves(comparison.train),
-        valid=comparison.valid,
+        halves=split_halves(train),
+        valid=valid,
         search=comparison.search.replace(**way.search),
         distillation=comparison.distillation.replace(**way.distillation),
         seen=comparison.scene.seen,

@@ -45,15 +45,17 @@ def test_the_volume_has_no_debts() -> None:
 
 
 def test_a_latency_is_of_the_first_that_is_good_enough_on_validation() -> None:
-    found = judge([SLOW, FAST, MIDDLE], LATENCY, TEACHERS)
+    found = judge([SLOW, FAST, MIDDLE], LATENCY, TEACHERS, best=0.9)
     assert (found["latency of 98%"], found["its test share"]) == (0.75, 0.96)
     assert found["best test share"] == 1.0
     assert found["students"] == 3
+    assert found["latency of 98% of best"] == 0.5
 
 
 def test_a_front_may_have_nobody_who_is_good_enough() -> None:
-    found = judge([FAST], LATENCY, TEACHERS)
+    found = judge([FAST], LATENCY, TEACHERS, best=1.0)
     assert found["latency of 98%"] is None
+    assert found["latency of 98% of best"] is None
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 16])
