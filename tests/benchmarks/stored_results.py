@@ -64,7 +64,18 @@ def write_result(path: Path, stored: dict[str, Any]) -> None:
       path: the file to write.
       stored: the result.
     """
-    path.write_text(to_json(stored) + "\n")
+    path.write_text(to_json(rounded(stored)) + "\n")
+
+
+def rounded(value: Any) -> Any:
+    """Numbers with seven significant digits; whole ones as they are."""
+    if isinstance(value, float):
+        return value if value.is_integer() else float(f"{value:.7g}")
+    if isinstance(value, dict):
+        return {key: rounded(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(part) for part in value]
+    return value
 
 
 def to_json(value: Any, depth: int = 0, taken: int = 0) -> str:
