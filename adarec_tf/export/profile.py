@@ -45,6 +45,7 @@ _NUM_ROUNDS = 6
 _NUM_CALLS, _NUM_BATCH_CALLS = 20, 6  # of a function in a round
 _NUM_WARMUP_CALLS = 3  # before them, to have the model back in the processor's caches
 _NUM_REQUESTS = 16  # different ones, taken in turns
+_MODELS_A_SESSION = 8  # each of which is gone through for the next one that is loaded
 _NUM_RECOMMENDED = 10
 _LOOSE_SHARE = 0.8  # of a latency budget, within which the slowest student makes it say nothing
 _MAX_NONE_SHARE = 0.8
@@ -319,20 +320,21 @@ def _served_functions(
 ) -> list[Ask]:
     """For each model what answers a request, as a server does, and what encodes one by the last.
 
-    All but the last share their item table.
+    All but the last share their item table, as far as they are in one session.
     """
-    session = TfSession()
     asked: list[Ask] = []
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "vocabulary.txt")
         ItemVocabulary(tuple(keys)).write(path)
-        for model in models:
+        for number, model in enumerate(models):
             is_last = model is models[-1]
+            if number % _MODELS_A_SESSION == 0:
+                session = TfSession()
             signatures = (SIGNATURE, EMBED) if is_last else (SIGNATURE,)
             served = build_served_model(
                 model, path, max_length=max_length, exclude_seen=True, names=signatures
             )
-            saved = str(Path(folder) / f"model_{len(asked)}")
+            saved = str(Path(folder) / f"model_{number}")
             tf.saved_model.save(served.module, saved, signatures=served.signatures)
             functions = (TfSession() if is_last else session).load(saved)
             shutil.rmtree(saved)
