@@ -346,20 +346,23 @@ def supernet_ranks(name: str, stored: dict[str, Any]) -> list[Row]:
     return [*rows, ceiling | {measures[0]: f"{stored['ceiling']:.2f}"}]
 
 
+def _latency(found: float | None) -> str:
+    return "–" if found is None else f"{found:.2f}"
+
+
 def fronts(name: str, stored: dict[str, Any]) -> list[Row]:
     """What each method finds in equal time."""
     return [
         {
-            "scene": f"{name.removeprefix('fronts_')}, {stored['users']:,} users",
+            "scene": f"{name.split('_')[1]}, {stored['users']:,} users",
             "method": method,
             "students": ", ".join(
                 str(seed[method]["students"]) for seed in stored["seeds"].values()
             ),
             "volume": f"{found['volume']:.3f}"
             + (f" ± {found['sd']:.3f}" if found["sd"] is not None else ""),
-            "latency of 98%": "–"
-            if found["latency of 98%"] is None
-            else f"{found['latency of 98%']:.2f}",
+            "latency of 98%": _latency(found["latency of 98%"]),
+            "of the best student's": _latency(found.get("latency of 98% of best")),
             "its share on test": ", ".join(
                 "–"
                 if seed[method]["its test share"] is None
