@@ -21,14 +21,13 @@ What was trained stays in WORK, from which an interrupted comparison goes on. Wr
 
 import argparse
 import hashlib
-import itertools
 import json
 import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -41,6 +40,7 @@ from architectures import (
     random_genotypes,
     served_encoder,
 )
+from judged_fronts import METHODS, Trained, best_of, front_of, judge, summary
 from stored_results import RESULTS, provenance, write_result
 
 from adarec_tf.data.dataset import Dataset
@@ -63,17 +63,6 @@ from pipeline.configs import scene_config
 _EPOCH_USERS = 10_000  # of validation, which choose the epoch of a student
 _USERS = 30_000  # of validation, which decides, and of test
 _TEACHER_SEED = 1
-_LOWEST_SHARE, _GOAL_SHARE = 0.8, 0.98  # of the teacher's NDCG@10
-METHODS = ("searched", "random", "evolution", "hand-made")
-
-
-class Trained(NamedTuple):
-    """A student after its training: NDCG@10 of either split, and seconds of the processor."""
-
-    genotype: Genotype
-    valid: float
-    test: float
-    cpu_s: float
 
 
 class Comparison:
@@ -245,15 +234,6 @@ def far_apart(count: int) -> list[int]:
     return order[:count]
 
 
-def front_of(rows: Iterable[Trained], latency: dict[str, float]) -> list[Trained]:
-    """Those that are better on validation than all that are as fast, the fastest first."""
-    front: list[Trained] = []
-    for row in sorted(rows, key=lambda row: (latency[row.genotype.describe()], -row.valid)):
-        if not front or row.valid > front[-1].valid:
-            front.append(row)
-    return front
-
-
 def bred(parents: list[Trained], space: SearchSpace, macs: CostTable, seed: int) -> Any:
     """Children of the front so far, without end; `parents` grows while they are trained."""
     generator = np.random.default_rng(seed)
@@ -286,44 +266,6 @@ def run_methods(comparison: Comparison, seed: int, budget_s: float) -> dict[str,
     return dict(zip(METHODS, (searched, by_chance, parents, [*by_hand]), strict=True))
 
 
-def volume(front: list[Trained], latency: dict[str, float], slowest: float, best: float) -> float:
-    """Of a front on test, from 0 to 1 where all are as good as the teacher, and take no time."""
-    places = [latency[row.genotype.describe()] for row in front]
-    heights = [max(0.0, (row.test / best - _LOWEST_SHARE) / (1 - _LOWEST_SHARE)) for row in front]
-    steps = itertools.pairwise([*places, slowest])
-    return (
-        sum(height * (stop - start) for height, (start, stop) in zip(heights, steps, strict=True))
-        / slowest
-    )
-
-
-def judge(
-    rows: list[Trained], latency: dict[str, float], teachers: dict[str, float], best: float
-) -> Any:
-    """The front of a method and a seed, its volume, and the fastest students that are good enough.
-
-    Good enough is a share of the teacher's NDCG@10 on validation, or of `best`, which any method's
-    best student has.
-    """
-    front = front_of(rows, latency)
-    enough, alike = (
-        [row for row in front if row.valid >= _GOAL_SHARE * whole]
-        for whole in (teachers["valid"], best)
-    )
-    return {
-        "students": len(rows),
-        "volume": round(volume(front, latency, max(latency.values()), teachers["test"]), 4),
-        "latency of 98%": _latency_of_first(enough, latency),
-        "its test share": round(enough[0].test / teachers["test"], 4) if enough else None,
-        "best test share": round(front[-1].test / teachers["test"], 4),
-        "latency of 98% of best": _latency_of_first(alike, latency),
-    }
-
-
-def _latency_of_first(front: list[Trained], latency: dict[str, float]) -> float | None:
-    return round(latency[front[0].genotype.describe()], 3) if front else None
-
-
 def measured_latencies(comparison: Comparison, genotypes: Iterable[Genotype]) -> dict[str, float]:
     """By the description of each genotype, in units of the hand-made stack's."""
     path = comparison.work / "latencies.json"
@@ -336,27 +278,6 @@ def measured_latencies(comparison: Comparison, genotypes: Iterable[Genotype]) ->
             kept[genotype.describe()] = latency_ratio(encoder, reference)
             path.write_text(json.dumps(kept))
     return kept
-
-
-def best_of(found: dict[str, list[Trained]]) -> float:
-    """NDCG@10 on validation of the best student of all methods."""
-    return max(row.valid for rows in found.values() for row in rows)
-
-
-def summary(seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Mean and deviation of each method's volume over seeds, and the median latencies of 98%."""
-    found: dict[str, Any] = {}
-    for method in METHODS:
-        of_seeds = [seed[method] for seed in seeds.values()]
-        volumes = [seed["volume"] for seed in of_seeds]
-        found[method] = {
-            "volume": round(float(np.mean(volumes)), 4),
-            "sd": round(float(np.std(volumes, ddof=1)), 4) if len(volumes) > 1 else None,
-        }
-        for name in ("latency of 98%", "latency of 98% of best"):
-            values = [seed[name] for seed in of_seeds]
-            found[method][name] = None if None in values else float(np.median(values))
-    return found
 
 
 def options_parser(description: str | None) -> argparse.ArgumentParser:

@@ -3,7 +3,8 @@
 import pytest
 
 from adarec_tf.models.students import Genotype
-from tests.benchmarks.fronts import Trained, far_apart, front_of, judge, volume
+from tests.benchmarks.fronts import far_apart
+from tests.benchmarks.judged_fronts import Trained, best_of, front_of, judge, summary, volume
 
 TEACHERS = {"valid": 1.0, "test": 0.5}
 
@@ -63,3 +64,21 @@ def test_all_of_a_front_are_trained_its_ends_first(count: int) -> None:
     order = far_apart(count)
     assert sorted(order) == [*range(count)]
     assert set(order[:2]) == {0, count - 1}
+
+
+def test_the_best_student_is_that_of_any_method() -> None:
+    assert best_of({"random": [FAST, WORSE], "searched": [MIDDLE]}) == 0.98
+
+
+def test_a_summary_has_a_latency_where_all_seeds_have_one() -> None:
+    first, second = (
+        judge(rows, LATENCY, TEACHERS, best=0.9) for rows in ([FAST, MIDDLE, SLOW], [FAST])
+    )
+    seeds = {
+        name: dict.fromkeys(("searched", "random", "evolution", "hand-made"), row)
+        for name, row in (("1", first), ("2", second))
+    }
+    found = summary(seeds)["random"]
+    assert (found["latency of 98%"], found["latency of 98% of best"]) == (None, 0.5)
+    assert found["volume"] == pytest.approx((first["volume"] + second["volume"]) / 2, abs=1e-4)
+    assert summary({"1": seeds["1"]})["searched"]["latency of 98%"] == 0.75
