@@ -44,7 +44,7 @@ from judged_fronts import METHODS, Trained, best_of, front_of, judge, summary
 from stored_results import RESULTS, provenance, write_result
 
 from adarec_tf.data.dataset import Dataset
-from adarec_tf.data.histories.histories import Histories, sample_users
+from adarec_tf.data.histories.histories import sample_users
 from adarec_tf.distillation import distiller
 from adarec_tf.distillation.distiller import train_student
 from adarec_tf.distillation.teacher_cache import OnlineTeacher, TeacherCache, read_teacher
@@ -129,10 +129,6 @@ class Comparison:
         [space] = reachable_spaces(self.costs, self.student, self.search.replace(front_size=0))
         return space
 
-    def searched_users(self, seed: int) -> tuple[Histories, Histories]:
-        """Those that a search sees: training, and validation."""
-        return take_users(self.train, self.scene.valid, self.search.max_users, seed)
-
     def trained(self, genotype: Genotype, seed: int) -> Trained:
         """A student's training, which all methods that come upon it pay for."""
         name = key_of(genotype)
@@ -177,7 +173,7 @@ class Comparison:
             start = time.process_time()
             found = search_genotype(
                 self.teacher,
-                *self.searched_users(seed),
+                *take_users(self.train, self.scene.valid, self.search.max_users, seed),
                 costs=find_costs(
                     self.teacher,
                     self.student,

@@ -46,6 +46,7 @@ from adarec_tf.search.space.alphas import OPERATIONS, architecture_of, operation
 from adarec_tf.search.space.supernet import Supernet
 from adarec_tf.search.task import SearchTask
 from adarec_tf.training.checkpoint import EpochCheckpoint
+from adarec_tf.tuning.student import take_users
 
 _SAME: dict[str, Any] = {}
 _EVEN: dict[str, Any] = {"method": "random"}
@@ -70,6 +71,8 @@ WAYS = {
     "another seed": Way(seed=2),
     "drawn from alphas": Way(_SAME),
     "twice the epochs": Way({**_EVEN, "max_epochs": 16, "warmup_epochs": 8}),
+    "half the epochs": Way({**_EVEN, "max_epochs": 4, "warmup_epochs": 2}),
+    "all users in two epochs": Way({**_EVEN, "max_epochs": 2, "warmup_epochs": 1, "max_users": 0}),
     "layers matched by EMD": Way(distillation={"hidden_weight": 1.0, "ground_distance": "mse"}),
     "one for convolutions first, one for the rest": Way(
         of_first_edge=(_CONVOLUTIONS, tuple(sorted({*_ALL} - {*_CONVOLUTIONS})))
@@ -93,12 +96,13 @@ def train_supernet(
     comparison: Comparison, way: Way, first: tuple[int, ...], folder: Path
 ) -> tuple[Supernet, float]:
     """A supernet after its training, and the seconds of that."""
-    train, valid = comparison.searched_users(way.seed)
+    search = comparison.search.replace(**way.search)
+    train, valid = take_users(comparison.train, comparison.scene.valid, search.max_users, way.seed)
     task = SearchTask(
         teacher=comparison.teacher,
         halves=split_halves(train),
         valid=valid,
-        search=comparison.search.replace(**way.search),
+        search=search,
         distillation=comparison.distillation.replace(**way.distillation),
         seen=comparison.scene.seen,
         seed=way.seed,
