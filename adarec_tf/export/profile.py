@@ -45,6 +45,7 @@ _NUM_ROUNDS = 6
 _NUM_CALLS, _NUM_BATCH_CALLS = 20, 6  # of a function in a round
 _NUM_WARMUP_CALLS = 3  # before them, to have the model back in the processor's caches
 _NUM_REQUESTS = 16  # different ones, taken in turns
+_SHARE_OF_FASTEST = 0.1  # of the calls, which whatever else the machine does has hardly met
 _MODELS_A_SESSION = 8  # each of which is gone through for the next one that is loaded
 _NUM_RECOMMENDED = 10
 _LOOSE_SHARE = 0.8  # of a latency budget, within which the slowest student makes it say nothing
@@ -190,10 +191,17 @@ def measure_latencies(
     requests, batches = (
         _random_requests(keys, size, shape.max_length) for size in (1, SERVED_BATCH)
     )
-    single = _median_ms([*asked, encode], requests, num_rounds, _NUM_CALLS)
-    batched = _median_ms(asked, batches, num_rounds, _NUM_BATCH_CALLS)
+    # Both in each round, so that what goes on beside them for seconds meets a part of each.
+    rounds = [
+        (
+            _round_ms([*asked, encode], requests, turn, _NUM_CALLS),
+            _round_ms(asked, batches, turn, _NUM_BATCH_CALLS),
+        )
+        for turn in range(num_rounds)
+    ]
+    single, batched = (_unhindered_ms(durations) for durations in zip(*rounds, strict=True))
     num_timed = len(genotypes)
-    fits = [fit_latencies(genotypes, medians[:num_timed]) for medians in (single, batched)]
+    fits = [fit_latencies(genotypes, times[:num_timed]) for times in (single, batched)]
     logger.info("stage=profile students=%d seconds=%.1f", num_timed, time.monotonic() - start)
     return _with_latencies(counted, fits, single[num_timed:], batched[num_timed:])
 
@@ -221,7 +229,8 @@ def has_loose_budget(
     keys = tuple(f"item-{number:09d}" for number in range(shape.num_items))
     ask, _ = _served_functions([model], keys, max_length)
     requests = _random_requests(keys, 1, max_length)
-    [slowest_ms] = _median_ms([ask], requests, _NUM_ROUNDS, _NUM_CALLS)
+    rounds = [_round_ms([ask], requests, turn, _NUM_CALLS) for turn in range(_NUM_ROUNDS)]
+    [slowest_ms] = _unhindered_ms(rounds)
     logger.info("stage=profile slowest_ms=%.3f", slowest_ms)
     return bool(slowest_ms <= _LOOSE_SHARE * search.latency_budget_ms)
 
@@ -353,21 +362,28 @@ def _random_requests(keys: Sequence[str], batch_size: int, max_length: int) -> l
     ]
 
 
-def _median_ms(
-    asked: Sequence[Ask], requests: Sequence[Request], num_rounds: int, num_calls: int
+def _round_ms(
+    asked: Sequence[Ask], requests: Sequence[Request], turn: int, num_calls: int
 ) -> np.ndarray:
-    """Float64 [F]: the median time of each function.
+    """Float64 [F, num_calls]: how long calls take of each function, in turns.
 
-    All have their turns in every round, so that whatever else the machine does meets all of them.
     In its turn a function is called again and again, as by a server that has no other model: one
     call of each in turn took half as long again, with nothing left in the processor's caches.
     """
-    durations = np.zeros((len(asked), num_rounds, _NUM_WARMUP_CALLS + num_calls))
-    for turn in range(num_rounds):
-        for place, ask in enumerate(asked):
-            for number in range(durations.shape[-1]):
-                request = requests[(turn + number) % len(requests)]
-                start = time.perf_counter()
-                ask(request)
-                durations[place, turn, number] = 1e3 * (time.perf_counter() - start)
-    return np.median(durations[..., _NUM_WARMUP_CALLS:], axis=(1, 2))
+    durations = np.zeros((len(asked), _NUM_WARMUP_CALLS + num_calls))
+    for place, ask in enumerate(asked):
+        for number in range(durations.shape[-1]):
+            request = requests[(turn + number) % len(requests)]
+            start = time.perf_counter()
+            ask(request)
+            durations[place, number] = 1e3 * (time.perf_counter() - start)
+    return durations[:, _NUM_WARMUP_CALLS:]
+
+
+def _unhindered_ms(rounds: Sequence[np.ndarray]) -> np.ndarray:
+    """Float64 [F]: the time of each function where nothing else has the processor.
+
+    Other processes make calls slower, never faster. Where they had half of it, eight profiles put a
+    convolution of three at 2 to 18 microseconds by the medians, at 9 to 13 by the fastest tenth.
+    """
+    return np.quantile(np.concatenate(rounds, axis=1), _SHARE_OF_FASTEST, axis=1)

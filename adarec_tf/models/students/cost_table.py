@@ -31,8 +31,8 @@ class Cost(NamedTuple):
       parameters: floats it is trained with.
       macs: multiply-adds of encoding one history of `max_length` items; scoring is left out.
       served_bytes: weights as a bundle keeps them.
-      latency_ms: of a request with one history of `max_length` items, ten items asked for; median
-        in process. 0 where latency was not measured.
+      latency_ms: of a request with one history of `max_length` items, ten items asked for; in
+        process, where no other one hinders it. 0 where latency was not measured.
       batch_latency_ms: of a request with `SERVED_BATCH` such histories.
     """
 

@@ -133,13 +133,13 @@ def test_one_full_history_is_asked_about_and_a_batch_of_them(
 ) -> None:
     shapes = []
 
-    def median_ms(asks: list, requests: list, num_rounds: int, num_calls: int) -> np.ndarray:
+    def round_ms(asks: list, requests: list, turn: int, num_calls: int) -> np.ndarray:
         shapes.append({tuple(request["history"].shape) for request in requests})
-        return np.arange(1.0, len(asks) + 1)
+        return np.arange(1.0, len(asks) + 1)[:, np.newaxis]
 
-    monkeypatch.setattr(profile, "_median_ms", median_ms)
-    measure_latencies(counted, teacher, num_students=6)
-    assert shapes == [{(1, LENGTH)}, {(profile.SERVED_BATCH, LENGTH)}]
+    monkeypatch.setattr(profile, "_round_ms", round_ms)
+    measure_latencies(counted, teacher, num_students=6, num_rounds=2)
+    assert shapes == [{(1, LENGTH)}, {(profile.SERVED_BATCH, LENGTH)}] * 2
 
 
 def test_students_of_fewer_cells_are_timed_where_there_are_several(counted: CostTable) -> None:
@@ -165,14 +165,27 @@ def test_functions_have_their_turns_and_the_warm_up_does_not_count(
     monkeypatch.setattr(profile, "_NUM_WARMUP_CALLS", 1)
     first = takes("a", [9.0, 1.0, 5.0, 9.0, 2.0, 7.0])
     second = takes("b", [9.0, 4.0, 3.0, 9.0, 8.0, 6.0])
-    medians = profile._median_ms(
-        [first, second],
-        [1, 2],  # type: ignore[list-item]
-        num_rounds=2,
-        num_calls=2,
-    )
-    np.testing.assert_allclose(medians, [3500.0, 5000.0])
+    rounds = [
+        profile._round_ms([first, second], [1, 2], turn, num_calls=2)  # type: ignore[list-item]
+        for turn in range(2)
+    ]
+    assert [durations.tolist() for durations in rounds] == [
+        [[1000.0, 5000.0], [4000.0, 3000.0]],
+        [[2000.0, 7000.0], [8000.0, 6000.0]],
+    ]
     assert calls == ["a1", "a2", "a1", "b1", "b2", "b1", "a2", "a1", "a2", "b2", "b1", "b2"]
+
+
+def test_calls_that_others_hinder_do_not_count() -> None:
+    generator = np.random.default_rng(0)
+    alone = np.array([[1.0], [1.1]])
+    # Four calls of five wait, those of one function longer, and in one round all of them.
+    waits = generator.uniform(0.0, [[3.0], [9.0]], (4, 2, 20)) * (
+        generator.random((4, 2, 20)) < 0.8
+    )
+    waits[0] += 1.0
+    times = profile._unhindered_ms([*(alone + waits)])
+    np.testing.assert_allclose(times, alone[:, 0], rtol=0.02)
 
 
 @pytest.fixture
@@ -280,17 +293,17 @@ def test_a_budget_is_loose_where_the_slowest_student_keeps_it_easily(
         built.append((shape.hidden_dim, genotype))  # type: ignore[attr-defined]
         return build(shape, genotype, embedding)  # type: ignore[arg-type]
 
-    def median_ms(asks: list, requests: list, num_rounds: int, num_calls: int) -> list[float]:
-        asked.extend([len(asks), num_rounds, num_calls])
+    def round_ms(asks: list, requests: list, turn: int, num_calls: int) -> np.ndarray:
+        asked.append((len(asks), turn, num_calls))
         for request in requests:
             asks[0](request)
-        return [slowest_ms]
+        return np.array([[slowest_ms]])
 
     monkeypatch.setattr(profile, "_build_student", build_and_tell)
-    monkeypatch.setattr(profile, "_median_ms", median_ms)
+    monkeypatch.setattr(profile, "_round_ms", round_ms)
     search = SearchConfig(latency_budget_ms=5.0, hidden_dims=(2, 4))
     assert profile.has_loose_budget(teacher, STUDENT, search, max_length=LENGTH) is is_loose
     # Of the widest, the operation of most multiply-adds on every edge of every cell.
     slowest = Genotype.from_primitives(2, [["conv_5"] * 3] * 2)
     assert built[-1] == (4, slowest)
-    assert asked == [1, profile._NUM_ROUNDS, profile._NUM_CALLS]
+    assert asked == [(1, turn, profile._NUM_CALLS) for turn in range(profile._NUM_ROUNDS)]
