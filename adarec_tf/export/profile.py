@@ -383,7 +383,7 @@ def _round_ms(
 def _unhindered_ms(rounds: Sequence[np.ndarray]) -> np.ndarray:
     """Float64 [F]: the time of each function where nothing else has the processor.
 
-    Other processes make calls slower, never faster. Where they had half of it, eight profiles put a
-    convolution of three at 2 to 18 microseconds by the medians, at 9 to 13 by the fastest tenth.
+    Other processes make calls slower, never faster. Where they had half of it, an operation took
+    nothing or twice its time by the medians.
     """
     return np.quantile(np.concatenate(rounds, axis=1), _SHARE_OF_FASTEST, axis=1)
