@@ -221,6 +221,7 @@ def ranking(by: np.ndarray, test: np.ndarray, is_random: np.ndarray) -> dict[str
 def main() -> None:
     parser = options_parser(__doc__)
     parser.add_argument("--again", type=int, default=10, help="random students of two seeds")
+    parser.add_argument("--students", type=int, help="that are ranked; all that were trained")
     options = parser.parse_args()
     comparison = Comparison(options)
     student, search = comparison.student, comparison.search
@@ -229,6 +230,7 @@ def main() -> None:
     trained: dict[Genotype, list[dict[str, Any]]] = {}
     for row in comparison.rows.read().values():
         trained.setdefault(Genotype.from_dict(row["genotype"]), []).append(row)
+    trained = dict([*trained.items()][: options.students])
     genotypes = [*trained]
     drawn = {
         genotype
@@ -276,6 +278,7 @@ def main() -> None:
         *("--data", f"<log>/{options.data.name}", "--workdir", "<work>"),
         *("--users", str(options.users), "--epochs", str(options.epochs)),
         *("--again", str(options.again)),
+        *(("--students", str(options.students)) if options.students else ()),
     ]
     stored = {
         **provenance(command, ("tensorflow", "keras", "scipy", "scikit-learn")),
