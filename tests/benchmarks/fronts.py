@@ -13,7 +13,8 @@ what it says, are given to all methods.
 A front is chosen on validation and judged on test, of the same users for all methods. A latency is
 that of the encoder, in the form that is served, in units of the whole hand-made stack's, both
 called in turns. The volume of a front is the mean, over latencies up to the slowest student's, of
-the NDCG@10 of the best student that is as fast, from 80% of the teacher's to 100%.
+the NDCG@10 of the best student that is as fast, from 80% of the teacher's to 100%; by bytes, over
+those of the weights in the bundle.
 
 What was trained stays in WORK, from which an interrupted comparison goes on. Writes
 `tests/benchmarks/results/fronts_<name>.json` after each seed.
@@ -308,9 +309,13 @@ def main() -> None:
         methods[seed] = run_methods(comparison, seed, budget_s)
         trained = [row for found in methods.values() for rows in found.values() for row in rows]
         latency = measured_latencies(comparison, dict.fromkeys(row.genotype for row in trained))
+        num_bytes = {
+            row.genotype.describe(): float(comparison.costs[0].cost_of(row.genotype).served_bytes)
+            for row in trained
+        }
         seeds = {
             str(number): {
-                method: judge(rows, latency, comparison.teachers, best_of(found))
+                method: judge(rows, latency, num_bytes, comparison.teachers, best_of(found))
                 for method, rows in found.items()
             }
             for number, found in methods.items()

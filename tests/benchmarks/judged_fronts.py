@@ -21,35 +21,39 @@ class Trained(NamedTuple):
     cpu_s: float
 
 
-def front_of(rows: Iterable[Trained], latency: dict[str, float]) -> list[Trained]:
-    """Those that are better on validation than all that are as fast, the fastest first."""
+def front_of(rows: Iterable[Trained], cost: dict[str, float]) -> list[Trained]:
+    """Those that are better on validation than all that cost as little, the cheapest first."""
     front: list[Trained] = []
-    for row in sorted(rows, key=lambda row: (latency[row.genotype.describe()], -row.valid)):
+    for row in sorted(rows, key=lambda row: (cost[row.genotype.describe()], -row.valid)):
         if not front or row.valid > front[-1].valid:
             front.append(row)
     return front
 
 
-def volume(front: list[Trained], latency: dict[str, float], slowest: float, best: float) -> float:
-    """Of a front on test, from 0 to 1 where all are as good as the teacher, and take no time."""
-    places = [latency[row.genotype.describe()] for row in front]
+def volume(front: list[Trained], cost: dict[str, float], dearest: float, best: float) -> float:
+    """Of a front on test, from 0 to 1 where all are as good as the teacher, and cost nothing."""
+    places = [cost[row.genotype.describe()] for row in front]
     heights = [max(0.0, (row.test / best - _LOWEST_SHARE) / (1 - _LOWEST_SHARE)) for row in front]
-    steps = itertools.pairwise([*places, slowest])
+    steps = itertools.pairwise([*places, dearest])
     return (
         sum(height * (stop - start) for height, (start, stop) in zip(heights, steps, strict=True))
-        / slowest
+        / dearest
     )
 
 
 def judge(
-    rows: list[Trained], latency: dict[str, float], teachers: dict[str, float], best: float
+    rows: list[Trained],
+    latency: dict[str, float],
+    num_bytes: dict[str, float],
+    teachers: dict[str, float],
+    best: float,
 ) -> Any:
     """The front of a method and a seed, its volume, and the fastest students that are good enough.
 
     Good enough is a share of the teacher's NDCG@10 on validation, or of `best`, which any method's
     best student has.
     """
-    front = front_of(rows, latency)
+    front, small = front_of(rows, latency), front_of(rows, num_bytes)
     enough, alike = (
         [row for row in front if row.valid >= _GOAL_SHARE * whole]
         for whole in (teachers["valid"], best)
@@ -57,6 +61,9 @@ def judge(
     return {
         "students": len(rows),
         "volume": round(volume(front, latency, max(latency.values()), teachers["test"]), 4),
+        "volume by bytes": round(
+            volume(small, num_bytes, max(num_bytes.values()), teachers["test"]), 4
+        ),
         "latency of 98%": _latency_of_first(enough, latency),
         "its test share": round(enough[0].test / teachers["test"], 4) if enough else None,
         "best test share": round(front[-1].test / teachers["test"], 4),
@@ -74,15 +81,17 @@ def best_of(found: dict[str, list[Trained]]) -> float:
 
 
 def summary(seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Mean and deviation of each method's volume over seeds, and the median latencies of 98%."""
+    """Mean and deviation of each method's volumes over seeds, and the median latencies of 98%."""
     found: dict[str, Any] = {}
     for method in METHODS:
         of_seeds = [seed[method] for seed in seeds.values()]
-        volumes = [seed["volume"] for seed in of_seeds]
-        found[method] = {
-            "volume": round(float(np.mean(volumes)), 4),
-            "sd": round(float(np.std(volumes, ddof=1)), 4) if len(volumes) > 1 else None,
-        }
+        found[method] = {}
+        for name, sd in (("volume", "sd"), ("volume by bytes", "sd by bytes")):
+            volumes = [seed[name] for seed in of_seeds]
+            found[method][name] = round(float(np.mean(volumes)), 4)
+            found[method][sd] = (
+                round(float(np.std(volumes, ddof=1)), 4) if len(volumes) > 1 else None
+            )
         for name in ("latency of 98%", "latency of 98% of best"):
             values = [seed[name] for seed in of_seeds]
             found[method][name] = None if None in values else float(np.median(values))

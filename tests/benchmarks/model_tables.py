@@ -350,6 +350,12 @@ def _latency(found: float | None) -> str:
     return "–" if found is None else f"{found:.2f}"
 
 
+def _volume(mean: float | None, sd: float | None) -> str:
+    if mean is None:
+        return "–"
+    return f"{mean:.3f}" + (f" ± {sd:.3f}" if sd is not None else "")
+
+
 def fronts(name: str, stored: dict[str, Any]) -> list[Row]:
     """What each method finds in equal time."""
     return [
@@ -359,8 +365,8 @@ def fronts(name: str, stored: dict[str, Any]) -> list[Row]:
             "students": ", ".join(
                 str(seed[method]["students"]) for seed in stored["seeds"].values()
             ),
-            "volume": f"{found['volume']:.3f}"
-            + (f" ± {found['sd']:.3f}" if found["sd"] is not None else ""),
+            "volume": _volume(found["volume"], found["sd"]),
+            "volume by bytes": _volume(found.get("volume by bytes"), found.get("sd by bytes")),
             "latency of 98%": _latency(found["latency of 98%"]),
             "of the best student's": _latency(found.get("latency of 98% of best")),
             "its share on test": ", ".join(
