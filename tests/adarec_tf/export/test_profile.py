@@ -142,6 +142,26 @@ def test_one_full_history_is_asked_about_and_a_batch_of_them(
     assert shapes == [{(1, LENGTH)}, {(profile.SERVED_BATCH, LENGTH)}] * 2
 
 
+def test_the_teacher_is_timed_whole_and_its_encoder_alone(
+    teacher,  # type: ignore[no-untyped-def]
+    counted: CostTable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def served(models: list, keys: object, max_length: int) -> list[float]:
+        return [1.0] * (len(models) - 1) + [7.0, 5.0]
+
+    def round_ms(asks: list, requests: list, turn: int, num_calls: int) -> np.ndarray:
+        return len(requests[0]["history"]) * np.array(asks)[:, np.newaxis]
+
+    monkeypatch.setattr(profile, "_served_functions", served)
+    monkeypatch.setattr(profile, "_round_ms", round_ms)
+    table = measure_latencies(counted, teacher, num_students=6)
+    assert table.teacher.latency_ms == 7.0
+    assert table.teacher.batch_latency_ms == 7.0 * profile.SERVED_BATCH
+    assert table.teacher_encoder.latency_ms == 5.0
+    assert table.rest.latency_ms == pytest.approx(1.0)
+
+
 def test_students_of_fewer_cells_are_timed_where_there_are_several(counted: CostTable) -> None:
     genotypes = profile._profiled_genotypes(counted.shape, 5)
     assert [len(genotype.cells) for genotype in genotypes] == [2] * 5 + [1, 1]
