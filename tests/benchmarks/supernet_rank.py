@@ -221,6 +221,7 @@ def ranking(by: np.ndarray, test: np.ndarray, is_random: np.ndarray) -> dict[str
 def main() -> None:
     parser = options_parser(__doc__)
     parser.add_argument("--again", type=int, default=10, help="random students of two seeds")
+    parser.add_argument("--without", nargs="*", choices=WAYS, default=[], help="ways to leave out")
     parser.add_argument("--students", type=int, help="that are ranked; all that were trained")
     options = parser.parse_args()
     comparison = Comparison(options)
@@ -253,7 +254,7 @@ def main() -> None:
     drawn_users = np.random.default_rng(1).permutation(users.num_users)[:NUM_USERS]
     some = users.take(np.sort(drawn_users))
     judgments: dict[str, Judged] = {}
-    for name in WAYS:
+    for name in [name for name in WAYS if name not in options.without]:
         judgments[name] = judged_by_supernets(comparison, name, genotypes, some)
         keras.backend.clear_session()
     judgments["two seeds together"] = together([judgments[name] for name in _TWO_SEEDS])
@@ -279,6 +280,7 @@ def main() -> None:
         *("--users", str(options.users), "--epochs", str(options.epochs)),
         *("--again", str(options.again)),
         *(("--students", str(options.students)) if options.students else ()),
+        *(("--without", *options.without) if options.without else ()),
     ]
     stored = {
         **provenance(command, ("tensorflow", "keras", "scipy", "scikit-learn")),
