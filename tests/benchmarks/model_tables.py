@@ -342,7 +342,7 @@ def supernet_ranks(name: str, stored: dict[str, Any]) -> list[Row]:
         row(f"supernet, {supernet}", f"{found['train_s']:.0f} + {found['rank_s']:.1f} each", found)
         for supernet, found in stored["supernets"].items()
     ]
-    ceiling = row("ten random students of another seed", "", {})
+    ceiling = row("random students, their other seed", "", {})
     return [*rows, ceiling | {measures[0]: f"{stored['ceiling']:.2f}"}]
 
 
