@@ -33,20 +33,35 @@ def attention_bias(mask: tf.Tensor, is_causal: bool) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable("adarec_tf")
 class SelfAttention(keras.layers.Layer):
-    """Multi-head attention of a sequence to itself (Vaswani et al., 2017)."""
+    """Multi-head attention of a sequence to itself (Vaswani et al., 2017).
 
-    def __init__(self, num_heads: int, **kwargs: Any) -> None:
+    Args:
+      num_heads: heads, a divisor of D.
+      num_distances: if not 0, each head learns a bias for each of so many distances from a position
+        back to what it attends to, 0 the first; the last holds for all that are farther
+        (Raffel et al., "T5", 2020).
+      **kwargs: of the Keras layer.
+    """
+
+    def __init__(self, num_heads: int, num_distances: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
+        self.num_distances = num_distances
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Creates one projection to queries, keys and values, and one to the output."""
+        """Creates one projection to queries, keys and values, one to the output, and the biases."""
         hidden_dim = int(input_shape[-1] or 0)
         self.head_dim = hidden_dim // self.num_heads
         self.input_projection = keras.layers.Dense(3 * hidden_dim)
         self.output_projection = keras.layers.Dense(hidden_dim)
         self.input_projection.build((None, hidden_dim))
         self.output_projection.build((None, hidden_dim))
+        if self.num_distances:
+            self.distance_bias = self.add_weight(
+                shape=(self.num_heads, self.num_distances),
+                initializer="zeros",
+                name="distance_bias",
+            )
 
     def call(self, states: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """Attends.
@@ -65,14 +80,22 @@ class SelfAttention(keras.layers.Layer):
         heads = tf.reshape(projected, [size[0], size[1], 3 * self.num_heads, self.head_dim])
         # [B, 3 H, L, D / H]
         queries, keys, values = tf.split(tf.transpose(heads, [0, 2, 1, 3]), 3, axis=1)
-        scores = tf.matmul(queries * self.head_dim**-0.5, keys, transpose_b=True)
-        attended = tf.matmul(tf.nn.softmax(scores + bias), values)
+        scores = tf.matmul(queries * self.head_dim**-0.5, keys, transpose_b=True) + bias
+        if self.num_distances:
+            places = tf.range(size[1])
+            distances = tf.clip_by_value(places[:, tf.newaxis] - places, 0, self.num_distances - 1)
+            scores += tf.gather(tf.convert_to_tensor(self.distance_bias), distances, axis=1)
+        attended = tf.matmul(tf.nn.softmax(scores), values)
         flat = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [-1, hidden_dim])
         return tf.reshape(self.output_projection(flat), size)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "num_heads": self.num_heads}
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "num_distances": self.num_distances,
+        }
 
 
 @keras.saving.register_keras_serializable("adarec_tf")
@@ -86,17 +109,24 @@ class AttentionBlock(keras.layers.Layer):
       num_heads: heads of the attention, a divisor of D.
       feed_forward_dim: width of the feed-forward network.
       dropout: share of the numbers dropped in training.
+      num_distances: of the attention, see `SelfAttention`.
       **kwargs: of the Keras layer.
     """
 
     def __init__(
-        self, num_heads: int, feed_forward_dim: int, dropout: float, **kwargs: Any
+        self,
+        num_heads: int,
+        feed_forward_dim: int,
+        dropout: float,
+        num_distances: int = 0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.feed_forward_dim = feed_forward_dim
         self.dropout_rate = dropout
-        self.attention = SelfAttention(num_heads)
+        self.num_distances = num_distances
+        self.attention = SelfAttention(num_heads, num_distances)
         self.attention_norm = keras.layers.LayerNormalization(epsilon=1e-6)
         self.feed_forward_norm = keras.layers.LayerNormalization(epsilon=1e-6)
         self.dropouts = [keras.layers.Dropout(dropout) for _ in range(2)]
@@ -136,6 +166,7 @@ class AttentionBlock(keras.layers.Layer):
             "num_heads": self.num_heads,
             "feed_forward_dim": self.feed_forward_dim,
             "dropout": self.dropout_rate,
+            "num_distances": self.num_distances,
         }
 
 

@@ -12,7 +12,9 @@ from adarec_tf.models.teachers.attention import AttentionBlock, attention_output
 
 @keras.saving.register_keras_serializable("adarec_tf")
 class SASRec(NextItemModel):
-    """Causal self-attention teacher.
+    """Causal self-attention teacher, which learns a bias for each distance as well.
+
+    The paper's knows positions alone. Normalization comes before each layer, not after it.
 
     Examples:
         >>> model = ar.SASRec.for_dataset(data, hidden_dim=8, num_blocks=1)
@@ -57,7 +59,8 @@ class SASRec(NextItemModel):
             num_items, hidden_dim, max_length, use_positions=True, dropout=dropout
         )
         self.blocks = [
-            AttentionBlock(num_heads, feed_forward_dim, dropout) for _ in range(num_blocks)
+            AttentionBlock(num_heads, feed_forward_dim, dropout, num_distances=max_length)
+            for _ in range(num_blocks)
         ]
         self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6)
 

@@ -22,6 +22,9 @@ def _attention_reference(layer: SelfAttention, states: np.ndarray, mask: np.ndar
             scores = np.array(
                 [queries[position, part] @ keys[p, part] / np.sqrt(size) for p in visible]
             )
+            if layer.num_distances:
+                biases = layer.distance_bias.numpy()[head]
+                scores += [biases[min(position - p, layer.num_distances - 1)] for p in visible]
             shares = np.exp(scores) / np.exp(scores).sum()
             attended[position, part] = sum(
                 share * values[p, part] for share, p in zip(shares, visible, strict=True)
@@ -30,11 +33,15 @@ def _attention_reference(layer: SelfAttention, states: np.ndarray, mask: np.ndar
     return attended @ kernel + bias
 
 
-def test_attention_is_that_of_a_loop_over_queries() -> None:
+@pytest.mark.parametrize("num_distances", [0, 3, 6])
+def test_attention_is_that_of_a_loop_over_queries(num_distances: int) -> None:
     generator = np.random.default_rng(1)
     states = generator.normal(size=(1, 6, 8)).astype(np.float32)
     mask = np.array([0, 0, 1, 1, 1, 1], np.float32)[None, :, None]
-    layer = SelfAttention(num_heads=2)
+    layer = SelfAttention(num_heads=2, num_distances=num_distances)
+    layer.build(states.shape)
+    if num_distances:
+        layer.distance_bias.assign(generator.normal(size=(2, num_distances)))
     actual = layer(tf.constant(states), attention_bias(tf.constant(mask), is_causal=True))
     expected = _attention_reference(layer, states[0][2:], mask[0, 2:, 0])
     np.testing.assert_allclose(actual[0, 2:], expected, rtol=1e-5, atol=1e-6)
