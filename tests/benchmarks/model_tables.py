@@ -39,6 +39,28 @@ def _test_metrics(stored: dict[str, Any]) -> Row:
     }
 
 
+def attention_distances(name: str, stored: dict[str, Any]) -> list[Row]:
+    """SASRec with and without biases for distances, of one scene."""
+    seeds = list(stored["seeds"].values())
+    rows = []
+    for kind in seeds[0]:
+        valid, seconds = (
+            np.mean([seed[kind][key] for seed in seeds]) for key in ("valid", "train_s")
+        )
+        plain = np.mean([seed["places alone"]["valid"] for seed in seeds])
+        rows.append(
+            {
+                "scene": name.removeprefix("attention_distances_"),
+                "epochs": f"{stored['epochs']}",
+                "attention": kind,
+                "valid NDCG@10": f"{valid:.4f}",
+                "gain": f"{valid / plain - 1:+.1%}",
+                "seconds": f"{seconds:.0f}",
+            }
+        )
+    return rows
+
+
 def teachers(_: str, stored: dict[str, Any]) -> list[Row]:
     """A teacher of a scene."""
     teacher, markov = stored["teacher"], stored["baselines"]["markov"][stored["seen"]]

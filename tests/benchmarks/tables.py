@@ -58,6 +58,7 @@ TABLES: dict[str, Callable[[str, dict[str, Any]], list[Row]]] = {
         run_tables.trials,
         run_tables.regrets,
         run_tables.random_trials,
+        model_tables.attention_distances,
         model_tables.teachers,
         model_tables.distilled,
         model_tables.headline,
