@@ -35,7 +35,6 @@ from adarec_tf.training.train_teacher import train_teacher
 from pipeline.configs import scene_config
 
 _TEACHER_SEEDS = 10  # lie between two teachers
-_FOUR = ("teacher", "second teacher", "third teacher", "fourth teacher")
 
 
 class Training(NamedTuple):
@@ -50,21 +49,14 @@ class Training(NamedTuple):
 TRAININGS = {
     "teacher": Training(False),
     "second teacher": Training(False, seed=_TEACHER_SEEDS),
-    "third teacher": Training(False, seed=2 * _TEACHER_SEEDS),
-    "fourth teacher": Training(False, seed=3 * _TEACHER_SEEDS),
     "student": Training(True, ("teacher",)),
     "student, twice the epochs": Training(True, ("teacher",), epochs=2),
     "student of both teachers": Training(True, ("teacher", "second teacher")),
-    "student of four teachers": Training(True, _FOUR),
     "next teacher, of both teachers": Training(False, ("teacher", "second teacher")),
-    "next teacher, of four teachers": Training(False, _FOUR),
     "next teacher, of the student": Training(False, ("student of both teachers",)),
     "student of the next teacher": Training(True, ("next teacher, of both teachers",)),
 }
-TOGETHER = {
-    "both teachers together": ("teacher", "second teacher"),
-    "four teachers together": _FOUR,
-}
+TOGETHER = {"both teachers together": ("teacher", "second teacher")}
 
 
 class Generations:
