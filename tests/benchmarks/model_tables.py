@@ -42,23 +42,16 @@ def _test_metrics(stored: dict[str, Any]) -> Row:
 def attention_distances(name: str, stored: dict[str, Any]) -> list[Row]:
     """SASRec with and without biases for distances, of one scene."""
     seeds = list(stored["seeds"].values())
-    rows = []
-    for kind in seeds[0]:
-        valid, seconds = (
-            np.mean([seed[kind][key] for seed in seeds]) for key in ("valid", "train_s")
-        )
-        plain = np.mean([seed["places alone"]["valid"] for seed in seeds])
-        rows.append(
-            {
-                "scene": name.removeprefix("attention_distances_"),
-                "epochs": f"{stored['epochs']}",
-                "attention": kind,
-                "valid NDCG@10": f"{valid:.4f}",
-                "gain": f"{valid / plain - 1:+.1%}",
-                "seconds": f"{seconds:.0f}",
-            }
-        )
-    return rows
+    valid = {kind: np.mean([seed[kind]["valid"] for seed in seeds]) for kind in seeds[0]}
+    return [
+        {
+            "scene": name.removeprefix("attention_distances_"),
+            "epochs": f"{stored['epochs']}",
+            **{f"{kind}, valid NDCG@10": f"{value:.4f}" for kind, value in valid.items()},
+            "gain": f"{valid['distances'] / valid['places alone'] - 1:+.1%}",
+            "seeds": f"{len(seeds)}",
+        }
+    ]
 
 
 def teachers(_: str, stored: dict[str, Any]) -> list[Row]:
