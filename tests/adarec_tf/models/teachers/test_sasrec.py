@@ -60,6 +60,8 @@ def test_every_block_is_a_hidden_state_and_every_weight_has_a_gradient() -> None
         outputs = model(item_ids, training=True)
         target = tf.reduce_sum(outputs.final_states**3)
     assert [state.shape for state in outputs.hidden_states] == [(1, 6, 8)] * 2
+    # As many distances as places.
+    assert [block.attention.distance_bias.shape for block in model.blocks] == [(2, 6)] * 2
     gradients = tape.gradient(target, [v.value for v in model.trainable_variables])
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         assert gradient is not None, variable.path
