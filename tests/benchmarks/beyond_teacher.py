@@ -6,8 +6,8 @@
 A RUN is the workdir of an `adarec run --data interactions.csv.gz` with two teachers, each of its
 own seed. Its teachers, its student and its recipe are read; the others are trained here. A next
 teacher is a model of the teacher's architecture that is distilled as a student is, with a student's
-dropout and the teacher's learning rate. What was trained stays in WORK, from which an interrupted
-comparison goes on.
+dropout and the teacher's learning rate, or 4/3 of it. What was trained stays in WORK, from which an
+interrupted comparison goes on.
 
 Writes `tests/benchmarks/results/beyond_teacher_<name>.json` after each run.
 """
@@ -43,12 +43,14 @@ class Training(NamedTuple):
     is_student: bool
     taught_by: tuple[str, ...]
     epochs: int = 1  # times those of the recipe
+    rate: float = 1.0  # of a next teacher, times the teacher's learning rate
 
 
 TRAININGS = {
     "student": Training(True, ("teacher",)),
     "student, twice the epochs": Training(True, ("teacher",), epochs=2),
     "next teacher, of both teachers": Training(False, ("teacher", "second teacher")),
+    "next teacher of both, higher rate": Training(False, ("teacher", "second teacher"), rate=4 / 3),
     "next teacher, of the student": Training(False, ("student of both teachers",)),
     "student of the next teacher": Training(True, ("next teacher, of both teachers",)),
 }
@@ -93,7 +95,9 @@ class Generations:
         else:
             teacher = config.teacher.replace(dropout=config.student.dropout)
             model = build_teacher(teacher, *sizes, seed=self.seed)
-            distillation = distillation.replace(learning_rate=config.training.learning_rate)
+            distillation = distillation.replace(
+                learning_rate=training.rate * config.training.learning_rate
+            )
         return model, distill_student(
             model,
             as_one_teacher(teachers),
